@@ -1,0 +1,1 @@
+//! Stand-ins for AWS on this machine, for development and tests; the functions are built without them.
