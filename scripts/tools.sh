@@ -21,14 +21,20 @@ as_root() {
 install_package() {
     if command -v apt-get >/dev/null && [ -n "$1" ]; then
         say "installing $1 with apt-get: $3"
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+        quietly as_root apt-get update
+        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"
     elif command -v brew >/dev/null && [ -n "$2" ]; then
         say "installing $2 with Homebrew: $3"
-        HOMEBREW_NO_AUTO_UPDATE=1 brew install --quiet "$2"
+        HOMEBREW_NO_AUTO_UPDATE=1 quietly brew install "$2"
     else
         die "neither apt-get nor Homebrew is here: install ${1:-$2} by hand ($3)"
     fi
+}
+
+# Runs a command whose output matters only if it fails.
+quietly() {
+    local output
+    output=$("$@" 2>&1) || die "failed: $*"$'\n'"$output"
 }
 
 # Cargo links with the C compiler, and the cryptography is partly C.
