@@ -1,11 +1,20 @@
 # shellcheck shell=bash
 # What `./dev` says, and the tools that it installs. Sourced, not run.
 
-say() { printf '\033[1;36m▸\033[0m %s\n' "$*" >&2; }
+say() { message '1;36' '▸' "$*"; }
 
 die() {
-    printf '\033[1;31m✗\033[0m %s\n' "$*" >&2
+    message '1;31' '✗' "$*"
     exit 1
+}
+
+# message COLOUR SIGN TEXT: one line on standard error, the sign in colour in a terminal.
+message() {
+    if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then
+        printf '\033[%sm%s\033[0m %s\n' "$1" "$2" "$3" >&2
+    else
+        printf '%s %s\n' "$2" "$3" >&2
+    fi
 }
 
 as_root() {
