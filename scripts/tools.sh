@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# What `./dev` says, and the tools that it installs. Sourced, not run.
+
+say() { message '1;36' '▸' "$*"; }
+
+die() {
+    message '1;31' '✗' "$*"
+    exit 1
+}
+
+# message COLOUR SIGN TEXT: one line on standard error, the sign in colour in a terminal.
+message() {
+    if [ -t 2 ] && [ -z "${NO_COLOR:-}" ]; then
+        printf '\033[%sm%s\033[0m %s\n' "$1" "$2" "$3" >&2
+    else
+        printf '%s %s\n' "$2" "$3" >&2
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "this needs root, and sudo is not here: $*"
+        sudo "$@"
+    fi
+}
+
+# install_package DEBIAN-NAME HOMEBREW-NAME WHAT: says what it installs, then installs it.
+install_package() {
+    if command -v apt-get >/dev/null && [ -n "$1" ]; then
+        say "installing $1 with apt-get: $3"
+        quietly as_root apt-get update
+        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"
+    elif command -v brew >/dev/null && [ -n "$2" ]; then
+        say "installing $2 with Homebrew: $3"
+        HOMEBREW_NO_AUTO_UPDATE=1 quietly brew install "$2"
+    else
+        die "neither apt-get nor Homebrew is here: install ${1:-$2} by hand ($3)"
+    fi
+}
+
+# Runs a command whose output matters only if it fails.
+quietly() {
+    local output
+    output=$("$@" 2>&1) || die "failed: $*"$'\n'"$output"
+}
+
+# Cargo links with the C compiler, and the cryptography is partly C.
+install_compiler() {
+    command -v cargo >/dev/null || die "Rust is not installed: see https://rustup.rs"
+    command -v cc >/dev/null && return
+    [ "$(uname)" != Darwin ] || die "the C compiler is missing: run xcode-select --install"
+    install_package build-essential "" "the C compiler and linker"
+}
+
+# Puts Python packages into .venv, and .venv's programs first on the PATH.
+install_python() {
+    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        install_package python3-venv python@3.13 "Python, for the AWS tools"
+    fi
+    if [ ! -x .venv/bin/pip ]; then python3 -m venv .venv; fi
+    PATH=$PWD/.venv/bin:$PATH
+    local package missing=""
+    for package in "$@"; do
+        # Every package of this list brings a program or module of its own name into .venv.
+        if [ ! -e ".venv/.has-$package" ]; then missing="$missing $package"; fi
+    done
+    [ -n "$missing" ] || return 0
+    say "installing$missing with pip into .venv"
+    # shellcheck disable=SC2086 # a list of words
+    .venv/bin/pip install --quiet --disable-pip-version-check $missing
+    for package in $missing; do : >".venv/.has-$package"; done
+}
