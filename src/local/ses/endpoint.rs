@@ -64,7 +64,10 @@ impl SesEndpoint {
             Verifier::new(options.access_key_id, options.secret_access_key, options.verify_signatures);
         let state = Arc::new(State::new(verifier));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(async { tokio::net::TcpListener::from_std(listener) })?;
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
         let (stop, stopped) = oneshot::channel();
         let serving = server::serve(listener, Arc::clone(&state), stopped);
         let thread =

@@ -78,9 +78,12 @@ pub(super) fn new_message_id(now: SystemTime) -> String {
     id
 }
 
+/// The time to the millisecond, always with three digits, which the SDK's own form has not.
 pub(super) fn iso(time: SystemTime) -> String {
-    let milliseconds = i64::try_from(since_epoch(time).as_millis()).unwrap_or(i64::MAX);
-    DateTime::from_millis(milliseconds).fmt(DateTimeFormat::DateTime).unwrap_or_default()
+    let since = since_epoch(time);
+    let seconds = DateTime::from_secs(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let whole = seconds.fmt(DateTimeFormat::DateTime).unwrap_or_default();
+    format!("{}.{:03}Z", whole.trim_end_matches('Z'), since.subsec_millis())
 }
 
 pub(super) fn since_epoch(time: SystemTime) -> Duration {

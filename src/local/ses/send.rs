@@ -49,7 +49,9 @@ pub(super) fn single(body: &[u8], now: SystemTime) -> Result<Submission, Refusal
             message.headers = template.headers;
         }
         _ => {
-            return Err(Refusal::bad_request("Content: exactly one of Simple, Raw and Template is required."));
+            return Err(Refusal::bad_request(
+                "Content: exactly one of Simple, Raw and Template is required.",
+            ));
         }
     }
     finish(&message)?;
