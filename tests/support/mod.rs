@@ -5,7 +5,7 @@ pub mod database;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use campaign_sender::local::lambda::{Function, InvocationError};
 use campaign_sender::local::ses::{Message, Options, SesEndpoint};
@@ -117,6 +117,15 @@ impl World {
 
     pub fn set_status(&mut self, campaign: Uuid, status: &str) {
         self.database.execute("UPDATE campaigns SET status = $2 WHERE id = $1", &[&campaign, &status]);
+    }
+
+    /// Waits, 20 s at most, until a query says true.
+    pub fn wait_until(&mut self, what: &str, sql: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.database.query(sql, &[])[0].get::<_, bool>(0) {
+            assert!(Instant::now() < end, "never came: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// As if the time of all leases had run out.
