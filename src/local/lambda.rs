@@ -134,6 +134,20 @@ impl Function {
         let _ = self.process.wait();
     }
 
+    /// Stops the process where it is (`SIGSTOP`), as Lambda freezes an environment between invocations.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on (`SIGCONT`).
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let _ = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+    }
+
     /// Whether the process lives.
     pub fn is_running(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))

@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod outcomes;
 mod results;
+mod tables;
+mod together;
