@@ -1,1 +1,3 @@
 //! Stand-ins for AWS on this machine, for development and tests; the functions are built without them.
+
+pub mod lambda;

@@ -1,0 +1,35 @@
+-- The life cycle of a recipient, as the fence of every statement that changes one. It is the same table as
+-- `Status::may_become` in `src/lifecycle.rs`; a test compares the two.
+--
+--   pending    -> sent, failed, suppressed, uncertain
+--   uncertain  -> sent, failed                (its word came: from SES, from a late invocation, by hand)
+--   failed     -> sent                        (SES's word that it was sent outweighs every other)
+--   sent, suppressed                          final
+--
+-- Back to `pending` leads no evidence, only a decision: `resolve` and `retry-failed`.
+CREATE OR REPLACE FUNCTION recipient_may_become(status text, next text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE next
+        WHEN 'sent' THEN status IN ('pending', 'uncertain', 'failed')
+        WHEN 'failed' THEN status IN ('pending', 'uncertain')
+        WHEN 'suppressed' THEN status = 'pending'
+        WHEN 'uncertain' THEN status = 'pending'
+        ELSE false
+    END
+$$;
+
+-- The `email_sent` activity of a recipient: what it says, and what it carries.
+CREATE OR REPLACE FUNCTION email_sent_description(email text, name text, subject text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT 'Email sent to ' || coalesce(nullif(btrim(name), ''), email) || ': ' || coalesce(subject, '')
+$$;
+
+CREATE OR REPLACE FUNCTION email_sent_metadata(
+    id uuid, email text, name text, subject text, campaign_id uuid, campaign_name text, message_id text
+) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT jsonb_build_object(
+            'emailId', id, 'recipientEmail', email, 'subject', subject,
+            'campaignId', campaign_id, 'campaignName', campaign_name, 'messageId', message_id)
+        || CASE WHEN btrim(name) <> '' THEN jsonb_build_object('recipientName', name) ELSE '{}' END
+$$;

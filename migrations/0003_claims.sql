@@ -1,0 +1,263 @@
+-- Claims: which invocation owns which range of a campaign's recipients, and for how long.
+
+-- One row per campaign. Whoever claims holds it locked, for a few milliseconds: claims of one campaign come
+-- one after the other, and each sees what the one before it did.
+CREATE TABLE IF NOT EXISTS campaign_cursors (
+    campaign_id       uuid PRIMARY KEY REFERENCES campaigns (id) ON DELETE CASCADE,
+    claimed_through   bigint NOT NULL DEFAULT -1,  -- every pending position up to here is, or was, in a batch
+    counted_through   bigint NOT NULL DEFAULT -1,  -- total_count holds every position up to here that was visible
+    completed_through bigint,                      -- the last position when the campaign became `sent`
+    refusal           text,                        -- the refusal that every recipient so far has met
+    refusal_count     int NOT NULL DEFAULT 0,      -- and how many have; void once one was accepted
+    last_event_at     timestamptz                  -- when SES was last heard of this campaign
+);
+
+-- One row per batch: a range of positions, and who may work on it.
+CREATE TABLE IF NOT EXISTS campaign_batches (
+    id             bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    campaign_id    uuid NOT NULL REFERENCES campaigns (id) ON DELETE CASCADE,
+    first_position bigint NOT NULL,
+    last_position  bigint NOT NULL,
+    claim_token    uuid,                           -- the invocation that owns it; null: nobody does
+    lease_ends_at  timestamptz,
+    handed_through bigint,                         -- the high-water mark: nothing beyond was handed to SES …
+    handed_by      uuid,                           -- … by this invocation, and what it did is not yet recorded
+    opened_at      timestamptz NOT NULL DEFAULT now(),
+    closed_at      timestamptz,                    -- every recipient of the range has an outcome
+    sent_count     int NOT NULL DEFAULT 0,
+    failed_count   int NOT NULL DEFAULT 0
+);
+
+CREATE INDEX IF NOT EXISTS campaign_batches_open ON campaign_batches (campaign_id, first_position)
+    WHERE closed_at IS NULL;
+
+-- What an invocation knew at its checkpoints, for the case that it does not live to record it.
+CREATE TABLE IF NOT EXISTS campaign_batch_outcomes (
+    batch_id   bigint NOT NULL REFERENCES campaign_batches (id) ON DELETE CASCADE,
+    checkpoint int NOT NULL,
+    outcomes   jsonb NOT NULL,
+    PRIMARY KEY (batch_id, checkpoint)
+);
+
+-- Brings total_count up to date with the recipients that were added since the last count.
+CREATE OR REPLACE FUNCTION count_new_recipients(p_campaign_id uuid, p_counted_through bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_count int;
+    v_last  bigint;
+BEGIN
+    SELECT count(*), max(position) INTO v_count, v_last FROM campaign_recipients
+     WHERE campaign_id = p_campaign_id AND position > p_counted_through;
+    IF p_counted_through = -1 THEN
+        UPDATE campaigns SET total_count = v_count WHERE id = p_campaign_id;
+    ELSIF v_count > 0 THEN
+        UPDATE campaigns SET total_count = total_count + v_count WHERE id = p_campaign_id;
+    END IF;
+    IF v_count > 0 THEN
+        UPDATE campaign_cursors SET counted_through = v_last WHERE campaign_id = p_campaign_id;
+    END IF;
+END
+$$;
+
+-- Makes a campaign `sent` if every recipient has an outcome, with exact counts. Answers
+--   `complete`   it is `sent`
+--   `pending`    there are recipients to send, from the cursor on
+--   `busy`       other invocations hold the rest
+--   `inserting`  a transaction that has added recipients is still open
+CREATE OR REPLACE FUNCTION complete_campaign(p_campaign_id uuid) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_first bigint;
+    v_last  bigint;
+BEGIN
+    PERFORM FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
+    -- Each statement from here on sees all that was committed before the lock was had.
+    IF EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id AND closed_at IS NULL
+                  AND claim_token IS NOT NULL AND lease_ends_at >= clock_timestamp()) THEN
+        RETURN 'busy';
+    END IF;
+    IF EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id AND closed_at IS NULL) THEN
+        RETURN 'pending';
+    END IF;
+    -- The foreign key of an added recipient holds a KEY SHARE lock on its campaign until it commits.
+    PERFORM FROM campaigns WHERE id = p_campaign_id FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 'inserting';
+    END IF;
+    -- Recipients that became visible behind the cursor: go back to the first of them.
+    SELECT min(position) INTO v_first FROM campaign_recipients
+     WHERE campaign_id = p_campaign_id AND status = 'pending';
+    IF v_first IS NOT NULL THEN
+        UPDATE campaign_cursors SET claimed_through = least(claimed_through, v_first - 1)
+         WHERE campaign_id = p_campaign_id;
+        PERFORM count_new_recipients(p_campaign_id, -1);
+        RETURN 'pending';
+    END IF;
+    UPDATE campaigns AS c
+       SET status = 'sent', completed_at = now(), started_at = coalesce(c.started_at, now()),
+           total_count = n.total, sent_count = n.sent, failed_count = n.failed,
+           suppressed_count = n.suppressed, uncertain_count = n.uncertain
+      FROM (SELECT count(*) AS total,
+                   count(*) FILTER (WHERE status = 'sent') AS sent,
+                   count(*) FILTER (WHERE status = 'failed') AS failed,
+                   count(*) FILTER (WHERE status = 'suppressed') AS suppressed,
+                   count(*) FILTER (WHERE status = 'uncertain') AS uncertain
+              FROM campaign_recipients WHERE campaign_id = p_campaign_id) AS n
+     WHERE c.id = p_campaign_id AND c.status = 'sending';
+    SELECT coalesce(max(position), -1) INTO v_last FROM campaign_recipients WHERE campaign_id = p_campaign_id;
+    UPDATE campaign_cursors SET completed_through = v_last, counted_through = v_last
+     WHERE campaign_id = p_campaign_id;
+    RETURN 'complete';
+END
+$$;
+
+-- Claims the next batch of a campaign for the invocation `p_token`. Calling it again with the same token
+-- answers the same batch, so a lost answer costs nothing. `verdict` is
+--   `batch`      the batch is claimed; its recipients follow, column by column, in the order of `positions`
+--   `takeover`   the batch of an invocation that did not come back: `outcomes` is what it had noted, and what
+--                it may have handed to SES beyond that is in doubt; record both, then claim again
+--   `complete`, `busy`, `inserting`   nothing to claim, as `complete_campaign` says
+--   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet)
+-- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
+-- again. Of the variables at most `p_bytes` are returned in all (but always one recipient), and none of a
+-- recipient that has more than `p_variables_limit` bytes of them. `step` is how many recipients the high-water
+-- mark moves at a time, `p_max_step` at most.
+CREATE OR REPLACE FUNCTION claim_batch(
+    p_campaign_id uuid, p_token uuid, p_size int, p_max_step int, p_lease_seconds double precision,
+    p_alone boolean, p_bytes bigint, p_variables_limit int,
+    OUT verdict text, OUT retry_seconds double precision,
+    OUT batch_id bigint, OUT step int, OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
+    OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
+    OUT variables_bytes int[], OUT suppressed boolean[]
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    c campaigns;
+    k campaign_cursors;
+    b campaign_batches;
+    v_last bigint;
+    v_is_last boolean;
+    v_swept boolean := false;
+BEGIN
+    SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO campaign_cursors (campaign_id)
+        SELECT id FROM campaigns WHERE id = p_campaign_id AND status IN ('scheduled', 'sending')
+        ON CONFLICT DO NOTHING;
+        SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
+    END IF;
+    -- Each statement from here on sees all that was committed before the lock was had.
+    SELECT * INTO c FROM campaigns WHERE id = p_campaign_id;
+    IF c.status = 'scheduled' AND c.scheduled_at <= now()
+       OR c.status = 'sent' AND EXISTS (SELECT FROM campaign_recipients
+                 WHERE campaign_id = p_campaign_id AND position > k.completed_through)
+       OR c.status = 'sending' AND (c.started_at IS NULL OR c.status_reason IS NOT NULL) THEN
+        UPDATE campaigns SET status = 'sending', started_at = coalesce(started_at, now()),
+               completed_at = NULL, status_reason = NULL
+         WHERE id = p_campaign_id AND status = c.status;
+        SELECT * INTO c FROM campaigns WHERE id = p_campaign_id;
+    END IF;
+    IF c.status IS DISTINCT FROM 'sending' THEN
+        verdict := c.status;
+        retry_seconds := extract(epoch FROM c.scheduled_at - clock_timestamp());
+        RETURN;
+    END IF;
+    PERFORM count_new_recipients(p_campaign_id, k.counted_through);
+    refusal := k.refusal;
+    refusal_count := k.refusal_count;
+
+    SELECT extract(epoch FROM min(lease_ends_at) - clock_timestamp()) INTO retry_seconds
+      FROM campaign_batches
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND claim_token <> p_token
+       AND lease_ends_at >= clock_timestamp();
+    IF p_alone AND retry_seconds IS NOT NULL THEN
+        verdict := 'busy';
+        RETURN;
+    END IF;
+
+    LOOP
+        -- A batch that is open, or that lost its owner, goes first; before all, one that we have already.
+        SELECT * INTO b FROM campaign_batches
+         WHERE campaign_id = p_campaign_id AND closed_at IS NULL
+           AND (claim_token IS NULL OR claim_token = p_token OR lease_ends_at < clock_timestamp())
+         ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            SELECT max(position) INTO v_last
+              FROM (SELECT position FROM campaign_recipients
+                     WHERE campaign_id = p_campaign_id AND position > k.claimed_through
+                       AND status = 'pending'
+                     ORDER BY position LIMIT p_size) AS range;
+            IF v_last IS NULL THEN
+                verdict := complete_campaign(p_campaign_id);
+                IF verdict <> 'pending' OR v_swept THEN
+                    RETURN;
+                END IF;
+                v_swept := true;
+                SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id;
+                CONTINUE;
+            END IF;
+            INSERT INTO campaign_batches (campaign_id, first_position, last_position)
+            VALUES (p_campaign_id, k.claimed_through + 1, v_last) RETURNING * INTO b;
+            UPDATE campaign_cursors SET claimed_through = v_last WHERE campaign_id = p_campaign_id;
+            k.claimed_through := v_last;
+        END IF;
+        batch_id := b.id;
+
+        IF b.handed_by <> p_token THEN
+            verdict := 'takeover';
+            UPDATE campaign_batches
+               SET claim_token = p_token,
+                   lease_ends_at = now() + make_interval(secs => p_lease_seconds)
+             WHERE id = b.id;
+            SELECT jsonb_agg(entry) INTO outcomes
+              FROM campaign_batch_outcomes AS o, jsonb_array_elements(o.outcomes) AS entry
+             WHERE o.batch_id = b.id;
+            RETURN;
+        END IF;
+
+        SELECT array_agg(r.position ORDER BY r.position), array_agg(r.id ORDER BY r.position),
+               array_agg(r.email ORDER BY r.position), array_agg(r.name ORDER BY r.position),
+               array_agg(CASE WHEN r.bytes <= p_variables_limit THEN r.json END ORDER BY r.position),
+               array_agg(r.bytes ORDER BY r.position), array_agg(r.suppressed ORDER BY r.position)
+          INTO positions, ids, emails, names, variables, variables_bytes, suppressed
+          FROM (SELECT n.*, row_number() OVER (ORDER BY n.position) AS nth,
+                       sum(least(n.bytes, p_variables_limit)) OVER (ORDER BY n.position) AS bytes_so_far,
+                       EXISTS (SELECT FROM suppressions AS s
+                                WHERE s.organization_id = n.organization_id
+                                  AND s.email = lower(btrim(n.email))) AS suppressed
+                  FROM (SELECT position, id, email, name, organization_id, variables::text AS json,
+                               coalesce(octet_length(variables::text), 0) AS bytes
+                          FROM campaign_recipients
+                         WHERE campaign_id = p_campaign_id AND status = 'pending'
+                           AND position BETWEEN b.first_position AND b.last_position
+                         ORDER BY position LIMIT p_size) AS n) AS r
+         WHERE r.nth = 1 OR r.bytes_so_far <= p_bytes;
+        EXIT WHEN positions IS NOT NULL;
+        UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
+               handed_by = NULL, handed_through = NULL
+         WHERE id = b.id;
+    END LOOP;
+
+    verdict := 'batch';
+    v_last := positions[cardinality(positions)];
+    -- What does not fit into this invocation stays behind as an open batch of its own.
+    IF EXISTS (SELECT FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
+                  AND position > v_last AND position <= b.last_position) THEN
+        INSERT INTO campaign_batches (campaign_id, first_position, last_position)
+        VALUES (p_campaign_id, v_last + 1, b.last_position);
+    END IF;
+    v_is_last := NOT EXISTS (SELECT FROM campaign_recipients WHERE campaign_id = p_campaign_id
+                                AND status = 'pending' AND position > k.claimed_through)
+             AND NOT EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id
+                                AND closed_at IS NULL AND id <> b.id);
+    -- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
+    step := least(p_max_step, ceil(cardinality(positions) / CASE WHEN v_is_last THEN 2.0 ELSE 3.0 END));
+    -- The mark is set with the claim: from its commit on, the first step may have been handed to SES.
+    UPDATE campaign_batches
+       SET claim_token = p_token, lease_ends_at = now() + make_interval(secs => p_lease_seconds),
+           last_position = v_last, handed_by = p_token,
+           handed_through = positions[least(step, cardinality(positions))]
+     WHERE id = b.id;
+END
+$$;

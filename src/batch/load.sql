@@ -1,0 +1,27 @@
+-- One campaign with its templates: $1, or the one that is most due, which is none of $2.
+-- $3: the activities table to describe, or null when that is known already.
+WITH chosen AS (
+    SELECT c.id FROM campaigns AS c WHERE c.id = $1
+    UNION ALL
+    -- Due: scheduled and its time has come; sending, and no invocation holds a lease; or sent, and recipients
+    -- were added in the day since. The longest due goes first.
+    (SELECT c.id
+       FROM campaigns AS c LEFT JOIN campaign_cursors AS k ON k.campaign_id = c.id
+      WHERE $1 IS NULL AND c.id <> ALL ($2)
+        AND (c.status = 'scheduled' AND c.scheduled_at <= now()
+          OR c.status = 'sending' AND NOT EXISTS (
+                 SELECT FROM campaign_batches AS b
+                  WHERE b.campaign_id = c.id AND b.closed_at IS NULL AND b.lease_ends_at >= clock_timestamp())
+          OR c.status = 'sent' AND c.completed_at > now() - interval '1 day' AND EXISTS (
+                 SELECT FROM campaign_recipients AS r
+                  WHERE r.campaign_id = c.id AND r.position > k.completed_through))
+      ORDER BY coalesce(c.scheduled_at, c.started_at, '-infinity'), c.id
+      LIMIT 1)
+)
+SELECT c.id, c.organization_id, c.name, c.status, c.from_address, c.reply_to, c.subject, c.html, c.text,
+       c.variables::text AS variables, c.configuration_set,
+       c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false) AS sendable,
+       c.status = 'scheduled' AND c.scheduled_at IS NULL AS unscheduled,
+       c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
+       CASE WHEN $3 IS NOT NULL THEN ({catalogue})::text END AS activities
+  FROM chosen JOIN campaigns AS c ON c.id = chosen.id

@@ -1,0 +1,12 @@
+//! The steps of a batch, in the order in which [`crate::handler`] takes them.
+//!
+//! The steps do not call each other: each takes what it needs and returns what it found.
+
+pub mod address;
+pub mod checkpoint;
+pub mod claim;
+pub mod load;
+pub mod pay;
+pub mod record;
+pub mod render;
+pub mod send;

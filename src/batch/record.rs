@@ -1,0 +1,144 @@
+//! Step 4: all outcomes of a batch, its activities, the counters and the batch itself, with one statement.
+
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::load::progress;
+use crate::database::{Database, DatabaseError};
+use crate::outcome::Outcome;
+use crate::result::Progress;
+
+/// One outcome to record.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The recipient.
+    pub recipient_id: Uuid,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The subject as it was rendered, for the activity.
+    pub subject: Option<String>,
+}
+
+/// The batch that the outcomes belong to, while its claim holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing {
+    /// The batch.
+    pub batch_id: i64,
+    /// The claim; without it only the outcomes are recorded.
+    pub token: Uuid,
+    /// Recipients of its range are still pending: the next claim takes it again.
+    pub reopen: bool,
+    /// Its owner did not come back: what it may have handed to SES beyond the outcomes given is in doubt.
+    pub doubt: bool,
+}
+
+/// What to record of one campaign.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// The campaign.
+    pub campaign_id: Uuid,
+    /// The batch, if one is to be closed.
+    pub closing: Option<Closing>,
+    /// The outcomes.
+    pub lines: &'a [Line],
+    /// Why the campaign is halted, if it is.
+    pub halt: Option<&'a str>,
+    /// The refusal that every recipient of the campaign has met so far, and how many have.
+    pub refusal: (Option<String>, i32),
+}
+
+/// What the tables say after it.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The campaign's status.
+    pub status: String,
+    /// Its counters.
+    pub progress: Progress,
+    /// Emails of these outcomes that are in the timeline.
+    pub activities: u32,
+}
+
+/// Records outcomes. Each counts only where the life cycle allows it, so a record that is repeated changes
+/// nothing more, and there is never a second `email_sent` activity of a recipient.
+///
+/// `statement` is `record.sql`, filled for the activities table. `None`: the campaign was deleted.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`: the record may or may not have been committed.
+pub async fn record(
+    database: &Database,
+    statement: &str,
+    record: &Record<'_>,
+    until: Instant,
+) -> Result<Option<Recorded>, DatabaseError> {
+    let columns = Columns::of(record.lines);
+    let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
+    let reopen = record.closing.is_some_and(|closing| closing.reopen);
+    let doubt = record.closing.is_some_and(|closing| closing.doubt);
+    let parameters: [(&(dyn ToSql + Sync), Type); 15] = [
+        (&record.campaign_id, Type::UUID),
+        (&batch_id, Type::INT8),
+        (&token, Type::UUID),
+        (&columns.ids, Type::UUID_ARRAY),
+        (&columns.statuses, Type::TEXT_ARRAY),
+        (&columns.message_ids, Type::TEXT_ARRAY),
+        (&columns.codes, Type::TEXT_ARRAY),
+        (&columns.errors, Type::TEXT_ARRAY),
+        (&columns.times, Type::TIMESTAMPTZ_ARRAY),
+        (&columns.subjects, Type::TEXT_ARRAY),
+        (&reopen, Type::BOOL),
+        (&doubt, Type::BOOL),
+        (&record.halt, Type::TEXT),
+        (&record.refusal.0, Type::TEXT),
+        (&record.refusal.1, Type::INT4),
+    ];
+    let rows = database.query(statement, &parameters, until).await?;
+    Ok(rows.first().map(|row| Recorded {
+        status: row.get("status"),
+        progress: progress(row),
+        activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),
+    }))
+}
+
+/// The outcomes column by column, as `unnest` takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    statuses: Vec<&'static str>,
+    message_ids: Vec<Option<&'a str>>,
+    codes: Vec<Option<&'a str>>,
+    errors: Vec<Option<String>>,
+    times: Vec<Option<SystemTime>>,
+    subjects: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(lines: &'a [Line]) -> Columns<'a> {
+        let mut columns = Columns::default();
+        for line in lines {
+            let (message_id, at, code, error) = match &line.outcome {
+                Outcome::Sent { message_id, at } => (Some(message_id.as_str()), Some(*at), None, None),
+                Outcome::Failed { code, error } | Outcome::Uncertain { code, error } => {
+                    (None, None, Some(code.as_str()), Some(storable(error)))
+                }
+                Outcome::Suppressed | Outcome::Deferred => (None, None, None, None),
+            };
+            columns.ids.push(line.recipient_id);
+            columns.statuses.push(line.outcome.status().as_str());
+            columns.message_ids.push(message_id);
+            columns.codes.push(code);
+            columns.errors.push(error);
+            columns.times.push(at);
+            columns.subjects.push(line.subject.as_deref());
+        }
+        columns
+    }
+}
+
+/// PostgreSQL's text holds no NUL.
+fn storable(text: &str) -> String {
+    text.replace('\0', " ")
+}

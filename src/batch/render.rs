@@ -1,0 +1,315 @@
+//! Templates: compiled once per campaign, rendered per recipient.
+//!
+//! Pure: what a recipient gets depends on its data and the campaign's, and on nothing else. A recipient's data
+//! cannot make the process run without end or out of memory: instructions and output are bounded.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+
+/// Instructions that one part of one email may take.
+const FUEL: u64 = 1_000_000;
+/// The largest rendered part, in bytes. SES takes messages of up to 40 MB; a mailing of this size is a mistake.
+const MAX_PART_BYTES: usize = 2 * 1024 * 1024;
+
+/// The templates of one campaign and the variables that all its recipients share.
+pub struct Templates {
+    environment: Environment<'static>,
+    shared: Vec<(String, Value)>,
+    has_html: bool,
+    has_text: bool,
+}
+
+/// The templates of a campaign, as its row has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The campaign's name, for `{{ campaign_name }}`.
+    pub campaign_name: String,
+    /// Template of the subject.
+    pub subject: String,
+    /// Template of the HTML part.
+    pub html: Option<String>,
+    /// Template of the text part.
+    pub text: Option<String>,
+    /// JSON object of variables for all recipients.
+    pub variables: Option<String>,
+}
+
+/// What is rendered for: one recipient's own data.
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a> {
+    /// The address as it stands in the table.
+    pub email: &'a str,
+    /// The name, where there is one.
+    pub name: Option<&'a str>,
+    /// JSON object of variables, over the campaign's.
+    pub variables: Option<&'a str>,
+}
+
+/// What one recipient gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// One line.
+    pub subject: String,
+    /// The HTML part.
+    pub html: Option<String>,
+    /// The text part: the campaign's own, or derived from the HTML.
+    pub text: Option<String>,
+}
+
+/// A campaign's templates do not compile, or its variables are not an object: every recipient would fail.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidTemplate(String);
+
+/// A recipient's data does not fit the template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RenderError(String);
+
+impl RenderError {
+    /// Rendering ended in a defect of this program.
+    pub fn crashed() -> RenderError {
+        RenderError("rendering crashed on this recipient's data".to_owned())
+    }
+}
+
+impl Templates {
+    /// Compiles a campaign's templates.
+    ///
+    /// # Errors
+    /// In one line: which part, which line of it, and what is wrong.
+    pub fn compile(source: Source) -> Result<Templates, InvalidTemplate> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        environment.set_auto_escape_callback(|name| match name {
+            "html" => AutoEscape::Html,
+            _ => AutoEscape::None,
+        });
+        environment.set_fuel(Some(FUEL));
+        let Source { campaign_name, subject, html, text, variables } = source;
+        let (has_html, has_text) = (html.is_some(), text.is_some());
+        if !has_html && !has_text {
+            return Err(InvalidTemplate("the campaign has neither html nor text".to_owned()));
+        }
+        for (name, template) in [("subject", Some(subject)), ("html", html), ("text", text)] {
+            if let Some(template) = template {
+                environment.add_template_owned(name, template).map_err(|error| {
+                    InvalidTemplate(format!("the template does not compile: {}", describe(name, &error)))
+                })?;
+            }
+        }
+        let mut shared = object(variables.as_deref())
+            .map_err(|found| InvalidTemplate(format!("the campaign's variables are {found}")))?;
+        shared.push(("campaign_name".to_owned(), Value::from(campaign_name)));
+        Ok(Templates { environment, shared, has_html, has_text })
+    }
+
+    /// Renders all parts for one recipient. The same data always gives the same parts.
+    ///
+    /// # Errors
+    /// In one line, with the part, the line and the variable that is not there.
+    pub fn render(&self, person: &Person<'_>) -> Result<Content, RenderError> {
+        let context = self.context(person)?;
+        let part = |name: &str, present: bool| {
+            present.then(|| self.part(name, &context)).transpose()
+        };
+        let subject = one_line(&self.part("subject", &context)?);
+        let html = part("html", self.has_html)?;
+        let text = match part("text", self.has_text)? {
+            None => html.as_deref().map(nanohtml2text::html2text),
+            text => text,
+        };
+        Ok(Content { subject, html, text })
+    }
+
+    /// Renders the subject alone.
+    ///
+    /// # Errors
+    /// As [`Templates::render`].
+    pub fn subject(&self, person: &Person<'_>) -> Result<String, RenderError> {
+        Ok(one_line(&self.part("subject", &self.context(person)?)?))
+    }
+
+    fn context(&self, person: &Person<'_>) -> Result<Value, RenderError> {
+        let own = object(person.variables)
+            .map_err(|found| RenderError(format!("the recipient's variables are {found}")))?;
+        let name = person.name.map(str::trim).filter(|name| !name.is_empty());
+        let known = [("email", Some(person.email)), ("name", name)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), Value::from(value?))));
+        Ok(Value::from(self.shared.iter().cloned().chain(own).chain(known).collect::<BTreeMap<_, _>>()))
+    }
+
+    fn part(&self, name: &str, context: &Value) -> Result<String, RenderError> {
+        let template = self.environment.get_template(name).map_err(|error| RenderError(error.to_string()))?;
+        let mut output = Bounded(Vec::new());
+        match template.render_captured_to(context, &mut output) {
+            Ok(_) => String::from_utf8(output.0).map_err(|error| RenderError(error.to_string())),
+            Err(error) => Err(RenderError(describe(name, &error))),
+        }
+    }
+}
+
+/// Control characters of a rendered subject, line breaks among them, become one space: a header field is one
+/// line (RFC 5322, 2.2), and what a recipient's data holds must not add another.
+fn one_line(subject: &str) -> String {
+    let mut line = String::with_capacity(subject.len());
+    let mut in_gap = false;
+    for character in subject.trim().chars() {
+        let gap = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+        if !gap {
+            line.push(character);
+        } else if !in_gap {
+            line.push(' ');
+        }
+        in_gap = gap;
+    }
+    line
+}
+
+/// The entries of a JSON object, without those that are null: null is 'no value', as if it were not there.
+fn object(json: Option<&str>) -> Result<Vec<(String, Value)>, String> {
+    let json: serde_json::Value = match json {
+        None => return Ok(Vec::new()),
+        Some(json) => serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?,
+    };
+    match json {
+        serde_json::Value::Null => Ok(Vec::new()),
+        serde_json::Value::Object(entries) => Ok(entries
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, Value::from(Serde(value))))
+            .collect()),
+        serde_json::Value::Array(_) => Err("an array, not an object".to_owned()),
+        _ => Err("not an object".to_owned()),
+    }
+}
+
+/// What is wrong, where, and with which expression.
+fn describe(part: &str, error: &minijinja::Error) -> String {
+    let place = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
+    let expression = error.range().and_then(|range| error.template_source()?.get(range)).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UndefinedError => format!("{expression} is not defined ({part}{place})"),
+        ErrorKind::OutOfFuel => format!("it takes too many steps ({part}{place}: at most {FUEL})"),
+        ErrorKind::WriteFailure => format!("it grows beyond {MAX_PART_BYTES} bytes ({part}{place})"),
+        kind => format!("{} ({part}{place})", error.detail().map_or_else(|| kind.to_string(), str::to_owned)),
+    }
+}
+
+/// Output that refuses to grow beyond [`MAX_PART_BYTES`].
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_PART_BYTES {
+            return Err(io::Error::other("too large"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn templates(subject: &str, html: &str) -> Templates {
+        Templates::compile(Source {
+            campaign_name: "Spring".into(),
+            subject: subject.into(),
+            html: Some(html.into()),
+            text: None,
+            variables: Some(r#"{"city": "Oslo", "plan": "free", "url": "https://example.com/?a=1&b=2"}"#.into()),
+        })
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn person<'a>(name: Option<&'a str>, variables: Option<&'a str>) -> Person<'a> {
+        Person { email: "ada@example.com", name, variables }
+    }
+
+    #[test]
+    fn merge_values_are_escaped_in_html_only() {
+        let content = templates("{{ name }} & {{ city }}", "<p title=\"{{ name }}\">{{ name }}</p>")
+            .render(&person(Some("<b>O'Neil \"x\"</b>"), None))
+            .unwrap();
+        assert_eq!(content.subject, "<b>O'Neil \"x\"</b> & Oslo");
+        let html = content.html.unwrap();
+        assert!(!html.contains("<b>") && !html.contains("\"x\""), "{html}");
+    }
+
+    #[test]
+    fn a_recipients_variables_lie_over_the_campaigns_and_null_is_no_value() {
+        let render = |variables| {
+            templates("{{ plan }} {{ city }} {{ campaign_name }}", "x").render(&person(None, Some(variables))).unwrap().subject
+        };
+        assert_eq!(render(r#"{"plan": "pro", "city": null, "campaign_name": "mine"}"#), "pro Oslo mine");
+        assert_eq!(render("{}"), "free Oslo Spring");
+    }
+
+    #[test]
+    fn a_variable_that_is_not_there_is_named() {
+        let error = |html, variables| templates("x", html).render(&person(None, variables)).unwrap_err().to_string();
+        insta::assert_snapshot!(error("<p>\n{{ company }}</p>", None), @"company is not defined (html, line 2)");
+        insta::assert_snapshot!(error("{{ name }}", Some(r#"{"x": 1}"#)), @"name is not defined (html, line 1)");
+        insta::assert_snapshot!(error("{{ order.total }}", Some(r#"{"order": {}}"#)), @"order.total is not defined (html, line 1)");
+        insta::assert_snapshot!(error("x", Some("[1]")), @"the recipient's variables are an array, not an object");
+        assert_eq!(
+            templates("{{ name or 'friend' }}, {{ company|default('you') }}", "x").render(&person(Some("  "), None)).unwrap().subject,
+            "friend, you"
+        );
+    }
+
+    #[test]
+    fn a_template_that_does_not_compile_says_where() {
+        let error = |subject: &str, html: Option<&str>, variables: Option<&str>| {
+            Templates::compile(Source {
+                campaign_name: String::new(),
+                subject: subject.into(),
+                html: html.map(str::to_owned),
+                text: None,
+                variables: variables.map(str::to_owned),
+            })
+            .err()
+            .unwrap()
+            .to_string()
+        };
+        insta::assert_snapshot!(error("x", Some("<p>\n{% if %}"), None), @"the template does not compile: unexpected end of block (html, line 2)");
+        insta::assert_snapshot!(error("{{ a", Some("x"), None), @"the template does not compile: unexpected end of input, expected end of variable block (subject, line 1)");
+        insta::assert_snapshot!(error("x", None, None), @"the campaign has neither html nor text");
+        insta::assert_snapshot!(error("x", Some("x"), Some("[]")), @"the campaign's variables are an array, not an object");
+    }
+
+    #[test]
+    fn a_subject_is_one_line_whatever_the_data_holds() {
+        let content = templates("Hi {{ name }}", "x").render(&person(Some("A\r\nBcc: b@example.com\u{0}\tC\u{2028}D"), None));
+        assert_eq!(content.unwrap().subject, "Hi A Bcc: b@example.com C D");
+    }
+
+    #[test]
+    fn a_template_that_would_run_without_end_or_grow_without_bound_costs_its_recipient_only() {
+        let error = |html| templates("x", html).render(&person(None, None)).unwrap_err().to_string();
+        insta::assert_snapshot!(error("{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"), @"it takes too many steps (html, line 1: at most 1000000)");
+        insta::assert_snapshot!(error("{% for a in range(90000) %}{{ 'x' * 1000 }}{% endfor %}"), @"it grows beyond 2097152 bytes (html)");
+    }
+
+    #[test]
+    fn a_text_part_is_derived_from_the_html_and_keeps_its_links() {
+        let content = templates("x", "<h1>Hi {{ name }}</h1><p>See <a href=\"{{ url }}\">the &amp; page</a></p>")
+            .render(&person(Some("Zoë & Co"), None))
+            .unwrap();
+        insta::assert_snapshot!(content.text.unwrap(), @r"
+        Hi Zoë & Co
+
+        See the & page (https://example.com/?a=1&b=2)
+        ");
+    }
+}

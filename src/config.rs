@@ -1,0 +1,180 @@
+//! Settings from the environment. A variable that is missing or malformed stops the start with one line.
+
+use std::env;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::event::MAX_BATCH_SIZE;
+
+/// The address of the database; its `Debug` does not show it, for it carries a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseUrl(…)")
+    }
+}
+
+/// What the environment says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `DATABASE_URL`: PostgreSQL 14 or newer.
+    pub database_url: DatabaseUrl,
+    /// `ACTIVITIES_TABLE`, `table` or `schema.table`; `activities` unless set.
+    pub activities_table: String,
+    /// `SES_CONFIGURATION_SET`: for every message of a campaign that names none.
+    pub configuration_set: Option<String>,
+    /// `SES_MAX_SEND_RATE`, messages per second, when lower than the account's own.
+    pub max_send_rate: Option<f64>,
+    /// `BATCH_SIZE`, recipients per batch when the event names none; 500 unless set.
+    pub batch_size: u32,
+    /// `SEND_CONCURRENCY`, requests to SES at a time; 50 unless set.
+    pub concurrency: usize,
+    /// `LAMBDA_TIMEOUT_SECONDS`: how long an invocation may take whose deadline is not known; 60 s unless set.
+    pub fallback_timeout: Duration,
+}
+
+/// A variable that is missing or malformed. Values of secrets are not in it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidVariable {
+    /// It must be set.
+    #[error("{name} is not set: expected {expected}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// Its form.
+        expected: &'static str,
+    },
+    /// It has another form.
+    #[error("{name} is {value}: expected {expected}")]
+    Malformed {
+        /// The variable.
+        name: &'static str,
+        /// Its value, unless that is secret.
+        value: String,
+        /// Its form.
+        expected: &'static str,
+    },
+}
+
+const DATABASE_URL_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS";
+
+impl Settings {
+    /// Reads this process's environment.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn from_env() -> Result<Settings, InvalidVariable> {
+        Settings::read(&|name| env::var(name).ok())
+    }
+
+    /// Reads an environment given as a function; an empty variable counts as unset.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidVariable> {
+        let variable = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        Ok(Settings {
+            database_url: database_url(variable("DATABASE_URL"))?,
+            activities_table: variable("ACTIVITIES_TABLE").unwrap_or_else(|| "activities".to_owned()),
+            configuration_set: variable("SES_CONFIGURATION_SET"),
+            max_send_rate: variable("SES_MAX_SEND_RATE")
+                .map(|value| {
+                    parse("SES_MAX_SEND_RATE", value, "messages per second, such as 14", |rate: &f64| {
+                        rate.is_finite() && *rate > 0.0
+                    })
+                })
+                .transpose()?,
+            batch_size: variable("BATCH_SIZE")
+                .map(|value| {
+                    parse("BATCH_SIZE", value, "a whole number from 1 to 10000", |size: &u32| {
+                        (1..=MAX_BATCH_SIZE).contains(size)
+                    })
+                })
+                .transpose()?
+                .unwrap_or(500),
+            concurrency: variable("SEND_CONCURRENCY")
+                .map(|value| {
+                    parse("SEND_CONCURRENCY", value, "a whole number from 1 to 1000", |n: &usize| {
+                        (1..=1000).contains(n)
+                    })
+                })
+                .transpose()?
+                .unwrap_or(50),
+            fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
+                .map(|value| {
+                    parse("LAMBDA_TIMEOUT_SECONDS", value, "whole seconds, such as 60", |_: &NonZeroU32| true)
+                })
+                .transpose()?
+                .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
+        })
+    }
+}
+
+/// The database's URL alone, for what needs nothing else.
+///
+/// # Errors
+/// When it is missing or malformed.
+pub fn database_url(value: Option<String>) -> Result<DatabaseUrl, InvalidVariable> {
+    let name = "DATABASE_URL";
+    let expected = DATABASE_URL_FORM;
+    let url = value.ok_or(InvalidVariable::Missing { name, expected })?;
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        Ok(DatabaseUrl(url))
+    } else {
+        Err(InvalidVariable::Malformed { name, value: "of another form (it is not shown)".to_owned(), expected })
+    }
+}
+
+fn parse<T: std::str::FromStr>(
+    name: &'static str,
+    value: String,
+    expected: &'static str,
+    valid: impl Fn(&T) -> bool,
+) -> Result<T, InvalidVariable> {
+    match value.parse() {
+        Ok(parsed) if valid(&parsed) => Ok(parsed),
+        _ => Err(InvalidVariable::Malformed { name, value: format!("{value:?}"), expected }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        Settings::read(&|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+        .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_malformed_variable_is_named_with_its_form() {
+        let url = ("DATABASE_URL", "postgres://u:secret@h/d");
+        let error = |name, value| read(&[url, (name, value)]).unwrap_err();
+        insta::assert_snapshot!(read(&[]).unwrap_err(), @"DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
+        insta::assert_snapshot!(read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err(), @"DATABASE_URL is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
+        insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
+        insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
+        insta::assert_snapshot!(error("SEND_CONCURRENCY", "many"), @r#"SEND_CONCURRENCY is "many": expected a whole number from 1 to 1000"#);
+        insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
+    }
+
+    #[test]
+    fn what_is_unset_or_empty_has_its_default_and_secrets_stay_hidden() {
+        let settings = read(&[("DATABASE_URL", "postgres://u:secret@h/d"), ("BATCH_SIZE", " ")]).unwrap();
+        assert_eq!((settings.batch_size, settings.concurrency), (500, 50));
+        assert_eq!(settings.activities_table, "activities");
+        assert_eq!(settings.fallback_timeout, Duration::from_secs(60));
+        assert!(!format!("{settings:?}").contains("secret"));
+    }
+}

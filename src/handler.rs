@@ -1,0 +1,459 @@
+//! One invocation of `send-batch`, from its event to its result. The one module that knows the order of steps:
+//! pay what is owed, load, claim, send, record, answer.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::activities::{ActivitiesTable, Catalogue};
+use crate::batch::claim::{self, Batch, Claim};
+use crate::batch::load::{self, Campaign};
+use crate::batch::pay;
+use crate::batch::record::{self, Closing, Line, Record, Recorded};
+use crate::batch::render::{InvalidTemplate, Source, Templates};
+use crate::batch::send::{Report, Sender, Sending, Stop};
+use crate::config::Settings;
+use crate::database::{Database, DatabaseError};
+use crate::deadline::Deadline;
+use crate::event::Event;
+use crate::lambda::Failure;
+use crate::lifecycle::Status as RecipientStatus;
+use crate::outcome::{Debt, Entry};
+use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
+use crate::ses::Ses;
+use crate::verdict::{AWAY_WAIT, Verdict};
+
+/// Campaigns that a tick looks at before it answers that nothing is due.
+const MAX_CANDIDATES: usize = 10;
+/// Lost batches that one invocation settles before it sends one itself.
+const MAX_TAKEOVERS: usize = 20;
+
+/// What lives as long as the process: connections, and what was compiled for the last campaign.
+pub struct Handler {
+    settings: Settings,
+    database: Database,
+    ses: OnceCell<Ses>,
+    record_statement: OnceCell<String>,
+    templates: RefCell<Option<(Source, Rc<Templates>)>>,
+}
+
+/// What one invocation is about.
+struct Invocation {
+    token: Uuid,
+    deadline: Deadline,
+    started_at: Instant,
+    batch_size: u32,
+    /// The event named no campaign.
+    due: bool,
+}
+
+impl Handler {
+    /// Prepares an instance; nothing is connected or fetched yet.
+    ///
+    /// # Errors
+    /// When the database's URL cannot be read, in one line.
+    pub fn new(settings: Settings) -> Result<Handler, String> {
+        let database = Database::new(&settings.database_url)?;
+        Ok(Handler {
+            settings,
+            database,
+            ses: OnceCell::new(),
+            record_statement: OnceCell::new(),
+            templates: RefCell::new(None),
+        })
+    }
+
+    /// Handles one event; `deadline_ms` is the invocation's deadline in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// `InvalidEvent`, `UnknownCampaign`, `CampaignNotReady`, `UnusableActivitiesTable`, `DatabaseUnavailable`,
+    /// `DatabaseRefused`: nothing was claimed then, or nothing was sent of what was claimed.
+    pub async fn handle(&self, event: &serde_json::Value, deadline_ms: u64) -> Result<BatchResult, Failure> {
+        let started_at = Instant::now();
+        let fallback = self.settings.fallback_timeout;
+        let deadline = Deadline::new(deadline_ms, SystemTime::now(), started_at, fallback);
+        let event = Event::parse(event).map_err(|error| Failure::new("InvalidEvent", error))?;
+        let (campaign_id, batch_size, unrecorded) = match event {
+            Event::Due => (None, None, None),
+            Event::Batch { campaign_id, batch_size, unrecorded } => (Some(campaign_id), batch_size, unrecorded),
+        };
+        let invocation = Invocation {
+            token: Uuid::new_v4(),
+            deadline,
+            started_at,
+            batch_size: batch_size.unwrap_or(self.settings.batch_size),
+            due: campaign_id.is_none(),
+        };
+        let mut passed_over = Vec::new();
+        while passed_over.len() < MAX_CANDIDATES {
+            let campaign = match self.load(campaign_id, &passed_over, &invocation).await {
+                Ok(Some(campaign)) => campaign,
+                Ok(None) if invocation.due => break,
+                Ok(None) => {
+                    let id = campaign_id.unwrap_or_default();
+                    return Err(Failure::new("UnknownCampaign", format!("there is no campaign {id}")));
+                }
+                Err(error) => return invocation.owe(campaign_id, unrecorded, error),
+            };
+            let span = tracing::info_span!("batch", campaign_id = %campaign.id, organization_id = %campaign.organization_id);
+            let result = self.run(&campaign, unrecorded.clone(), &invocation).instrument(span).await?;
+            match result {
+                Some(result) => return Ok(result),
+                None => passed_over.push(campaign.id),
+            }
+        }
+        Ok(BatchResult::idle())
+    }
+
+    /// Loads the campaign and, the first time, learns how the activities table is written.
+    async fn load(
+        &self,
+        id: Option<Uuid>,
+        passed_over: &[Uuid],
+        invocation: &Invocation,
+    ) -> Result<Option<Campaign>, LoadError> {
+        let table = &self.settings.activities_table;
+        let unknown = (!self.record_statement.initialized()).then_some(table.as_str());
+        let loaded = load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
+        let Some((campaign, catalogue)) = loaded else { return Ok(None) };
+        if let Some(catalogue) = catalogue {
+            let unusable = |error: String| LoadError::Failure(Failure::new("UnusableActivitiesTable", error));
+            let catalogue: Catalogue =
+                serde_json::from_str(&catalogue).map_err(|error| unusable(error.to_string()))?;
+            let table = ActivitiesTable::new(table, catalogue, &["email_sent"])
+                .map_err(|error| unusable(error.to_string()))?;
+            let _ = self.record_statement.set(table.fill(include_str!("batch/record.sql")));
+        }
+        Ok(Some(campaign))
+    }
+
+    /// Works on one campaign. `None`: another invocation is at it, and this one may look for another campaign.
+    async fn run(
+        &self,
+        campaign: &Campaign,
+        unrecorded: Option<Debt>,
+        invocation: &Invocation,
+    ) -> Result<Option<BatchResult>, Failure> {
+        let compiled = self.compile(&campaign.source);
+        let templates = compiled.as_ref().ok().map(Rc::as_ref);
+        if let Some(debt) = unrecorded
+            && let Err(error) = self.pay(campaign, templates, &debt, invocation).await
+        {
+            return invocation.owe(Some(campaign.id), Some(debt), error.into()).map(Some);
+        }
+        if campaign.status == "draft" || campaign.unscheduled {
+            let problem = match campaign.status.as_str() {
+                "draft" => "is a draft: set its status to 'sending', or to 'scheduled' with a time",
+                _ => "is scheduled without a time: set its scheduled_at",
+            };
+            return Err(Failure::new("CampaignNotReady", format!("campaign {} {problem}", campaign.id)));
+        }
+        let templates = match compiled {
+            Ok(templates) => templates,
+            Err(InvalidTemplate { .. }) if !campaign.sendable => {
+                return self.stopped(campaign, &campaign.status, invocation).await.map(Some);
+            }
+            Err(error) => return self.halt(campaign, &error.to_string(), invocation).await.map(Some),
+        };
+        for _ in 0..MAX_TAKEOVERS {
+            let claimed_at = Instant::now();
+            crate::crash_point!("claim-before");
+            let claim = claim::claim(
+                &self.database,
+                campaign.id,
+                invocation.token,
+                invocation.batch_size,
+                i32::MAX,
+                invocation.deadline.lease,
+                invocation.due,
+                invocation.deadline.last_start,
+            )
+            .await
+            .map_err(refused)?;
+            crate::crash_point!("claim-after");
+            match claim {
+                Claim::Batch(batch) => {
+                    let result = self.send_and_record(campaign, &templates, batch, claimed_at, invocation).await;
+                    return Ok(Some(result));
+                }
+                Claim::Takeover { batch_id, noted } => {
+                    tracing::warn!(batch_id, noted = noted.len(), "taking over the batch of a lost invocation");
+                    let closing = Closing { batch_id, token: invocation.token, reopen: true, doubt: true };
+                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation).await.map_err(refused)?;
+                    crate::crash_point!("takeover-after");
+                }
+                Claim::Busy(_) if invocation.due => return Ok(None),
+                Claim::Busy(lease) => return Ok(Some(invocation.answer(campaign, Verdict::busy(lease)))),
+                Claim::Scheduled(due) => {
+                    let verdict = Verdict::wait(due, "the campaign is scheduled for later");
+                    return Ok(Some(invocation.answer(campaign, verdict)));
+                }
+                Claim::Complete => return self.stopped(campaign, "sent", invocation).await.map(Some),
+                Claim::Stopped(status) => return self.stopped(campaign, &status, invocation).await.map(Some),
+            }
+        }
+        Ok(Some(invocation.answer(campaign, Verdict::more())))
+    }
+
+    /// The templates of a campaign, compiled once as long as they stay the same.
+    fn compile(&self, source: &Source) -> Result<Rc<Templates>, InvalidTemplate> {
+        if let Some((known, templates)) = self.templates.borrow().as_ref()
+            && known == source
+        {
+            return Ok(Rc::clone(templates));
+        }
+        let templates = Rc::new(Templates::compile(source.clone())?);
+        *self.templates.borrow_mut() = Some((source.clone(), Rc::clone(&templates)));
+        Ok(templates)
+    }
+
+    /// Records what an earlier invocation sent. Paying twice changes nothing.
+    async fn pay(
+        &self,
+        campaign: &Campaign,
+        templates: Option<&Templates>,
+        debt: &Debt,
+        invocation: &Invocation,
+    ) -> Result<(), DatabaseError> {
+        let reopen = debt.outcomes.iter().any(|entry| entry.outcome.status() == RecipientStatus::Pending);
+        let closing = debt.whole.then_some(Closing {
+            batch_id: debt.batch_id,
+            token: debt.claim_token,
+            reopen,
+            doubt: false,
+        });
+        self.settle(campaign, templates, debt.outcomes.clone(), closing, invocation).await?;
+        tracing::info!(outcomes = debt.outcomes.len(), "recorded what was owed");
+        Ok(())
+    }
+
+    /// Records outcomes that are known only in their short form.
+    async fn settle(
+        &self,
+        campaign: &Campaign,
+        templates: Option<&Templates>,
+        entries: Vec<Entry>,
+        closing: Option<Closing>,
+        invocation: &Invocation,
+    ) -> Result<(), DatabaseError> {
+        let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
+        let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
+        self.record(campaign.id, closing, &lines, None, (None, 0), until).await.map(drop)
+    }
+
+    async fn record(
+        &self,
+        campaign_id: Uuid,
+        closing: Option<Closing>,
+        lines: &[Line],
+        halt: Option<&str>,
+        refusal: (Option<String>, i32),
+        until: Instant,
+    ) -> Result<Option<Recorded>, DatabaseError> {
+        let statement = self.record_statement.get().map(String::as_str).unwrap_or_default();
+        let record = Record { campaign_id, closing, lines, halt, refusal };
+        record::record(&self.database, statement, &record, until).await
+    }
+
+    async fn send_and_record(
+        &self,
+        campaign: &Campaign,
+        templates: &Templates,
+        batch: Batch,
+        claimed_at: Instant,
+        invocation: &Invocation,
+    ) -> BatchResult {
+        let sender = Sender::new(campaign, self.settings.configuration_set.as_deref());
+        let sending = Sending {
+            database: &self.database,
+            ses: self.ses.get_or_init(Ses::from_env).await,
+            templates,
+            sender: &sender,
+            deadline: invocation.deadline,
+            concurrency: self.settings.concurrency,
+            first: campaign.progress.sent == 0,
+            claimed_at,
+        };
+        let Report { lines, stop, refusal } = sending.run(&batch).await;
+        let counts = count(&lines);
+        let halt = match &stop {
+            Some(Stop::Halt(reason)) => Some(reason.as_str()),
+            _ => None,
+        };
+        let closing =
+            Closing { batch_id: batch.id, token: batch.token, reopen: counts.deferred > 0, doubt: false };
+        crate::crash_point!("record-before");
+        let until = invocation.deadline.last_record;
+        let recorded = self.record(campaign.id, Some(closing), &lines, halt, refusal, until).await;
+        crate::crash_point!("record-after");
+        let recorded = match recorded {
+            Ok(Some(recorded)) => recorded,
+            Ok(None) => return invocation.answer(campaign, Verdict::of_status("cancelled", None)),
+            Err(error) => return invocation.unrecorded(campaign, &batch, counts, lines, &error),
+        };
+        let verdict = self.verdict(campaign.id, counts, stop.as_ref(), &recorded, invocation).await;
+        tracing::info!(
+            sent = counts.sent,
+            failed = counts.failed,
+            suppressed = counts.suppressed,
+            uncertain = counts.uncertain,
+            deferred = counts.deferred,
+            duration_ms = u64::try_from(invocation.started_at.elapsed().as_millis()).unwrap_or(u64::MAX),
+            status = ?verdict.status,
+            reason = verdict.reason,
+            "batch recorded"
+        );
+        let activities = Activities::written(recorded.activities);
+        invocation.result(campaign.id, verdict, counts, activities, recorded.progress)
+    }
+
+    async fn verdict(
+        &self,
+        campaign_id: Uuid,
+        counts: BatchCounts,
+        stop: Option<&Stop>,
+        recorded: &Recorded,
+        invocation: &Invocation,
+    ) -> Verdict {
+        let verdict = Verdict::of_batch(stop, &recorded.status, None);
+        if verdict.status != Status::Continue || counts.deferred > 0 || recorded.progress.remaining > 0 {
+            return verdict;
+        }
+        // By the counters nobody is left; the recipients themselves have the last word.
+        let sql = "SELECT complete_campaign($1)";
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), tokio_postgres::types::Type); 1] =
+            [(&campaign_id, tokio_postgres::types::Type::UUID)];
+        match self.database.query(sql, &parameters, invocation.deadline.last_record).await {
+            Ok(rows) => match rows.first().map(|row| row.get::<_, String>(0)).as_deref() {
+                Some("complete") => Verdict::done(),
+                Some("busy" | "inserting") => Verdict::busy(std::time::Duration::from_secs(1)),
+                _ => verdict,
+            },
+            Err(_) => verdict,
+        }
+    }
+
+    /// A cause that would fail every recipient: the campaign is paused, with the reason.
+    async fn halt(&self, campaign: &Campaign, reason: &str, invocation: &Invocation) -> Result<BatchResult, Failure> {
+        let until = invocation.deadline.last_start;
+        self.record(campaign.id, None, &[], Some(reason), (None, 0), until).await.map_err(refused)?;
+        tracing::error!(reason, "the campaign is halted");
+        Ok(invocation.answer(campaign, Verdict::halted(reason)))
+    }
+
+    /// The campaign's status does not allow sending; its counters are read once more, for they may have changed.
+    async fn stopped(
+        &self,
+        campaign: &Campaign,
+        status: &str,
+        invocation: &Invocation,
+    ) -> Result<BatchResult, Failure> {
+        let until = invocation.deadline.last_start;
+        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await.map_err(refused)?;
+        let campaign = loaded.map_or_else(|| campaign.clone(), |(campaign, _)| campaign);
+        let verdict = Verdict::of_status(status, campaign.status_reason.clone());
+        Ok(invocation.answer(&campaign, verdict))
+    }
+}
+
+impl Invocation {
+    /// An answer without a batch.
+    fn answer(&self, campaign: &Campaign, verdict: Verdict) -> BatchResult {
+        self.result(campaign.id, verdict, BatchCounts::default(), Activities::written(0), campaign.progress)
+    }
+
+    fn result(
+        &self,
+        campaign_id: Uuid,
+        verdict: Verdict,
+        batch: BatchCounts,
+        activities: Activities,
+        progress: Progress,
+    ) -> BatchResult {
+        let goes_on = matches!(verdict.status, Status::Continue | Status::Wait);
+        BatchResult {
+            campaign_id: Some(campaign_id),
+            status: verdict.status,
+            wait_seconds: verdict.wait.as_secs_f64().ceil() as u64,
+            batch,
+            activities,
+            progress,
+            reason: verdict.reason,
+            next: goes_on.then_some(Next { campaign_id, batch_size: self.batch_size, unrecorded: None }),
+        }
+    }
+
+    /// Sent, and not recorded: the next invocation is given what is owed.
+    fn unrecorded(
+        &self,
+        campaign: &Campaign,
+        batch: &Batch,
+        counts: BatchCounts,
+        lines: Vec<Line>,
+        error: &DatabaseError,
+    ) -> BatchResult {
+        let entries = lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
+        let debt = Debt::of_batch(batch.id, batch.token, entries);
+        tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
+        let verdict = Verdict::wait(AWAY_WAIT, "the batch is sent and not recorded yet");
+        let activities = Activities { success: false, count: 0, error: Some(error.to_string()) };
+        let mut result = self.result(campaign.id, verdict, counts, activities, campaign.progress);
+        result.next = result.next.map(|next| Next { unrecorded: Some(debt), ..next });
+        result
+    }
+
+    /// PostgreSQL failed before anything was sent. Where something is owed, the answer hands it on.
+    fn owe(&self, campaign_id: Option<Uuid>, debt: Option<Debt>, error: LoadError) -> Result<BatchResult, Failure> {
+        let failure = match error {
+            LoadError::Database(error) => refused(error),
+            LoadError::Failure(failure) => failure,
+        };
+        let (Some(campaign_id), Some(debt)) = (campaign_id, debt) else { return Err(failure) };
+        tracing::error!(error = failure.message, "what is owed could not be recorded");
+        let verdict = Verdict::wait(AWAY_WAIT, "an earlier batch is sent and not recorded yet");
+        let activities = Activities { success: false, count: 0, error: Some(failure.message) };
+        let mut result =
+            self.result(campaign_id, verdict, BatchCounts::default(), activities, Progress::default());
+        result.next = result.next.map(|next| Next { unrecorded: Some(debt), ..next });
+        Ok(result)
+    }
+}
+
+enum LoadError {
+    Database(DatabaseError),
+    Failure(Failure),
+}
+
+impl From<DatabaseError> for LoadError {
+    fn from(error: DatabaseError) -> LoadError {
+        LoadError::Database(error)
+    }
+}
+
+fn refused(error: DatabaseError) -> Failure {
+    let kind = match error {
+        DatabaseError::Unavailable(_) => "DatabaseUnavailable",
+        DatabaseError::Refused(_) => "DatabaseRefused",
+    };
+    Failure::new(kind, error)
+}
+
+fn count(lines: &[Line]) -> BatchCounts {
+    let of = |status| {
+        let count = lines.iter().filter(|line| line.outcome.status() == status).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    BatchCounts {
+        claimed: u32::try_from(lines.len()).unwrap_or(u32::MAX),
+        sent: of(RecipientStatus::Sent),
+        failed: of(RecipientStatus::Failed),
+        suppressed: of(RecipientStatus::Suppressed),
+        uncertain: of(RecipientStatus::Uncertain),
+        deferred: of(RecipientStatus::Pending),
+    }
+}

@@ -1,0 +1,70 @@
+//! What the functions' `main`s share: start with one clear line or not at all, and speak the Runtime API.
+
+use std::env;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use lambda_runtime::Diagnostic;
+
+/// A failure of an invocation: a stable type that a state machine can match, and a message for a person.
+#[derive(Debug)]
+pub struct Failure {
+    /// The error type.
+    pub kind: &'static str,
+    /// What happened, and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of this type.
+    pub fn new(kind: &'static str, message: impl Display) -> Failure {
+        Failure { kind, message: message.to_string() }
+    }
+}
+
+impl From<Failure> for Diagnostic {
+    fn from(failure: Failure) -> Diagnostic {
+        tracing::error!(error_type = failure.kind, error = failure.message, "the invocation failed");
+        Diagnostic { error_type: failure.kind.to_owned(), error_message: failure.message }
+    }
+}
+
+/// Runs a function on a single-threaded runtime: what it waits for is the network, and one thread is what a
+/// function's share of a CPU is.
+pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCode {
+    if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        eprintln!("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda function, run it on Lambda or by `cargo lambda watch`");
+        return ExitCode::from(64);
+    }
+    set_what_an_emulator_leaves_out();
+    crate::telemetry::start();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("the runtime could not be started: {error}");
+            return ExitCode::from(71);
+        }
+    };
+    match runtime.block_on(function()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(78)
+        }
+    }
+}
+
+/// `lambda_runtime` insists on variables that Lambda always sets and emulators often do not.
+#[allow(unsafe_code, reason = "the process has one thread yet, so nothing reads the environment meanwhile")]
+fn set_what_an_emulator_leaves_out() {
+    for (name, value) in [
+        ("AWS_LAMBDA_FUNCTION_NAME", "local"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+    ] {
+        if env::var_os(name).is_none() {
+            // SAFETY: see above.
+            unsafe { env::set_var(name, value) };
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The SDK's client, set up so that nothing is sent twice behind our back.
+
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::config::{SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+
+use super::{Answer, classify};
+
+/// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
+/// request does not meet a connection that is being closed, which would put its message in doubt.
+const MAX_IDLE: Duration = Duration::from_secs(5);
+/// Until TCP and TLS stand. A connection that is not made by then certainly carried no message.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A client of SES whose connections are fresh.
+pub struct Ses {
+    config: SdkConfig,
+    client: Mutex<(Client, SystemTime)>,
+}
+
+impl Ses {
+    /// Reads the SDK's environment (`AWS_*`). The SDK's own retries are off: what may be retried is decided by
+    /// [`classify`], for a request that timed out may have been accepted.
+    pub async fn from_env() -> Ses {
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .http_client(http_client())
+            .load()
+            .await;
+        let client = Mutex::new((Client::new(&config), SystemTime::now()));
+        Ses { config, client }
+    }
+
+    /// Sends one message, once.
+    pub async fn send(&self, message: SendEmailInputBuilder, recipient: &str) -> Answer {
+        classify(message.send_with(&self.client()).await, |answer| answer.status().as_u16(), recipient)
+    }
+
+    /// The client. Where it was last used longer ago than an idle connection lives, by the wall clock (which goes
+    /// on while Lambda has the environment frozen), it comes with new connections.
+    fn client(&self) -> Client {
+        let mut client = self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = SystemTime::now();
+        if now.duration_since(client.1).is_ok_and(|idle| idle < MAX_IDLE) {
+            client.1 = now;
+        } else {
+            let config = aws_sdk_sesv2::Config::new(&self.config).to_builder().http_client(http_client()).build();
+            *client = (Client::from_conf(config), now);
+        }
+        client.0.clone()
+    }
+}
+
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(MAX_IDLE)
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}

@@ -1,0 +1,9 @@
+//! The way to Amazon SES, API version 2.
+
+mod classify;
+mod client;
+mod mailbox;
+
+pub use classify::{Answer, classify};
+pub use client::Ses;
+pub use mailbox::header_mailbox;
