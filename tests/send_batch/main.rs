@@ -1,0 +1,6 @@
+//! The built `send-batch`, over the Lambda Runtime API, against a real PostgreSQL and an SES endpoint.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod results;
