@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::activities::{ActivitiesTable, Catalogue};
-use crate::batch::claim::{self, Batch, Claim};
+use crate::batch::claim::{self, Batch, Claim, Wish};
 use crate::batch::load::{self, Campaign};
 use crate::batch::pay;
 use crate::batch::record::{self, Closing, Line, Record, Recorded};
@@ -163,26 +163,35 @@ impl Handler {
             }
             Err(error) => return self.halt(campaign, &error.to_string(), invocation).await.map(Some),
         };
+        let ses = self.ses.get_or_init(Ses::from_env).await;
+        let quota = ses.quota().await;
+        let left_today = quota.left_today.unwrap_or(u32::MAX);
+        let wish = Wish {
+            campaign_id: campaign.id,
+            token: invocation.token,
+            size: invocation.batch_size.min(left_today.max(1)),
+            lease: invocation.deadline.lease,
+            alone: invocation.due,
+            region: ses.region(),
+            per_second: [quota.per_second, self.settings.max_send_rate]
+                .into_iter()
+                .flatten()
+                .reduce(f64::min),
+            last_start: invocation.deadline.last_start,
+        };
+        if left_today == 0 && campaign.sendable {
+            let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
+            return Ok(Some(invocation.answer(campaign, verdict)));
+        }
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
             crate::crash_point!("claim-before");
-            let claim = claim::claim(
-                &self.database,
-                campaign.id,
-                invocation.token,
-                invocation.batch_size,
-                i32::MAX,
-                invocation.deadline.lease,
-                invocation.due,
-                invocation.deadline.last_start,
-            )
-            .await
-            .map_err(refused)?;
+            let claim = claim::claim(&self.database, &wish).await.map_err(refused)?;
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
                     let result =
-                        self.send_and_record(campaign, &templates, batch, claimed_at, invocation).await;
+                        self.send_and_record(campaign, &templates, ses, batch, claimed_at, invocation).await;
                     return Ok(Some(result));
                 }
                 Claim::Takeover { batch_id, noted } => {
@@ -199,6 +208,10 @@ impl Handler {
                 }
                 Claim::Busy(_) if invocation.due => return Ok(None),
                 Claim::Busy(lease) => return Ok(Some(invocation.answer(campaign, Verdict::busy(lease)))),
+                Claim::RateReserved(_) if invocation.due => return Ok(None),
+                Claim::RateReserved(reserved) => {
+                    return Ok(Some(invocation.answer(campaign, Verdict::rate_reserved(reserved))));
+                }
                 Claim::Scheduled(due) => {
                     let verdict = Verdict::wait(due, "the campaign is scheduled for later");
                     return Ok(Some(invocation.answer(campaign, verdict)));
@@ -253,27 +266,19 @@ impl Handler {
     ) -> Result<(), DatabaseError> {
         let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
         let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
-        self.record(campaign.id, closing, &lines, None, (None, 0), until).await.map(drop)
+        self.record(&Record { closing, lines: &lines, ..Record::nothing(campaign.id) }, until).await.map(drop)
     }
 
-    async fn record(
-        &self,
-        campaign_id: Uuid,
-        closing: Option<Closing>,
-        lines: &[Line],
-        halt: Option<&str>,
-        refusal: (Option<String>, i32),
-        until: Instant,
-    ) -> Result<Option<Recorded>, DatabaseError> {
+    async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, DatabaseError> {
         let statement = self.record_statement.get().map(String::as_str).unwrap_or_default();
-        let record = Record { campaign_id, closing, lines, halt, refusal };
-        record::record(&self.database, statement, &record, until).await
+        record::record(&self.database, statement, record, until).await
     }
 
     async fn send_and_record(
         &self,
         campaign: &Campaign,
         templates: &Templates,
+        ses: &Ses,
         batch: Batch,
         claimed_at: Instant,
         invocation: &Invocation,
@@ -281,7 +286,7 @@ impl Handler {
         let sender = Sender::new(campaign, self.settings.configuration_set.as_deref());
         let sending = Sending {
             database: &self.database,
-            ses: self.ses.get_or_init(Ses::from_env).await,
+            ses,
             templates,
             sender: &sender,
             deadline: invocation.deadline,
@@ -289,8 +294,9 @@ impl Handler {
             first: campaign.progress.sent == 0,
             claimed_at,
         };
-        let Report { lines, stop, refusal } = sending.run(&batch).await;
+        let Report { lines, stop, refusal, throttled } = sending.run(&batch).await;
         let counts = count(&lines);
+        ses.spend(counts.sent);
         let halt = match &stop {
             Some(Stop::Halt(reason)) => Some(reason.as_str()),
             _ => None,
@@ -299,7 +305,15 @@ impl Handler {
             Closing { batch_id: batch.id, token: batch.token, reopen: counts.deferred > 0, doubt: false };
         crate::crash_point!("record-before");
         let until = invocation.deadline.last_record;
-        let recorded = self.record(campaign.id, Some(closing), &lines, halt, refusal, until).await;
+        let record = Record {
+            campaign_id: campaign.id,
+            closing: Some(closing),
+            lines: &lines,
+            halt,
+            refusal,
+            throttled: throttled.then(|| ses.region()),
+        };
+        let recorded = self.record(&record, until).await;
         crate::crash_point!("record-after");
         let recorded = match recorded {
             Ok(Some(recorded)) => recorded,
@@ -356,7 +370,8 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
-        self.record(campaign.id, None, &[], Some(reason), (None, 0), until).await.map_err(refused)?;
+        let record = Record { halt: Some(reason), ..Record::nothing(campaign.id) };
+        self.record(&record, until).await.map_err(refused)?;
         tracing::error!(reason, "the campaign is halted");
         Ok(invocation.answer(campaign, Verdict::halted(reason)))
     }

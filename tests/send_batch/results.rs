@@ -87,7 +87,7 @@ fn a_person_stops_a_campaign_and_it_is_said_who_it_was_not() {
 fn while_another_invocation_holds_the_rest_the_answer_is_wait() {
     let mut world = World::new();
     let campaign = world.campaign_of(3);
-    world.ses.set_latency(std::time::Duration::from_millis(1500));
+    world.ses.add_rule(Rule::any(Effect::Delay { ms: 1500 }));
     let (mut first, mut second) = (world.function(), world.function());
     let begun = first.begin(&event(campaign, 10), TIMEOUT).unwrap();
     world.wait_until(
@@ -178,9 +178,19 @@ fn a_daily_quota_that_is_used_up_waits_and_fails_nobody() {
     let mut world = World::new();
     let campaign = world.campaign_of(30);
     world.ses.set_account(Account { max_24_hour_send: 10.0, sent_last_24_hours: 0.0, ..Account::default() });
+    let mut function = world.function();
+    let result = invoke(&mut function, &event(campaign, 30));
+    assert_eq!((&result["status"], &result["batch"]["sent"]), (&json!("continue"), &json!(10)));
+    let result = invoke(&mut function, &event(campaign, 30));
+    assert_eq!((&result["status"], &result["waitSeconds"]), (&json!("wait"), &json!(900)));
+    assert_eq!(world.statuses(campaign)["pending"], 20);
+    // Another invocation heard of a quota that others have used up by the time it sends.
+    world.ses.set_account(Account::default());
+    let message = "Daily message quota exceeded.".to_owned();
+    world.ses.add_rule(Rule::any(Effect::Refuse { code: "LimitExceededException".into(), message, status: 400 }));
     let result = invoke(&mut world.function(), &event(campaign, 30));
     assert_eq!((&result["status"], &result["waitSeconds"]), (&json!("wait"), &json!(900)));
-    assert_eq!((&result["batch"]["sent"], &result["batch"]["deferred"]), (&json!(10), &json!(20)));
+    assert_eq!((&result["batch"]["sent"], &result["batch"]["deferred"]), (&json!(0), &json!(20)));
     world.assert_consistent(campaign);
 }
 
