@@ -47,6 +47,11 @@ impl Failure {
         Failure { exit, message: message.to_string() }
     }
 
+    /// The failure with another thing to do about it.
+    pub fn with_advice(self, advice: &str) -> Failure {
+        Failure { message: format!("{}; or {advice}", self.message), ..self }
+    }
+
     /// Says it on standard error.
     pub fn report(self) -> ExitCode {
         eprintln!("{} {}", console::style("campaign:").red().bold().for_stderr(), self.message);

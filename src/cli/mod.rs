@@ -10,8 +10,10 @@ mod resolve;
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, DatabaseUrl};
@@ -92,4 +94,9 @@ async fn connect(url: &DatabaseUrl) -> Result<Database, Failure> {
     let database = Database::new(url).map_err(|error| Failure::new(Exit::Config, error))?;
     database.run_script("").await?;
     Ok(database)
+}
+
+/// When a statement that is run now is given up.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
 }

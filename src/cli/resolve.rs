@@ -5,23 +5,18 @@ mod by_hand;
 mod from_log;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::ValueEnum;
-use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::connect;
 use super::failure::{Exit, Failure};
+use super::{connect, soon};
 use crate::activities::ActivitiesTable;
 use crate::batch::load::{self, Campaign};
 use crate::batch::render::Templates;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::lifecycle::Status;
-
-/// How long PostgreSQL may take for one statement before the command gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Settle recipients that are `uncertain`: by your decision, or from the function's log
 ///
@@ -120,8 +115,4 @@ impl Case {
     fn subject(&self) -> &str {
         &self.campaign.source.subject
     }
-}
-
-fn soon() -> Instant {
-    Instant::now() + PATIENCE
 }

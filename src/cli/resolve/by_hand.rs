@@ -8,8 +8,8 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::format;
-use super::{Case, Decision, soon};
+use super::super::{format, soon};
+use super::{Case, Decision};
 use crate::batch::{load, pay};
 
 /// What is to be settled, how, by whom and why.
