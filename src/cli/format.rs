@@ -16,9 +16,14 @@ pub fn count(n: impl TryInto<i64>) -> String {
     grouped
 }
 
-/// `1 recipient`, `2 recipients`, `1,000 recipients`.
+/// `1 batch`, `2 batches`, `1,000 recipients`.
 pub fn counted(n: usize, noun: &str) -> String {
-    format!("{} {noun}{}", count(n as u64), if n == 1 { "" } else { "s" })
+    let ending = match (n, noun.ends_with("ch") || noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", count(n as u64))
 }
 
 /// The two most telling units: `12 ms`, `1.8 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
@@ -40,7 +45,7 @@ mod tests {
     #[test]
     fn figures_are_grouped_and_spans_have_their_unit() {
         assert_eq!([count(0), count(999), count(1000), count(-1_234_567)], ["0", "999", "1,000", "-1,234,567"]);
-        assert_eq!([counted(1, "recipient"), counted(2000, "recipient")], ["1 recipient", "2,000 recipients"]);
+        assert_eq!([counted(1, "recipient"), counted(2000, "recipient"), counted(2, "address")], ["1 recipient", "2,000 recipients", "2 addresses"]);
         let spans = [12, 1_840, 185_000, 7_800_000, 273_600_000].map(|ms| duration(Duration::from_millis(ms)));
         assert_eq!(spans, ["12 ms", "1.8 s", "3 min 5 s", "2 h 10 min", "3 d 4 h"]);
     }

@@ -87,7 +87,7 @@ impl Summary {
         let mut text = String::from("\n");
         let mut line = |label: &str, content: String| {
             let indented = format!("  {}  {content}", style(format!("{label:<10}")).dim());
-            let _ = writeln!(text, "{}", truncate_str(&indented, width, "…"));
+            let _ = writeln!(text, "{}", truncate_str(indented.trim_end(), width, "…"));
         };
         let Progress { sent, failed, suppressed, uncertain, .. } = self.progress;
         let mailbox = match self.received_twice {
@@ -105,7 +105,6 @@ impl Summary {
         line("Suppressed", format!("{:>7}  not written to", style(format::count(suppressed)).bold()));
         line("Uncertain", format!("{:>7}", style(format::count(uncertain)).bold()));
         line("", String::new());
-
         let seconds = self.run.time.as_secs_f64();
         let rate = if seconds > 0.0 { (f64::from(sent) / seconds).round() } else { 0.0 };
         #[allow(clippy::cast_possible_truncation, reason = "a rate of emails")]
