@@ -458,3 +458,68 @@ async fn the_simulator_s_addresses_have_the_simulator_s_events() {
     let inner: serde_json::Value = serde_json::from_str(body(0)["Message"].as_str().unwrap()).unwrap();
     assert_eq!((&inner, &body(1)), (&bounce["detail"], bounce));
 }
+
+/// Speaks to the endpoint as another process would; returns the status line and the body.
+async fn local(endpoint: &SesEndpoint, request: &str, body: &str) -> (String, String) {
+    let address = endpoint.url().trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let text = format!(
+        "{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    tokio::io::AsyncWriteExt::write_all(&mut stream, text.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn another_process_can_set_the_behaviour_and_read_the_mailbox() {
+    let (endpoint, client) = start();
+    for (request, body) in [
+        ("PUT /_local/account", r#"{"maxSendRate":3}"#),
+        ("PUT /_local/rate", r#"{"perSecond":0.000001,"burst":2}"#),
+        ("PUT /_local/latency", r#"{"ms":0}"#),
+        ("PUT /_local/suppressions", r#"[{"emailAddress":"gone@example.com","reason":"COMPLAINT"}]"#),
+        (
+            "POST /_local/rules",
+            r#"{"recipient":{"exact":"no@example.com"},"effect":"serverError","times":1}"#,
+        ),
+        (
+            "POST /_local/rules",
+            r#"[{"request":1,"effect":{"refuse":{"code":"MessageRejected","message":"m","status":400}}}]"#,
+        ),
+    ] {
+        let (head, answer) = local(&endpoint, request, body).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{request}: {answer}");
+    }
+    assert_eq!(code(&send(&client, "ann@example.com").await), "MessageRejected");
+    assert!(send(&client, "no@example.com").await.is_err());
+    send(&client, "ann@example.com").await.unwrap();
+    send(&client, "gone@example.com").await.unwrap();
+    assert_eq!(code(&send(&client, "late@example.com").await), "TooManyRequestsException");
+    let account = client.get_account().send().await.unwrap();
+    assert!((account.send_quota().unwrap().max_send_rate() - 3.0).abs() < f64::EPSILON);
+
+    let json = |text: &str| -> serde_json::Value { serde_json::from_str(text).unwrap() };
+    let page = json(&local(&endpoint, "GET /_local/messages?q=ANN%40example", "").await.1);
+    assert_eq!((&page["total"], page["messages"].as_array().unwrap().len()), (&2.into(), 1));
+    let path = format!("/_local/messages/{}", page["messages"][0]["id"].as_str().unwrap());
+    let whole = json(&local(&endpoint, &format!("GET {path}"), "").await.1);
+    assert_eq!(whole["html"], "<p>Grüße, <b>Ann</b></p>");
+    let (_, source) = local(&endpoint, &format!("GET {path}/raw"), "").await;
+    assert!(MessageParser::default().parse(source.as_bytes()).unwrap().subject() == Some("Hello"));
+    let (head, html) = local(&endpoint, &format!("GET {path}/html"), "").await;
+    assert!(head.contains("content-security-policy: sandbox") && html.contains("<b>Ann</b>"));
+    let events = json(&local(&endpoint, "GET /_local/events?after=1", "").await.1);
+    assert_eq!(event_types(events["events"].as_array().unwrap()), ["Send", "Bounce"]);
+    assert!(local(&endpoint, "GET /", "").await.1.starts_with("<!doctype html>"));
+
+    let (head, _) = local(&endpoint, "POST /_local/rules", r#"{"effect":"explode"}"#).await;
+    assert!(head.starts_with("HTTP/1.1 400"));
+    let (head, _) = local(&endpoint, "GET /_local/nothing", "").await;
+    assert!(head.starts_with("HTTP/1.1 404"));
+    local(&endpoint, "DELETE /_local/messages", "").await;
+    assert_eq!(endpoint.message_count(), 0);
+}

@@ -3,7 +3,7 @@
 //! | request | what it does |
 //! | --- | --- |
 //! | `GET /` | the inbox page |
-//! | `GET /_local/messages?after=&q=&limit=` | accepted messages after a sequence number, in order, without bodies |
+//! | `GET /_local/messages?after=&q=&limit=` | accepted messages after a sequence number, in order, without bodies; `last` is the next request's `after` |
 //! | `DELETE /_local/messages` | empties the mailbox |
 //! | `GET /_local/messages/ID` | one message, whole |
 //! | `GET /_local/messages/ID/raw`, `…/html` | its MIME source (`.eml`), its HTML body |
@@ -49,13 +49,6 @@ struct Latency {
     ms: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    Many(Vec<Rule>),
-    One(Rule),
-}
-
 type Outcome = Result<Response<Full<Bytes>>, Refusal>;
 
 pub(super) fn answer(state: &State, parts: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
@@ -69,9 +62,10 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
         (&Method::GET, "/") => Ok(content(INBOX, "text/html; charset=utf-8", INBOX_POLICY)),
         (&Method::GET, "statistics") => Ok(json_response(&json!(state.statistics()))),
         (&Method::GET, "messages") => {
-            let messages = state.mailbox.page(query.after, &query.text, query.limit);
-            let summaries: Vec<Value> = messages.iter().map(|message| summary(message)).collect();
-            Ok(json_response(&json!({ "messages": summaries, "total": state.mailbox.len() })))
+            let page = state.mailbox.page(query.after, &query.text, query.limit);
+            let summaries: Vec<Value> = page.messages.iter().map(|message| summary(message)).collect();
+            let total = state.mailbox.len();
+            Ok(json_response(&json!({ "messages": summaries, "last": page.last, "total": total })))
         }
         (&Method::DELETE, "messages") => {
             state.mailbox.clear();
@@ -79,19 +73,18 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
         }
         (&Method::GET, "duplicates") => Ok(json_response(&json!(state.mailbox.received_more_than_once()))),
         (&Method::GET, "events") => {
-            let messages = state.mailbox.page(query.after, &query.text, query.limit);
-            let all: Vec<Value> = messages.iter().flat_map(|message| events(message)).collect();
-            let last = messages.last().map_or(query.after, |message| message.sequence);
-            Ok(json_response(&json!({ "events": all, "last": last })))
+            let page = state.mailbox.page(query.after, &query.text, query.limit);
+            let all: Vec<Value> = page.messages.iter().flat_map(|message| events(message)).collect();
+            Ok(json_response(&json!({ "events": all, "last": page.last })))
         }
         (&Method::GET, "rules") => Ok(json_response(&json!(state.control().rules.list()))),
         (&Method::POST, "rules") => {
-            let rules = match read(body)? {
-                OneOrMany::Many(rules) => rules,
-                OneOrMany::One(rule) => vec![rule],
-            };
+            let many = body.trim_ascii_start().starts_with(b"[");
+            let rules: Vec<Rule> = if many { read(body)? } else { vec![read(body)?] };
             let mut control = state.control();
-            rules.into_iter().for_each(|rule| control.rules.add(rule));
+            for rule in rules {
+                control.rules.add(rule);
+            }
             Ok(done())
         }
         (&Method::DELETE, "rules") => {
@@ -136,12 +129,20 @@ fn one_message(state: &State, path: &str) -> Outcome {
         Some("raw") => Ok(content(mime::source(&message), "message/rfc822", "sandbox")),
         Some("html") => {
             let html = message.html.as_deref().ok_or_else(not_found)?;
-            // Links of an email open beside the inbox, as they do in a mail program.
-            let page = format!("<base target=\"_blank\">{html}");
-            Ok(content(page, "text/html; charset=utf-8", EMAIL_POLICY))
+            Ok(content(with_links_outside(html), "text/html; charset=utf-8", EMAIL_POLICY))
         }
         Some(_) => Err(not_found()),
     }
+}
+
+/// The page with its links opening in a new tab, as a mail program opens them beside itself. A doctype stays
+/// first: without it browsers would lay the page out by older rules.
+fn with_links_outside(html: &str) -> String {
+    let start = html.trim_start();
+    let has_doctype = start.get(..9).is_some_and(|begin| begin.eq_ignore_ascii_case("<!doctype"));
+    let end = if has_doctype { start.find('>').map_or(0, |at| at + 1) } else { 0 };
+    let (doctype, rest) = start.split_at(end);
+    format!("{doctype}<base target=\"_blank\">{rest}")
 }
 
 /// The query of a request to the control interface.
@@ -237,4 +238,24 @@ fn whole(message: &Message) -> Value {
         "configurationSet": message.configuration_set,
         "suppressed": message.suppressed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doctype_stays_first_before_the_base() {
+        assert_eq!(with_links_outside(" <!DOCTYPE html><p>x"), "<!DOCTYPE html><base target=\"_blank\"><p>x");
+        assert_eq!(with_links_outside("<p>x"), "<base target=\"_blank\"><p>x");
+        assert_eq!(with_links_outside("é"), "<base target=\"_blank\">é");
+    }
+
+    #[test]
+    fn a_query_is_decoded_and_its_errors_are_told() {
+        assert_eq!(percent_decoded("a+b%20%C3%A9%40").as_deref(), Some("a b é@"));
+        for bad in ["%", "%4", "%zz", "%ff"] {
+            assert_eq!(percent_decoded(bad), None, "{bad}");
+        }
+    }
 }

@@ -21,6 +21,15 @@ enum Fate {
     Bounced(&'static str),
 }
 
+/// One event, before the parts that all have in common.
+struct Happening {
+    detail_type: &'static str,
+    event_type: &'static str,
+    /// The field of `detail` that holds `body`.
+    key: &'static str,
+    body: Value,
+}
+
 /// The events of a message in EventBridge's form, in the order in which they happen.
 ///
 /// The mailbox simulator's addresses, `+label` or not, have the events that the simulator gives them; an address
@@ -28,27 +37,26 @@ enum Fate {
 /// with the same ids.
 pub fn events(message: &Message) -> Vec<Value> {
     let address = message.recipients().next().unwrap_or_default();
-    let happenings: Vec<(&str, &str, &str, Value)> = match fate(message, address) {
+    let happenings = match fate(message, address) {
         Fate::Delivered => vec![sent(), delivered(message)],
         Fate::Complained => vec![sent(), delivered(message), complained(message)],
         Fate::Bounced(subtype) => vec![sent(), bounced(message, subtype)],
     };
     let mail = mail(message);
-    let event = |(index, (detail_type, event_type, key, body)): (usize, (&str, &str, &str, Value))| {
-        let mut detail = Map::new();
-        detail.insert("eventType".into(), event_type.into());
-        detail.insert("mail".into(), mail.clone());
-        detail.insert(key.into(), body);
+    let arn = |set| format!("arn:aws:ses:{REGION}:{ACCOUNT}:configuration-set/{set}");
+    let resources: Vec<String> = message.configuration_set.iter().map(arn).collect();
+    let event = |(index, happening): (usize, Happening)| {
+        let mut detail = json!({ "eventType": happening.event_type, "mail": mail });
+        detail[happening.key] = happening.body;
         json!({
             "version": "0",
             "id": event_id(message, index),
-            "detail-type": detail_type,
+            "detail-type": happening.detail_type,
             "source": "aws.ses",
             "account": ACCOUNT,
             "time": iso(message.received),
             "region": REGION,
-            "resources": [format!("arn:aws:ses:{REGION}:{ACCOUNT}:configuration-set/{}",
-                message.configuration_set.as_deref().unwrap_or_default())],
+            "resources": resources,
             "detail": detail,
         })
     };
@@ -105,25 +113,25 @@ fn fate(message: &Message, address: &str) -> Fate {
     }
 }
 
-fn sent() -> (&'static str, &'static str, &'static str, Value) {
-    ("Email Sent", "Send", "send", json!({}))
+fn sent() -> Happening {
+    Happening { detail_type: "Email Sent", event_type: "Send", key: "send", body: json!({}) }
 }
 
-fn delivered(message: &Message) -> (&'static str, &'static str, &'static str, Value) {
-    let delivery = json!({
+fn delivered(message: &Message) -> Happening {
+    let body = json!({
         "timestamp": iso(message.received),
         "processingTimeMillis": 500,
         "recipients": bare_recipients(message),
         "smtpResponse": "250 2.6.0 Message received",
         "reportingMTA": "a8-1.smtp-out.amazonses.com",
     });
-    ("Email Delivered", "Delivery", "delivery", delivery)
+    Happening { detail_type: "Email Delivered", event_type: "Delivery", key: "delivery", body }
 }
 
-fn complained(message: &Message) -> (&'static str, &'static str, &'static str, Value) {
+fn complained(message: &Message) -> Happening {
     let recipients: Vec<Value> =
         message.recipients().map(|address| json!({ "emailAddress": address })).collect();
-    let complaint = json!({
+    let body = json!({
         "complainedRecipients": recipients,
         "complaintSubType": null,
         "complaintFeedbackType": "abuse",
@@ -132,10 +140,10 @@ fn complained(message: &Message) -> (&'static str, &'static str, &'static str, V
         "feedbackId": message.id,
         "userAgent": "Amazon SES Mailbox Simulator",
     });
-    ("Email Complaint Received", "Complaint", "complaint", complaint)
+    Happening { detail_type: "Email Complaint Received", event_type: "Complaint", key: "complaint", body }
 }
 
-fn bounced(message: &Message, subtype: &str) -> (&'static str, &'static str, &'static str, Value) {
+fn bounced(message: &Message, subtype: &str) -> Happening {
     let recipient = |address| {
         json!({
             "emailAddress": address,
@@ -144,7 +152,7 @@ fn bounced(message: &Message, subtype: &str) -> (&'static str, &'static str, &'s
             "diagnosticCode": "smtp; 550 5.1.1 user unknown",
         })
     };
-    let bounce = json!({
+    let body = json!({
         "bounceType": "Permanent",
         "bounceSubType": subtype,
         "bouncedRecipients": message.recipients().map(recipient).collect::<Vec<_>>(),
@@ -152,7 +160,7 @@ fn bounced(message: &Message, subtype: &str) -> (&'static str, &'static str, &'s
         "feedbackId": message.id,
         "reportingMTA": "dns; a8-1.smtp-out.amazonses.com",
     });
-    ("Email Bounced", "Bounce", "bounce", bounce)
+    Happening { detail_type: "Email Bounced", event_type: "Bounce", key: "bounce", body }
 }
 
 fn mail(message: &Message) -> Value {

@@ -19,6 +19,13 @@ struct Contents {
     accepted: u64,
 }
 
+/// Some of the messages, in order.
+pub(super) struct Page {
+    pub(super) messages: Vec<Arc<Message>>,
+    /// The sequence number after which the next page begins.
+    pub(super) last: u64,
+}
+
 impl Mailbox {
     pub(super) fn accept(&self, mut message: Message) {
         let mut contents = self.0.lock().unwrap();
@@ -44,14 +51,18 @@ impl Mailbox {
 
     /// At most `limit` messages after this sequence number that contain `query` in subject, addresses, tags or
     /// text, whatever the letter case.
-    pub(super) fn page(&self, after: u64, query: &str, limit: usize) -> Vec<Arc<Message>> {
+    pub(super) fn page(&self, after: u64, query: &str, limit: usize) -> Page {
         let query = query.to_lowercase();
         let messages = {
             let contents = self.0.lock().unwrap();
             let start = contents.messages.partition_point(|message| message.sequence <= after);
             contents.messages[start..].to_vec()
         };
-        messages.into_iter().filter(|message| contains(message, &query)).take(limit).collect()
+        let newest = messages.last().map_or(after, |message| message.sequence);
+        let found: Vec<_> =
+            messages.into_iter().filter(|message| contains(message, &query)).take(limit).collect();
+        let last = if found.len() < limit { newest } else { found[limit - 1].sequence };
+        Page { messages: found, last }
     }
 
     pub(super) fn clear(&self) {
@@ -66,7 +77,9 @@ impl Mailbox {
         for message in self.all() {
             // One message to the same address twice, as To and as Cc, is still one.
             let addresses: BTreeSet<String> = message.recipients().map(str::to_lowercase).collect();
-            addresses.into_iter().for_each(|address| *counts.entry(address).or_default() += 1);
+            for address in addresses {
+                *counts.entry(address).or_default() += 1;
+            }
         }
         counts.retain(|_, count| *count > 1);
         counts

@@ -38,7 +38,7 @@ pub struct Message {
     pub subject: String,
     pub html: Option<Arc<str>>,
     pub text: Option<Arc<str>>,
-    /// Headers beyond those that SES writes itself.
+    /// Headers beyond those that SES writes itself; all of them, for a message sent as `Raw`.
     pub headers: Vec<NameValue>,
     pub tags: Vec<NameValue>,
     pub configuration_set: Option<String>,

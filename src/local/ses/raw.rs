@@ -26,7 +26,7 @@ pub(super) fn put(message: &mut Message, base64: &str) -> Result<(), Refusal> {
     if message.reply_to.is_empty() {
         message.reply_to = addresses(parsed.reply_to());
     }
-    message.subject = parsed.subject().unwrap_or_default().to_owned();
+    parsed.subject().unwrap_or_default().clone_into(&mut message.subject);
     message.html = parsed.html_bodies().find_map(|part| match &part.body {
         PartType::Html(html) => Some(Arc::from(&**html)),
         _ => None,

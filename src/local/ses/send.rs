@@ -2,7 +2,7 @@
 //!
 //! Whatever SES would refuse as a bad request is refused here, a whole bulk call for one bad entry.
 
-use std::{borrow::Cow, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use serde_json::Map;
 
@@ -89,18 +89,18 @@ fn bulk_entry(
     message.configuration_set.clone_from(&request.configuration_set_name);
     set_destination(&mut message, entry.destination);
 
-    message.tags = replace(&request.default_email_tags, entry.replacement_tags, |a, b| a == b);
+    message.tags = replace(&request.default_email_tags, &entry.replacement_tags, |a, b| a == b);
     check::tags(&message.tags)?;
     let default_headers = &request.default_content.template.headers;
-    message.headers = replace(default_headers, entry.replacement_headers, |a, b| a.eq_ignore_ascii_case(b));
+    message.headers = replace(default_headers, &entry.replacement_headers, |a, b| a.eq_ignore_ascii_case(b));
     check::headers(&message.headers)?;
 
     let replacement = entry.replacement_email_content.and_then(|content| content.replacement_template);
     let data = replacement.and_then(|template| template.replacement_template_data);
     let data = data.as_deref().map(template_data).transpose()?.filter(|data| !data.is_empty());
     // SES takes the default data for an entry that has none of its own; it does not merge the two.
-    let data = data.as_ref().map_or(Cow::Borrowed(default_data), Cow::Borrowed);
-    let rendering_failed = !put_template(&mut message, template, &data);
+    let data = data.as_ref().unwrap_or(default_data);
+    let rendering_failed = !put_template(&mut message, template, data);
     finish(&message)?;
     Ok(Submission { message, rendering_failed })
 }
@@ -182,11 +182,11 @@ fn inline(template: &Template) -> Result<CompiledTemplate<'_>, Refusal> {
 /// The defaults, with those of the same name taken out, and then the replacements.
 fn replace(
     defaults: &[NameValue],
-    replacements: Vec<NameValue>,
+    replacements: &[NameValue],
     same: impl Fn(&str, &str) -> bool,
 ) -> Vec<NameValue> {
     let kept = defaults.iter().filter(|d| !replacements.iter().any(|r| same(&d.name, &r.name)));
-    kept.cloned().chain(replacements.iter().cloned()).collect()
+    kept.chain(replacements).cloned().collect()
 }
 
 /// The checks that hold for every message, whatever brought its content.
