@@ -69,18 +69,18 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let code = match &error {
             DatabaseError::Unavailable(_) => {
-                return Failure::new(Exit::Unavailable, format!("{error}: is DATABASE_URL right, and the server up?"));
+                return Failure::new(Exit::Unavailable, format!("{error}; check DATABASE_URL, and that the server is up"));
             }
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),
         };
         let (exit, advice) = match code {
             SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION | SqlState::UNDEFINED_COLUMN => {
-                (Exit::Config, ": run `campaign migrate` on this database first")
+                (Exit::Config, "; run `campaign migrate` on this database first")
             }
             SqlState::INVALID_CATALOG_NAME
             | SqlState::INVALID_PASSWORD
-            | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (Exit::Config, ": correct DATABASE_URL"),
-            SqlState::INSUFFICIENT_PRIVILEGE => (Exit::NoPermission, ": use a role with that right in DATABASE_URL"),
+            | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (Exit::Config, "; correct DATABASE_URL"),
+            SqlState::INSUFFICIENT_PRIVILEGE => (Exit::NoPermission, "; use a role with that right in DATABASE_URL"),
             _ => (Exit::Software, ""),
         };
         Failure::new(exit, format!("{error}{advice}"))

@@ -175,5 +175,8 @@ impl Progress {
 
     fn finish(&self) {
         self.bar.abandon();
+        if self.in_terminal {
+            eprintln!();
+        }
     }
 }

@@ -99,7 +99,7 @@ impl Summary {
         let widest = self.failures.iter().map(|cause| measure_text_width(&cause.code)).max().unwrap_or_default();
         for cause in &self.failures {
             let (email, error) = &cause.example;
-            let example = style(format!("{email}: {error}")).dim();
+            let example = style(format!("{error}, such as {email}")).dim();
             line("", format!("{:>7}  {:<widest$}  {example}", format::count(cause.count), cause.code));
         }
         line("Suppressed", format!("{:>7}  not written to", style(format::count(suppressed)).bold()));
