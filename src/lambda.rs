@@ -38,6 +38,8 @@ pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCod
     }
     set_what_an_emulator_leaves_out();
     crate::telemetry::start();
+    #[cfg(feature = "failpoints")]
+    let _failpoints = fail::FailScenario::setup();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
