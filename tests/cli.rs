@@ -67,12 +67,15 @@ impl World {
         )[0];
         let (status, total): (String, i32) = (row.get(0), row.get(1));
         let (sent, failed, uncertain): (i32, i32, i32) = (row.get(2), row.get(3), row.get(4));
-        let counted = |world: &mut World, status: &str| world.count(campaign, &format!("status = '{status}'"));
+        let counted =
+            |world: &mut World, status: &str| world.count(campaign, &format!("status = '{status}'"));
         assert_eq!(counted(self, "sent"), i64::from(sent));
         assert_eq!(counted(self, "failed"), i64::from(failed));
         assert_eq!(counted(self, "uncertain"), i64::from(uncertain));
         let pending = counted(self, "pending");
-        format!("{status}: {total} = {sent} sent + {failed} failed + {uncertain} uncertain + {pending} pending")
+        format!(
+            "{status}: {total} = {sent} sent + {failed} failed + {uncertain} uncertain + {pending} pending"
+        )
     }
 
     /// Everything that recording writes.
@@ -98,10 +101,14 @@ fn migrating_twice_or_two_at_once_changes_nothing_more() {
     let files = |output: &Output| -> Vec<String> {
         done(output).lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
     };
-    let both: Vec<_> = (0..2).map(|_| std::thread::spawn({
-        let url = url.clone();
-        move || campaign(&url, &["migrate"], "")
-    })).collect();
+    let both: Vec<_> = (0..2)
+        .map(|_| {
+            std::thread::spawn({
+                let url = url.clone();
+                move || campaign(&url, &["migrate"], "")
+            })
+        })
+        .collect();
     for one in both {
         assert_eq!(files(&one.join().unwrap())[0], "0001_tables.sql");
     }
@@ -121,7 +128,11 @@ fn a_recipient_resolved_as_sent_has_its_activity_and_gets_no_email() {
 
     let summary = done(&output);
     assert!(summary.contains("1 recipient now sent, with an activity for each."), "{summary}");
-    assert!(summary.contains("The campaign is sent: 4 of 6 sent, 0 failed, 0 suppressed, 2 uncertain, 0 to send."), "{summary}");
+    assert!(
+        summary
+            .contains("The campaign is sent: 4 of 6 sent, 0 failed, 0 suppressed, 2 uncertain, 0 to send."),
+        "{summary}"
+    );
     assert_eq!(world.counters(campaign), "sent: 6 = 4 sent + 0 failed + 2 uncertain + 0 pending");
     let activity = &world.database.query(
         "SELECT action, description, metadata->>'messageId', source, user_id FROM activities WHERE source_ref = $1",
@@ -136,7 +147,10 @@ fn a_recipient_resolved_as_sent_has_its_activity_and_gets_no_email() {
     assert_eq!(world.outcome("r1@example.com"), ("sent".to_owned(), None));
 
     let log: Value = serde_json::from_slice(&output.stderr).expect("one JSON line");
-    assert_eq!((&log["message"], &log["by"], &log["recipient_ids"]), (&"resolved by hand".into(), &"ada".into(), &r1.into()));
+    assert_eq!(
+        (&log["message"], &log["by"], &log["recipient_ids"]),
+        (&"resolved by hand".into(), &"ada".into(), &r1.into())
+    );
     assert_eq!((&log["why"], &log["status"]), (&"SES support: ticket 42".into(), &"sent".into()));
 }
 
@@ -147,7 +161,8 @@ fn a_recipient_resolved_as_failed_says_who_and_why() {
     done(&resolve(&world, campaign, &[&["--as", "failed"], &WHO[..]].concat()));
     assert_eq!(world.counters(campaign), "sent: 6 = 3 sent + 3 failed + 0 uncertain + 0 pending");
     assert_eq!(world.outcome("r3@example.com"), ("failed".to_owned(), Some("resolved".to_owned())));
-    let errors = world.database.query("SELECT DISTINCT error FROM campaign_recipients WHERE status = 'failed'", &[]);
+    let errors =
+        world.database.query("SELECT DISTINCT error FROM campaign_recipients WHERE status = 'failed'", &[]);
     assert_eq!(errors[0].get::<_, String>(0), "decided by ada: SES support: ticket 42");
     let activities = world.database.query("SELECT count(*) FROM activities", &[]);
     assert_eq!(activities[0].get::<_, i64>(0), 3);
@@ -158,7 +173,8 @@ fn a_recipient_resolved_to_be_sent_again_is_found_behind_the_cursor() {
     let mut world = World::new();
     let campaign = world.campaign_with_doubt();
     let r3 = world.recipient("r3@example.com");
-    let summary = done(&resolve(&world, campaign, &[&["--as", "resend", "--recipient", &r3], &WHO[..]].concat()));
+    let summary =
+        done(&resolve(&world, campaign, &[&["--as", "resend", "--recipient", &r3], &WHO[..]].concat()));
     assert!(summary.contains("The next invocation of send-batch sends to them."), "{summary}");
     assert_eq!(world.counters(campaign), "sending: 6 = 3 sent + 0 failed + 2 uncertain + 1 pending");
 
@@ -199,33 +215,50 @@ fn what_the_log_says_was_accepted_is_recorded_once() {
     run(&mut function, event(campaign_id, 10));
     let logs = function.logs();
     // As if nothing of r1 to r4 had been recorded, and the next invocation had taken their batch over.
-    world.database.execute("DELETE FROM activities WHERE source_ref IN (SELECT id::text FROM campaign_recipients
-        WHERE email < 'r5')", &[]);
-    world.database.execute("UPDATE campaign_recipients SET status = 'uncertain', message_id = NULL, sent_at = NULL
-        WHERE email < 'r5'", &[]);
-    world.database.execute("UPDATE campaigns SET sent_count = 2, uncertain_count = 4 WHERE id = $1", &[&campaign_id]);
+    world.database.execute(
+        "DELETE FROM activities WHERE source_ref IN (SELECT id::text FROM campaign_recipients
+        WHERE email < 'r5')",
+        &[],
+    );
+    world.database.execute(
+        "UPDATE campaign_recipients SET status = 'uncertain', message_id = NULL, sent_at = NULL
+        WHERE email < 'r5'",
+        &[],
+    );
+    world
+        .database
+        .execute("UPDATE campaigns SET sent_count = 2, uncertain_count = 4 WHERE id = $1", &[&campaign_id]);
 
     let accepted: Vec<&String> = logs.iter().filter(|line| line.contains("\"accepted\"")).collect();
     assert_eq!(accepted.len(), 6);
     let of_other = accepted[0].replace(&campaign_id.to_string(), &other.to_string());
     let cut_off = &accepted[0][..accepted[0].len() / 2];
-    let tail = logs.iter().map(|line| format!("2026-01-05T08:00:00.123000+00:00 2026/01/05/[$LATEST]4f0f {line}\n"));
+    let tail =
+        logs.iter().map(|line| format!("2026-01-05T08:00:00.123000+00:00 2026/01/05/[$LATEST]4f0f {line}\n"));
     let log = format!("{}{of_other}\n{}\n{cut_off}", tail.collect::<String>(), accepted[5]);
     let broken = log.lines().count();
 
     let replay = |world: &World| {
         done(&campaign(&world.database.url, &["resolve", &campaign_id.to_string(), "--from-log", "-"], &log))
     };
-    assert_eq!(replay(&world), format!("\"Spring\": 6 accepted messages in the log
+    assert_eq!(
+        replay(&world),
+        format!(
+            "\"Spring\": 6 accepted messages in the log
        4  replayed: now sent, with their activities
        2  were known already
        1  lines of other campaigns, passed over
        1  lines not whole, passed over; the first is line {broken}
-"));
+"
+        )
+    );
     assert_eq!(world.counters(campaign_id), "sent: 6 = 6 sent + 0 failed + 0 uncertain + 0 pending");
     world.assert_consistent(campaign_id);
     let contents = world.contents();
-    assert!(replay(&world).contains("       0  replayed: now sent, with their activities\n       6  were known already"));
+    assert!(
+        replay(&world)
+            .contains("       0  replayed: now sent, with their activities\n       6  were known already")
+    );
     assert_eq!(world.contents(), contents);
 }
 
@@ -251,7 +284,10 @@ fn the_demo_sends_a_campaign_to_its_end_and_leaves_nothing_but_emails() {
     }
     assert!(summary.contains(": 3 batches in "), "{summary}");
     assert_eq!(progress.lines().count(), 3, "{progress}");
-    assert!(progress.starts_with("  batch 1: 23 sent, 2 failed, 0 suppressed, 0 uncertain in "), "{progress}");
+    assert!(
+        progress.starts_with("  batch 1: 23 sent, 2 failed, 0 suppressed, 0 uncertain in "),
+        "{progress}"
+    );
 
     let run = std::fs::read_dir(&emails).unwrap().next().unwrap().unwrap();
     assert_eq!(std::fs::read_dir(run.path()).unwrap().count(), 55);

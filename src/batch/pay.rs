@@ -57,7 +57,8 @@ pub async fn subjects(
     if recipients.is_empty() {
         return Ok(HashMap::new());
     }
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&campaign_id, Type::UUID), (&recipients, Type::UUID_ARRAY)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&campaign_id, Type::UUID), (&recipients, Type::UUID_ARRAY)];
     let rows = database.query(include_str!("pay.sql"), &parameters, until).await?;
     let subject = |row: &Row| {
         let (email, name): (String, Option<String>) = (row.get("email"), row.get("name"));

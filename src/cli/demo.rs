@@ -21,11 +21,13 @@ use summary::Summary;
 
 /// Send a campaign through a local Amazon SES and look at it, on this machine alone
 ///
-/// In a database of its own on the server of DATABASE_URL, it loads a campaign of real-world recipients and runs
+/// In a database of its own on the server of `DATABASE_URL`, it loads a campaign of real-world recipients and runs
 /// the built function send-batch batch after batch, as Lambda and Step Functions do, until every recipient has an
 /// outcome.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  ./dev demo --keep\n  campaign demo --recipients 20000 --batch-size 1000 --latency 0")]
+#[command(
+    after_help = "Examples:\n  ./dev demo --keep\n  campaign demo --recipients 20000 --batch-size 1000 --latency 0"
+)]
 pub struct Demo {
     /// How many recipients the campaign has
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
@@ -57,7 +59,8 @@ struct Sent {
 impl Demo {
     pub async fn run(self) -> Result<(), Failure> {
         let executable = self.executable()?;
-        let server = database_url().map_err(|failure| failure.with_advice("run ./dev demo, which starts one"))?;
+        let server =
+            database_url().map_err(|failure| failure.with_advice("run ./dev demo, which starts one"))?;
         let scratch = Scratch::create(&server).await?;
         // Whatever happens, and Ctrl-C too, the database goes.
         let outcome = tokio::select! {
@@ -82,8 +85,9 @@ impl Demo {
         let run = function.send(campaign, self.batch_size, self.recipients, scratch, &ses).await?;
 
         let emails = self.emails_directory(&scratch.name);
-        ses.write_eml(&emails)
-            .map_err(|error| Failure::new(Exit::NoInput, format!("--emails {}: {error}", emails.display())))?;
+        ses.write_eml(&emails).map_err(|error| {
+            Failure::new(Exit::CannotCreate, format!("--emails {}: {error}", emails.display()))
+        })?;
         let summary = Summary::gather(&scratch.database, campaign, run, &ses).await?;
         Ok(Sent { summary, ses, emails })
     }
@@ -110,9 +114,9 @@ impl Demo {
             ms => format!("answering after {ms} ms"),
         };
         println!();
-        line("Database", format!("{} on {}", scratch.name, scratch.server));
-        line("Amazon SES", format!("a local one at {}, {latency}", ses.url()));
-        line("Function", format!("{} over the Lambda Runtime API", relative(executable)));
+        line("Database", &format!("{} on {}", scratch.name, scratch.server));
+        line("Amazon SES", &format!("a local one at {}, {latency}", ses.url()));
+        line("Function", &format!("{} over the Lambda Runtime API", relative(executable)));
         println!();
         println!(
             "  Sending {} to {}, {} per batch",
@@ -125,13 +129,13 @@ impl Demo {
     /// Prints the summary and where to look; with `--keep`, stays until Ctrl-C.
     async fn show(&self, scratch: &Scratch, sent: &Sent) {
         println!("{}", sent.summary.to_text(summary::width()));
-        line("Emails", format!("{}/*.eml", relative(&sent.emails)));
+        line("Emails", &format!("{}/*.eml", relative(&sent.emails)));
         if !self.keep {
             println!("\n  With --keep, an inbox page and the database stay up to look at.\n");
             return;
         }
-        line("Inbox", style(sent.ses.url()).underlined().to_string());
-        line("Database", format!("psql {}", scratch.url_without_password()));
+        line("Inbox", &style(sent.ses.url()).underlined().to_string());
+        line("Database", &format!("psql {}", scratch.url_without_password()));
         println!("\n  Ctrl-C ends it all and drops the database.");
         // Where the signal cannot be had, there is nothing to wait for.
         let _ = tokio::signal::ctrl_c().await;
@@ -164,7 +168,7 @@ impl Demo {
 }
 
 /// One line of the demo's words: a label, and what there is to say.
-fn line(label: &str, text: String) {
+fn line(label: &str, text: &str) {
     println!("  {}  {text}", style(format!("{label:<10}")).dim());
 }
 
@@ -173,4 +177,3 @@ fn relative(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
 }
-

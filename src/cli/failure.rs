@@ -23,6 +23,8 @@ pub enum Exit {
     Unavailable = 69,
     /// A defect of this program, or a statement that PostgreSQL refused.
     Software = 70,
+    /// A file cannot be written.
+    CannotCreate = 73,
     /// The role in use may not do that.
     NoPermission = 77,
     /// The environment or the database is not set up.
@@ -69,7 +71,10 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let code = match &error {
             DatabaseError::Unavailable(_) => {
-                return Failure::new(Exit::Unavailable, format!("{error}; check DATABASE_URL, and that the server is up"));
+                return Failure::new(
+                    Exit::Unavailable,
+                    format!("{error}; check DATABASE_URL, and that the server is up"),
+                );
             }
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),
         };
@@ -80,7 +85,9 @@ impl From<DatabaseError> for Failure {
             SqlState::INVALID_CATALOG_NAME
             | SqlState::INVALID_PASSWORD
             | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (Exit::Config, "; correct DATABASE_URL"),
-            SqlState::INSUFFICIENT_PRIVILEGE => (Exit::NoPermission, "; use a role with that right in DATABASE_URL"),
+            SqlState::INSUFFICIENT_PRIVILEGE => {
+                (Exit::NoPermission, "; use a role with that right in DATABASE_URL")
+            }
             _ => (Exit::Software, ""),
         };
         Failure::new(exit, format!("{error}{advice}"))

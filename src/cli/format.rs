@@ -44,9 +44,16 @@ mod tests {
 
     #[test]
     fn figures_are_grouped_and_spans_have_their_unit() {
-        assert_eq!([count(0), count(999), count(1000), count(-1_234_567)], ["0", "999", "1,000", "-1,234,567"]);
-        assert_eq!([counted(1, "recipient"), counted(2000, "recipient"), counted(2, "address")], ["1 recipient", "2,000 recipients", "2 addresses"]);
-        let spans = [12, 1_840, 185_000, 7_800_000, 273_600_000].map(|ms| duration(Duration::from_millis(ms)));
+        assert_eq!(
+            [count(0), count(999), count(1000), count(-1_234_567)],
+            ["0", "999", "1,000", "-1,234,567"]
+        );
+        assert_eq!(
+            [counted(1, "recipient"), counted(2000, "recipient"), counted(2, "address")],
+            ["1 recipient", "2,000 recipients", "2 addresses"]
+        );
+        let spans =
+            [12, 1_840, 185_000, 7_800_000, 273_600_000].map(|ms| duration(Duration::from_millis(ms)));
         assert_eq!(spans, ["12 ms", "1.8 s", "3 min 5 s", "2 h 10 min", "3 d 4 h"]);
     }
 }

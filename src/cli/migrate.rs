@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn every_file_of_the_directory_is_applied_in_its_order() {
         let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
-        let mut found: Vec<_> = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut found: Vec<_> =
+            directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         found.sort();
         assert_eq!(FILES.map(|(name, _)| name).to_vec(), found);
     }

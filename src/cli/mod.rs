@@ -40,7 +40,8 @@ const EXIT_STATUSES: &str = "\
 The database is the one that DATABASE_URL names: postgres://USER:PASSWORD@HOST:PORT/DATABASE
 
 Exit statuses: 0 done, 1 declined or interrupted, 64 wrong usage, 65 wrong data, 66 a file cannot be read,
-69 PostgreSQL cannot be reached, 70 a defect, 77 not permitted, 78 wrong configuration.";
+69 PostgreSQL cannot be reached, 70 a defect, 73 a file cannot be written, 77 not permitted, 78 wrong
+configuration.";
 
 /// Parses the arguments, runs the command, and says in one line on standard error what went wrong, if anything.
 pub fn main() -> ExitCode {
@@ -75,7 +76,8 @@ impl Command {
 
 /// Logs go to standard error, for standard output is the command's own: plain in a terminal, else JSON lines.
 fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,campaign_sender=info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,campaign_sender=info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if io::stderr().is_terminal() {
         logs.with_target(false).init();

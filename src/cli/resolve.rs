@@ -100,8 +100,8 @@ impl Case {
         let database = connect(&settings.database_url).await?;
         let table = settings.activities_table.as_str();
         let loaded = load::load(&database, Some(id), &[], Some(table), soon()).await?;
-        let (campaign, catalogue) =
-            loaded.ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        let (campaign, catalogue) = loaded
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         let activities = ActivitiesTable::read(table, &catalogue.unwrap_or_default(), &["email_sent"])
             .map_err(|error| Failure::new(Exit::Config, error))?;
         let templates = Templates::compile(campaign.source.clone()).ok();

@@ -82,17 +82,24 @@ impl SendBatch {
             if result["batch"]["claimed"] != 0 {
                 run.batches += 1;
                 run.time += took;
-                run.most_statements = run.most_statements.max(now.zip(statements).map(|(now, before)| now - before));
+                run.most_statements =
+                    run.most_statements.max(now.zip(statements).map(|(now, before)| now - before));
                 progress.batch(run.batches, &result, took);
             }
             statements = now;
             match result["status"].as_str().unwrap_or_default() {
                 "continue" => {}
-                "wait" => tokio::time::sleep(Duration::from_secs(result["waitSeconds"].as_u64().unwrap_or(1))).await,
+                "wait" => {
+                    tokio::time::sleep(Duration::from_secs(result["waitSeconds"].as_u64().unwrap_or(1)))
+                        .await;
+                }
                 "done" => break,
                 status => {
                     let reason = result["reason"].as_str().unwrap_or("no reason given");
-                    return Err(Failure::new(Exit::Software, format!("the function answered {status}: {reason}")));
+                    return Err(Failure::new(
+                        Exit::Software,
+                        format!("the function answered {status}: {reason}"),
+                    ));
                 }
             }
             event = result["next"].clone();
@@ -105,7 +112,9 @@ impl SendBatch {
     /// The failure of an invocation, with the last that the function wrote.
     fn failure(&self, error: &InvocationError) -> Failure {
         let what = match error {
-            InvocationError::Failed { error_type, message } => format!("send-batch failed, {error_type}: {message}"),
+            InvocationError::Failed { error_type, message } => {
+                format!("send-batch failed, {error_type}: {message}")
+            }
             InvocationError::Crashed => "send-batch ended".to_owned(),
             InvocationError::TimedOut => format!("send-batch did not answer within {} s", TIMEOUT.as_secs()),
         };
@@ -135,7 +144,9 @@ impl Progress {
         let bar = if in_terminal { ProgressBar::new(u64::from(recipients)) } else { ProgressBar::hidden() };
         let template = "  {bar:44.green/237}  {human_pos} of {human_len}{msg}";
         bar.set_style(
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸━"),
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸━"),
         );
         Progress { bar, in_terminal }
     }
@@ -168,7 +179,11 @@ impl Progress {
             let batch = &result["batch"];
             eprintln!(
                 "  batch {number}: {} sent, {} failed, {} suppressed, {} uncertain in {}",
-                batch["sent"], batch["failed"], batch["suppressed"], batch["uncertain"], format::duration(took)
+                batch["sent"],
+                batch["failed"],
+                batch["suppressed"],
+                batch["uncertain"],
+                format::duration(took)
             );
         }
     }

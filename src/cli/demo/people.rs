@@ -13,7 +13,8 @@ pub const CAMPAIGN_NAME: &str = "Spring harvest";
 /// The local SES refuses addresses at this domain.
 pub const REFUSED_DOMAIN: &str = "refused.example";
 
-const SUBJECT: &str = "{{ name ~ ', the' if name else 'The' }} spring harvest is here, with {{ points }} points for you";
+const SUBJECT: &str =
+    "{{ name ~ ', the' if name else 'The' }} spring harvest is here, with {{ points }} points for you";
 
 /// Name and the local part of the address. Every script that a CRM of the world meets, and what breaks naive code:
 /// apostrophes, quotes, markup, marks of direction, names of one letter or none.
@@ -44,7 +45,7 @@ const PEOPLE: [(&str, &str); 32] = [
     ("فاطمه رضایی", "f.rezaei"),
     ("Ngozi Okonkwo-Adébáyò", "ngozi"),
     ("ada lovelace", "Ada.Lovelace"),
-    ("ՙԱրամ Խաչատրյան", "aram"),
+    ("Արամ Խաչատրյան", "aram"),
     ("İpek Çağlar", "ipek.caglar"),
     ("Hubert Blaine Wolfeschlegelsteinhausenbergerdorff Sr.", "hubert.b"),
     ("თამარ ბერიძე", "tamar"),
@@ -52,8 +53,14 @@ const PEOPLE: [(&str, &str); 32] = [
     ("João D’Ávila", "joao=davila"),
 ];
 
-const DOMAINS: [&str; 6] =
-    ["example.com", "example.org", "mail.example.net", "kaffee-münchen.example", "EXAMPLE.COM", "コーヒー.example"];
+const DOMAINS: [&str; 6] = [
+    "example.com",
+    "example.org",
+    "mail.example.net",
+    "kaffee-münchen.example",
+    "EXAMPLE.COM",
+    "コーヒー.example",
+];
 
 const FAVOURITES: [&str; 4] = ["Yirgacheffe", "Huila", "Sidra", "Pacamara"];
 

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::super::{connect, soon};
 use super::super::failure::Failure;
+use super::super::{connect, soon};
 use crate::config::{self, DatabaseUrl};
 use crate::database::Database;
 
@@ -82,7 +82,8 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn of(url: &'a str) -> Parts<'a> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
-        let (rest, parameters) = rest.split_once('?').map_or((rest, None), |(rest, parameters)| (rest, Some(parameters)));
+        let (rest, parameters) =
+            rest.split_once('?').map_or((rest, None), |(rest, parameters)| (rest, Some(parameters)));
         let (credentials, rest) =
             rest.rsplit_once('@').map_or((None, rest), |(credentials, rest)| (Some(credentials), rest));
         let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -117,7 +118,11 @@ mod tests {
     #[test]
     fn only_the_database_of_a_url_changes_and_the_password_is_not_shown() {
         for (url, with_database, without_password) in [
-            ("postgres://u:p@h:1/d?sslmode=require", "postgres://u:p@h:1/x?sslmode=require", "postgres://u@h:1/d?sslmode=require"),
+            (
+                "postgres://u:p@h:1/d?sslmode=require",
+                "postgres://u:p@h:1/x?sslmode=require",
+                "postgres://u@h:1/d?sslmode=require",
+            ),
             ("postgresql://u@h", "postgresql://u@h/x", "postgresql://u@h/"),
             ("postgres:///d?host=/tmp", "postgres:///x?host=/tmp", "postgres:///d?host=/tmp"),
         ] {

@@ -15,7 +15,7 @@ use crate::local::ses::SesEndpoint;
 use crate::result::Progress;
 
 /// The figures.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Summary {
     progress: Progress,
     failures: Vec<Cause>,
@@ -49,8 +49,9 @@ impl Summary {
         let campaigns = database.query("SELECT * FROM campaigns WHERE id = $1", &parameters, soon()).await?;
         let progress = campaigns.first().map(load::progress).unwrap_or_default();
         let causes = database.query(include_str!("failures.sql"), &parameters, soon()).await?;
-        let activities =
-            database.query("SELECT count(*) FROM activities WHERE action = 'email_sent'", &[], soon()).await?;
+        let activities = database
+            .query("SELECT count(*) FROM activities WHERE action = 'email_sent'", &[], soon())
+            .await?;
         Ok(Summary {
             progress,
             failures: causes
@@ -79,48 +80,74 @@ impl Summary {
         if accounted && self.received_twice == 0 && self.activities == i64::from(self.progress.sent) {
             return Ok(());
         }
-        Err(Failure::new(Exit::Software, "the tables and the mailbox differ: this is a defect, please report it"))
+        Err(Failure::new(
+            Exit::Software,
+            "the tables and the mailbox differ: this is a defect, please report it",
+        ))
     }
 
     /// For a terminal of this width.
     pub fn to_text(&self, width: usize) -> String {
         let mut text = String::from("\n");
-        let mut line = |label: &str, content: String| {
-            let indented = format!("  {}  {content}", style(format!("{label:<10}")).dim());
-            let _ = writeln!(text, "{}", truncate_str(indented.trim_end(), width, "…"));
-        };
+        let lines = self.outcomes().into_iter().chain([("", String::new())]).chain(self.cost());
+        for (label, content) in lines {
+            let line = format!("  {}  {content}", style(format!("{label:<10}")).dim());
+            let _ = writeln!(text, "{}", truncate_str(line.trim_end(), width, "…"));
+        }
+        text
+    }
+
+    fn outcomes(&self) -> Vec<Line> {
         let Progress { sent, failed, suppressed, uncertain, .. } = self.progress;
+        let number = |n: i32| style(format!("{:>7}", format::count(n))).bold();
         let mailbox = match self.received_twice {
             0 => format!("{} in the mailbox, nobody got two", format::count(self.in_mailbox as u64)),
             n => format!("{} got more than one", format::counted(n, "address")),
         };
-        line("Sent", format!("{:>7}  {mailbox}", style(format::count(sent)).green().bold()));
-        line("Failed", format!("{:>7}", style(format::count(failed)).bold()));
-        let widest = self.failures.iter().map(|cause| measure_text_width(&cause.code)).max().unwrap_or_default();
-        for cause in &self.failures {
-            let (email, error) = &cause.example;
+        let mut lines = vec![
+            ("Sent", format!("{}  {mailbox}", number(sent).green())),
+            ("Failed", number(failed).to_string()),
+        ];
+        let widest =
+            self.failures.iter().map(|cause| measure_text_width(&cause.code)).max().unwrap_or_default();
+        lines.extend(self.failures.iter().map(|Cause { code, count, example: (email, error) }| {
             let example = style(format!("{error}, such as {email}")).dim();
-            line("", format!("{:>7}  {:<widest$}  {example}", format::count(cause.count), cause.code));
-        }
-        line("Suppressed", format!("{:>7}  not written to", style(format::count(suppressed)).bold()));
-        line("Uncertain", format!("{:>7}", style(format::count(uncertain)).bold()));
-        line("", String::new());
-        let seconds = self.run.time.as_secs_f64();
-        let rate = if seconds > 0.0 { (f64::from(sent) / seconds).round() } else { 0.0 };
-        #[allow(clippy::cast_possible_truncation, reason = "a rate of emails")]
-        let rate = format::count(rate as i64);
-        line("Speed", format!("{rate} emails per second: {} in {}", format::counted(self.run.batches, "batch"), format::duration(self.run.time)));
-        line("PostgreSQL", match self.run.most_statements {
+            ("", format!("{:>7}  {code:<widest$}  {example}", format::count(*count)))
+        }));
+        lines.push(("Suppressed", format!("{}  not written to", number(suppressed))));
+        lines.push(("Uncertain", number(uncertain).to_string()));
+        lines
+    }
+
+    fn cost(&self) -> Vec<Line> {
+        let Run { batches, time, most_statements, peak_memory } = self.run;
+        #[allow(clippy::cast_possible_truncation, reason = "emails per second")]
+        let rate = (f64::from(self.progress.sent) / time.as_secs_f64().max(0.001)).round() as i64;
+        let (rate, batches) = (format::count(rate), format::counted(batches, "batch"));
+        let statements = match most_statements {
             Some(most) => format!("{most} statements per batch at most, by its own count"),
             None => "statements not counted: pg_stat_statements is not loaded there".to_owned(),
-        });
-        line("Timeline", format!("{} activities, one for each email sent", format::count(self.activities)));
-        if let Some(bytes) = self.run.peak_memory {
-            line("Memory", format!("{} MB at the function's peak", bytes.div_ceil(1_000_000)));
-        }
-        text
+        };
+        let activities = if self.activities == i64::from(self.progress.sent) {
+            "activities, one for each email sent"
+        } else {
+            "activities, which is not one for each email sent"
+        };
+        let mut lines = vec![
+            ("Speed", format!("{rate} emails per second: {batches} in {}", format::duration(time))),
+            ("PostgreSQL", statements),
+            ("Timeline", format!("{} {activities}", format::count(self.activities))),
+        ];
+        lines.extend(
+            peak_memory
+                .map(|bytes| ("Memory", format!("{} MB at the function's peak", bytes.div_ceil(1_000_000)))),
+        );
+        lines
     }
 }
+
+/// A label and what there is to say.
+type Line = (&'static str, String);
 
 /// The columns of standard output's terminal, or enough where it is none.
 pub fn width() -> usize {

@@ -37,10 +37,12 @@ struct Fields {
 /// front of it.
 pub fn parse(line: &str) -> Line {
     // Nearly all other lines are passed over without parsing.
-    let Some(json) = line.find('{').map(|start| &line[start..]).filter(|json| json.contains("\"accepted\"")) else {
+    let Some(json) = line.find('{').map(|start| &line[start..]).filter(|json| json.contains("\"accepted\""))
+    else {
         return Line::Other;
     };
-    let Some(Ok(value)) = serde_json::Deserializer::from_str(json).into_iter::<serde_json::Value>().next() else {
+    let Some(Ok(value)) = serde_json::Deserializer::from_str(json).into_iter::<serde_json::Value>().next()
+    else {
         return Line::Broken;
     };
     if value["message"] != "accepted" {
@@ -77,10 +79,14 @@ mod tests {
 
     #[test]
     fn what_is_no_accepted_message_is_told_from_one_that_is_cut_off() {
-        for other in ["", "START RequestId: 8e", r#"{"message":"batch recorded","reason":"accepted"}"#, "{\"a\""] {
+        for other in
+            ["", "START RequestId: 8e", r#"{"message":"batch recorded","reason":"accepted"}"#, "{\"a\""]
+        {
             assert_eq!(parse(other), Line::Other, "{other}");
         }
-        for broken in [&LINE[..LINE.len() - 40], &LINE.replace("sent_at_ms", "sent_at"), &LINE.replace("5f0c", "x")] {
+        for broken in
+            [&LINE[..LINE.len() - 40], &LINE.replace("sent_at_ms", "sent_at"), &LINE.replace("5f0c", "x")]
+        {
             assert_eq!(parse(broken), Line::Broken, "{broken}");
         }
     }

@@ -48,8 +48,13 @@ impl Order {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&case.campaign.id, Type::UUID), (&wanted, Type::UUID_ARRAY)];
         let rows = case.database.query(include_str!("uncertain.sql"), &parameters, soon()).await?;
-        if let Some(id) = self.recipients.iter().find(|id| rows.iter().all(|row| row.get::<_, Uuid>("id") != **id)) {
-            return Err(Failure::new(Exit::Data, format!("--recipient {id}: the campaign has no such recipient")));
+        if let Some(id) =
+            self.recipients.iter().find(|id| rows.iter().all(|row| row.get::<_, Uuid>("id") != **id))
+        {
+            return Err(Failure::new(
+                Exit::Data,
+                format!("--recipient {id}: the campaign has no such recipient"),
+            ));
         }
         rows.iter()
             .map(|row| match (row.get("id"), row.get("status")) {
@@ -74,13 +79,20 @@ impl Order {
             return Ok(());
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Usage, "there is no terminal to ask at: give --yes to do it without asking"));
+            return Err(Failure::new(
+                Exit::Usage,
+                "there is no terminal to ask at: give --yes to do it without asking",
+            ));
         }
         let recipients = format::counted(doubts.len(), "recipient");
         let question = match self.decision {
             Decision::Sent => format!("Take it that {recipients} got the email? Each gets its activity."),
-            Decision::Failed => format!("Take it that {recipients} did not get the email, and leave it at that?"),
-            Decision::Resend => format!("Send the email to {recipients} again? Whoever has got it gets it twice."),
+            Decision::Failed => {
+                format!("Take it that {recipients} did not get the email, and leave it at that?")
+            }
+            Decision::Resend => {
+                format!("Send the email to {recipients} again? Whoever has got it gets it twice.")
+            }
         };
         print!("{question} [y/N] ");
         let _ = io::stdout().flush();
@@ -102,7 +114,8 @@ impl Order {
             Decision::Resend | Decision::Failed => std::collections::HashMap::new(),
         };
         let subjects: Vec<Option<String>> = ids.iter().map(|id| subjects.remove(id)).collect();
-        let (status, error) = (self.decision.status().as_str(), format!("decided by {}: {}", self.by, self.why));
+        let (status, error) =
+            (self.decision.status().as_str(), format!("decided by {}: {}", self.by, self.why));
         let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
             (&case.campaign.id, Type::UUID),
             (&ids, Type::UUID_ARRAY),
@@ -112,7 +125,8 @@ impl Order {
         ];
         let statement = case.activities.fill(include_str!("by_hand.sql"));
         let rows = case.database.query(&statement, &parameters, soon()).await?;
-        let row = rows.first().ok_or_else(|| Failure::new(Exit::Data, "the campaign was deleted meanwhile"))?;
+        let row =
+            rows.first().ok_or_else(|| Failure::new(Exit::Data, "the campaign was deleted meanwhile"))?;
         let (settled, campaign_status): (Vec<Uuid>, String) = (row.get("ids"), row.get("status"));
         tracing::info!(
             campaign_id = %case.campaign.id,
@@ -128,13 +142,20 @@ impl Order {
     }
 
     fn summarize(&self, settled: &[Uuid], asked: usize, campaign: &str, progress: crate::result::Progress) {
-        println!("{} now {}.", format::counted(settled.len(), "recipient"), match self.decision {
-            Decision::Sent => "sent, with an activity for each",
-            Decision::Failed => "failed",
-            Decision::Resend => "pending again",
-        });
+        println!(
+            "{} now {}.",
+            format::counted(settled.len(), "recipient"),
+            match self.decision {
+                Decision::Sent => "sent, with an activity for each",
+                Decision::Failed => "failed",
+                Decision::Resend => "pending again",
+            }
+        );
         if settled.len() < asked {
-            println!("{} settled meanwhile by other word, and left as they are.", format::count(asked as u64 - settled.len() as u64));
+            println!(
+                "{} settled meanwhile by other word, and left as they are.",
+                format::count(asked as u64 - settled.len() as u64)
+            );
         }
         println!(
             "The campaign is {campaign}: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",

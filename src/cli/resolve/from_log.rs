@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
-use super::accepted::{self, Accepted, Line};
 use super::Case;
+use super::accepted::{self, Accepted, Line};
 use crate::batch::pay;
 use crate::batch::record::{self, Record};
 use crate::outcome::{Entry, Outcome};
