@@ -57,6 +57,16 @@ pub struct UnusableTable {
 }
 
 impl ActivitiesTable {
+    /// As [`ActivitiesTable::new`], from what `activities.sql` answered.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn read(name: &str, catalogue: &str, actions: &[&str]) -> Result<ActivitiesTable, UnusableTable> {
+        let catalogue = serde_json::from_str(catalogue)
+            .map_err(|error| UnusableTable { table: name.to_owned(), problem: error.to_string() })?;
+        ActivitiesTable::new(name, catalogue, actions)
+    }
+
     /// Checks that the table has the nine columns, that its enums know `actions` and the entity types, that no
     /// other column must be given, and that the role may insert.
     ///

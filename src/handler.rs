@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::activities::{ActivitiesTable, Catalogue};
+use crate::activities::ActivitiesTable;
 use crate::batch::claim::{self, Batch, Claim, Wish};
 use crate::batch::load::{self, Campaign};
 use crate::batch::pay;
@@ -125,12 +125,9 @@ impl Handler {
             load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
         let Some((campaign, catalogue)) = loaded else { return Ok(None) };
         if let Some(catalogue) = catalogue {
-            let unusable = |error: String| LoadError::Failure(Failure::new("UnusableActivitiesTable", error));
-            let catalogue: Catalogue =
-                serde_json::from_str(&catalogue).map_err(|error| unusable(error.to_string()))?;
-            let table = ActivitiesTable::new(table, catalogue, &["email_sent"])
-                .map_err(|error| unusable(error.to_string()))?;
-            let _ = self.record_statement.set(table.fill(include_str!("batch/record.sql")));
+            let table = ActivitiesTable::read(table, &catalogue, &["email_sent"])
+                .map_err(|error| LoadError::Failure(Failure::new("UnusableActivitiesTable", error)))?;
+            let _ = self.record_statement.set(table.fill(record::STATEMENT));
         }
         Ok(Some(campaign))
     }

@@ -6,6 +6,8 @@
 
 pub mod activities;
 pub mod batch;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod database;
 pub mod deadline;

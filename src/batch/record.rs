@@ -11,6 +11,9 @@ use crate::database::{Database, DatabaseError};
 use crate::outcome::Outcome;
 use crate::result::Progress;
 
+/// The statement, to be filled for the activities table.
+pub const STATEMENT: &str = include_str!("record.sql");
+
 /// One outcome to record.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -73,7 +76,7 @@ pub struct Recorded {
 /// Records outcomes. Each counts only where the life cycle allows it, so a record that is repeated changes
 /// nothing more, and there is never a second `email_sent` activity of a recipient.
 ///
-/// `statement` is `record.sql`, filled for the activities table. `None`: the campaign was deleted.
+/// `statement` is [`STATEMENT`], filled for the activities table. `None`: the campaign was deleted.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`: the record may or may not have been committed.
