@@ -54,8 +54,8 @@ pub enum Kind {
     RenderingFailure { message: String },
 }
 
-/// A record that is no event of SES, or a damaged one. The message says what is wrong, and no more of the record than the value
-/// that is.
+/// A record that is no event of SES, or a damaged one. The message says what is wrong, with no more of the record
+/// than the value that is.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAnEvent(String);
