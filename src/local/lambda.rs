@@ -84,14 +84,24 @@ impl Function {
     /// # Errors
     /// When the process has ended.
     pub fn begin(&mut self, event: &Value, timeout: Duration) -> Result<Begun, InvocationError> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.hand_over(event, (now + timeout).as_millis(), timeout)
+    }
+
+    /// As [`Function::begin`], with a deadline that is no time of this epoch: `cargo lambda watch` sends such.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn begin_at(&mut self, event: &Value, deadline_ms: u128) -> Result<Begun, InvocationError> {
+        self.hand_over(event, deadline_ms, Duration::from_secs(60))
+    }
+
+    fn hand_over(&mut self, event: &Value, deadline_ms: u128, timeout: Duration) -> Result<Begun, InvocationError> {
         if !self.is_running() {
             return Err(InvocationError::Crashed);
         }
         self.invocations += 1;
         let (sender, answer) = mpsc::channel();
-        let deadline_ms = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |now| (now + timeout).as_millis());
         let id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
         let mut state = self.runtime_api.state();
         state.waiting.push_back((id.clone(), deadline_ms, event.to_string()));
@@ -122,6 +132,20 @@ impl Function {
     pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+
+    /// Stops the process where it is (`SIGSTOP`), as Lambda freezes an environment between invocations.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on (`SIGCONT`).
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let _ = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
     }
 
     /// Whether the process lives.

@@ -1,3 +1,4 @@
 //! Stand-ins for AWS on this machine, for development and tests; the functions are built without them.
 
 pub mod lambda;
+pub mod ses;

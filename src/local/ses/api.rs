@@ -1,0 +1,178 @@
+//! The operations of the SES API: authenticates a request, reads it, and answers.
+
+use std::time::{Duration, SystemTime};
+
+use http_body_util::Full;
+use hyper::{Method, Response, body::Bytes, header, http::request::Parts};
+use serde_json::{Value, json};
+
+use super::{
+    behaviour::Effect,
+    refusal::Refusal,
+    send::{self, Submission},
+    state::{Control, State},
+};
+
+/// Why a request has no answer: the connection is closed instead.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed without an answer")]
+pub(super) struct HangUp;
+
+pub(super) type Answer = Result<Response<Full<Bytes>>, HangUp>;
+
+/// Answers a request to the SES API, after the set latency.
+pub(super) async fn answer(state: &State, parts: &Parts, body: &[u8]) -> Answer {
+    state.control().counts.requests += 1;
+    let answer = match authenticated(state, parts, body).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            state.control().count_refusal(&refusal);
+            Ok(refusal.into_response())
+        }
+    };
+    let latency = state.control().latency;
+    wait(latency).await;
+    answer
+}
+
+/// Answers a request whose signature is right. The outer error is an answer too; the inner one is none.
+async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answer, Refusal> {
+    let now = SystemTime::now();
+    state.verifier.verify(parts, body, now).inspect_err(|_| state.control().counts.unauthenticated += 1)?;
+    match (&parts.method, parts.uri.path()) {
+        (&Method::POST, "/v2/email/outbound-emails") => {
+            state.control().counts.send_requests += 1;
+            send_email(state, send::single(body, now)?).await
+        }
+        (&Method::POST, "/v2/email/outbound-bulk-emails") => {
+            state.control().counts.send_requests += 1;
+            send_bulk_email(state, send::bulk(body, now)?).await
+        }
+        (&Method::GET, "/v2/email/account") => Ok(Ok(json_response(&state.control().account.answer()))),
+        (&Method::GET, "/v2/email/suppression/addresses") => {
+            let answer = state.control().suppressed.answer(parts.uri.query().unwrap_or_default())?;
+            Ok(Ok(json_response(&answer)))
+        }
+        (method, path) => Err(Refusal::new(
+            404,
+            "UnknownOperationException",
+            format!("{method} {path} is not served here."),
+        )),
+    }
+}
+
+async fn send_email(state: &State, submission: Submission) -> Result<Answer, Refusal> {
+    let decision = state.control().rules.decide_single(&submission.message);
+    let after = before_accepting(decision.effect).await?;
+    if after == After::HangUpNow {
+        return Ok(hang_up(state));
+    }
+    let id = {
+        let mut control = state.control();
+        control.account.check()?;
+        control.spend(&submission.message)?;
+        accept(state, &mut control, submission)
+    };
+    finish(state, after, &json!({ "MessageId": id })).await
+}
+
+async fn send_bulk_email(state: &State, submissions: Vec<Submission>) -> Result<Answer, Refusal> {
+    let decision = {
+        let messages: Vec<_> = submissions.iter().map(|submission| &submission.message).collect();
+        state.control().rules.decide_bulk(&messages)
+    };
+    let after = before_accepting(decision.effect).await?;
+    if after == After::HangUpNow {
+        return Ok(hang_up(state));
+    }
+    let results: Vec<Value> = {
+        let mut control = state.control();
+        control.account.check()?;
+        let entries = submissions.into_iter().zip(decision.refused_entries);
+        entries.map(|(submission, refused)| bulk_result(state, &mut control, submission, refused)).collect()
+    };
+    finish(state, after, &json!({ "BulkEmailEntryResults": results })).await
+}
+
+fn bulk_result(
+    state: &State,
+    control: &mut Control,
+    submission: Submission,
+    refused: Option<Refusal>,
+) -> Value {
+    let spent = refused.map_or_else(|| control.spend(&submission.message), Err);
+    match spent {
+        Ok(()) => json!({ "Status": "SUCCESS", "MessageId": accept(state, control, submission) }),
+        Err(refusal) => {
+            control.count_refusal(&refusal);
+            json!({ "Status": refusal.bulk_status(), "Error": refusal.message })
+        }
+    }
+}
+
+/// What is left to do for a rule once the request is accepted.
+#[derive(PartialEq)]
+enum After {
+    Answer,
+    AnswerLate(Duration),
+    HangUp,
+    /// Not even accept.
+    HangUpNow,
+}
+
+async fn before_accepting(effect: Option<Effect>) -> Result<After, Refusal> {
+    if let Some(refusal) = effect.as_ref().and_then(Effect::refusal) {
+        return Err(refusal);
+    }
+    match effect {
+        Some(Effect::DropBeforeAccept) => Ok(After::HangUpNow),
+        Some(Effect::DropAfterAccept) => Ok(After::HangUp),
+        Some(Effect::AcceptThenDelay { ms }) => Ok(After::AnswerLate(Duration::from_millis(ms))),
+        Some(Effect::Delay { ms }) => {
+            wait(Duration::from_millis(ms)).await;
+            Ok(After::Answer)
+        }
+        Some(Effect::Refuse { .. } | Effect::Throttle | Effect::ServerError) | None => Ok(After::Answer),
+    }
+}
+
+/// Puts the message into the mailbox; returns its id.
+fn accept(state: &State, control: &mut Control, submission: Submission) -> String {
+    let Submission { mut message, rendering_failed } = submission;
+    let id = message.id.clone();
+    control.counts.accepted += 1;
+    if rendering_failed {
+        control.counts.rendering_failures += 1;
+    } else {
+        let suppressed = message.recipients().any(|address| control.suppressed.contains(address));
+        message.suppressed = suppressed;
+        state.mailbox.accept(message);
+    }
+    id
+}
+
+async fn finish(state: &State, after: After, answer: &Value) -> Result<Answer, Refusal> {
+    match after {
+        After::HangUp | After::HangUpNow => return Ok(hang_up(state)),
+        After::AnswerLate(delay) => wait(delay).await,
+        After::Answer => {}
+    }
+    Ok(Ok(json_response(answer)))
+}
+
+fn hang_up(state: &State) -> Answer {
+    state.control().counts.dropped += 1;
+    Err(HangUp)
+}
+
+async fn wait(duration: Duration) {
+    if !duration.is_zero() {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+pub(super) fn json_response(body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}

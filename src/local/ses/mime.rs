@@ -1,0 +1,43 @@
+//! A message as it would go over the wire: RFC 5322 and MIME, with CRLF line ends.
+
+use mail_builder::{
+    MessageBuilder,
+    headers::{date::Date, message_id::MessageId, raw::Raw, text::Text},
+};
+
+use super::message::{Message, since_epoch};
+
+/// The source of a message: as it came for one sent as `Raw`, else built from its parts.
+///
+/// Blind copies are left out, as they are on the wire.
+pub(super) fn source(message: &Message) -> Vec<u8> {
+    if let Some(raw) = &message.raw {
+        return raw.to_vec();
+    }
+    let seconds = i64::try_from(since_epoch(message.received).as_secs()).unwrap_or(i64::MAX);
+    // Addresses are ASCII by the time they are here, display names encoded by their sender.
+    let mut builder = MessageBuilder::new()
+        .header("From", Raw::new(message.from.as_str()))
+        .header("To", Raw::new(message.to.join(", ")))
+        .header("Subject", Text::new(message.subject.as_str()))
+        .header("Date", Date::new(seconds))
+        .header("Message-ID", MessageId::new(format!("{}@email.amazonses.com", message.id)));
+    if !message.cc.is_empty() {
+        builder = builder.header("Cc", Raw::new(message.cc.join(", ")));
+    }
+    if !message.reply_to.is_empty() {
+        builder = builder.header("Reply-To", Raw::new(message.reply_to.join(", ")));
+    }
+    for header in &message.headers {
+        builder = builder.header(header.name.as_str(), Raw::new(header.value.as_str()));
+    }
+    if let Some(text) = &message.text {
+        builder = builder.text_body(&**text);
+    }
+    if let Some(html) = &message.html {
+        builder = builder.html_body(&**html);
+    }
+    let mut source = Vec::new();
+    builder.serialize(&mut source);
+    source
+}

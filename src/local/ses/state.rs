@@ -1,0 +1,103 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use super::{
+    account::{Account, RateLimit, TokenBucket},
+    behaviour::Rules,
+    connections::Connections,
+    mailbox::Mailbox,
+    message::Message,
+    refusal::Refusal,
+    signature::Verifier,
+    suppression::SuppressionList,
+};
+
+/// What the connections and the owner of an endpoint share.
+pub(super) struct State {
+    pub(super) verifier: Verifier,
+    pub(super) mailbox: Mailbox,
+    pub(super) connections: Arc<Connections>,
+    control: Mutex<Control>,
+}
+
+/// What can be set while the endpoint runs, and what it counts.
+#[derive(Default)]
+pub(super) struct Control {
+    pub(super) rules: Rules,
+    pub(super) account: Account,
+    pub(super) suppressed: SuppressionList,
+    pub(super) latency: Duration,
+    pub(super) counts: Statistics,
+    rate: Option<RateLimit>,
+}
+
+/// Counts since the endpoint started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statistics {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections open now.
+    pub open_connections: u64,
+    /// Requests to the SES API, of all operations; those to `/_local/` are not counted.
+    pub requests: u64,
+    /// `SendEmail` and `SendBulkEmail` among them, whatever became of them.
+    pub send_requests: u64,
+    /// Messages accepted.
+    pub accepted: u64,
+    /// Accepted messages that were never sent, because their template data lacked a variable.
+    pub rendering_failures: u64,
+    /// Requests and bulk entries that were answered an error, throttled ones among them.
+    pub refused: u64,
+    /// Those refused with `TooManyRequestsException` or `ACCOUNT_THROTTLED`.
+    pub throttled: u64,
+    /// Those refused for their signature.
+    pub unauthenticated: u64,
+    /// Connections closed without an answer, because a rule said so.
+    pub dropped: u64,
+}
+
+impl State {
+    pub(super) fn new(verifier: Verifier) -> Self {
+        State {
+            verifier,
+            mailbox: Mailbox::default(),
+            connections: Arc::default(),
+            control: Mutex::default(),
+        }
+    }
+
+    pub(super) fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap()
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let (connections, open) = self.connections.counts();
+        Statistics { connections, open_connections: open as u64, ..self.control().counts }
+    }
+}
+
+impl Control {
+    pub(super) fn set_rate(&mut self, bucket: Option<TokenBucket>) {
+        self.rate = bucket.map(|bucket| RateLimit::new(bucket, Instant::now()));
+    }
+
+    /// Takes what a message costs from the rate and the daily quota, or refuses it.
+    pub(super) fn spend(&mut self, message: &Message) -> Result<(), Refusal> {
+        // At most 50 recipients got past the checks.
+        let recipients = u32::try_from(message.recipients().count()).unwrap_or(u32::MAX);
+        if let Some(rate) = &mut self.rate {
+            rate.take(recipients, Instant::now())?;
+        }
+        self.account.count(recipients)
+    }
+
+    pub(super) fn count_refusal(&mut self, refusal: &Refusal) {
+        self.counts.refused += 1;
+        self.counts.throttled += u64::from(refusal.code == "TooManyRequestsException");
+    }
+}

@@ -1,0 +1,9 @@
+//! The built `send-batch`, over the Lambda Runtime API, against a real PostgreSQL and an SES endpoint.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod outcomes;
+mod results;
+mod tables;
+mod together;
