@@ -99,7 +99,8 @@ impl ActivitiesTable {
 
     /// Whether the column `action` takes this action: it is no enum, or one that has the label.
     pub fn knows_action(&self, action: &str) -> bool {
-        self.catalogue.columns["action"].labels.as_ref().is_none_or(|labels| labels.iter().any(|label| label == action))
+        let labels = self.catalogue.columns["action"].labels.as_ref();
+        labels.is_none_or(|labels| labels.iter().any(|label| label == action))
     }
 
     /// Fills a statement's `{activities}` with the table and its columns, `{activity_time: EXPRESSION}` with the
