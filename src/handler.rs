@@ -80,7 +80,9 @@ impl Handler {
         let event = Event::parse(event).map_err(|error| Failure::new("InvalidEvent", error))?;
         let (campaign_id, batch_size, unrecorded) = match event {
             Event::Due => (None, None, None),
-            Event::Batch { campaign_id, batch_size, unrecorded } => (Some(campaign_id), batch_size, unrecorded),
+            Event::Batch { campaign_id, batch_size, unrecorded } => {
+                (Some(campaign_id), batch_size, unrecorded)
+            }
         };
         let invocation = Invocation {
             token: Uuid::new_v4(),
@@ -119,7 +121,8 @@ impl Handler {
     ) -> Result<Option<Campaign>, LoadError> {
         let table = &self.settings.activities_table;
         let unknown = (!self.record_statement.initialized()).then_some(table.as_str());
-        let loaded = load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
+        let loaded =
+            load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
         let Some((campaign, catalogue)) = loaded else { return Ok(None) };
         if let Some(catalogue) = catalogue {
             let unusable = |error: String| LoadError::Failure(Failure::new("UnusableActivitiesTable", error));
@@ -178,13 +181,20 @@ impl Handler {
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
-                    let result = self.send_and_record(campaign, &templates, batch, claimed_at, invocation).await;
+                    let result =
+                        self.send_and_record(campaign, &templates, batch, claimed_at, invocation).await;
                     return Ok(Some(result));
                 }
                 Claim::Takeover { batch_id, noted } => {
-                    tracing::warn!(batch_id, noted = noted.len(), "taking over the batch of a lost invocation");
+                    tracing::warn!(
+                        batch_id,
+                        noted = noted.len(),
+                        "taking over the batch of a lost invocation"
+                    );
                     let closing = Closing { batch_id, token: invocation.token, reopen: true, doubt: true };
-                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation).await.map_err(refused)?;
+                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation)
+                        .await
+                        .map_err(refused)?;
                     crate::crash_point!("takeover-after");
                 }
                 Claim::Busy(_) if invocation.due => return Ok(None),
@@ -339,7 +349,12 @@ impl Handler {
     }
 
     /// A cause that would fail every recipient: the campaign is paused, with the reason.
-    async fn halt(&self, campaign: &Campaign, reason: &str, invocation: &Invocation) -> Result<BatchResult, Failure> {
+    async fn halt(
+        &self,
+        campaign: &Campaign,
+        reason: &str,
+        invocation: &Invocation,
+    ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
         self.record(campaign.id, None, &[], Some(reason), (None, 0), until).await.map_err(refused)?;
         tracing::error!(reason, "the campaign is halted");
@@ -354,7 +369,8 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
-        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await.map_err(refused)?;
+        let loaded =
+            load::load(&self.database, Some(campaign.id), &[], None, until).await.map_err(refused)?;
         let campaign = loaded.map_or_else(|| campaign.clone(), |(campaign, _)| campaign);
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(invocation.answer(&campaign, verdict))
@@ -379,7 +395,7 @@ impl Invocation {
         BatchResult {
             campaign_id: Some(campaign_id),
             status: verdict.status,
-            wait_seconds: verdict.wait.as_secs_f64().ceil() as u64,
+            wait_seconds: verdict.wait.as_secs() + u64::from(verdict.wait.subsec_nanos() > 0),
             batch,
             activities,
             progress,
@@ -397,7 +413,8 @@ impl Invocation {
         lines: Vec<Line>,
         error: &DatabaseError,
     ) -> BatchResult {
-        let entries = lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
+        let entries =
+            lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
         let debt = Debt::of_batch(batch.id, batch.token, entries);
         tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
         let verdict = Verdict::wait(AWAY_WAIT, "the batch is sent and not recorded yet");
@@ -408,7 +425,12 @@ impl Invocation {
     }
 
     /// PostgreSQL failed before anything was sent. Where something is owed, the answer hands it on.
-    fn owe(&self, campaign_id: Option<Uuid>, debt: Option<Debt>, error: LoadError) -> Result<BatchResult, Failure> {
+    fn owe(
+        &self,
+        campaign_id: Option<Uuid>,
+        debt: Option<Debt>,
+        error: LoadError,
+    ) -> Result<BatchResult, Failure> {
         let failure = match error {
             LoadError::Database(error) => refused(error),
             LoadError::Failure(failure) => failure,

@@ -79,9 +79,13 @@ impl Verdict {
             Some(Stop::Halt(reason)) => Verdict::halted(reason),
             _ if status != "sending" => Verdict::of_status(status, status_reason),
             None | Some(Stop::Deadline | Stop::ClaimLost | Stop::Status(_)) => Verdict::more(),
-            Some(Stop::Throttled) => Verdict::wait(THROTTLED_WAIT, "SES says that the maximum sending rate is exceeded"),
+            Some(Stop::Throttled) => {
+                Verdict::wait(THROTTLED_WAIT, "SES says that the maximum sending rate is exceeded")
+            }
             Some(Stop::QuotaExhausted(message)) => Verdict::wait(QUOTA_WAIT, format!("SES: {message}")),
-            Some(Stop::Unreachable(cause)) => Verdict::wait(AWAY_WAIT, format!("SES could not be reached: {cause}")),
+            Some(Stop::Unreachable(cause)) => {
+                Verdict::wait(AWAY_WAIT, format!("SES could not be reached: {cause}"))
+            }
         }
     }
 }

@@ -103,8 +103,9 @@ pub async fn claim(
         (&MAX_BATCH_BYTES, Type::INT8),
         (&MAX_VARIABLES_BYTES, Type::INT4),
     ];
-    let rows =
-        database.query("SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8)", &parameters, until).await?;
+    let rows = database
+        .query("SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8)", &parameters, until)
+        .await?;
     let row = rows.first().expect("a function with OUT parameters returns one row");
     let verdict: Option<String> = row.get("verdict");
     let retry = row.get::<_, Option<f64>>("retry_seconds").unwrap_or(1.0).clamp(0.0, 1e9);

@@ -53,7 +53,8 @@ impl Ses {
         if now.duration_since(client.1).is_ok_and(|idle| idle < MAX_IDLE) {
             client.1 = now;
         } else {
-            let config = aws_sdk_sesv2::Config::new(&self.config).to_builder().http_client(http_client()).build();
+            let config =
+                aws_sdk_sesv2::Config::new(&self.config).to_builder().http_client(http_client()).build();
             *client = (Client::from_conf(config), now);
         }
         client.0.clone()

@@ -1,0 +1,275 @@
+//! The crash matrix: the process ends at a named point, for the first, a middle or the last recipient, while SES
+//! behaves well or badly. Whatever happened, the next invocations run the campaign to its end, and the mailbox
+//! and the tables agree, but for those in doubt.
+
+use std::time::Duration;
+
+use campaign_sender::local::lambda::InvocationError;
+use campaign_sender::local::ses::{Effect, Rule};
+use serde_json::{Value, json};
+
+use crate::support::{TIMEOUT, World, event, invoke, run};
+
+const RECIPIENTS: i32 = 60;
+const BATCH: u32 = 30;
+const CONCURRENCY: usize = 4;
+/// How far the high-water mark is ahead in the last batch, which has one checkpoint; less in the others.
+const STEP: usize = 16;
+
+/// Runs a batch into a crash at the nth passing of a point; false if the point was never passed that often.
+fn crash(world: &World, campaign: uuid::Uuid, point: &str, nth: usize) -> bool {
+    let failpoints = format!("{point}={}*off->return", nth - 1);
+    let concurrency = CONCURRENCY.to_string();
+    let mut function =
+        world.function_with(&[("FAILPOINTS", &failpoints), ("SEND_CONCURRENCY", &concurrency)]);
+    match function.invoke(&event(campaign, BATCH), TIMEOUT) {
+        Err(InvocationError::Crashed) => true,
+        Ok(_) => false,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// Runs the campaign to its end and checks that nothing is lost and nothing doubled.
+fn recover(world: &mut World, campaign: uuid::Uuid, crashes: usize, what: &str) {
+    world.expire_leases();
+    let results = run(&mut world.function(), event(campaign, BATCH));
+    assert_eq!(results.last().unwrap()["status"], "done", "{what}");
+    let statuses = world.statuses(campaign);
+    let uncertain = usize::try_from(statuses.get("uncertain").copied().unwrap_or(0)).unwrap();
+    assert!(uncertain <= crashes * (CONCURRENCY + STEP), "{what}: {uncertain} are in doubt");
+    assert_eq!(statuses.get("pending"), None, "{what}");
+    world.assert_consistent(campaign);
+}
+
+/// The nth passings that mean the first, a middle and the last recipient of a batch.
+const INSTANTS: [usize; 3] = [1, 15, 30];
+
+fn matrix(point: &str, instants: &[usize], effects: &[Option<Effect>]) {
+    for effect in effects {
+        for &nth in instants {
+            let mut world = World::new();
+            let campaign = world.campaign_of(RECIPIENTS);
+            if let Some(effect) = effect {
+                world.ses.add_rule(Rule::to_containing("5@example.com", effect.clone()));
+            }
+            let what = format!("{point} #{nth}, SES: {effect:?}");
+            assert!(crash(&world, campaign, point, nth), "{what}: no crash");
+            recover(&mut world, campaign, 1, &what);
+        }
+    }
+}
+
+fn behaviours() -> Vec<Option<Effect>> {
+    let refuse = Effect::Refuse { code: "MessageRejected".into(), message: "no".into(), status: 400 };
+    vec![None, Some(Effect::DropAfterAccept), Some(refuse), Some(Effect::AcceptThenDelay { ms: 400 })]
+}
+
+#[test]
+fn a_crash_around_the_claim_leaves_everyone_pending_or_in_little_doubt() {
+    for point in ["claim-before", "claim-after"] {
+        matrix(point, &[1], &behaviours());
+    }
+}
+
+#[test]
+fn a_crash_before_a_send_never_sends_again_what_went_before() {
+    matrix("send-before", &INSTANTS, &behaviours());
+}
+
+#[test]
+fn a_crash_after_an_answer_never_sends_again() {
+    matrix("send-answered", &INSTANTS, &behaviours());
+}
+
+#[test]
+fn a_crash_around_a_checkpoint_never_sends_again() {
+    for point in ["checkpoint-before", "checkpoint-after"] {
+        matrix(point, &[1, 2], &behaviours());
+    }
+}
+
+#[test]
+fn a_crash_before_recording_never_sends_again_and_a_crash_after_it_loses_nothing() {
+    matrix("record-before", &[1], &behaviours());
+    matrix("record-after", &[1], &behaviours());
+}
+
+#[test]
+fn a_crash_while_taking_over_is_taken_over_itself() {
+    for point in ["claim-after", "record-before", "takeover-after"] {
+        let mut world = World::new();
+        let campaign = world.campaign_of(RECIPIENTS);
+        assert!(crash(&world, campaign, "send-answered", 20));
+        world.expire_leases();
+        assert!(crash(&world, campaign, point, 1), "{point}");
+        recover(&mut world, campaign, 2, point);
+    }
+}
+
+#[test]
+fn a_crash_leaves_in_doubt_what_was_under_way_and_one_step_not_the_batch() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(300);
+    let mut function =
+        world.function_with(&[("FAILPOINTS", "send-answered=140*off->return"), ("SEND_CONCURRENCY", "4")]);
+    assert_eq!(function.invoke(&event(campaign, 300), TIMEOUT), Err(InvocationError::Crashed));
+    world.expire_leases();
+    run(&mut world.function(), event(campaign, 300));
+    let statuses = world.statuses(campaign);
+    assert!(statuses["uncertain"] <= 4 + 160, "{statuses:?}");
+    assert_eq!(statuses["uncertain"] + statuses["sent"], 300);
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn a_slow_batch_has_little_in_doubt_after_a_crash() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(300);
+    world.ses.set_latency(Duration::from_millis(100));
+    let mut function = world.function_with(&[("SEND_CONCURRENCY", "4")]);
+    let begun = function.begin(&event(campaign, 300), TIMEOUT).unwrap();
+    world.wait_until("outcomes are noted", "SELECT count(*) >= 2 FROM campaign_batch_outcomes");
+    function.kill();
+    assert_eq!(function.finish(&begun), Err(InvocationError::Crashed));
+    world.expire_leases();
+    run(&mut world.function(), event(campaign, 300));
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn a_batch_is_not_taken_over_before_its_lease_has_ended() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(20);
+    assert!(crash(&world, campaign, "claim-after", 1));
+    let result = invoke(&mut world.function(), &event(campaign, 20));
+    assert_eq!(result["status"], "wait");
+    assert_eq!(world.ses.message_count(), 0);
+    let sql = "SELECT extract(epoch FROM max(lease_ends_at) - now())::float8 FROM campaign_batches";
+    let lease: f64 = world.database.query(sql, &[])[0].get(0);
+    assert!(lease <= TIMEOUT.as_secs_f64() + 10.0, "{lease}");
+}
+
+#[test]
+fn a_campaign_whose_orchestrator_died_is_picked_up_by_the_next_tick() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(RECIPIENTS);
+    assert!(crash(&world, campaign, "send-answered", 20));
+    let mut function = world.function();
+    assert_eq!(invoke(&mut function, &json!({}))["status"], "idle");
+    world.expire_leases();
+    let results = run(&mut function, json!({}));
+    assert_eq!(results.last().unwrap()["campaignId"], json!(campaign));
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn a_late_zombie_records_what_ses_accepted_and_sends_nothing_more() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(40);
+    world.ses.set_latency(Duration::from_millis(300));
+    let mut zombie = world.function_with(&[("SEND_CONCURRENCY", "4")]);
+    let begun = zombie.begin(&event(campaign, 40), TIMEOUT).unwrap();
+    world.wait_until(
+        "a batch is claimed",
+        "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)",
+    );
+    while world.ses.message_count() == 0 {
+        std::thread::yield_now();
+    }
+    zombie.freeze();
+    world.expire_leases();
+    world.ses.set_latency(Duration::ZERO);
+    // Another one takes the batch over and finishes the campaign.
+    assert_eq!(run(&mut world.function(), event(campaign, 40)).last().unwrap()["status"], "done");
+    let in_doubt = world.statuses(campaign)["uncertain"];
+    assert!(in_doubt > 0);
+    zombie.thaw();
+    zombie.finish(&begun).unwrap();
+    // What it had sent is in doubt no longer.
+    assert!(world.statuses(campaign).get("uncertain").copied().unwrap_or(0) < in_doubt);
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn a_next_that_is_used_twice_sends_nothing_twice() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(30);
+    let mut function = world.function();
+    let first = invoke(&mut function, &event(campaign, 10));
+    for _ in 0..2 {
+        invoke(&mut function, &first["next"]);
+    }
+    assert_eq!(world.ses.message_count(), 30);
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn what_cannot_be_recorded_is_owed_paid_once_and_stays_paid() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(50);
+    let mut function = world.function();
+    // Nothing can be written to the recipients while this is open.
+    let mut other = world.database.connect();
+    let mut lock = other.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE activities IN SHARE MODE").unwrap();
+    let result = function.invoke(&event(campaign, 20), Duration::from_secs(4)).unwrap();
+    assert_eq!(result["activities"]["success"], false);
+    assert_eq!((&result["status"], &result["batch"]["sent"]), (&json!("wait"), &json!(20)));
+    assert!(result["next"]["unrecorded"].is_object());
+    assert_eq!(world.statuses(campaign)["pending"], 50);
+
+    // Still locked: the debt is handed on, and nothing else is sent before it is paid.
+    let again = function.invoke(&result["next"], Duration::from_secs(4)).unwrap();
+    assert_eq!(again["next"], result["next"]);
+    assert_eq!(world.ses.message_count(), 20);
+    drop(lock);
+
+    for _ in 0..2 {
+        invoke(&mut function, &result["next"]);
+    }
+    assert_eq!(run(&mut function, event(campaign, 20)).last().unwrap()["status"], "done");
+    assert_eq!(world.statuses(campaign), [("sent".to_owned(), 50)].into());
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn a_connection_that_is_cut_while_recording_is_made_again() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(20);
+    let mut other = world.database.connect();
+    let mut lock = other.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE activities IN SHARE MODE").unwrap();
+    let mut function = world.function();
+    let begun = function.begin(&event(campaign, 20), TIMEOUT).unwrap();
+    let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    world.wait_until("recording waits for the lock", waiting);
+    world.database.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        &[],
+    );
+    drop(lock);
+    let result: Value = function.finish(&begun).unwrap();
+    assert_eq!((&result["status"], &result["activities"]["count"]), (&json!("done"), &json!(20)));
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn the_log_has_a_line_for_each_accepted_message_and_no_address() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(10);
+    let mut function = world.function();
+    invoke(&mut function, &event(campaign, 10));
+    let lines: Vec<Value> =
+        function.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let accepted: Vec<_> = lines.iter().filter(|line| line["message"] == "accepted").collect();
+    assert_eq!(accepted.len(), 10);
+    for line in accepted {
+        assert_eq!(line["campaign_id"], json!(campaign));
+        assert!(
+            line["recipient_id"].is_string() && line["message_id"].is_string() && line["sent_at_ms"].is_u64()
+        );
+    }
+    assert!(function.logs().iter().all(|line| !line.contains("@example.com")));
+}
