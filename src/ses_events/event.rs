@@ -13,7 +13,7 @@ use crate::lifecycle::Status;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
     /// Something of a recipient.
-    Event(Event),
+    Event(Box<Event>),
     /// Something of an email that no campaign sent: it has not the tags of one.
     OtherSender,
     /// Nothing of any recipient: a delay, a subscription, a notice of SES or SNS about itself.
@@ -79,7 +79,8 @@ pub fn parse_text(body: &str) -> Result<Said, NotAnEvent> {
     if body.starts_with("Successfully validated SNS topic") {
         return Ok(Said::Nothing);
     }
-    let body = serde_json::from_str(body).map_err(|error| NotAnEvent(format!("the body is not JSON: {error}")))?;
+    let body =
+        serde_json::from_str(body).map_err(|error| NotAnEvent(format!("the body is not JSON: {error}")))?;
     parse(body)
 }
 
@@ -101,11 +102,15 @@ pub fn parse(body: Value) -> Result<Said, NotAnEvent> {
             if message.starts_with("Successfully validated SNS topic") {
                 return Ok(Said::Nothing);
             }
-            body = serde_json::from_str(message)
-                .map_err(|error| NotAnEvent(format!("the SNS notification's Message is not JSON: {error}")))?;
+            body = serde_json::from_str(message).map_err(|error| {
+                NotAnEvent(format!("the SNS notification's Message is not JSON: {error}"))
+            })?;
         } else if body["detail"].is_object() {
             if body["source"] != "aws.ses" {
-                return Err(NotAnEvent(format!("source is {}: expected \"aws.ses\"", shown(&body["source"]))));
+                return Err(NotAnEvent(format!(
+                    "source is {}: expected \"aws.ses\"",
+                    shown(&body["source"])
+                )));
             }
             of_ses = true;
             body = body["detail"].take();
@@ -140,11 +145,13 @@ fn event(kind: &str, body: &Value) -> Result<Said, NotAnEvent> {
     let (Some(campaign_id), Some(recipient_id)) = (tag("campaign_id"), tag("recipient_id")) else {
         return Ok(Said::OtherSender);
     };
-    let message_id = text(&mail["messageId"])
-        .ok_or_else(|| NotAnEvent(format!("mail.messageId is {}: expected a text", shown(&mail["messageId"]))))?;
-    let accepted_at = time(&mail["timestamp"])
-        .ok_or_else(|| NotAnEvent(format!("mail.timestamp is {}: expected a time (RFC 3339)", shown(&mail["timestamp"]))))?;
-    Ok(Said::Event(Event {
+    let message_id = text(&mail["messageId"]).ok_or_else(|| {
+        NotAnEvent(format!("mail.messageId is {}: expected a text", shown(&mail["messageId"])))
+    })?;
+    let accepted_at = time(&mail["timestamp"]).ok_or_else(|| {
+        NotAnEvent(format!("mail.timestamp is {}: expected a time (RFC 3339)", shown(&mail["timestamp"])))
+    })?;
+    Ok(Said::Event(Box::new(Event {
         campaign_id,
         recipient_id,
         message_id,
@@ -152,7 +159,7 @@ fn event(kind: &str, body: &Value) -> Result<Said, NotAnEvent> {
         occurred_at: time(&details["timestamp"]).unwrap_or(accepted_at),
         subject: subject(mail),
         kind: read_kind(name, details),
-    }))
+    })))
 }
 
 fn read_kind(name: &str, details: &Value) -> Kind {
@@ -285,7 +292,9 @@ impl Kind {
     pub fn suppression(&self) -> Option<&'static str> {
         match self {
             Kind::Bounce { bounce_type, .. } if bounce_type == "Permanent" => Some("bounce"),
-            Kind::Complaint { feedback_type, .. } if feedback_type.as_deref() != Some("not-spam") => Some("complaint"),
+            Kind::Complaint { feedback_type, .. } if feedback_type.as_deref() != Some("not-spam") => {
+                Some("complaint")
+            }
             _ => None,
         }
     }

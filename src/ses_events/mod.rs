@@ -37,7 +37,7 @@ pub struct SesEvents {
 }
 
 /// An event, and the id of its record.
-type Delivered = (Option<String>, Event);
+type Delivered = (Option<String>, Box<Event>);
 
 impl SesEvents {
     /// Prepares an instance; nothing is connected yet.
@@ -57,31 +57,39 @@ impl SesEvents {
     /// `DatabaseUnavailable`, `DatabaseRefused`: SQS delivers the whole batch again, which repeats nothing.
     pub async fn handle(&self, event: Value, deadline_ms: u64) -> Result<Response, Failure> {
         let now = Instant::now();
-        let until = Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout).last_record;
+        let until =
+            Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout).last_record;
         let records = sqs::records(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
         let mut batch = Batch::sort(records)?;
         if !batch.events.is_empty() {
             let recorder = self.recorder(until).await?;
-            let mut events: Vec<&mut Event> = batch.events.iter_mut().map(|(_, event)| event).collect();
+            let mut events: Vec<&mut Event> =
+                batch.events.iter_mut().map(|(_, event)| &mut **event).collect();
             subject::complete(&self.database, &mut events, until).await?;
-            let (recorded, refused) = self.record(recorder, &batch.events, until).await?;
+            let (total, refused) = self.record(recorder, &batch.events, until).await?;
             tracing::info!(
                 events = batch.events.len(),
-                unknown = (batch.events.len() - refused.len()) as u64 - recorded.known,
+                unknown = (batch.events.len() - refused.len()) as u64 - total.known,
                 other_sender = batch.other_sender,
                 nothing = batch.nothing,
-                sent = recorded.sent,
-                failed = recorded.failed,
-                activities = recorded.activities,
-                suppressed = recorded.suppressed,
+                sent = total.sent,
+                failed = total.failed,
+                activities = total.activities,
+                suppressed = total.suppressed,
                 duration_ms = u64::try_from(now.elapsed().as_millis()).unwrap_or(u64::MAX),
                 "SES events recorded"
             );
             batch.failures.extend(refused);
         } else if batch.other_sender + batch.nothing > 0 {
-            tracing::info!(other_sender = batch.other_sender, nothing = batch.nothing, "no SES event to record");
+            tracing::info!(
+                other_sender = batch.other_sender,
+                nothing = batch.nothing,
+                "no SES event to record"
+            );
         }
-        Ok(Response { failures: batch.failures.into_iter().map(|message_id| ItemFailure { message_id }).collect() })
+        Ok(Response {
+            failures: batch.failures.into_iter().map(|message_id| ItemFailure { message_id }).collect(),
+        })
     }
 
     /// Learns, the first time, how the activities table is written. Its enum may lack actions of [`ACTIONS`]: a
@@ -98,9 +106,14 @@ impl SesEvents {
                 serde_json::from_value(catalogue).map_err(|error| unusable(error.to_string()))?;
             let table = ActivitiesTable::new(name, catalogue, &["email_sent"])
                 .map_err(|error| unusable(error.to_string()))?;
-            let missing: Vec<&str> = ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
+            let missing: Vec<&str> =
+                ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
             if !missing.is_empty() {
-                tracing::warn!(table = name, ?missing, "the activities table's enum lacks actions; they are left out");
+                tracing::warn!(
+                    table = name,
+                    ?missing,
+                    "the activities table's enum lacks actions; they are left out"
+                );
             }
             Ok(Recorder::new(table))
         };
@@ -118,9 +131,9 @@ impl SesEvents {
         let (mut total, mut refused) = (Recorded::default(), Vec::new());
         let mut parts = vec![events];
         while let Some(part) = parts.pop() {
-            let of_part: Vec<&Event> = part.iter().map(|(_, event)| event).collect();
+            let of_part: Vec<&Event> = part.iter().map(|(_, event)| &**event).collect();
             match recorder.record(&self.database, &of_part, until).await {
-                Ok(recorded) => total += recorded,
+                Ok(written) => total += written,
                 Err(error) if !is_of_the_data(&error) => return Err(error.into()),
                 Err(error) => match part {
                     [(Some(message_id), _)] => {

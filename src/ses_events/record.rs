@@ -83,7 +83,8 @@ impl Recorder {
             (&columns.suppressions, Type::TEXT_ARRAY),
         ];
         let rows = database.query(&self.statement, &parameters, until).await?;
-        let count = |column| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0));
+        let count =
+            |column| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0));
         Ok(Recorded {
             known: count("known"),
             sent: count("sent"),

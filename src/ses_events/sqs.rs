@@ -47,14 +47,20 @@ pub fn records(event: Value) -> Result<Vec<Record>, String> {
         None if fields.contains_key("detail") => {
             Ok(vec![Record { message_id: None, said: event::parse(Value::Object(fields)) }])
         }
-        None => Err("the event has no Records: expected a batch of SQS, {\"Records\": […]}, or an EventBridge event".to_owned()),
+        None => Err(
+            "the event has no Records: expected a batch of SQS, {\"Records\": […]}, or an EventBridge event"
+                .to_owned(),
+        ),
     }
 }
 
 fn record((index, record): (usize, Value)) -> Result<Record, String> {
     // Without its id a record cannot be reported alone.
     let message_id = record["messageId"].as_str().ok_or_else(|| {
-        format!("Records[{index}].messageId is {}: expected a text, as SQS has it", kind_of(&record["messageId"]))
+        format!(
+            "Records[{index}].messageId is {}: expected a text, as SQS has it",
+            kind_of(&record["messageId"])
+        )
     })?;
     let said = match record["body"].as_str() {
         Some(body) => event::parse_text(body),
@@ -87,7 +93,8 @@ mod tests {
             {"messageId": "1", "body": "{"}, {"messageId": "2", "body": good}, {"messageId": "3"},
         ]});
         let records = records(event).unwrap();
-        let readable: Vec<_> = records.iter().map(|record| (record.message_id.as_deref(), record.said.is_ok())).collect();
+        let readable: Vec<_> =
+            records.iter().map(|record| (record.message_id.as_deref(), record.said.is_ok())).collect();
         assert_eq!(readable, [(Some("1"), false), (Some("2"), true), (Some("3"), false)]);
     }
 
@@ -110,7 +117,10 @@ mod tests {
     #[test]
     fn the_answer_names_failed_records_as_sqs_wants() {
         let response = Response { failures: vec![ItemFailure { message_id: "7".to_owned() }] };
-        assert_eq!(serde_json::to_value(&response).unwrap(), json!({"batchItemFailures": [{"itemIdentifier": "7"}]}));
+        assert_eq!(
+            serde_json::to_value(&response).unwrap(),
+            json!({"batchItemFailures": [{"itemIdentifier": "7"}]})
+        );
         assert_eq!(serde_json::to_value(Response::default()).unwrap(), json!({"batchItemFailures": []}));
     }
 }

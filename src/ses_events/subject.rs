@@ -19,7 +19,11 @@ use crate::lifecycle::Status;
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
-pub async fn complete(database: &Database, events: &mut [&mut Event], until: Instant) -> Result<(), DatabaseError> {
+pub async fn complete(
+    database: &Database,
+    events: &mut [&mut Event],
+    until: Instant,
+) -> Result<(), DatabaseError> {
     let lacking = |event: &Event| event.subject.is_none() && event.kind.status() == Status::Sent;
     let with_subject: HashSet<Uuid> =
         events.iter().filter(|event| event.subject.is_some()).map(|event| event.recipient_id).collect();

@@ -27,8 +27,11 @@ fn two_clicks_are_two_activities() {
     let mut function = ses_events(&world, &[]);
     let campaign = world.campaign();
     let recipient = uncertain(&mut world, campaign, 1)[0];
-    let (first, mut other_link, mut later) =
-        (event("click", campaign, recipient), event("click", campaign, recipient), event("click", campaign, recipient));
+    let (first, mut other_link, mut later) = (
+        event("click", campaign, recipient),
+        event("click", campaign, recipient),
+        event("click", campaign, recipient),
+    );
     other_link["detail"]["click"]["link"] = json!("https://shop.example.com/imprint");
     later["detail"]["click"]["timestamp"] = json!("2026-11-03T10:00:00.000Z");
     deliver(&mut function, &[first, other_link, later]);
@@ -114,8 +117,10 @@ fn a_crms_own_table_gets_the_activities_that_its_enum_knows() {
         assert!(deliver(&mut function, &kinds.map(|kind| event(kind, campaign, recipient))).is_empty());
     }
     let sql = "SELECT action::text FROM crm.timeline WHERE source_ref = $1 ORDER BY id";
-    let written: Vec<String> = world.database.query(sql, &[&recipient]).iter().map(|row| row.get(0)).collect();
+    let written: Vec<String> =
+        world.database.query(sql, &[&recipient]).iter().map(|row| row.get(0)).collect();
     assert_eq!(written, ["email_sent", "email_delivered", "email_bounced"]);
+    logged(&function, "enum lacks actions");
     let told = function.logs().iter().filter(|line| line.contains("enum lacks actions")).count();
     assert_eq!(told, 1, "{:?}", function.logs());
 }

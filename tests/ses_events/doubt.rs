@@ -1,7 +1,5 @@
 //! Recipients in doubt of whom SES says nothing.
 
-use std::time::Instant;
-
 use campaign_sender::batch::doubt::settle_silent_doubt;
 use campaign_sender::config;
 use campaign_sender::database::Database;
@@ -26,7 +24,8 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
 fn doubtful(world: &mut World, event_seconds_ago: i64) -> Uuid {
     let campaign = world.campaign();
     let recipients = uncertain(world, campaign, 3);
-    let sql = "UPDATE campaign_recipients SET uncertain_since = now() - interval '2 hours' WHERE campaign_id = $1";
+    let sql =
+        "UPDATE campaign_recipients SET uncertain_since = now() - interval '2 hours' WHERE campaign_id = $1";
     world.database.execute(sql, &[&campaign]);
     let sql = "SELECT to_char((now() - make_interval(secs => $1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
     let at: String = world.database.query(sql, &[&(event_seconds_ago as f64)])[0].get(0);
@@ -47,7 +46,10 @@ fn silence_of_a_stream_that_works_sends_again() {
     assert!(settle(&world, Some(campaign)).is_empty());
 
     let result = support::run(&mut world.function(), support::event(campaign, 10)).pop().unwrap();
-    assert_eq!(result["progress"], json!({"total": 3, "sent": 3, "failed": 0, "suppressed": 0, "uncertain": 0, "remaining": 0}));
+    assert_eq!(
+        result["progress"],
+        json!({"total": 3, "sent": 3, "failed": 0, "suppressed": 0, "uncertain": 0, "remaining": 0})
+    );
     assert_eq!(world.ses.message_count(), 2);
     assert_exact(&mut world);
 }

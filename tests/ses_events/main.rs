@@ -11,7 +11,7 @@ mod suppressions;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use campaign_sender::local::lambda::Function;
 use campaign_sender::local::ses::{in_sns, in_sqs_batch};
@@ -63,9 +63,23 @@ fn deliver_batch(function: &mut Function, batch: &Value) -> Vec<String> {
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
 }
 
+/// The line that the function logs with this message; it may come a moment after the answer.
+fn logged(function: &Function, message: &str) -> Value {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let logs = function.logs();
+        if let Some(line) = logs.iter().find(|line| line.contains(message)) {
+            return serde_json::from_str(line).unwrap();
+        }
+        assert!(Instant::now() < end, "never logged: {message}\n{}", logs.join("\n"));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Recipients in doubt, as after a lost invocation; the campaign counts them so.
 fn uncertain(world: &mut World, campaign: Uuid, count: usize) -> Vec<Uuid> {
-    let ids: Vec<Uuid> = (0..count).map(|n| world.add_recipient(campaign, &format!("{n}-{campaign}@example.com"))).collect();
+    let ids: Vec<Uuid> =
+        (0..count).map(|n| world.add_recipient(campaign, &format!("{n}-{campaign}@example.com"))).collect();
     set_uncertain(world, campaign);
     ids
 }
@@ -81,7 +95,10 @@ fn set_uncertain(world: &mut World, campaign: Uuid) {
                 WHERE campaign_id = $1), status = 'sent', completed_at = now() WHERE id = $1",
         &[&campaign],
     );
-    world.database.execute("INSERT INTO campaign_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING", &[&campaign]);
+    world.database.execute(
+        "INSERT INTO campaign_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING",
+        &[&campaign],
+    );
 }
 
 /// The activities of a recipient, each action with how often it is there.

@@ -12,7 +12,8 @@ fn whatever_befell_an_email_proves_that_it_was_sent() {
     let kinds = ["send", "delivery", "bounce-permanent", "bounce-transient", "complaint", "open", "click"];
     let campaign = world.campaign();
     let recipients = uncertain(&mut world, campaign, kinds.len());
-    let bodies: Vec<Value> = kinds.iter().zip(&recipients).map(|(kind, id)| event(kind, campaign, *id)).collect();
+    let bodies: Vec<Value> =
+        kinds.iter().zip(&recipients).map(|(kind, id)| event(kind, campaign, *id)).collect();
     assert!(deliver(&mut function, &bodies).is_empty());
     for (kind, recipient) in kinds.iter().zip(recipients) {
         let row = &world.database.query(
@@ -47,10 +48,13 @@ fn a_rejection_fails_what_was_in_doubt_and_leaves_what_was_sent() {
         event("reject", campaign, recipients[2]),
     ];
     assert!(deliver(&mut function, &bodies).is_empty());
-    let rows = world.database.query("SELECT status, error_code, error FROM campaign_recipients ORDER BY position", &[]);
+    let rows = world
+        .database
+        .query("SELECT status, error_code, error FROM campaign_recipients ORDER BY position", &[]);
     let outcomes: Vec<(String, Option<String>, Option<String>)> =
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
-    let failed = |code: &str, error: &str| ("failed".to_owned(), Some(code.to_owned()), Some(error.to_owned()));
+    let failed =
+        |code: &str, error: &str| ("failed".to_owned(), Some(code.to_owned()), Some(error.to_owned()));
     assert_eq!(outcomes[0], failed("rejected", "Bad content"));
     let message = "Attribute 'attributeName' is not present in the rendering data.";
     assert_eq!(outcomes[1], failed("rendering_failure", message));
@@ -64,10 +68,32 @@ fn that_it_was_sent_outweighs_that_it_failed_in_any_order() {
     let mut function = ses_events(&world, &[]);
     let campaign = world.campaign();
     let recipients = uncertain(&mut world, campaign, 3);
-    let (sent, rejected) = (|n: usize| event("send", campaign, recipients[n]), |n: usize| event("reject", campaign, recipients[n]));
+    let (sent, rejected) = (
+        |n: usize| event("send", campaign, recipients[n]),
+        |n: usize| event("reject", campaign, recipients[n]),
+    );
     deliver(&mut function, &[sent(0), rejected(0), rejected(1), sent(1), rejected(2)]);
     deliver(&mut function, &[sent(2)]);
     assert_eq!(recipients.iter().map(|id| status(&mut world, *id)).collect::<Vec<_>>(), ["sent"; 3]);
+    assert_exact(&mut world);
+}
+
+#[test]
+fn what_is_final_stays() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let recipients = uncertain(&mut world, campaign, 2);
+    for (recipient, status) in recipients.iter().zip(["suppressed", "failed"]) {
+        let sql = "UPDATE campaign_recipients SET status = $2, error = 'before' WHERE id = $1";
+        world.database.execute(sql, &[recipient, &status]);
+    }
+    let sql =
+        "UPDATE campaigns SET failed_count = 1, suppressed_count = 1, uncertain_count = 0 WHERE id = $1";
+    world.database.execute(sql, &[&campaign]);
+    let bodies = [event("send", campaign, recipients[0]), event("reject", campaign, recipients[1])];
+    assert!(deliver(&mut function, &bodies).is_empty());
+    assert_eq!(world.count(campaign, "error = 'before' AND status IN ('suppressed', 'failed')"), 2);
     assert_exact(&mut world);
 }
 
@@ -77,7 +103,9 @@ fn an_event_of_another_campaign_settles_nothing() {
     let mut function = ses_events(&world, &[]);
     let (campaign, other) = (world.campaign(), world.campaign());
     let recipient = uncertain(&mut world, campaign, 1)[0];
-    assert!(deliver(&mut function, &[event("send", other, recipient)]).is_empty());
+    assert!(
+        deliver(&mut function, &["send", "delivery"].map(|kind| event(kind, other, recipient))).is_empty()
+    );
     assert_eq!(status(&mut world, recipient), "uncertain");
     assert!(actions(&mut world, recipient).is_empty());
 }
@@ -99,9 +127,9 @@ fn unknown_recipients_and_other_senders_are_passed_over_and_counted() {
     ];
     assert!(deliver(&mut function, &bodies).is_empty());
     assert_eq!(status(&mut world, recipient), "uncertain");
-    let logs = function.logs();
-    let line: Value = serde_json::from_str(logs.last().unwrap()).unwrap();
-    let counts = ["events", "unknown", "other_sender", "nothing", "activities"].map(|name| line[name].as_u64().unwrap());
+    let line = logged(&function, "SES events recorded");
+    let counts = ["events", "unknown", "other_sender", "nothing", "activities"]
+        .map(|name| line[name].as_u64().unwrap());
     assert_eq!(counts, [2, 2, 1, 2, 0], "{line}");
 }
 

@@ -30,7 +30,10 @@ fn a_permanent_bounce_and_a_complaint_suppress_the_address_for_that_organization
         let recipient = world.add_recipient(campaign, email);
         bodies.push(event(kind, campaign, recipient));
     }
-    for table in ["campaigns SET organization_id = $2 WHERE id", "campaign_recipients SET organization_id = $2 WHERE campaign_id"] {
+    for table in [
+        "campaigns SET organization_id = $2 WHERE id",
+        "campaign_recipients SET organization_id = $2 WHERE campaign_id",
+    ] {
         world.database.execute(&format!("UPDATE {table} = $1"), &[&other, &other_organization]);
     }
     assert!(deliver(&mut function, &bodies).is_empty());

@@ -13,10 +13,12 @@ fn said(folder: &str) -> String {
     for file in files {
         let name = file.file_stem().unwrap().to_string_lossy();
         match parse_text(&fs::read_to_string(&file).unwrap()).unwrap() {
-            Said::Event(Event { recipient_id, accepted_at, occurred_at, subject, kind, .. }) => {
+            Said::Event(event) => {
+                let Event { recipient_id, accepted_at, occurred_at, subject, kind, .. } = *event;
                 let id = &recipient_id.to_string()[..8];
                 let subject = subject.unwrap_or("no subject".to_owned());
-                writeln!(all, "{name}: {id} accepted {accepted_at}, at {occurred_at}, {subject}: {kind:?}").unwrap();
+                writeln!(all, "{name}: {id} accepted {accepted_at}, at {occurred_at}, {subject}: {kind:?}")
+                    .unwrap();
             }
             other => writeln!(all, "{name}: {other:?}").unwrap(),
         }
@@ -48,19 +50,21 @@ fn an_event_says_the_same_by_sns_as_by_eventbridge() {
 
 #[test]
 fn an_event_says_the_same_by_sns_with_raw_delivery() {
-    let by_eventbridge: Value = serde_json::from_str(include_str!("../../../events/ses/eventbridge/click.json")).unwrap();
+    let by_eventbridge: Value =
+        serde_json::from_str(include_str!("../../../events/ses/eventbridge/click.json")).unwrap();
     assert_eq!(parse(by_eventbridge["detail"].clone()), parse(by_eventbridge));
 }
 
 fn with(change: impl FnOnce(&mut Value)) -> Result<Said, NotAnEvent> {
-    let mut event: Value = serde_json::from_str(include_str!("../../../events/ses/eventbridge/bounce-permanent.json")).unwrap();
+    let mut event: Value =
+        serde_json::from_str(include_str!("../../../events/ses/eventbridge/bounce-permanent.json")).unwrap();
     change(&mut event);
     parse(event)
 }
 
 fn event_with(change: impl FnOnce(&mut Value)) -> Event {
     let Ok(Said::Event(event)) = with(change) else { panic!("not an event") };
-    event
+    *event
 }
 
 #[test]
@@ -73,7 +77,9 @@ fn a_feedback_notification_is_an_event_too() {
 
 #[test]
 fn an_email_of_another_sender_has_no_recipient() {
-    for (tag, value) in [("recipient_id", json!(["42"])), ("recipient_id", json!([])), ("campaign_id", json!(null))] {
+    for (tag, value) in
+        [("recipient_id", json!(["42"])), ("recipient_id", json!([])), ("campaign_id", json!(null))]
+    {
         assert_eq!(with(|event| event["detail"]["mail"]["tags"][tag] = value), Ok(Said::OtherSender));
     }
 }
@@ -114,8 +120,13 @@ fn a_subject_is_what_the_recipient_sees_or_none() {
 
 #[test]
 fn only_what_makes_an_address_useless_suppresses_it() {
-    let bounce = |kind: &str| event_with(|event| event["detail"]["bounce"]["bounceType"] = json!(kind)).kind.suppression();
-    assert_eq!([bounce("Permanent"), bounce("Transient"), bounce("Undetermined")], [Some("bounce"), None, None]);
+    let bounce = |kind: &str| {
+        event_with(|event| event["detail"]["bounce"]["bounceType"] = json!(kind)).kind.suppression()
+    };
+    assert_eq!(
+        [bounce("Permanent"), bounce("Transient"), bounce("Undetermined")],
+        [Some("bounce"), None, None]
+    );
     let complaint = |kind: Option<&str>| {
         let (user_agent, feedback_id) = (None, String::new());
         Kind::Complaint { feedback_type: kind.map(str::to_owned), user_agent, feedback_id }.suppression()
