@@ -148,7 +148,7 @@ pub fn database_url(value: Option<String>) -> Result<DatabaseUrl, InvalidVariabl
 fn uncertain_policy(variable: &dyn Fn(&str) -> Option<String>) -> Result<UncertainPolicy, InvalidVariable> {
     let after = variable("UNCERTAIN_AFTER_SECONDS")
         .map(|value| {
-            parse("UNCERTAIN_AFTER_SECONDS", value, "whole seconds, such as 3600", |_: &NonZeroU32| true)
+            parse("UNCERTAIN_AFTER_SECONDS", &value, "whole seconds, such as 3600", |_: &NonZeroU32| true)
         })
         .transpose()?
         .map_or(Duration::from_hours(1), |seconds| Duration::from_secs(u64::from(seconds.get())));

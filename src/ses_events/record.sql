@@ -84,7 +84,6 @@ activity AS (
            e.description::{type of description}, e.metadata::{type of metadata},
            'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}
       FROM entry AS e ORDER BY e.at
-    RETURNING 1
 ),
 -- A reason only gets stronger; `manual` is a person's, and stays.
 suppressed AS (
@@ -133,5 +132,5 @@ counted AS (
 SELECT (SELECT count(*) FROM known) AS known,
        (SELECT count(*) FROM settled WHERE status = 'sent') AS sent,
        (SELECT count(*) FROM settled WHERE status = 'failed') AS failed,
-       (SELECT count(*) FROM activity) AS activities,
+       (SELECT count(*) FROM entry) AS activities,
        (SELECT count(*) FROM suppressed) AS suppressed
