@@ -14,6 +14,9 @@ import psycopg
 import pytest
 import yaml
 from moto.server import ThreadedMotoServer
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+    StateTaskServiceSfn,
+)
 
 from lambda_service import LambdaService, clean_environment
 
@@ -34,12 +37,24 @@ def http(method, url, body=None):
 @pytest.fixture(scope="session")
 def aws():
     """moto's endpoint, with its interpreter of state machines switched on."""
+    teach_moto_to_start_executions()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
     http("POST", f"{url}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
     yield url
     server.stop()
+
+
+def teach_moto_to_start_executions():
+    """`states:startExecution` takes `StateMachineArn`, and boto3 `stateMachineArn`: moto passes on the former."""
+    evaluate = StateTaskServiceSfn._eval_service_task
+
+    def with_names_of_boto3(self, env, resource_runtime_part, normalised_parameters, state_credentials):
+        parameters = {name[0].lower() + name[1:]: value for name, value in normalised_parameters.items()}
+        evaluate(self, env, resource_runtime_part, parameters, state_credentials)
+
+    StateTaskServiceSfn._eval_service_task = with_names_of_boto3
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +93,7 @@ class World:
         self.database = psycopg.connect(self.database_url, autocommit=True)
         for file in sorted((ROOT / "migrations").glob("*.sql")):
             self.database.execute(file.read_text())
+        # The endpoint is shared: each test finds it empty and at rest.
         for method, what, body in [
             ("DELETE", "messages", None),
             ("DELETE", "rules", None),
@@ -169,8 +185,8 @@ class World:
 
         return read
 
-    def state_machine(self, passes=None):
-        """Creates the state machine as the template has it, if need be with another number of passes."""
+    def state_machine(self, passes=None, part=lambda definition: definition):
+        """Creates the state machine as the template has it, if need be with another number of passes, or a part."""
         text = (ROOT / "statemachine/campaign.asl.yaml").read_text()
         text = text.replace("${SendBatchFunctionArn}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:send-batch")
         text = text.replace("${HaltedTopicArn}", self.topic)
@@ -180,7 +196,7 @@ class World:
         assert "${" not in text
         self.machine = self.steps.create_state_machine(
             name=self.name,
-            definition=json.dumps(yaml.safe_load(text)),
+            definition=json.dumps(part(yaml.safe_load(text))),
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/{self.name}",
         )["stateMachineArn"]
 
@@ -199,15 +215,21 @@ class World:
             if description["status"] in ENDED:
                 return description
             if time.monotonic() > give_up:
-                pytest.fail(f"no end after {seconds} s\n" + "\n".join(self.functions.logs()[-20:]))
+                pytest.fail(f"no end after {seconds} s\n" + "\n".join(self.functions.logs()[-5:]))
             time.sleep(0.05)
 
     def run(self, event, seconds=60):
         """Runs an execution, and those that it starts, to the end; answers the first."""
         first = self.end(self.start(event), seconds)
-        for execution in self.executions():
-            self.end(execution, seconds)
+        self.end_all(seconds)
         return first
+
+    def end_all(self, seconds=60):
+        """Waits for the end of all executions, also of those that they start meanwhile; answers them."""
+        ended = {}
+        while running := [execution for execution in self.executions() if execution not in ended]:
+            ended |= {execution: self.end(execution, seconds) for execution in running}
+        return list(ended.values())
 
     def executions(self):
         listed = self.steps.list_executions(stateMachineArn=self.machine)["executions"]

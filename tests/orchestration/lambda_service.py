@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 from urllib.parse import unquote
 
 
@@ -112,6 +113,18 @@ class Instance:
         return RuntimeApi
 
 
+class Invocation(NamedTuple):
+    """One invocation; the times are of the monotonic clock, in seconds."""
+
+    event: dict
+    result: dict
+    started_at: float
+    ended_at: float
+
+    def overlaps(self, other):
+        return self.started_at < other.ended_at and other.started_at < self.ended_at
+
+
 class LambdaService:
     """Serves the Invoke API; everything else goes to `other_services`."""
 
@@ -120,8 +133,7 @@ class LambdaService:
         self.timeout = 30
         self.lock = threading.Lock()
         self.idle, self.instances = [], []
-        # What was invoked: (event, result), in the order of the answers; and how many were at work at a time.
-        self.invocations, self.running, self.most_running = [], 0, 0
+        self.invocations = []  # in the order of the answers
         # Called with the number of an invocation and its instance before the event is handed over.
         self.before = None
         self.started = 0
@@ -135,7 +147,7 @@ class LambdaService:
     def reset(self):
         with self.lock:
             instances, self.instances, self.idle = self.instances, [], []
-            self.invocations, self.running, self.most_running = [], 0, 0
+            self.invocations = []
             self.before, self.started = None, 0
         for instance in instances:
             instance.close()
@@ -149,15 +161,13 @@ class LambdaService:
                 self.instances.append(instance)
             self.started += 1
             number = self.started
-            # A tick that finds nothing to do is no work.
-            self.running += 1
-            self.most_running = max(self.most_running, self.running)
         if self.before:
             self.before(number, instance)
+        started_at = time.monotonic()
         payload, failed = instance.invoke(event, self.timeout)
+        invocation = Invocation(json.loads(event or b"{}"), json.loads(payload), started_at, time.monotonic())
         with self.lock:
-            self.running -= 1
-            self.invocations.append((json.loads(event or b"{}"), json.loads(payload)))
+            self.invocations.append(invocation)
             if instance.process.poll() is None:
                 self.idle.append(instance)
         return payload, failed
