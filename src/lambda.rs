@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use lambda_runtime::Diagnostic;
 
+use crate::database::DatabaseError;
+
 /// A failure of an invocation: a stable type that a state machine can match, and a message for a person.
 #[derive(Debug)]
 pub struct Failure {
@@ -22,6 +24,16 @@ impl Failure {
     }
 }
 
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Failure {
+        let kind = match error {
+            DatabaseError::Unavailable(_) => "DatabaseUnavailable",
+            DatabaseError::Refused(_) => "DatabaseRefused",
+        };
+        Failure::new(kind, error)
+    }
+}
+
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Diagnostic {
         tracing::error!(error_type = failure.kind, error = failure.message, "the invocation failed");
@@ -33,7 +45,9 @@ impl From<Failure> for Diagnostic {
 /// function's share of a CPU is.
 pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCode {
     if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
-        eprintln!("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda function, run it on Lambda or by `cargo lambda watch`");
+        eprintln!(
+            "AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda function, run it on Lambda or by `cargo lambda watch`"
+        );
         return ExitCode::from(64);
     }
     set_what_an_emulator_leaves_out();

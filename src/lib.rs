@@ -6,6 +6,8 @@
 
 pub mod activities;
 pub mod batch;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod database;
 pub mod deadline;
@@ -14,10 +16,12 @@ pub mod handler;
 pub mod lambda;
 pub mod lifecycle;
 #[cfg(feature = "local")]
+#[allow(missing_docs, reason = "the names are AWS's own")]
 pub mod local;
 pub mod outcome;
 pub mod result;
 pub mod ses;
+pub mod ses_events;
 pub mod telemetry;
 pub mod verdict;
 

@@ -11,6 +11,9 @@ use crate::database::{Database, DatabaseError};
 use crate::outcome::Outcome;
 use crate::result::Progress;
 
+/// The statement, to be filled for the activities table.
+pub const STATEMENT: &str = include_str!("record.sql");
+
 /// One outcome to record.
 #[derive(Clone, Debug)]
 pub struct Line {
@@ -48,6 +51,15 @@ pub struct Record<'a> {
     pub halt: Option<&'a str>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<String>, i32),
+    /// The region whose SES said 'too fast', if it did: all invocations slow down.
+    pub throttled: Option<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    /// No outcomes: what a record of something else starts from.
+    pub fn nothing(campaign_id: Uuid) -> Record<'a> {
+        Record { campaign_id, closing: None, lines: &[], halt: None, refusal: (None, 0), throttled: None }
+    }
 }
 
 /// What the tables say after it.
@@ -64,7 +76,7 @@ pub struct Recorded {
 /// Records outcomes. Each counts only where the life cycle allows it, so a record that is repeated changes
 /// nothing more, and there is never a second `email_sent` activity of a recipient.
 ///
-/// `statement` is `record.sql`, filled for the activities table. `None`: the campaign was deleted.
+/// `statement` is [`STATEMENT`], filled for the activities table. `None`: the campaign was deleted.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`: the record may or may not have been committed.
@@ -78,7 +90,7 @@ pub async fn record(
     let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
     let reopen = record.closing.is_some_and(|closing| closing.reopen);
     let doubt = record.closing.is_some_and(|closing| closing.doubt);
-    let parameters: [(&(dyn ToSql + Sync), Type); 15] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 16] = [
         (&record.campaign_id, Type::UUID),
         (&batch_id, Type::INT8),
         (&token, Type::UUID),
@@ -94,6 +106,7 @@ pub async fn record(
         (&record.halt, Type::TEXT),
         (&record.refusal.0, Type::TEXT),
         (&record.refusal.1, Type::INT4),
+        (&record.throttled, Type::TEXT),
     ];
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {

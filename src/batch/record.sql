@@ -4,6 +4,7 @@
 -- $11: what is pending in the batch's range is open to the next claim. $12: what its owner may have handed to
 -- SES beyond the outcomes given is in doubt (the owner did not come back). $13: why the campaign is halted.
 -- $14, $15: the refusal that every recipient of the campaign has met so far, and how many have.
+-- $16: the region whose SES said 'too fast', if it did.
 WITH outcome AS MATERIALIZED (
     SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10)
         AS o (recipient_id, status, message_id, error_code, error, at, subject)
@@ -66,9 +67,14 @@ batch AS (
 noted AS (
     DELETE FROM campaign_batch_outcomes WHERE batch_id IN (SELECT id FROM batch)
 ),
+slowed AS (
+    UPDATE send_rates SET share = greatest(0.1, send_share(share, throttled_at) * 0.8), throttled_at = now()
+     WHERE region = $16
+),
 streak AS (
     UPDATE campaign_cursors SET refusal = $14, refusal_count = $15
      WHERE campaign_id = $1 AND (refusal, refusal_count) IS DISTINCT FROM ($14, $15) AND $2 IS NOT NULL
+    RETURNING 1
 )
 UPDATE campaigns AS c
    SET sent_count = c.sent_count + change.sent::int, failed_count = c.failed_count + change.failed::int,
@@ -77,7 +83,8 @@ UPDATE campaigns AS c
        status = CASE WHEN $13 IS NOT NULL AND c.status = 'sending' THEN 'paused' ELSE c.status END,
        status_reason = CASE WHEN $13 IS NOT NULL AND c.status = 'sending' THEN $13 ELSE c.status_reason END
   FROM change
- WHERE c.id = $1
+ -- Cursors are locked before campaigns everywhere, so that statements that meet do not deadlock.
+ WHERE c.id = $1 AND (SELECT count(*) FROM streak) >= 0
 RETURNING c.status, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
           -- Emails of these outcomes that are in the timeline: by this statement, or by an earlier one.
           (SELECT count(*) FROM settled WHERE status = 'sent')

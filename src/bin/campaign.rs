@@ -1,0 +1,7 @@
+//! The command line `campaign`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    campaign_sender::cli::main()
+}

@@ -1,0 +1,104 @@
+//! The command line `campaign`: one file for each command.
+
+#[cfg(feature = "local")]
+mod demo;
+mod failure;
+mod format;
+mod migrate;
+mod resolve;
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, DatabaseUrl};
+use crate::database::Database;
+use failure::{Exit, Failure};
+
+/// Email campaigns from PostgreSQL through Amazon SES: the operator's and the developer's commands.
+#[derive(Parser)]
+#[command(name = "campaign", version, max_term_width = 100, after_help = EXIT_STATUSES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Migrate(migrate::Migrate),
+    Resolve(resolve::Resolve),
+    #[cfg(feature = "local")]
+    Demo(demo::Demo),
+}
+
+const EXIT_STATUSES: &str = "\
+The database is the one that DATABASE_URL names: postgres://USER:PASSWORD@HOST:PORT/DATABASE
+
+Exit statuses: 0 done, 1 declined or interrupted, 64 wrong usage, 65 wrong data, 66 a file cannot be read,
+69 PostgreSQL cannot be reached, 70 a defect, 73 a file cannot be written, 77 not permitted, 78 wrong
+configuration.";
+
+/// Parses the arguments, runs the command, and says in one line on standard error what went wrong, if anything.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    start_logging();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::new(Exit::Software, error).report(),
+    };
+    match runtime.block_on(cli.command.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+impl Command {
+    async fn run(self) -> Result<(), Failure> {
+        match self {
+            Command::Migrate(command) => command.run().await,
+            Command::Resolve(command) => command.run().await,
+            #[cfg(feature = "local")]
+            Command::Demo(command) => command.run().await,
+        }
+    }
+}
+
+/// Logs go to standard error, for standard output is the command's own: plain in a terminal, else JSON lines.
+fn start_logging() {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,campaign_sender=info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
+        logs.with_target(false).init();
+    } else {
+        logs.json().flatten_event(true).init();
+    }
+}
+
+fn database_url() -> Result<DatabaseUrl, Failure> {
+    let value = env::var("DATABASE_URL").ok().filter(|value| !value.trim().is_empty());
+    Ok(config::database_url(value)?)
+}
+
+/// A database that answers: a person at a terminal is told at once when it cannot be reached.
+async fn connect(url: &DatabaseUrl) -> Result<Database, Failure> {
+    let database = Database::new(url).map_err(|error| Failure::new(Exit::Config, error))?;
+    database.run_script("").await?;
+    Ok(database)
+}
+
+/// When a statement that is run now is given up.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}

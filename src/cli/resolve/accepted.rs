@@ -1,0 +1,93 @@
+//! The lines in which `send-batch` logs what SES accepted. Pure.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// One message that SES accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub campaign_id: Uuid,
+    pub recipient_id: Uuid,
+    pub message_id: String,
+    pub at: SystemTime,
+}
+
+/// What a line of a log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    Accepted(Accepted),
+    /// Something else that was logged.
+    Other,
+    /// It speaks of an accepted message, and is not whole: cut off, or edited.
+    Broken,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    message: String,
+    campaign_id: Uuid,
+    recipient_id: Uuid,
+    message_id: String,
+    sent_at_ms: u64,
+}
+
+/// Reads one line: JSON as `send-batch` writes it, or with what `aws logs tail` and CloudWatch's exports put in
+/// front of it.
+pub fn parse(line: &str) -> Line {
+    // Nearly all other lines are passed over without parsing.
+    let Some(json) = line.find('{').map(|start| &line[start..]).filter(|json| json.contains("\"accepted\""))
+    else {
+        return Line::Other;
+    };
+    let Some(Ok(value)) = serde_json::Deserializer::from_str(json).into_iter::<serde_json::Value>().next()
+    else {
+        return Line::Broken;
+    };
+    if value["message"] != "accepted" {
+        return Line::Other;
+    }
+    let accepted = serde_json::from_value(value).ok().and_then(|fields: Fields| {
+        debug_assert_eq!(fields.message, "accepted");
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(fields.sent_at_ms))?;
+        let Fields { campaign_id, recipient_id, message_id, .. } = fields;
+        Some(Accepted { campaign_id, recipient_id, message_id, at })
+    });
+    accepted.map_or(Line::Broken, Line::Accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"timestamp":"2026-01-05T08:00:00.123456Z","level":"INFO","message":"accepted","campaign_id":"5f0c2c1e-0000-4000-8000-000000000001","recipient_id":"5f0c2c1e-0000-4000-8000-000000000002","message_id":"0100-1","sent_at_ms":1767600000123,"target":"campaign_sender::batch::send","span":{"name":"batch"}}"#;
+
+    #[test]
+    fn an_accepted_message_is_read_whatever_the_log_puts_before_it() {
+        let expected = Line::Accepted(Accepted {
+            campaign_id: Uuid::from_u128(0x5f0c_2c1e_0000_4000_8000_0000_0000_0001),
+            recipient_id: Uuid::from_u128(0x5f0c_2c1e_0000_4000_8000_0000_0000_0002),
+            message_id: "0100-1".to_owned(),
+            at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_600_000_123),
+        });
+        assert_eq!(parse(LINE), expected);
+        let tail = "2026-01-05T08:00:00.123000+00:00 2026/01/05/[$LATEST]4f0f6c0d5a8e4d0a ";
+        assert_eq!(parse(&format!("{tail}{LINE}")), expected);
+        assert_eq!(parse(&format!("2026-01-05T08:00:00.123Z {LINE}\r")), expected);
+    }
+
+    #[test]
+    fn what_is_no_accepted_message_is_told_from_one_that_is_cut_off() {
+        for other in
+            ["", "START RequestId: 8e", r#"{"message":"batch recorded","reason":"accepted"}"#, "{\"a\""]
+        {
+            assert_eq!(parse(other), Line::Other, "{other}");
+        }
+        for broken in
+            [&LINE[..LINE.len() - 40], &LINE.replace("sent_at_ms", "sent_at"), &LINE.replace("5f0c", "x")]
+        {
+            assert_eq!(parse(broken), Line::Broken, "{broken}");
+        }
+    }
+}

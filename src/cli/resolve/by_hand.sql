@@ -1,0 +1,48 @@
+-- Settles by a person's decision the recipients $2 of campaign $1 that are in doubt: each becomes $4, which is
+-- `sent`, `failed`, or `pending` to be sent again. $3: their subjects, for the activities. $5: the error of a
+-- failed one.
+WITH decided AS MATERIALIZED (
+    SELECT * FROM unnest($2, $3) AS d (recipient_id, subject)
+),
+-- The fence: only what is in doubt. SES's word may have come since a person looked.
+settled AS (
+    UPDATE campaign_recipients AS r
+       SET previous_status = r.status, status = $4,
+           error_code = CASE WHEN $4 = 'failed' THEN 'resolved' END,
+           error = CASE WHEN $4 = 'failed' THEN $5 END,
+           -- If SES accepted it, it did so a little before the doubt was noted.
+           sent_at = CASE WHEN $4 = 'sent' THEN coalesce(r.uncertain_since, now()) END,
+           uncertain_since = NULL
+      FROM decided AS d
+     WHERE r.id = d.recipient_id AND r.campaign_id = $1 AND r.status = 'uncertain'
+    RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, r.status, d.subject
+),
+activity AS (
+    INSERT INTO {activities}
+    SELECT s.organization_id::{type of organization_id}, c.created_by::{type of user_id},
+           CASE WHEN s.customer_id IS NULL THEN 'email' ELSE 'customer' END::{type of entity_type},
+           coalesce(s.customer_id, s.id)::{type of entity_id},
+           'email_sent'::{type of action},
+           email_sent_description(s.email, s.name, s.subject)::{type of description},
+           email_sent_metadata(s.id, s.email, s.name, s.subject, c.id, c.name, s.message_id)::{type of metadata},
+           'email'::{type of source}, s.id::{type of source_ref}{activity_time: s.sent_at}
+      FROM settled AS s CROSS JOIN campaigns AS c
+     WHERE s.status = 'sent' AND c.id = $1
+),
+change AS (
+    SELECT count(*)::int AS settled, coalesce(array_agg(id), '{}') AS ids,
+           (count(*) FILTER (WHERE status = 'sent'))::int AS sent,
+           (count(*) FILTER (WHERE status = 'failed'))::int AS failed,
+           (count(*) FILTER (WHERE status = 'pending'))::int AS pending
+      FROM settled
+)
+-- A campaign that was complete is `sending` again when it has somebody to send to: the next claim goes back to
+-- the first that is pending.
+UPDATE campaigns AS c
+   SET uncertain_count = c.uncertain_count - change.settled,
+       sent_count = c.sent_count + change.sent, failed_count = c.failed_count + change.failed,
+       status = CASE WHEN change.pending > 0 AND c.status = 'sent' THEN 'sending' ELSE c.status END,
+       completed_at = CASE WHEN change.pending > 0 AND c.status = 'sent' THEN NULL ELSE c.completed_at END
+  FROM change
+ WHERE c.id = $1
+RETURNING c.status, change.ids, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count
