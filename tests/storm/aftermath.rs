@@ -117,7 +117,9 @@ pub fn compare(world: &mut World, campaign: Uuid) -> usize {
         .ses
         .messages()
         .iter()
-        .map(|message| message.tag("recipient_id").and_then(|id| id.parse().ok()).expect("each message has its tag"))
+        .map(|message| {
+            message.tag("recipient_id").and_then(|id| id.parse().ok()).expect("each message has its tag")
+        })
         .collect();
     let rows = world.database.query(
         "SELECT r.id, r.status, r.error_code, r.email,
@@ -139,7 +141,11 @@ pub fn compare(world: &mut World, campaign: Uuid) -> usize {
             other => panic!("{email} is {other} at the end"),
         }
         let expected = i64::from(accepted.contains(&id));
-        assert_eq!((status == "sent", sent, delivered), (expected == 1, expected, expected), "{email} is {status} ({code:?})");
+        assert_eq!(
+            (status == "sent", sent, delivered),
+            (expected == 1, expected, expected),
+            "{email} is {status} ({code:?})"
+        );
     }
     in_doubt
 }

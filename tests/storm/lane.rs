@@ -60,7 +60,9 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
         }
         let timeout = Duration::from_secs(dice.between(3, 5));
         count(&ledger.invocations);
-        let Ok(begun) = process.function.begin(&next, timeout) else { panic!("lane {number}: the process ended by itself") };
+        let Ok(begun) = process.function.begin(&next, timeout) else {
+            panic!("lane {number}: the process ended by itself")
+        };
         let fate = dice.between(1, 100);
         let instant = Duration::from_millis(dice.between(0, 30) * dice.between(0, 30));
         match fate {
@@ -79,7 +81,8 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
             51..=53 if zombies.len() < 3 => {
                 sleep(instant);
                 process.function.freeze();
-                let wakes_at = Instant::now() + timeout + LEASE_MARGIN + Duration::from_millis(dice.between(0, 1000));
+                let wakes_at =
+                    Instant::now() + timeout + LEASE_MARGIN + Duration::from_millis(dice.between(0, 1000));
                 let zombie = std::mem::replace(&mut process, Process::start(ledger, &mut dice));
                 zombies.push(Zombie { process: zombie, begun, wakes_at });
                 next = order(ledger, &mut dice);
@@ -100,8 +103,14 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
                 }
                 ledger.note(&result);
                 // An orchestrator that waits less than it was told is a nuisance, and must not be more.
-                sleep(Duration::from_millis(dice.between(0, 100) * result["waitSeconds"].as_u64().unwrap_or(0).min(3)));
-                if result["next"].is_object() && dice.percent(80) { result["next"].clone() } else { order(ledger, &mut dice) }
+                sleep(Duration::from_millis(
+                    dice.between(0, 100) * result["waitSeconds"].as_u64().unwrap_or(0).min(3),
+                ));
+                if result["next"].is_object() && dice.percent(80) {
+                    result["next"].clone()
+                } else {
+                    order(ledger, &mut dice)
+                }
             }
             None => order(ledger, &mut dice),
         };

@@ -63,7 +63,10 @@ impl Ledger {
         let name = format!("process-{}", self.processes.fetch_add(1, Ordering::Relaxed));
         let mut environment: Vec<(&str, String)> = self.environment.clone();
         let url = format!("{}?application_name={name}", self.url);
-        environment.iter_mut().filter(|(variable, _)| *variable == "DATABASE_URL").for_each(|(_, value)| value.clone_from(&url));
+        environment
+            .iter_mut()
+            .filter(|(variable, _)| *variable == "DATABASE_URL")
+            .for_each(|(_, value)| value.clone_from(&url));
         (name, environment)
     }
 

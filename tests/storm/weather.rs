@@ -17,7 +17,8 @@ pub fn postgresql(ledger: &Ledger, mut dice: Dice) {
         return;
     };
     while wait(ledger, Duration::from_millis(dice.between(3000, 10_000))) {
-        let status = Command::new("sh").args(["-c", &restart]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let status =
+            Command::new("sh").args(["-c", &restart]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         assert!(status.is_ok_and(|status| status.success()), "POSTGRES_RESTART failed: {restart}");
         count(&ledger.restarts);
     }
@@ -50,7 +51,11 @@ fn effect(dice: &mut Dice, number: u32) -> Effect {
         8 => Effect::Throttle,
         9 => Effect::ServerError,
         // No two alike: the same refusal of everyone would halt the campaign.
-        _ => Effect::Refuse { code: "MessageRejected".into(), message: format!("refused, {number}"), status: 400 },
+        _ => Effect::Refuse {
+            code: "MessageRejected".into(),
+            message: format!("refused, {number}"),
+            status: 400,
+        },
     }
 }
 

@@ -49,7 +49,8 @@ impl World {
     /// The built `send-batch`, started with this world's variables and `more`.
     pub fn function_with(&self, more: &[(&str, &str)]) -> Function {
         let environment = self.environment();
-        let mut environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut environment: Vec<_> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         environment.extend_from_slice(more);
         Function::start(Path::new(env!("CARGO_BIN_EXE_send-batch")), &environment).expect("send-batch starts")
     }
