@@ -117,16 +117,21 @@ $$;
 --   `takeover`   the batch of an invocation that did not come back: `outcomes` is what it had noted, and what
 --                it may have handed to SES beyond that is in doubt; record both, then claim again
 --   `complete`, `busy`, `inserting`   nothing to claim, as `complete_campaign` says
+--   `rate`       the sending rate is reserved by others for longer than this invocation lives
 --   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet)
 -- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
 -- again. Of the variables at most `p_bytes` are returned in all (but always one recipient), and none of a
--- recipient that has more than `p_variables_limit` bytes of them. `step` is how many recipients the high-water
+-- recipient that has more than `p_variables_limit` bytes of them. The sends are reserved in `send_rates`: they may
+-- start in `starts_in` seconds (a little in the past: catch up), at `per_second`, and they end within `p_seconds`.
+-- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water
 -- mark moves at a time, `p_max_step` at most.
 CREATE OR REPLACE FUNCTION claim_batch(
-    p_campaign_id uuid, p_token uuid, p_size int, p_max_step int, p_lease_seconds double precision,
-    p_alone boolean, p_bytes bigint, p_variables_limit int,
+    p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
+    p_bytes bigint, p_variables_limit int,
+    p_region text, p_per_second double precision, p_seconds double precision,
     OUT verdict text, OUT retry_seconds double precision,
-    OUT batch_id bigint, OUT step int, OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
+    OUT batch_id bigint, OUT step int, OUT starts_in double precision, OUT per_second double precision,
+    OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
     OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
     OUT variables_bytes int[], OUT suppressed boolean[]
 )
@@ -139,6 +144,8 @@ DECLARE
     v_last bigint;
     v_is_last boolean;
     v_swept boolean := false;
+    v_size int := p_size;
+    v_per_second double precision;
 BEGIN
     SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -176,6 +183,18 @@ BEGIN
         RETURN;
     END IF;
 
+    -- How many sends fit into this invocation, as it looks now; they are reserved further down.
+    IF p_per_second IS NOT NULL THEN
+        INSERT INTO send_rates AS s (region, per_second) VALUES (p_region, p_per_second)
+        ON CONFLICT (region) DO UPDATE SET per_second = excluded.per_second
+         WHERE s.per_second <> excluded.per_second;
+    END IF;
+    SELECT r.per_second * send_share(r.share, r.throttled_at),
+           greatest(extract(epoch FROM r.free_from - clock_timestamp()), -0.25)
+      INTO v_per_second, starts_in
+      FROM send_rates AS r WHERE r.region = p_region;
+    v_size := least(p_size, floor((p_seconds - starts_in) * v_per_second));
+
     LOOP
         -- A batch that is open, or that lost its owner, goes first; before all, one that we have already.
         SELECT * INTO b FROM campaign_batches
@@ -187,7 +206,7 @@ BEGIN
               FROM (SELECT position FROM campaign_recipients
                      WHERE campaign_id = p_campaign_id AND position > k.claimed_through
                        AND status = 'pending'
-                     ORDER BY position LIMIT p_size) AS range;
+                     ORDER BY position LIMIT greatest(v_size, 1)) AS range;
             IF v_last IS NULL THEN
                 verdict := complete_campaign(p_campaign_id);
                 IF verdict <> 'pending' OR v_swept THEN
@@ -196,6 +215,11 @@ BEGIN
                 v_swept := true;
                 SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id;
                 CONTINUE;
+            END IF;
+            IF v_size < 1 THEN
+                verdict := 'rate';
+                retry_seconds := starts_in - p_seconds / 2;
+                RETURN;
             END IF;
             INSERT INTO campaign_batches (campaign_id, first_position, last_position)
             VALUES (p_campaign_id, k.claimed_through + 1, v_last) RETURNING * INTO b;
@@ -215,6 +239,11 @@ BEGIN
              WHERE o.batch_id = b.id;
             RETURN;
         END IF;
+        IF v_size < 1 THEN
+            verdict := 'rate';
+            retry_seconds := starts_in - p_seconds / 2;
+            RETURN;
+        END IF;
 
         SELECT array_agg(r.position ORDER BY r.position), array_agg(r.id ORDER BY r.position),
                array_agg(r.email ORDER BY r.position), array_agg(r.name ORDER BY r.position),
@@ -231,7 +260,7 @@ BEGIN
                           FROM campaign_recipients
                          WHERE campaign_id = p_campaign_id AND status = 'pending'
                            AND position BETWEEN b.first_position AND b.last_position
-                         ORDER BY position LIMIT p_size) AS n) AS r
+                         ORDER BY position LIMIT v_size) AS n) AS r
          WHERE r.nth = 1 OR r.bytes_so_far <= p_bytes;
         EXIT WHEN positions IS NOT NULL;
         UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
@@ -253,7 +282,16 @@ BEGIN
                                 AND closed_at IS NULL AND id <> b.id);
     -- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
     -- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
-    step := least(p_max_step, ceil(cardinality(positions) / CASE WHEN v_is_last THEN 1.875 ELSE 2.75 END));
+    -- Where the rate is known, what is sent within 1.5 seconds is enough.
+    step := greatest(1, least(ceil(cardinality(positions) / CASE WHEN v_is_last THEN 1.875 ELSE 2.75 END),
+                              ceil(v_per_second * 1.5)));
+    per_second := v_per_second;
+    UPDATE send_rates AS r
+       SET free_from = greatest(r.free_from, clock_timestamp() - interval '0.25 seconds')
+                       + make_interval(secs => cardinality(array_positions(suppressed, false)) / v_per_second)
+     WHERE r.region = p_region
+    RETURNING extract(epoch FROM r.free_from - clock_timestamp())
+              - cardinality(array_positions(suppressed, false)) / v_per_second INTO starts_in;
     -- The mark is set with the claim: from its commit on, the first step may have been handed to SES.
     UPDATE campaign_batches
        SET claim_token = p_token, lease_ends_at = now() + make_interval(secs => p_lease_seconds),

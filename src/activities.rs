@@ -75,7 +75,9 @@ impl ActivitiesTable {
     pub fn new(name: &str, catalogue: Catalogue, actions: &[&str]) -> Result<ActivitiesTable, UnusableTable> {
         let unusable = |problem: String| UnusableTable { table: name.to_owned(), problem };
         if catalogue.table.is_none() {
-            return Err(unusable("there is no such table (run the migrations, or name the CRM's own)".to_owned()));
+            return Err(unusable(
+                "there is no such table (run the migrations, or name the CRM's own)".to_owned(),
+            ));
         }
         for column in COLUMNS {
             let Some(found) = catalogue.columns.get(column) else {
@@ -96,10 +98,14 @@ impl ActivitiesTable {
                 )));
             }
         }
-        if let Some((column, _)) =
-            catalogue.columns.iter().find(|(name, column)| column.required && !COLUMNS.contains(&name.as_str()))
+        if let Some((column, _)) = catalogue
+            .columns
+            .iter()
+            .find(|(name, column)| column.required && !COLUMNS.contains(&name.as_str()))
         {
-            return Err(unusable(format!("column {column} is NOT NULL and has no default; only nine columns are written")));
+            return Err(unusable(format!(
+                "column {column} is NOT NULL and has no default; only nine columns are written"
+            )));
         }
         if !catalogue.insertable {
             return Err(unusable("the role in use may not INSERT into it".to_owned()));
@@ -112,7 +118,8 @@ impl ActivitiesTable {
     pub fn fill(&self, statement: &str) -> String {
         let table = self.catalogue.table.as_deref().unwrap_or_default();
         let time = if self.catalogue.own { ", created_at" } else { "" };
-        let mut filled = statement.replace("{activities}", &format!("{table} ({}{time})", COLUMNS.join(", ")));
+        let mut filled =
+            statement.replace("{activities}", &format!("{table} ({}{time})", COLUMNS.join(", ")));
         for column in COLUMNS {
             let sql_type = &self.catalogue.columns[column].sql_type;
             filled = filled.replace(&format!("{{type of {column}}}"), sql_type);
@@ -156,7 +163,10 @@ mod tests {
         insta::assert_snapshot!(problem(lacks_label), @"ACTIVITIES_TABLE crm.timeline: column action has the enum type activity_action, which lacks the label 'email_sent'");
 
         let mut wants_more = catalogue();
-        wants_more.columns.insert("channel".to_owned(), Column { sql_type: "text".to_owned(), labels: None, required: true });
+        wants_more.columns.insert(
+            "channel".to_owned(),
+            Column { sql_type: "text".to_owned(), labels: None, required: true },
+        );
         insta::assert_snapshot!(problem(wants_more), @"ACTIVITIES_TABLE crm.timeline: column channel is NOT NULL and has no default; only nine columns are written");
 
         insta::assert_snapshot!(problem(Catalogue { insertable: false, ..catalogue() }), @"ACTIVITIES_TABLE crm.timeline: the role in use may not INSERT into it");
@@ -166,9 +176,8 @@ mod tests {
     #[test]
     fn only_a_table_of_this_package_is_given_an_activitys_time() {
         let statement = "INSERT INTO {activities} SELECT a::{type of action}{activity_time: s.at} FROM s";
-        let fill = |own| {
-            ActivitiesTable::new("t", Catalogue { own, ..catalogue() }, &[]).unwrap().fill(statement)
-        };
+        let fill =
+            |own| ActivitiesTable::new("t", Catalogue { own, ..catalogue() }, &[]).unwrap().fill(statement);
         assert!(fill(true).contains(", created_at)") && fill(true).ends_with("SELECT a::text, s.at FROM s"));
         assert!(!fill(false).contains("created_at") && fill(false).ends_with("SELECT a::text FROM s"));
     }

@@ -65,7 +65,8 @@ pub enum InvalidVariable {
     },
 }
 
-const DATABASE_URL_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS";
+const DATABASE_URL_FORM: &str =
+    "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS";
 
 impl Settings {
     /// Reads this process's environment.
@@ -88,14 +89,14 @@ impl Settings {
             configuration_set: variable("SES_CONFIGURATION_SET"),
             max_send_rate: variable("SES_MAX_SEND_RATE")
                 .map(|value| {
-                    parse("SES_MAX_SEND_RATE", value, "messages per second, such as 14", |rate: &f64| {
+                    parse("SES_MAX_SEND_RATE", &value, "messages per second, such as 14", |rate: &f64| {
                         rate.is_finite() && *rate > 0.0
                     })
                 })
                 .transpose()?,
             batch_size: variable("BATCH_SIZE")
                 .map(|value| {
-                    parse("BATCH_SIZE", value, "a whole number from 1 to 10000", |size: &u32| {
+                    parse("BATCH_SIZE", &value, "a whole number from 1 to 10000", |size: &u32| {
                         (1..=MAX_BATCH_SIZE).contains(size)
                     })
                 })
@@ -103,7 +104,7 @@ impl Settings {
                 .unwrap_or(500),
             concurrency: variable("SEND_CONCURRENCY")
                 .map(|value| {
-                    parse("SEND_CONCURRENCY", value, "a whole number from 1 to 1000", |n: &usize| {
+                    parse("SEND_CONCURRENCY", &value, "a whole number from 1 to 1000", |n: &usize| {
                         (1..=1000).contains(n)
                     })
                 })
@@ -111,7 +112,9 @@ impl Settings {
                 .unwrap_or(50),
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
                 .map(|value| {
-                    parse("LAMBDA_TIMEOUT_SECONDS", value, "whole seconds, such as 60", |_: &NonZeroU32| true)
+                    parse("LAMBDA_TIMEOUT_SECONDS", &value, "whole seconds, such as 60", |_: &NonZeroU32| {
+                        true
+                    })
                 })
                 .transpose()?
                 .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
@@ -130,13 +133,17 @@ pub fn database_url(value: Option<String>) -> Result<DatabaseUrl, InvalidVariabl
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         Ok(DatabaseUrl(url))
     } else {
-        Err(InvalidVariable::Malformed { name, value: "of another form (it is not shown)".to_owned(), expected })
+        Err(InvalidVariable::Malformed {
+            name,
+            value: "of another form (it is not shown)".to_owned(),
+            expected,
+        })
     }
 }
 
 fn parse<T: std::str::FromStr>(
     name: &'static str,
-    value: String,
+    value: &str,
     expected: &'static str,
     valid: impl Fn(&T) -> bool,
 ) -> Result<T, InvalidVariable> {

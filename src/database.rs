@@ -3,7 +3,7 @@
 //! Every statement of this package is written so that running it twice changes nothing more, so a connection
 //! that breaks, also one that died while Lambda had the environment frozen, costs a new connection and nothing
 //! else. All go by `query_typed`: one round trip and no named prepared statement, so that RDS Proxy and
-//! PgBouncer in transaction mode can multiplex them.
+//! `PgBouncer` in transaction mode can multiplex them.
 
 mod tls;
 
@@ -54,8 +54,9 @@ impl Database {
     /// When the URL cannot be read, in one line without the password.
     pub fn new(url: &DatabaseUrl) -> Result<Database, String> {
         let (url, encrypted) = without_verification_modes(url.as_str());
-        let mut config = Config::from_str(&url)
-            .map_err(|error| format!("DATABASE_URL: {}", error.source().map_or(error.to_string(), ToString::to_string)))?;
+        let mut config = Config::from_str(&url).map_err(|error| {
+            format!("DATABASE_URL: {}", error.source().map_or(error.to_string(), ToString::to_string))
+        })?;
         config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
         if config.get_application_name().is_none() {
             config.application_name("campaign-sender");
@@ -66,7 +67,8 @@ impl Database {
         } else {
             Manager::from_config(config, NoTls, manager)
         };
-        let pool = Pool::builder(manager).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
+        let pool =
+            Pool::builder(manager).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
         Ok(Database { pool })
     }
 
@@ -165,7 +167,9 @@ impl From<tokio_postgres::Error> for Failure {
                     || *code == SqlState::READ_ONLY_SQL_TRANSACTION
                     || *code == SqlState::LOCK_NOT_AVAILABLE
             }
-            None => error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()),
+            None => {
+                error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+            }
         };
         if transient { Failure::Transient(describe(&error)) } else { Failure::Refused(error) }
     }
@@ -185,7 +189,8 @@ fn describe(error: &tokio_postgres::Error) -> String {
 /// `tokio-postgres` knows `require` and leaves verification to the connector, which always verifies here: so
 /// `verify-ca` and `verify-full` become `require`. Whether the connection is to be encrypted comes second.
 fn without_verification_modes(url: &str) -> (String, bool) {
-    let url = url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
+    let url =
+        url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
     let encrypted = url.contains("sslmode=require");
     (url, encrypted)
 }
@@ -196,9 +201,13 @@ mod tests {
 
     #[test]
     fn every_mode_that_asks_for_tls_gets_it() {
-        for (mode, encrypted) in
-            [("?sslmode=verify-full", true), ("?sslmode=verify-ca", true), ("?a=b&sslmode=require", true), ("", false), ("?sslmode=disable", false)]
-        {
+        for (mode, encrypted) in [
+            ("?sslmode=verify-full", true),
+            ("?sslmode=verify-ca", true),
+            ("?a=b&sslmode=require", true),
+            ("", false),
+            ("?sslmode=disable", false),
+        ] {
             let (url, got) = without_verification_modes(&format!("postgres://u@h/d{mode}"));
             assert_eq!(got, encrypted, "{mode}");
             assert!(!url.contains("verify"), "{url}");

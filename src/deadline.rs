@@ -34,7 +34,8 @@ impl Deadline {
             .filter(|remaining| !remaining.is_zero())
             .unwrap_or(fallback)
             .min(LONGEST);
-        let share = |least, most| (remaining / 8).clamp(Duration::from_millis(least), Duration::from_millis(most));
+        let share =
+            |least, most| (remaining / 8).clamp(Duration::from_millis(least), Duration::from_millis(most));
         let at = |before_end| instant + remaining.saturating_sub(before_end);
         let (recording, answering) = (share(1000, 10_000), share(500, 5000));
         Deadline {

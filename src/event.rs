@@ -56,7 +56,11 @@ impl Event {
     /// misspelt `batchSize` does not silently mean the default.
     pub fn parse(event: &Value) -> Result<Event, InvalidEvent> {
         let Value::Object(fields) = event else {
-            return Err(InvalidEvent::new("the event", event, "an object such as {\"campaignId\": \"…\"} or {}"));
+            return Err(InvalidEvent::new(
+                "the event",
+                event,
+                "an object such as {\"campaignId\": \"…\"} or {}",
+            ));
         };
         if fields.is_empty() || fields.get("detail-type") == Some(&Value::from("Scheduled Event")) {
             return Ok(Event::Due);
@@ -88,7 +92,11 @@ impl Event {
         let unrecorded = match fields.get("unrecorded") {
             None | Some(Value::Null) => None,
             Some(debt) => Some(Debt::deserialize_from(debt).ok_or_else(|| {
-                InvalidEvent::new("unrecorded", debt, "what an earlier result's next.unrecorded carried, unchanged")
+                InvalidEvent::new(
+                    "unrecorded",
+                    debt,
+                    "what an earlier result's next.unrecorded carried, unchanged",
+                )
             })?),
         };
         Ok(Event::Batch { campaign_id, batch_size, unrecorded })

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::activities::ActivitiesTable;
-use crate::batch::claim::{self, Batch, Claim};
+use crate::batch::claim::{self, Batch, Claim, Wish};
 use crate::batch::load::{self, Campaign};
 use crate::batch::pay;
 use crate::batch::record::{self, Closing, Line, Record, Recorded};
@@ -80,7 +80,9 @@ impl Handler {
         let event = Event::parse(event).map_err(|error| Failure::new("InvalidEvent", error))?;
         let (campaign_id, batch_size, unrecorded) = match event {
             Event::Due => (None, None, None),
-            Event::Batch { campaign_id, batch_size, unrecorded } => (Some(campaign_id), batch_size, unrecorded),
+            Event::Batch { campaign_id, batch_size, unrecorded } => {
+                (Some(campaign_id), batch_size, unrecorded)
+            }
         };
         let invocation = Invocation {
             token: Uuid::new_v4(),
@@ -119,7 +121,8 @@ impl Handler {
     ) -> Result<Option<Campaign>, LoadError> {
         let table = &self.settings.activities_table;
         let unknown = (!self.record_statement.initialized()).then_some(table.as_str());
-        let loaded = load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
+        let loaded =
+            load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
         let Some((campaign, catalogue)) = loaded else { return Ok(None) };
         if let Some(catalogue) = catalogue {
             let table = ActivitiesTable::read(table, &catalogue, &["email_sent"])
@@ -157,35 +160,55 @@ impl Handler {
             }
             Err(error) => return self.halt(campaign, &error.to_string(), invocation).await.map(Some),
         };
+        let ses = self.ses.get_or_init(Ses::from_env).await;
+        let quota = ses.quota().await;
+        let left_today = quota.left_today.unwrap_or(u32::MAX);
+        let wish = Wish {
+            campaign_id: campaign.id,
+            token: invocation.token,
+            size: invocation.batch_size.min(left_today.max(1)),
+            lease: invocation.deadline.lease,
+            alone: invocation.due,
+            region: ses.region(),
+            per_second: [quota.per_second, self.settings.max_send_rate]
+                .into_iter()
+                .flatten()
+                .reduce(f64::min),
+            last_start: invocation.deadline.last_start,
+        };
+        if left_today == 0 && campaign.sendable {
+            let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
+            return Ok(Some(invocation.answer(campaign, verdict)));
+        }
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
             crate::crash_point!("claim-before");
-            let claim = claim::claim(
-                &self.database,
-                campaign.id,
-                invocation.token,
-                invocation.batch_size,
-                i32::MAX,
-                invocation.deadline.lease,
-                invocation.due,
-                invocation.deadline.last_start,
-            )
-            .await
-            .map_err(refused)?;
+            let claim = claim::claim(&self.database, &wish).await.map_err(refused)?;
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
-                    let result = self.send_and_record(campaign, &templates, batch, claimed_at, invocation).await;
+                    let result =
+                        self.send_and_record(campaign, &templates, ses, batch, claimed_at, invocation).await;
                     return Ok(Some(result));
                 }
                 Claim::Takeover { batch_id, noted } => {
-                    tracing::warn!(batch_id, noted = noted.len(), "taking over the batch of a lost invocation");
+                    tracing::warn!(
+                        batch_id,
+                        noted = noted.len(),
+                        "taking over the batch of a lost invocation"
+                    );
                     let closing = Closing { batch_id, token: invocation.token, reopen: true, doubt: true };
-                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation).await.map_err(refused)?;
+                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation)
+                        .await
+                        .map_err(refused)?;
                     crate::crash_point!("takeover-after");
                 }
                 Claim::Busy(_) if invocation.due => return Ok(None),
                 Claim::Busy(lease) => return Ok(Some(invocation.answer(campaign, Verdict::busy(lease)))),
+                Claim::RateReserved(_) if invocation.due => return Ok(None),
+                Claim::RateReserved(reserved) => {
+                    return Ok(Some(invocation.answer(campaign, Verdict::rate_reserved(reserved))));
+                }
                 Claim::Scheduled(due) => {
                     let verdict = Verdict::wait(due, "the campaign is scheduled for later");
                     return Ok(Some(invocation.answer(campaign, verdict)));
@@ -240,27 +263,19 @@ impl Handler {
     ) -> Result<(), DatabaseError> {
         let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
         let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
-        self.record(campaign.id, closing, &lines, None, (None, 0), until).await.map(drop)
+        self.record(&Record { closing, lines: &lines, ..Record::nothing(campaign.id) }, until).await.map(drop)
     }
 
-    async fn record(
-        &self,
-        campaign_id: Uuid,
-        closing: Option<Closing>,
-        lines: &[Line],
-        halt: Option<&str>,
-        refusal: (Option<String>, i32),
-        until: Instant,
-    ) -> Result<Option<Recorded>, DatabaseError> {
+    async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, DatabaseError> {
         let statement = self.record_statement.get().map(String::as_str).unwrap_or_default();
-        let record = Record { campaign_id, closing, lines, halt, refusal };
-        record::record(&self.database, statement, &record, until).await
+        record::record(&self.database, statement, record, until).await
     }
 
     async fn send_and_record(
         &self,
         campaign: &Campaign,
         templates: &Templates,
+        ses: &Ses,
         batch: Batch,
         claimed_at: Instant,
         invocation: &Invocation,
@@ -268,7 +283,7 @@ impl Handler {
         let sender = Sender::new(campaign, self.settings.configuration_set.as_deref());
         let sending = Sending {
             database: &self.database,
-            ses: self.ses.get_or_init(Ses::from_env).await,
+            ses,
             templates,
             sender: &sender,
             deadline: invocation.deadline,
@@ -276,8 +291,9 @@ impl Handler {
             first: campaign.progress.sent == 0,
             claimed_at,
         };
-        let Report { lines, stop, refusal } = sending.run(&batch).await;
+        let Report { lines, stop, refusal, throttled } = sending.run(&batch).await;
         let counts = count(&lines);
+        ses.spend(counts.sent);
         let halt = match &stop {
             Some(Stop::Halt(reason)) => Some(reason.as_str()),
             _ => None,
@@ -286,7 +302,15 @@ impl Handler {
             Closing { batch_id: batch.id, token: batch.token, reopen: counts.deferred > 0, doubt: false };
         crate::crash_point!("record-before");
         let until = invocation.deadline.last_record;
-        let recorded = self.record(campaign.id, Some(closing), &lines, halt, refusal, until).await;
+        let record = Record {
+            campaign_id: campaign.id,
+            closing: Some(closing),
+            lines: &lines,
+            halt,
+            refusal,
+            throttled: throttled.then(|| ses.region()),
+        };
+        let recorded = self.record(&record, until).await;
         crate::crash_point!("record-after");
         let recorded = match recorded {
             Ok(Some(recorded)) => recorded,
@@ -336,9 +360,15 @@ impl Handler {
     }
 
     /// A cause that would fail every recipient: the campaign is paused, with the reason.
-    async fn halt(&self, campaign: &Campaign, reason: &str, invocation: &Invocation) -> Result<BatchResult, Failure> {
+    async fn halt(
+        &self,
+        campaign: &Campaign,
+        reason: &str,
+        invocation: &Invocation,
+    ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
-        self.record(campaign.id, None, &[], Some(reason), (None, 0), until).await.map_err(refused)?;
+        let record = Record { halt: Some(reason), ..Record::nothing(campaign.id) };
+        self.record(&record, until).await.map_err(refused)?;
         tracing::error!(reason, "the campaign is halted");
         Ok(invocation.answer(campaign, Verdict::halted(reason)))
     }
@@ -351,7 +381,8 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
-        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await.map_err(refused)?;
+        let loaded =
+            load::load(&self.database, Some(campaign.id), &[], None, until).await.map_err(refused)?;
         let campaign = loaded.map_or_else(|| campaign.clone(), |(campaign, _)| campaign);
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(invocation.answer(&campaign, verdict))
@@ -376,7 +407,7 @@ impl Invocation {
         BatchResult {
             campaign_id: Some(campaign_id),
             status: verdict.status,
-            wait_seconds: verdict.wait.as_secs_f64().ceil() as u64,
+            wait_seconds: verdict.wait.as_secs() + u64::from(verdict.wait.subsec_nanos() > 0),
             batch,
             activities,
             progress,
@@ -394,7 +425,8 @@ impl Invocation {
         lines: Vec<Line>,
         error: &DatabaseError,
     ) -> BatchResult {
-        let entries = lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
+        let entries =
+            lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
         let debt = Debt::of_batch(batch.id, batch.token, entries);
         tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
         let verdict = Verdict::wait(AWAY_WAIT, "the batch is sent and not recorded yet");
@@ -405,7 +437,12 @@ impl Invocation {
     }
 
     /// PostgreSQL failed before anything was sent. Where something is owed, the answer hands it on.
-    fn owe(&self, campaign_id: Option<Uuid>, debt: Option<Debt>, error: LoadError) -> Result<BatchResult, Failure> {
+    fn owe(
+        &self,
+        campaign_id: Option<Uuid>,
+        debt: Option<Debt>,
+        error: LoadError,
+    ) -> Result<BatchResult, Failure> {
         let failure = match error {
             LoadError::Database(error) => refused(error),
             LoadError::Failure(failure) => failure,

@@ -33,7 +33,9 @@ impl From<Failure> for Diagnostic {
 /// function's share of a CPU is.
 pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCode {
     if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
-        eprintln!("AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda function, run it on Lambda or by `cargo lambda watch`");
+        eprintln!(
+            "AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda function, run it on Lambda or by `cargo lambda watch`"
+        );
         return ExitCode::from(64);
     }
     set_what_an_emulator_leaves_out();

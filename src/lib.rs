@@ -16,6 +16,7 @@ pub mod handler;
 pub mod lambda;
 pub mod lifecycle;
 #[cfg(feature = "local")]
+#[allow(missing_docs, reason = "the names are AWS's own")]
 pub mod local;
 pub mod outcome;
 pub mod result;

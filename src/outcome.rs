@@ -65,7 +65,9 @@ impl Serialize for Entry {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (id, status) = (self.recipient_id, self.outcome.status().as_str());
         match &self.outcome {
-            Outcome::Sent { message_id, at } => (id, status, message_id, epoch_millis(*at)).serialize(serializer),
+            Outcome::Sent { message_id, at } => {
+                (id, status, message_id, epoch_millis(*at)).serialize(serializer)
+            }
             Outcome::Failed { code, error } | Outcome::Uncertain { code, error } => {
                 (id, status, code, error).serialize(serializer)
             }
@@ -198,7 +200,8 @@ mod tests {
             recipient_id: Uuid::from_u64_pair(0, 0),
             outcome: Outcome::Failed { code: "render".into(), error: String::new() },
         };
-        let debt = Debt::of_batch(7, Uuid::nil(), std::iter::once(failed.clone()).chain((1..10_000).map(sent)));
+        let debt =
+            Debt::of_batch(7, Uuid::nil(), std::iter::once(failed.clone()).chain((1..10_000).map(sent)));
         assert!(serde_json::to_vec(&debt).unwrap().len() <= MAX_DEBT_BYTES);
         assert!(debt.outcomes.len() > 1_200 && !debt.whole && !debt.outcomes.contains(&failed));
 

@@ -56,6 +56,17 @@ impl Verdict {
         Verdict::wait(wait, "another invocation or an open import holds the rest")
     }
 
+    /// The sending rate is reserved by others for so long.
+    pub fn rate_reserved(reserved: Duration) -> Verdict {
+        let wait = reserved.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        Verdict::wait(wait, "other invocations have reserved the account's sending rate")
+    }
+
+    /// The account may send no more today.
+    pub fn quota_exhausted(message: &str) -> Verdict {
+        Verdict::wait(QUOTA_WAIT, format!("SES: {message}"))
+    }
+
     /// The campaign's own status does not allow sending.
     pub fn of_status(status: &str, reason: Option<String>) -> Verdict {
         match status {
@@ -79,9 +90,13 @@ impl Verdict {
             Some(Stop::Halt(reason)) => Verdict::halted(reason),
             _ if status != "sending" => Verdict::of_status(status, status_reason),
             None | Some(Stop::Deadline | Stop::ClaimLost | Stop::Status(_)) => Verdict::more(),
-            Some(Stop::Throttled) => Verdict::wait(THROTTLED_WAIT, "SES says that the maximum sending rate is exceeded"),
-            Some(Stop::QuotaExhausted(message)) => Verdict::wait(QUOTA_WAIT, format!("SES: {message}")),
-            Some(Stop::Unreachable(cause)) => Verdict::wait(AWAY_WAIT, format!("SES could not be reached: {cause}")),
+            Some(Stop::Throttled) => {
+                Verdict::wait(THROTTLED_WAIT, "SES says that the maximum sending rate is exceeded")
+            }
+            Some(Stop::QuotaExhausted(message)) => Verdict::quota_exhausted(message),
+            Some(Stop::Unreachable(cause)) => {
+                Verdict::wait(AWAY_WAIT, format!("SES could not be reached: {cause}"))
+            }
         }
     }
 }

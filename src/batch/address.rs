@@ -10,7 +10,9 @@ pub enum InvalidAddress {
     #[error("it is not of the form local@domain")]
     Form,
     /// RFC 5321, 4.5.3.1.1: 64 octets; RFC 5322, 3.2.3: a dot-atom.
-    #[error("the part before @ must be 1 to 64 ASCII letters, digits and !#$%&'*+-/=?^_`{{|}}~, with single dots between")]
+    #[error(
+        "the part before @ must be 1 to 64 ASCII letters, digits and !#$%&'*+-/=?^_`{{|}}~, with single dots between"
+    )]
     LocalPart,
     /// RFC 5321, 4.1.2, and RFC 5890 for names beyond ASCII.
     #[error("the domain is not a valid host name with at least one dot")]

@@ -25,6 +25,8 @@ pub struct Batch {
     pub token: Uuid,
     /// How many recipients the high-water mark moves at a time; it has moved once with the claim.
     pub step: usize,
+    /// When its sends may start, and how many per second; `None`: no rate is known.
+    pub pace: Option<(Instant, f64)>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<String>, i32),
     /// The recipients in the order of their positions; none of them had an outcome when they were claimed.
@@ -67,44 +69,59 @@ pub enum Claim {
     Complete,
     /// Other invocations hold the rest, or an import is still open: ask again after this time.
     Busy(Duration),
+    /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
+    RateReserved(Duration),
     /// The campaign is scheduled, and due after this time.
     Scheduled(Duration),
     /// The campaign's status does not allow sending.
     Stopped(String),
 }
 
-/// Claims the next batch of a campaign: at most `size` recipients for the length of `lease`, the high-water mark
-/// moving by `max_step` at most. With `alone`, a campaign that another invocation works on is `Busy`.
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The campaign.
+    pub campaign_id: Uuid,
+    /// This invocation; asking again under the same token gives the same batch.
+    pub token: Uuid,
+    /// Recipients, at most.
+    pub size: u32,
+    /// How long the claim is to hold.
+    pub lease: Duration,
+    /// A campaign that another invocation works on is [`Claim::Busy`].
+    pub alone: bool,
+    /// The region of SES, whose rate all invocations share.
+    pub region: &'a str,
+    /// Messages per second that SES takes there; `None`: not known to this invocation.
+    pub per_second: Option<f64>,
+    /// No send starts after this.
+    pub last_start: Instant,
+}
+
+/// Claims the next batch of a campaign, and reserves its sends.
 ///
 /// No two invocations are ever given the same recipient while a lease holds, and the claim is committed when
-/// this returns. Repeating it under the same `token` gives the same batch.
+/// this returns.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
-#[allow(clippy::too_many_arguments, reason = "they are the statement's parameters")]
-pub async fn claim(
-    database: &Database,
-    campaign_id: Uuid,
-    token: Uuid,
-    size: u32,
-    max_step: i32,
-    lease: Duration,
-    alone: bool,
-    until: Instant,
-) -> Result<Claim, DatabaseError> {
-    let size = i32::try_from(size).unwrap_or(i32::MAX);
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 8] = [
-        (&campaign_id, Type::UUID),
-        (&token, Type::UUID),
+/// When PostgreSQL does not answer by `wish.last_start`.
+pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, DatabaseError> {
+    let size = i32::try_from(wish.size).unwrap_or(i32::MAX);
+    let seconds = (wish.last_start - Instant::now()).as_secs_f64();
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 10] = [
+        (&wish.campaign_id, Type::UUID),
+        (&wish.token, Type::UUID),
         (&size, Type::INT4),
-        (&max_step, Type::INT4),
-        (&lease.as_secs_f64(), Type::FLOAT8),
-        (&alone, Type::BOOL),
+        (&wish.lease.as_secs_f64(), Type::FLOAT8),
+        (&wish.alone, Type::BOOL),
         (&MAX_BATCH_BYTES, Type::INT8),
         (&MAX_VARIABLES_BYTES, Type::INT4),
+        (&wish.region, Type::TEXT),
+        (&wish.per_second, Type::FLOAT8),
+        (&seconds, Type::FLOAT8),
     ];
-    let rows =
-        database.query("SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8)", &parameters, until).await?;
+    let sql = "SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let rows = database.query(sql, &parameters, wish.last_start).await?;
     let row = rows.first().expect("a function with OUT parameters returns one row");
     let verdict: Option<String> = row.get("verdict");
     let retry = row.get::<_, Option<f64>>("retry_seconds").unwrap_or(1.0).clamp(0.0, 1e9);
@@ -112,8 +129,11 @@ pub async fn claim(
     Ok(match verdict.as_deref() {
         Some("batch") => Claim::Batch(Batch {
             id: row.get("batch_id"),
-            token,
+            token: wish.token,
             step: usize::try_from(row.get::<_, i32>("step")).unwrap_or(1).max(1),
+            pace: row.get::<_, Option<f64>>("per_second").map(|per_second| {
+                (after(row.get::<_, Option<f64>>("starts_in").unwrap_or_default()), per_second)
+            }),
             refusal: (row.get("refusal"), row.get("refusal_count")),
             recipients: recipients(row),
         }),
@@ -128,11 +148,19 @@ pub async fn claim(
         },
         Some("complete") => Claim::Complete,
         Some("busy" | "inserting" | "pending") => Claim::Busy(retry),
+        Some("rate") => Claim::RateReserved(retry),
         Some("scheduled") => Claim::Scheduled(retry),
         Some(status) => Claim::Stopped(status.to_owned()),
         // The campaign was deleted a moment ago.
         None => Claim::Stopped("cancelled".to_owned()),
     })
+}
+
+/// An instant so many seconds from now, or before.
+fn after(seconds: f64) -> Instant {
+    let distance = Duration::from_secs_f64(seconds.abs().min(3600.0));
+    let now = Instant::now();
+    if seconds < 0.0 { now.checked_sub(distance).unwrap_or(now) } else { now + distance }
 }
 
 fn recipients(row: &Row) -> Vec<Recipient> {

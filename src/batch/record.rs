@@ -51,6 +51,15 @@ pub struct Record<'a> {
     pub halt: Option<&'a str>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<String>, i32),
+    /// The region whose SES said 'too fast', if it did: all invocations slow down.
+    pub throttled: Option<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    /// No outcomes: what a record of something else starts from.
+    pub fn nothing(campaign_id: Uuid) -> Record<'a> {
+        Record { campaign_id, closing: None, lines: &[], halt: None, refusal: (None, 0), throttled: None }
+    }
 }
 
 /// What the tables say after it.
@@ -81,7 +90,7 @@ pub async fn record(
     let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
     let reopen = record.closing.is_some_and(|closing| closing.reopen);
     let doubt = record.closing.is_some_and(|closing| closing.doubt);
-    let parameters: [(&(dyn ToSql + Sync), Type); 15] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 16] = [
         (&record.campaign_id, Type::UUID),
         (&batch_id, Type::INT8),
         (&token, Type::UUID),
@@ -97,6 +106,7 @@ pub async fn record(
         (&record.halt, Type::TEXT),
         (&record.refusal.0, Type::TEXT),
         (&record.refusal.1, Type::INT4),
+        (&record.throttled, Type::TEXT),
     ];
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {

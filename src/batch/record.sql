@@ -4,6 +4,7 @@
 -- $11: what is pending in the batch's range is open to the next claim. $12: what its owner may have handed to
 -- SES beyond the outcomes given is in doubt (the owner did not come back). $13: why the campaign is halted.
 -- $14, $15: the refusal that every recipient of the campaign has met so far, and how many have.
+-- $16: the region whose SES said 'too fast', if it did.
 WITH outcome AS MATERIALIZED (
     SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10)
         AS o (recipient_id, status, message_id, error_code, error, at, subject)
@@ -65,6 +66,10 @@ batch AS (
 ),
 noted AS (
     DELETE FROM campaign_batch_outcomes WHERE batch_id IN (SELECT id FROM batch)
+),
+slowed AS (
+    UPDATE send_rates SET share = greatest(0.1, send_share(share, throttled_at) * 0.8), throttled_at = now()
+     WHERE region = $16
 ),
 streak AS (
     UPDATE campaign_cursors SET refusal = $14, refusal_count = $15

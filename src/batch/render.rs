@@ -113,9 +113,7 @@ impl Templates {
     /// In one line, with the part, the line and the variable that is not there.
     pub fn render(&self, person: &Person<'_>) -> Result<Content, RenderError> {
         let context = self.context(person)?;
-        let part = |name: &str, present: bool| {
-            present.then(|| self.part(name, &context)).transpose()
-        };
+        let part = |name: &str, present: bool| present.then(|| self.part(name, &context)).transpose();
         let subject = one_line(&self.part("subject", &context)?);
         let html = part("html", self.has_html)?;
         let text = match part("text", self.has_text)? {
@@ -227,7 +225,9 @@ mod tests {
             subject: subject.into(),
             html: Some(html.into()),
             text: None,
-            variables: Some(r#"{"city": "Oslo", "plan": "free", "url": "https://example.com/?a=1&b=2"}"#.into()),
+            variables: Some(
+                r#"{"city": "Oslo", "plan": "free", "url": "https://example.com/?a=1&b=2"}"#.into(),
+            ),
         })
         .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -249,7 +249,10 @@ mod tests {
     #[test]
     fn a_recipients_variables_lie_over_the_campaigns_and_null_is_no_value() {
         let render = |variables| {
-            templates("{{ plan }} {{ city }} {{ campaign_name }}", "x").render(&person(None, Some(variables))).unwrap().subject
+            templates("{{ plan }} {{ city }} {{ campaign_name }}", "x")
+                .render(&person(None, Some(variables)))
+                .unwrap()
+                .subject
         };
         assert_eq!(render(r#"{"plan": "pro", "city": null, "campaign_name": "mine"}"#), "pro Oslo mine");
         assert_eq!(render("{}"), "free Oslo Spring");
@@ -257,13 +260,17 @@ mod tests {
 
     #[test]
     fn a_variable_that_is_not_there_is_named() {
-        let error = |html, variables| templates("x", html).render(&person(None, variables)).unwrap_err().to_string();
+        let error =
+            |html, variables| templates("x", html).render(&person(None, variables)).unwrap_err().to_string();
         insta::assert_snapshot!(error("<p>\n{{ company }}</p>", None), @"company is not defined (html, line 2)");
         insta::assert_snapshot!(error("{{ name }}", Some(r#"{"x": 1}"#)), @"name is not defined (html, line 1)");
         insta::assert_snapshot!(error("{{ order.total }}", Some(r#"{"order": {}}"#)), @"order.total is not defined (html, line 1)");
         insta::assert_snapshot!(error("x", Some("[1]")), @"the recipient's variables are an array, not an object");
         assert_eq!(
-            templates("{{ name or 'friend' }}, {{ company|default('you') }}", "x").render(&person(Some("  "), None)).unwrap().subject,
+            templates("{{ name or 'friend' }}, {{ company|default('you') }}", "x")
+                .render(&person(Some("  "), None))
+                .unwrap()
+                .subject,
             "friend, you"
         );
     }
@@ -290,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_subject_is_one_line_whatever_the_data_holds() {
-        let content = templates("Hi {{ name }}", "x").render(&person(Some("A\r\nBcc: b@example.com\u{0}\tC\u{2028}D"), None));
+        let content = templates("Hi {{ name }}", "x")
+            .render(&person(Some("A\r\nBcc: b@example.com\u{0}\tC\u{2028}D"), None));
         assert_eq!(content.unwrap().subject, "Hi A Bcc: b@example.com C D");
     }
 
@@ -303,9 +311,10 @@ mod tests {
 
     #[test]
     fn a_text_part_is_derived_from_the_html_and_keeps_its_links() {
-        let content = templates("x", "<h1>Hi {{ name }}</h1><p>See <a href=\"{{ url }}\">the &amp; page</a></p>")
-            .render(&person(Some("Zoë & Co"), None))
-            .unwrap();
+        let content =
+            templates("x", "<h1>Hi {{ name }}</h1><p>See <a href=\"{{ url }}\">the &amp; page</a></p>")
+                .render(&person(Some("Zoë & Co"), None))
+                .unwrap();
         insta::assert_snapshot!(content.text.unwrap(), @r"
         Hi Zoë & Co
 

@@ -6,6 +6,7 @@
 
 mod compose;
 mod ledger;
+mod pace;
 
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +24,7 @@ use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
 use compose::Prepared;
 use ledger::Ledger;
+use pace::Pace;
 
 pub use compose::Sender;
 
@@ -32,10 +34,6 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1000);
 const STATUS_VALIDITY: Duration = Duration::from_millis(1800);
 /// A request that has no answer by then is in doubt.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause after an answer that says 'too fast', or a connection that was not made: the first, and the longest.
-const HOLD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// How long nothing may be accepted, for want of rate or connection, before the batch is given back.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// As many recipients, the first of a campaign, that meet the same refusal halt it.
 pub const SAME_REFUSALS: i32 = 20;
 
@@ -67,6 +65,8 @@ pub struct Report {
     pub stop: Option<Stop>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<String>, i32),
+    /// Whether SES has said 'too fast'.
+    pub throttled: bool,
 }
 
 /// What sending one batch needs.
@@ -98,7 +98,7 @@ impl Sending<'_> {
         let mut commit = None;
         let mut status_read_at = self.claimed_at;
         let mut last_checkpoint = self.claimed_at;
-        let mut hold = Hold::new(Instant::now());
+        let mut pace = Pace::new(batch.pace, Instant::now());
 
         loop {
             let now = Instant::now();
@@ -108,12 +108,13 @@ impl Sending<'_> {
             if now >= self.deadline.last_start {
                 ledger.stop(Stop::Deadline);
             }
-            let may_start = now < status_read_at + STATUS_VALIDITY && now >= hold.until;
-            while may_start && flights.len() < self.concurrency {
+            let may_start = now < status_read_at + STATUS_VALIDITY;
+            while may_start && pace.allows(now) && flights.len() < self.concurrency {
                 let Some(index) = ledger.next() else { break };
                 match compose::prepare(self.templates, self.sender, &batch.recipients[index]) {
                     Prepared::Outcome(outcome) => ledger.settle(index, outcome),
                     Prepared::Message(message) => {
+                        pace.start(now);
                         ledger.start(index, message.subject.clone());
                         crate::crash_point!("send-before");
                         flights.push(self.send(index, *message));
@@ -130,7 +131,7 @@ impl Sending<'_> {
                 commit = Some(Box::pin(self.commit(checkpoint, now)));
             }
 
-            let wake = [hold.until, last_checkpoint + CHECKPOINT_INTERVAL, self.deadline.last_start]
+            let wake = [pace.next(), last_checkpoint + CHECKPOINT_INTERVAL, self.deadline.last_start]
                 .into_iter()
                 .filter(|at| *at > now)
                 .fold(self.deadline.last_answer, Instant::min);
@@ -141,9 +142,9 @@ impl Sending<'_> {
                     if let Answer::Accepted(message_id) = &answer {
                         self.log_accepted(batch.recipients[index].id, message_id);
                     }
-                    hold.note(&answer, Instant::now());
+                    pace.note(&answer, Instant::now());
                     ledger.answer(index, answer);
-                    if let Some(stop) = hold.given_up(Instant::now()) {
+                    if let Some(stop) = pace.given_up(Instant::now()) {
                         ledger.stop(stop);
                     }
                 }
@@ -168,7 +169,8 @@ impl Sending<'_> {
                 () = sleep_until(wake) => {}
             }
         }
-        ledger.report(!flights.is_empty())
+        let throttled = pace.was_throttled();
+        Report { throttled, ..ledger.report(!flights.is_empty()) }
     }
 
     async fn send(&self, index: usize, message: compose::Message) -> (usize, Answer) {
@@ -201,41 +203,5 @@ impl Sending<'_> {
         let result = checkpoint::commit(self.database, &checkpoint, self.deadline.last_answer).await;
         crate::crash_point!("checkpoint-after");
         (read_at, result)
-    }
-}
-
-/// Holds back what comes next while SES is not taking it, a little longer each time.
-struct Hold {
-    until: Instant,
-    pause: Duration,
-    last_accepted: Instant,
-    reason: Option<Stop>,
-}
-
-impl Hold {
-    fn new(now: Instant) -> Hold {
-        Hold { until: now, pause: HOLD.0, last_accepted: now, reason: None }
-    }
-
-    fn note(&mut self, answer: &Answer, now: Instant) {
-        self.reason = match answer {
-            Answer::Throttled(_) => Some(Stop::Throttled),
-            Answer::NotSent(reason) => Some(Stop::Unreachable(reason.clone())),
-            Answer::Accepted(_) => {
-                self.last_accepted = now;
-                self.pause = HOLD.0;
-                None
-            }
-            _ => return,
-        };
-        // Of the requests that were under way together, the first to be turned away sets the pause.
-        if self.reason.is_some() && now >= self.until {
-            self.until = now + self.pause;
-            self.pause = (self.pause * 2).min(HOLD.1);
-        }
-    }
-
-    fn given_up(&self, now: Instant) -> Option<Stop> {
-        self.reason.clone().filter(|_| now >= self.last_accepted + PATIENCE)
     }
 }

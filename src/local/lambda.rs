@@ -96,7 +96,12 @@ impl Function {
         self.hand_over(event, deadline_ms, Duration::from_secs(60))
     }
 
-    fn hand_over(&mut self, event: &Value, deadline_ms: u128, timeout: Duration) -> Result<Begun, InvocationError> {
+    fn hand_over(
+        &mut self,
+        event: &Value,
+        deadline_ms: u128,
+        timeout: Duration,
+    ) -> Result<Begun, InvocationError> {
         if !self.is_running() {
             return Err(InvocationError::Crashed);
         }
@@ -205,7 +210,10 @@ impl RuntimeApi {
                 return Response::builder()
                     .header("Lambda-Runtime-Aws-Request-Id", id)
                     .header("Lambda-Runtime-Deadline-Ms", deadline_ms.to_string())
-                    .header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:local")
+                    .header(
+                        "Lambda-Runtime-Invoked-Function-Arn",
+                        "arn:aws:lambda:us-east-1:000000000000:function:local",
+                    )
                     .header("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000")
                     .header("Content-Type", "application/json")
                     .body(Full::from(event))
@@ -225,16 +233,21 @@ impl RuntimeApi {
         }
     }
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         let path = request.uri().path().trim_start_matches("/2018-06-01/runtime/").to_owned();
         if request.method() == Method::GET && path == "invocation/next" {
             return Ok(self.next().await);
         }
-        let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body =
+            request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let json: Value = serde_json::from_slice(&body).unwrap_or_default();
         if let Some(id) = path.strip_prefix("invocation/").and_then(|rest| rest.strip_suffix("/response")) {
             self.answer(id, Ok(json));
-        } else if let Some(id) = path.strip_prefix("invocation/").and_then(|rest| rest.strip_suffix("/error")) {
+        } else if let Some(id) = path.strip_prefix("invocation/").and_then(|rest| rest.strip_suffix("/error"))
+        {
             let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
             let (error_type, message) = (text("errorType"), text("errorMessage"));
             self.answer(id, Err(InvocationError::Failed { error_type, message }));

@@ -38,8 +38,8 @@ pub enum Answer {
 }
 
 impl Answer {
-    fn uncertain(code: &str, message: impl ToString) -> Answer {
-        Answer::Uncertain { code: code.to_owned(), message: message.to_string() }
+    fn uncertain(code: &str, message: &str) -> Answer {
+        Answer::Uncertain { code: code.to_owned(), message: message.to_owned() }
     }
 }
 
@@ -72,12 +72,12 @@ where
             Answer::NotSent(root_cause(&error))
         }
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            Answer::uncertain("timed_out", root_cause(&error))
+            Answer::uncertain("timed_out", &root_cause(&error))
         }
-        SdkError::TimeoutError(_) => Answer::uncertain("timed_out", root_cause(&error)),
-        SdkError::ResponseError(_) => Answer::uncertain("unreadable_answer", root_cause(&error)),
+        SdkError::TimeoutError(_) => Answer::uncertain("timed_out", &root_cause(&error)),
+        SdkError::ResponseError(_) => Answer::uncertain("unreadable_answer", &root_cause(&error)),
         // The connection broke after it was made; and whatever the SDK may add.
-        _ => Answer::uncertain("connection_lost", root_cause(&error)),
+        _ => Answer::uncertain("connection_lost", &root_cause(&error)),
     }
 }
 
@@ -136,7 +136,9 @@ fn only_about(recipient: &str, message: &str) -> bool {
 /// Whether the connection was never made: name resolution, connect and TLS handshake come before the request.
 fn never_connected(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
-        error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect)
+        error
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
     })
 }
 
@@ -164,8 +166,14 @@ mod tests {
             ("MailFromDomainNotVerifiedException", "x"),
             ("NotFoundException", "Configuration set <x> does not exist."),
             ("AccessDeniedException", "x"),
-            ("MessageRejected", "Email address is not verified. The following identities failed the check in region US-EAST-1: news@example.com"),
-            ("MessageRejected", "Email address is not verified. The following identities failed the check in region US-EAST-1: news@example.com, ada@example.com"),
+            (
+                "MessageRejected",
+                "Email address is not verified. The following identities failed the check in region US-EAST-1: news@example.com",
+            ),
+            (
+                "MessageRejected",
+                "Email address is not verified. The following identities failed the check in region US-EAST-1: news@example.com, ada@example.com",
+            ),
         ] {
             assert_eq!(answer(400, code, message), Answer::Halt(format!("{code}: {message}")));
         }
@@ -175,11 +183,17 @@ mod tests {
     fn what_is_the_recipients_own_is_refused() {
         for (code, message) in [
             ("BadRequestException", "Missing final '@domain'"),
-            ("MessageRejected", "Email address is not verified. The following identities failed the check in region US-EAST-1: Ada@example.com"),
+            (
+                "MessageRejected",
+                "Email address is not verified. The following identities failed the check in region US-EAST-1: Ada@example.com",
+            ),
             ("MessageRejected", "Address blacklisted."),
             ("SomethingNew", "x"),
         ] {
-            assert_eq!(answer(400, code, message), Answer::Refused { code: code.into(), message: message.into() });
+            assert_eq!(
+                answer(400, code, message),
+                Answer::Refused { code: code.into(), message: message.into() }
+            );
         }
         assert_eq!(answer(413, "", ""), Answer::Refused { code: "http_413".into(), message: String::new() });
     }
@@ -196,7 +210,12 @@ mod tests {
 
     #[test]
     fn a_server_error_is_in_doubt_whatever_it_says() {
-        for (status, code) in [(500, "InternalFailure"), (503, "ServiceUnavailable"), (504, ""), (500, "TooManyRequestsException")] {
+        for (status, code) in [
+            (500, "InternalFailure"),
+            (503, "ServiceUnavailable"),
+            (504, ""),
+            (500, "TooManyRequestsException"),
+        ] {
             assert!(matches!(answer(status, code, ""), Answer::Uncertain { .. }), "{status} {code}");
         }
     }

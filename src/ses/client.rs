@@ -11,7 +11,8 @@ use aws_sdk_sesv2::config::{SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
-use super::{Answer, classify};
+use super::account::Cache;
+use super::{Answer, Quota, classify};
 
 /// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
 /// request does not meet a connection that is being closed, which would put its message in doubt.
@@ -23,6 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Ses {
     config: SdkConfig,
     client: Mutex<(Client, SystemTime)>,
+    quota: Cache,
 }
 
 impl Ses {
@@ -37,7 +39,22 @@ impl Ses {
             .load()
             .await;
         let client = Mutex::new((Client::new(&config), SystemTime::now()));
-        Ses { config, client }
+        Ses { config, client, quota: Cache::default() }
+    }
+
+    /// The region, by whose name the sending rate is shared.
+    pub fn region(&self) -> &str {
+        self.config.region().map_or("", AsRef::as_ref)
+    }
+
+    /// What the account may send, as heard a few minutes ago at most; unknown where SES does not say.
+    pub async fn quota(&self) -> Quota {
+        self.quota.get(&self.client()).await
+    }
+
+    /// Counts what was accepted towards the quota.
+    pub fn spend(&self, accepted: u32) {
+        self.quota.spend(accepted);
     }
 
     /// Sends one message, once.
@@ -53,7 +70,8 @@ impl Ses {
         if now.duration_since(client.1).is_ok_and(|idle| idle < MAX_IDLE) {
             client.1 = now;
         } else {
-            let config = aws_sdk_sesv2::Config::new(&self.config).to_builder().http_client(http_client()).build();
+            let config =
+                aws_sdk_sesv2::Config::new(&self.config).to_builder().http_client(http_client()).build();
             *client = (Client::from_conf(config), now);
         }
         client.0.clone()

@@ -44,7 +44,10 @@ mod tests {
 
     #[test]
     fn a_display_name_beyond_ascii_is_encoded() {
-        assert_eq!(header_mailbox("Zoë & Co <news@example.com>"), "=?UTF-8?Q?Zo=C3=AB=20=26=20Co?= <news@example.com>");
+        assert_eq!(
+            header_mailbox("Zoë & Co <news@example.com>"),
+            "=?UTF-8?Q?Zo=C3=AB=20=26=20Co?= <news@example.com>"
+        );
         assert_eq!(header_mailbox("\"Zoë\" <news@example.com>"), "=?UTF-8?Q?Zo=C3=AB?= <news@example.com>");
         let long = header_mailbox(&format!("{} <a@example.com>", "é".repeat(40)));
         assert!(long.split(' ').all(|word| word.len() <= 75), "{long}");

@@ -1,9 +1,11 @@
 //! The way to Amazon SES, API version 2.
 
+mod account;
 mod classify;
 mod client;
 mod mailbox;
 
+pub use account::Quota;
 pub use classify::{Answer, classify};
 pub use client::Ses;
 pub use mailbox::header_mailbox;

@@ -20,7 +20,8 @@ const STEP: usize = 16;
 fn crash(world: &World, campaign: uuid::Uuid, point: &str, nth: usize) -> bool {
     let failpoints = format!("{point}={}*off->return", nth - 1);
     let concurrency = CONCURRENCY.to_string();
-    let mut function = world.function_with(&[("FAILPOINTS", &failpoints), ("SEND_CONCURRENCY", &concurrency)]);
+    let mut function =
+        world.function_with(&[("FAILPOINTS", &failpoints), ("SEND_CONCURRENCY", &concurrency)]);
     match function.invoke(&event(campaign, BATCH), TIMEOUT) {
         Err(InvocationError::Crashed) => true,
         Ok(_) => false,
@@ -109,7 +110,8 @@ fn a_crash_while_taking_over_is_taken_over_itself() {
 fn a_crash_leaves_in_doubt_what_was_under_way_and_one_step_not_the_batch() {
     let mut world = World::new();
     let campaign = world.campaign_of(300);
-    let mut function = world.function_with(&[("FAILPOINTS", "send-answered=140*off->return"), ("SEND_CONCURRENCY", "4")]);
+    let mut function =
+        world.function_with(&[("FAILPOINTS", "send-answered=140*off->return"), ("SEND_CONCURRENCY", "4")]);
     assert_eq!(function.invoke(&event(campaign, 300), TIMEOUT), Err(InvocationError::Crashed));
     world.expire_leases();
     run(&mut world.function(), event(campaign, 300));
@@ -138,7 +140,7 @@ fn a_slow_batch_has_little_in_doubt_after_a_crash() {
 fn a_batch_is_not_taken_over_before_its_lease_has_ended() {
     let mut world = World::new();
     let campaign = world.campaign_of(20);
-    assert!(crash(&world, campaign, "claim-after", 1) );
+    assert!(crash(&world, campaign, "claim-after", 1));
     let result = invoke(&mut world.function(), &event(campaign, 20));
     assert_eq!(result["status"], "wait");
     assert_eq!(world.ses.message_count(), 0);
@@ -167,7 +169,10 @@ fn a_late_zombie_records_what_ses_accepted_and_sends_nothing_more() {
     world.ses.set_latency(Duration::from_millis(300));
     let mut zombie = world.function_with(&[("SEND_CONCURRENCY", "4")]);
     let begun = zombie.begin(&event(campaign, 40), TIMEOUT).unwrap();
-    world.wait_until("a batch is claimed", "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)");
+    world.wait_until(
+        "a batch is claimed",
+        "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)",
+    );
     while world.ses.message_count() == 0 {
         std::thread::yield_now();
     }
@@ -256,12 +261,15 @@ fn the_log_has_a_line_for_each_accepted_message_and_no_address() {
     let campaign = world.campaign_of(10);
     let mut function = world.function();
     invoke(&mut function, &event(campaign, 10));
-    let lines: Vec<Value> = function.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines: Vec<Value> =
+        function.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let accepted: Vec<_> = lines.iter().filter(|line| line["message"] == "accepted").collect();
     assert_eq!(accepted.len(), 10);
     for line in accepted {
         assert_eq!(line["campaign_id"], json!(campaign));
-        assert!(line["recipient_id"].is_string() && line["message_id"].is_string() && line["sent_at_ms"].is_u64());
+        assert!(
+            line["recipient_id"].is_string() && line["message_id"].is_string() && line["sent_at_ms"].is_u64()
+        );
     }
     assert!(function.logs().iter().all(|line| !line.contains("@example.com")));
 }

@@ -15,12 +15,24 @@ fn of(status: &str, code: Option<&str>) -> (String, Option<String>) {
 fn a_recipient_whose_own_data_is_wrong_fails_alone_and_ses_is_not_asked() {
     let mut world = World::new();
     let campaign = world.campaign_of(2);
-    world.database.execute("UPDATE campaigns SET html = '<p>{{ company }}</p>', variables = '{\"company\": \"Acme\"}'", &[]);
-    for email in ["no-at-sign", "jürgen@example.com", "a b@example.com", "x@localhost", "fits@example.com", "unfit@example.com"] {
+    world.database.execute(
+        "UPDATE campaigns SET html = '<p>{{ company }}</p>', variables = '{\"company\": \"Acme\"}'",
+        &[],
+    );
+    for email in [
+        "no-at-sign",
+        "jürgen@example.com",
+        "a b@example.com",
+        "x@localhost",
+        "fits@example.com",
+        "unfit@example.com",
+    ] {
         world.add_recipient(campaign, email);
     }
     world.add_recipient(campaign, "  Info@MÜNCHEN.example ");
-    world.database.execute("UPDATE campaign_recipients SET variables = '[1]' WHERE email = 'unfit@example.com'", &[]);
+    world
+        .database
+        .execute("UPDATE campaign_recipients SET variables = '[1]' WHERE email = 'unfit@example.com'", &[]);
     world.database.execute(
         "INSERT INTO suppressions (organization_id, email, reason) VALUES ($1, 'r2@example.com', 'manual')",
         &[&ORGANIZATION],
@@ -47,7 +59,10 @@ fn a_recipient_whose_own_data_is_wrong_fails_alone_and_ses_is_not_asked() {
 fn a_variable_that_is_missing_is_named_in_the_recipients_error() {
     let mut world = World::new();
     let campaign = world.campaign_of(1);
-    world.database.execute("UPDATE campaigns SET html = '<p>{{ order.number }}</p>', variables = '{\"order\": {}}'", &[]);
+    world.database.execute(
+        "UPDATE campaigns SET html = '<p>{{ order.number }}</p>', variables = '{\"order\": {}}'",
+        &[],
+    );
     invoke(&mut world.function(), &event(campaign, 10));
     let error: String = world.database.query("SELECT error FROM campaign_recipients", &[])[0].get(0);
     assert_eq!(error, "order.number is not defined (html, line 1)");
@@ -57,11 +72,18 @@ fn a_variable_that_is_missing_is_named_in_the_recipients_error() {
 fn a_refusal_is_the_recipients_own_and_says_why() {
     let mut world = World::new();
     let campaign = world.campaign_of(30);
-    let refuse = Effect::Refuse { code: "MessageRejected".into(), message: "Local address contains control".into(), status: 400 };
+    let refuse = Effect::Refuse {
+        code: "MessageRejected".into(),
+        message: "Local address contains control".into(),
+        status: 400,
+    };
     world.ses.add_rule(Rule::to("r7@example.com", refuse));
     let result = invoke(&mut world.function(), &event(campaign, 100));
     assert_eq!((&result["batch"]["sent"], &result["batch"]["failed"]), (&json!(29), &json!(1)));
-    let row = &world.database.query("SELECT status, error_code, error FROM campaign_recipients WHERE email = 'r7@example.com'", &[])[0];
+    let row = &world.database.query(
+        "SELECT status, error_code, error FROM campaign_recipients WHERE email = 'r7@example.com'",
+        &[],
+    )[0];
     assert_eq!(
         (row.get::<_, &str>(0), row.get::<_, &str>(1), row.get::<_, &str>(2)),
         ("failed", "MessageRejected", "Local address contains control")
@@ -151,7 +173,8 @@ fn a_batch_larger_than_an_invocation_can_send_is_carried_on_by_the_next() {
     let mut function = world.function_with(&[("SEND_CONCURRENCY", "10")]);
     let result = function.invoke(&event(campaign, 300), Duration::from_secs(4)).unwrap();
     assert_eq!(result["status"], "continue");
-    let (sent, deferred) = (result["batch"]["sent"].as_i64().unwrap(), result["batch"]["deferred"].as_i64().unwrap());
+    let (sent, deferred) =
+        (result["batch"]["sent"].as_i64().unwrap(), result["batch"]["deferred"].as_i64().unwrap());
     assert!(sent > 0 && deferred > 0 && sent + deferred == 300, "{result}");
     assert_eq!(result["batch"]["uncertain"], 0);
     world.assert_consistent(campaign);
@@ -178,11 +201,20 @@ fn data_that_would_break_the_process_costs_its_recipient_only() {
         ("text@example.com", "'\"not an object\"'"),
     ] {
         world.add_recipient(campaign, email);
-        world.database.execute(&format!("UPDATE campaign_recipients SET variables = {variables} WHERE email = $1"), &[&email]);
+        world.database.execute(
+            &format!("UPDATE campaign_recipients SET variables = {variables} WHERE email = $1"),
+            &[&email],
+        );
     }
     let result = invoke(&mut world.function(), &event(campaign, 100));
     assert_eq!((&result["batch"]["sent"], &result["batch"]["failed"]), (&json!(20), &json!(5)));
-    for email in ["endless@example.com", "large@example.com", "larger@example.com", "deep@example.com", "text@example.com"] {
+    for email in [
+        "endless@example.com",
+        "large@example.com",
+        "larger@example.com",
+        "deep@example.com",
+        "text@example.com",
+    ] {
         assert_eq!(world.outcome(email), of("failed", Some("render")), "{email}");
     }
     world.assert_consistent(campaign);

@@ -56,7 +56,9 @@ fn a_campaign_that_is_scheduled_for_later_waits_until_then() {
     world.database.execute("UPDATE campaigns SET scheduled_at = now() WHERE id = $1", &[&campaign]);
     let result = invoke(&mut function, &json!({}));
     assert_eq!((&result["status"], &result["batch"]["sent"]), (&json!("done"), &json!(3)));
-    let row = &world.database.query("SELECT started_at IS NOT NULL, completed_at IS NOT NULL FROM campaigns", &[])[0];
+    let row = &world
+        .database
+        .query("SELECT started_at IS NOT NULL, completed_at IS NOT NULL FROM campaigns", &[])[0];
     assert!(row.get::<_, bool>(0) && row.get::<_, bool>(1));
 }
 
@@ -85,10 +87,13 @@ fn a_person_stops_a_campaign_and_it_is_said_who_it_was_not() {
 fn while_another_invocation_holds_the_rest_the_answer_is_wait() {
     let mut world = World::new();
     let campaign = world.campaign_of(3);
-    world.ses.set_latency(std::time::Duration::from_millis(1500));
+    world.ses.add_rule(Rule::any(Effect::Delay { ms: 1500 }));
     let (mut first, mut second) = (world.function(), world.function());
     let begun = first.begin(&event(campaign, 10), TIMEOUT).unwrap();
-    world.wait_until("a batch is claimed", "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)");
+    world.wait_until(
+        "a batch is claimed",
+        "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)",
+    );
 
     let result = invoke(&mut second, &event(campaign, 10));
     assert_eq!(result["status"], "wait");
@@ -139,7 +144,11 @@ fn an_account_that_may_not_send_halts_the_campaign_and_loses_nobody() {
 
 #[test]
 fn the_same_refusal_for_all_of_the_first_halts_instead_of_failing_the_list() {
-    let refuse = Effect::Refuse { code: "MessageRejected".into(), message: "Address … is blacklisted".into(), status: 400 };
+    let refuse = Effect::Refuse {
+        code: "MessageRejected".into(),
+        message: "Address … is blacklisted".into(),
+        status: 400,
+    };
     for batch_size in [7, 100] {
         let mut world = World::new();
         let campaign = world.campaign_of(100);
@@ -169,9 +178,19 @@ fn a_daily_quota_that_is_used_up_waits_and_fails_nobody() {
     let mut world = World::new();
     let campaign = world.campaign_of(30);
     world.ses.set_account(Account { max_24_hour_send: 10.0, sent_last_24_hours: 0.0, ..Account::default() });
+    let mut function = world.function();
+    let result = invoke(&mut function, &event(campaign, 30));
+    assert_eq!((&result["status"], &result["batch"]["sent"]), (&json!("continue"), &json!(10)));
+    let result = invoke(&mut function, &event(campaign, 30));
+    assert_eq!((&result["status"], &result["waitSeconds"]), (&json!("wait"), &json!(900)));
+    assert_eq!(world.statuses(campaign)["pending"], 20);
+    // Another invocation heard of a quota that others have used up by the time it sends.
+    world.ses.set_account(Account::default());
+    let message = "Daily message quota exceeded.".to_owned();
+    world.ses.add_rule(Rule::any(Effect::Refuse { code: "LimitExceededException".into(), message, status: 400 }));
     let result = invoke(&mut world.function(), &event(campaign, 30));
     assert_eq!((&result["status"], &result["waitSeconds"]), (&json!("wait"), &json!(900)));
-    assert_eq!((&result["batch"]["sent"], &result["batch"]["deferred"]), (&json!(10), &json!(20)));
+    assert_eq!((&result["batch"]["sent"], &result["batch"]["deferred"]), (&json!(0), &json!(20)));
     world.assert_consistent(campaign);
 }
 
@@ -200,14 +219,22 @@ fn an_event_that_is_wrong_is_told_what_is_wrong_and_claims_nothing() {
     let mut world = World::new();
     let campaign = world.campaign_of(2);
     let mut function = world.function();
-    for bad in [json!(null), json!([1]), json!({"campaignId": 7}), json!({"campaignId": campaign, "batchSize": -1}), json!({"campaign": campaign})] {
+    for bad in [
+        json!(null),
+        json!([1]),
+        json!({"campaignId": 7}),
+        json!({"campaignId": campaign, "batchSize": -1}),
+        json!({"campaign": campaign}),
+    ] {
         let failure = failure(&mut function, &bad);
         assert!(failure.starts_with("InvalidEvent: "), "{failure}");
     }
     world.set_status(campaign, "draft");
     assert_eq!(
         failure(&mut function, &event(campaign, 10)),
-        format!("CampaignNotReady: campaign {campaign} is a draft: set its status to 'sending', or to 'scheduled' with a time")
+        format!(
+            "CampaignNotReady: campaign {campaign} is a draft: set its status to 'sending', or to 'scheduled' with a time"
+        )
     );
     assert_eq!(invoke(&mut function, &json!({}))["status"], "idle");
     world.set_status(campaign, "scheduled");
@@ -225,7 +252,10 @@ fn without_a_deadline_of_its_own_an_invocation_takes_the_configured_one() {
     world.ses.set_latency(std::time::Duration::from_millis(600));
     let mut function = world.function_with(&[("LAMBDA_TIMEOUT_SECONDS", "30")]);
     let begun = function.begin_at(&event(campaign, 10), 60_000).unwrap();
-    world.wait_until("a batch is claimed", "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)");
+    world.wait_until(
+        "a batch is claimed",
+        "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)",
+    );
     let sql = "SELECT extract(epoch FROM lease_ends_at - opened_at)::float8 FROM campaign_batches";
     let lease: f64 = world.database.query(sql, &[])[0].get(0);
     assert!((30.0..=40.0).contains(&lease), "{lease}");

@@ -46,7 +46,13 @@ fn an_activity_says_who_got_what() {
     );
     assert_eq!(rows.len(), 2);
     let expected = [
-        ("customer", customer, "Email sent to Recipient 1: Hello Recipient 1", "r1@example.com", Some("Recipient 1")),
+        (
+            "customer",
+            customer,
+            "Email sent to Recipient 1: Hello Recipient 1",
+            "r1@example.com",
+            Some("Recipient 1"),
+        ),
         ("email", nameless, "Email sent to nameless@example.com: Hello you", "nameless@example.com", None),
     ];
     for (row, (entity_type, entity_id, description, email, name)) in rows.iter().zip(expected) {
@@ -125,7 +131,7 @@ fn a_crms_own_activities_table_is_written_as_its_catalogue_says() {
     world.database.client().batch_execute(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'secret';
          GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, campaign_recipients, campaign_cursors, campaign_batches,
-                campaign_batch_outcomes, suppressions TO {role};
+                campaign_batch_outcomes, suppressions, send_rates TO {role};
          GRANT USAGE ON SCHEMA crm TO {role};
          GRANT INSERT ON crm.timeline TO {role}"
     )).unwrap();
@@ -141,7 +147,8 @@ fn a_crms_own_activities_table_is_written_as_its_catalogue_says() {
         &[],
     );
     assert_eq!(rows.len(), 3);
-    let recipients = world.database.query("SELECT id, message_id FROM campaign_recipients ORDER BY position", &[]);
+    let recipients =
+        world.database.query("SELECT id, message_id FROM campaign_recipients ORDER BY position", &[]);
     for (row, recipient) in rows.iter().zip(recipients) {
         assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("email", "email_sent"));
         assert!(row.get::<_, &str>(2).starts_with("Email sent to "));
@@ -160,7 +167,10 @@ fn a_table_that_cannot_take_activities_is_an_error_before_anything_is_sent() {
     world.database.client().batch_execute("CREATE TABLE odd (organization_id uuid)").unwrap();
     for (table, expected) in [
         ("odd", "UnusableActivitiesTable: ACTIVITIES_TABLE odd: it has no column user_id"),
-        ("nowhere.to_be", "UnusableActivitiesTable: ACTIVITIES_TABLE nowhere.to_be: there is no such table (run the migrations, or name the CRM's own)"),
+        (
+            "nowhere.to_be",
+            "UnusableActivitiesTable: ACTIVITIES_TABLE nowhere.to_be: there is no such table (run the migrations, or name the CRM's own)",
+        ),
     ] {
         let mut function = world.function_with(&[("ACTIVITIES_TABLE", table)]);
         assert_eq!(failure(&mut function, &event(campaign, 10)), expected);

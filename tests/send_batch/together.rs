@@ -74,9 +74,11 @@ fn ticks_take_the_campaigns_in_the_order_in_which_they_are_due() {
 #[test]
 fn the_statements_of_a_batch_do_not_grow_with_it() {
     let mut world = World::new();
-    world.database.client().batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").expect(
-        "the tests' server has pg_stat_statements: `./dev test` starts such a one",
-    );
+    world
+        .database
+        .client()
+        .batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        .expect("the tests' server has pg_stat_statements: `./dev test` starts such a one");
     for (size, batches) in [(1, 1), (500, 1), (5000, 1), (5000, 2)] {
         let campaign = world.campaign_of(size * batches);
         let mut function = world.function();
@@ -90,10 +92,14 @@ fn the_statements_of_a_batch_do_not_grow_with_it() {
                   WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                     AND query NOT LIKE '%pg_stat_statements%'",
                 &[],
-            )[0].get(0);
+            )[0]
+            .get(0);
             // Five whatever the size, and one for each second that the batch takes.
             let seconds = i64::try_from(started.elapsed().as_secs()).unwrap();
-            assert!(statements <= 5 + seconds, "{statements} statements for {size} recipients in {seconds} s");
+            assert!(
+                statements <= 5 + seconds,
+                "{statements} statements for {size} recipients in {seconds} s"
+            );
         }
         world.assert_consistent(campaign);
         world.ses.clear_messages();
@@ -169,7 +175,10 @@ fn pause_takes_effect_within_the_batch() {
     world.ses.set_latency(Duration::from_millis(50));
     let mut function = world.function_with(&[("SEND_CONCURRENCY", "5")]);
     let begun = function.begin(&event(campaign, 2000), TIMEOUT).unwrap();
-    world.wait_until("a batch is claimed", "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)");
+    world.wait_until(
+        "a batch is claimed",
+        "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)",
+    );
     for status in ["paused", "cancelled"] {
         world.set_status(campaign, status);
     }
@@ -177,7 +186,8 @@ fn pause_takes_effect_within_the_batch() {
     let result = function.finish(&begun).unwrap();
     assert_identity(&result);
     assert_eq!(result["status"], "cancelled");
-    let (sent, deferred) = (result["batch"]["sent"].as_i64().unwrap(), result["batch"]["deferred"].as_i64().unwrap());
+    let (sent, deferred) =
+        (result["batch"]["sent"].as_i64().unwrap(), result["batch"]["deferred"].as_i64().unwrap());
     assert!(deferred > 0 && sent + deferred == 2000, "{result}");
     let last = world.ses.messages().last().unwrap().received;
     assert!(last < committed + Duration::from_secs(2), "a send started too late");

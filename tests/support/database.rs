@@ -23,7 +23,10 @@ impl TestDatabase {
         files.sort();
         for file in files {
             let sql = std::fs::read_to_string(&file).unwrap();
-            database.client().batch_execute(&sql).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            database
+                .client()
+                .batch_execute(&sql)
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
         database
     }
@@ -31,9 +34,12 @@ impl TestDatabase {
     /// Without tables.
     pub fn create_empty() -> TestDatabase {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server = std::env::var("DATABASE_URL").expect("DATABASE_URL names a server for the tests: `./dev test` starts one");
+        let server = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL names a server for the tests: `./dev test` starts one");
         let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        connect(&server).batch_execute(&format!("CREATE DATABASE {name}")).expect("the role may create databases");
+        connect(&server)
+            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .expect("the role may create databases");
         let url = with_database(&server, &name);
         let client = Some(connect(&url));
         TestDatabase { url, name, server, client }

@@ -111,7 +111,9 @@ impl World {
     }
 
     pub fn campaign_status(&mut self, campaign: Uuid) -> (String, Option<String>) {
-        let row = &self.database.query("SELECT status, status_reason FROM campaigns WHERE id = $1", &[&campaign])[0];
+        let row = &self
+            .database
+            .query("SELECT status, status_reason FROM campaigns WHERE id = $1", &[&campaign])[0];
         (row.get(0), row.get(1))
     }
 

@@ -68,7 +68,8 @@ pub fn prepare(templates: &Templates, sender: &Sender, recipient: &Recipient) ->
     if recipient.suppressed {
         return Prepared::Outcome(Outcome::Suppressed);
     }
-    let failed = |code: &str, error: String| Prepared::Outcome(Outcome::Failed { code: code.to_owned(), error });
+    let failed =
+        |code: &str, error: String| Prepared::Outcome(Outcome::Failed { code: code.to_owned(), error });
     let address = match address::normalize(&recipient.email) {
         Ok(address) => address,
         Err(error) => return failed("invalid_address", error.to_string()),
@@ -93,10 +94,7 @@ pub fn prepare(templates: &Templates, sender: &Sender, recipient: &Recipient) ->
         Err(error) => return failed("render", error.to_string()),
     };
     let subject = rendered.subject.clone();
-    let body = Body::builder()
-        .set_html(rendered.html.map(utf8))
-        .set_text(rendered.text.map(utf8))
-        .build();
+    let body = Body::builder().set_html(rendered.html.map(utf8)).set_text(rendered.text.map(utf8)).build();
     let message = SesMessage::builder().subject(utf8(rendered.subject)).body(body).build();
     let mut tags = Vec::with_capacity(3);
     tags.extend_from_slice(&sender.shared_tags);

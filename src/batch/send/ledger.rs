@@ -207,6 +207,6 @@ impl<'a> Ledger<'a> {
             });
             Line { recipient_id: recipient.id, outcome, subject }
         });
-        Report { lines: lines.collect(), stop: self.stop, refusal: self.refusal }
+        Report { lines: lines.collect(), stop: self.stop, refusal: self.refusal, throttled: false }
     }
 }

@@ -92,7 +92,7 @@ fn bulk_entry(
     message.tags = replace(&request.default_email_tags, &entry.replacement_tags, |a, b| a == b);
     check::tags(&message.tags)?;
     let default_headers = &request.default_content.template.headers;
-    message.headers = replace(default_headers, &entry.replacement_headers, |a, b| a.eq_ignore_ascii_case(b));
+    message.headers = replace(default_headers, &entry.replacement_headers, str::eq_ignore_ascii_case);
     check::headers(&message.headers)?;
 
     let replacement = entry.replacement_email_content.and_then(|content| content.replacement_template);
