@@ -113,6 +113,12 @@ impl ActivitiesTable {
         Ok(ActivitiesTable { catalogue })
     }
 
+    /// Whether the column `action` takes this action: it is no enum, or one that has the label.
+    pub fn knows_action(&self, action: &str) -> bool {
+        let labels = self.catalogue.columns["action"].labels.as_ref();
+        labels.is_none_or(|labels| labels.iter().any(|label| label == action))
+    }
+
     /// Fills a statement's `{activities}` with the table and its columns, `{activity_time: EXPRESSION}` with the
     /// expression if the table takes an activity's time, and each `{type of COLUMN}` with that column's type.
     pub fn fill(&self, statement: &str) -> String {

@@ -4,6 +4,7 @@ use std::env;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::batch::doubt::UncertainPolicy;
 use crate::event::MAX_BATCH_SIZE;
 
 /// The address of the database; its `Debug` does not show it, for it carries a password.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub batch_size: u32,
     /// `SEND_CONCURRENCY`, requests to SES at a time; 50 unless set.
     pub concurrency: usize,
+    /// `UNCERTAIN_POLICY`, `hold` (unless set) or `resend`, and `UNCERTAIN_AFTER_SECONDS`, 3600 unless set.
+    pub uncertain: UncertainPolicy,
     /// `LAMBDA_TIMEOUT_SECONDS`: how long an invocation may take whose deadline is not known; 60 s unless set.
     pub fallback_timeout: Duration,
 }
@@ -110,6 +113,7 @@ impl Settings {
                 })
                 .transpose()?
                 .unwrap_or(50),
+            uncertain: uncertain_policy(&variable)?,
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
                 .map(|value| {
                     parse("LAMBDA_TIMEOUT_SECONDS", &value, "whole seconds, such as 60", |_: &NonZeroU32| {
@@ -138,6 +142,24 @@ pub fn database_url(value: Option<String>) -> Result<DatabaseUrl, InvalidVariabl
             value: "of another form (it is not shown)".to_owned(),
             expected,
         })
+    }
+}
+
+fn uncertain_policy(variable: &dyn Fn(&str) -> Option<String>) -> Result<UncertainPolicy, InvalidVariable> {
+    let after = variable("UNCERTAIN_AFTER_SECONDS")
+        .map(|value| {
+            parse("UNCERTAIN_AFTER_SECONDS", &value, "whole seconds, such as 3600", |_: &NonZeroU32| true)
+        })
+        .transpose()?
+        .map_or(Duration::from_hours(1), |seconds| Duration::from_secs(u64::from(seconds.get())));
+    match variable("UNCERTAIN_POLICY").as_deref() {
+        None | Some("hold") => Ok(UncertainPolicy::Hold),
+        Some("resend") => Ok(UncertainPolicy::Resend { after }),
+        Some(other) => Err(InvalidVariable::Malformed {
+            name: "UNCERTAIN_POLICY",
+            value: format!("{other:?}"),
+            expected: "hold or resend",
+        }),
     }
 }
 
@@ -173,6 +195,8 @@ mod tests {
         insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
         insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
         insta::assert_snapshot!(error("SEND_CONCURRENCY", "many"), @r#"SEND_CONCURRENCY is "many": expected a whole number from 1 to 1000"#);
+        insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
+        insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
     }
 
@@ -182,6 +206,7 @@ mod tests {
         assert_eq!((settings.batch_size, settings.concurrency), (500, 50));
         assert_eq!(settings.activities_table, "activities");
         assert_eq!(settings.fallback_timeout, Duration::from_secs(60));
+        assert_eq!(settings.uncertain, UncertainPolicy::Hold);
         assert!(!format!("{settings:?}").contains("secret"));
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::activities::ActivitiesTable;
 use crate::batch::claim::{self, Batch, Claim, Wish};
+use crate::batch::doubt::{self, UncertainPolicy};
 use crate::batch::load::{self, Campaign};
 use crate::batch::pay;
 use crate::batch::record::{self, Closing, Line, Record, Recorded};
@@ -91,6 +92,13 @@ impl Handler {
             batch_size: batch_size.unwrap_or(self.settings.batch_size),
             due: campaign_id.is_none(),
         };
+        if let UncertainPolicy::Resend { after } = self.settings.uncertain {
+            let settled =
+                doubt::settle_silent_doubt(&self.database, campaign_id, after, deadline.last_start).await;
+            if let Err(error) = settled {
+                return invocation.owe(campaign_id, unrecorded, error.into());
+            }
+        }
         let mut passed_over = Vec::new();
         while passed_over.len() < MAX_CANDIDATES {
             let campaign = match self.load(campaign_id, &passed_over, &invocation).await {

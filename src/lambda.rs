@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use lambda_runtime::Diagnostic;
 
+use crate::database::DatabaseError;
+
 /// A failure of an invocation: a stable type that a state machine can match, and a message for a person.
 #[derive(Debug)]
 pub struct Failure {
@@ -19,6 +21,16 @@ impl Failure {
     /// A failure of this type.
     pub fn new(kind: &'static str, message: impl Display) -> Failure {
         Failure { kind, message: message.to_string() }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Failure {
+        let kind = match error {
+            DatabaseError::Unavailable(_) => "DatabaseUnavailable",
+            DatabaseError::Refused(_) => "DatabaseRefused",
+        };
+        Failure::new(kind, error)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod local;
 pub mod outcome;
 pub mod result;
 pub mod ses;
+pub mod ses_events;
 pub mod telemetry;
 pub mod verdict;
 

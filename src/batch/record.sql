@@ -74,6 +74,7 @@ slowed AS (
 streak AS (
     UPDATE campaign_cursors SET refusal = $14, refusal_count = $15
      WHERE campaign_id = $1 AND (refusal, refusal_count) IS DISTINCT FROM ($14, $15) AND $2 IS NOT NULL
+    RETURNING 1
 )
 UPDATE campaigns AS c
    SET sent_count = c.sent_count + change.sent::int, failed_count = c.failed_count + change.failed::int,
@@ -82,7 +83,8 @@ UPDATE campaigns AS c
        status = CASE WHEN $13 IS NOT NULL AND c.status = 'sending' THEN 'paused' ELSE c.status END,
        status_reason = CASE WHEN $13 IS NOT NULL AND c.status = 'sending' THEN $13 ELSE c.status_reason END
   FROM change
- WHERE c.id = $1
+ -- Cursors are locked before campaigns everywhere, so that statements that meet do not deadlock.
+ WHERE c.id = $1 AND (SELECT count(*) FROM streak) >= 0
 RETURNING c.status, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
           -- Emails of these outcomes that are in the timeline: by this statement, or by an earlier one.
           (SELECT count(*) FROM settled WHERE status = 'sent')

@@ -155,7 +155,7 @@ impl Templates {
 
 /// Control characters of a rendered subject, line breaks among them, become one space: a header field is one
 /// line (RFC 5322, 2.2), and what a recipient's data holds must not add another.
-fn one_line(subject: &str) -> String {
+pub(crate) fn one_line(subject: &str) -> String {
     let mut line = String::with_capacity(subject.len());
     let mut in_gap = false;
     for character in subject.trim().chars() {

@@ -187,7 +187,11 @@ fn a_daily_quota_that_is_used_up_waits_and_fails_nobody() {
     // Another invocation heard of a quota that others have used up by the time it sends.
     world.ses.set_account(Account::default());
     let message = "Daily message quota exceeded.".to_owned();
-    world.ses.add_rule(Rule::any(Effect::Refuse { code: "LimitExceededException".into(), message, status: 400 }));
+    world.ses.add_rule(Rule::any(Effect::Refuse {
+        code: "LimitExceededException".into(),
+        message,
+        status: 400,
+    }));
     let result = invoke(&mut world.function(), &event(campaign, 30));
     assert_eq!((&result["status"], &result["waitSeconds"]), (&json!("wait"), &json!(900)));
     assert_eq!((&result["batch"]["sent"], &result["batch"]["deferred"]), (&json!(0), &json!(20)));

@@ -74,7 +74,7 @@ async fn replay(case: &Case, entries: &[Entry]) -> Result<(usize, usize), Failur
     // A subject was rendered for those that are not sent yet.
     let replayed = lines.iter().filter(|line| line.subject.is_some()).count();
     let statement = case.activities.fill(record::STATEMENT);
-    let record = Record { campaign_id: id, closing: None, lines: &lines, halt: None, refusal: (None, 0) };
+    let record = Record { lines: &lines, ..Record::nothing(id) };
     let recorded = record::record(database, &statement, &record, until).await?;
     let in_timeline = recorded.map_or(0, |recorded| recorded.activities as usize);
     Ok((replayed.min(in_timeline), in_timeline.saturating_sub(replayed)))

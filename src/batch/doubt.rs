@@ -1,0 +1,51 @@
+//! What becomes of recipients in doubt of whom SES says nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use crate::database::{Database, DatabaseError};
+
+/// What is done about a recipient that stays `uncertain`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UncertainPolicy {
+    /// Nothing: nobody gets an email twice, and a person decides (`campaign resolve`).
+    #[default]
+    Hold,
+    /// It is sent again after this time, if the campaign's events that happened since have come without one of it.
+    Resend {
+        /// Far longer than SES's events usually take.
+        after: Duration,
+    },
+}
+
+/// Puts recipients that have been `uncertain` for longer than `after` back to `pending`, of the campaign or, with
+/// `None`, of all that are `sending` or `sent`; a campaign that was `sent` is `sending` again. Only where SES's
+/// events are known to come: an event of the same campaign has been received that happened later than `after`
+/// from the time when the recipient came into doubt. Answers how many recipients there were of each campaign.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn settle_silent_doubt(
+    database: &Database,
+    campaign_id: Option<Uuid>,
+    after: Duration,
+    until: Instant,
+) -> Result<Vec<(Uuid, u32)>, DatabaseError> {
+    let seconds = after.as_secs_f64();
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&campaign_id, Type::UUID), (&seconds, Type::FLOAT8)];
+    let rows = database.query(include_str!("doubt.sql"), &parameters, until).await?;
+    let settled = rows.iter().map(|row| (row.get(0), u32::try_from(row.get::<_, i32>(1)).unwrap_or(0)));
+    Ok(settled
+        .inspect(|(campaign_id, recipients)| {
+            tracing::warn!(
+                %campaign_id,
+                recipients,
+                after_seconds = seconds,
+                "SES has said nothing of recipients in doubt: they are sent again"
+            );
+        })
+        .collect())
+}

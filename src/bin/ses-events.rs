@@ -1,0 +1,21 @@
+//! The Lambda function `ses-events`: takes what SES says of sent emails into PostgreSQL.
+
+use std::process::ExitCode;
+
+use campaign_sender::config::Settings;
+use campaign_sender::lambda;
+use campaign_sender::ses_events::SesEvents;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    lambda::run(async || {
+        let function = SesEvents::new(Settings::from_env()?)?;
+        let function = &function;
+        lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+            function.handle(event.payload, event.context.deadline).await
+        }))
+        .await?;
+        Ok::<(), Error>(())
+    })
+}

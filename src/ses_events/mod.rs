@@ -1,0 +1,189 @@
+//! The function `ses-events`: what SES says of sent emails, into PostgreSQL.
+//!
+//! SES's events come at least once and in any order, so nothing here depends on how often or when: [`event`]
+//! reads what each says, [`record`] writes a batch of them with one statement that may be repeated. This module
+//! knows the order of steps.
+
+pub mod event;
+pub mod record;
+pub mod sqs;
+mod subject;
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_postgres::types::{ToSql, Type};
+
+use self::event::{Event, Said};
+use self::record::{Recorded, Recorder};
+use self::sqs::{ItemFailure, Record, Response};
+use crate::activities::{ActivitiesTable, Catalogue};
+use crate::config::Settings;
+use crate::database::{Database, DatabaseError};
+use crate::deadline::Deadline;
+use crate::lambda::Failure;
+
+/// The activities of what SES tells, beyond `email_sent`.
+pub const ACTIONS: [&str; 5] =
+    ["email_delivered", "email_bounced", "email_complained", "email_opened", "email_clicked"];
+
+/// What lives as long as the process.
+pub struct SesEvents {
+    settings: Settings,
+    database: Database,
+    recorder: OnceCell<Recorder>,
+}
+
+/// An event, and the id of its record.
+type Delivered = (Option<String>, Box<Event>);
+
+impl SesEvents {
+    /// Prepares an instance; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the database's URL cannot be read, in one line.
+    pub fn new(settings: Settings) -> Result<SesEvents, String> {
+        let database = Database::new(&settings.database_url)?;
+        Ok(SesEvents { settings, database, recorder: OnceCell::new() })
+    }
+
+    /// Takes a batch of records; `deadline_ms` is the invocation's deadline in milliseconds since 1970. When this
+    /// returns, all of them are recorded but those that the response names, and those that say nothing.
+    ///
+    /// # Errors
+    /// `InvalidEvent`: neither a batch of SQS nor an EventBridge event of SES. `UnusableActivitiesTable`,
+    /// `DatabaseUnavailable`, `DatabaseRefused`: SQS delivers the whole batch again, which repeats nothing.
+    pub async fn handle(&self, event: Value, deadline_ms: u64) -> Result<Response, Failure> {
+        let now = Instant::now();
+        let until =
+            Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout).last_record;
+        let records = sqs::records(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
+        let mut batch = Batch::sort(records)?;
+        if !batch.events.is_empty() {
+            let recorder = self.recorder(until).await?;
+            let mut events: Vec<&mut Event> =
+                batch.events.iter_mut().map(|(_, event)| &mut **event).collect();
+            subject::complete(&self.database, &mut events, until).await?;
+            let (total, refused) = self.record(recorder, &batch.events, until).await?;
+            tracing::info!(
+                events = batch.events.len(),
+                unknown = (batch.events.len() - refused.len()) as u64 - total.known,
+                other_sender = batch.other_sender,
+                nothing = batch.nothing,
+                sent = total.sent,
+                failed = total.failed,
+                activities = total.activities,
+                suppressed = total.suppressed,
+                duration_ms = u64::try_from(now.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "SES events recorded"
+            );
+            batch.failures.extend(refused);
+        } else if batch.other_sender + batch.nothing > 0 {
+            tracing::info!(
+                other_sender = batch.other_sender,
+                nothing = batch.nothing,
+                "no SES event to record"
+            );
+        }
+        Ok(Response {
+            failures: batch.failures.into_iter().map(|message_id| ItemFailure { message_id }).collect(),
+        })
+    }
+
+    /// Learns, the first time, how the activities table is written. Its enum may lack actions of [`ACTIONS`]: a
+    /// timeline that has no word for an opened email gets none, and doubt is settled all the same.
+    async fn recorder(&self, until: Instant) -> Result<&Recorder, Failure> {
+        let read = async || {
+            let name = &self.settings.activities_table;
+            let sql = include_str!("../activities.sql").replace("$3", "$1");
+            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(name, Type::TEXT)];
+            let rows = self.database.query(&sql, &parameters, until).await?;
+            let unusable = |problem: String| Failure::new("UnusableActivitiesTable", problem);
+            let catalogue: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
+            let catalogue: Catalogue =
+                serde_json::from_value(catalogue).map_err(|error| unusable(error.to_string()))?;
+            let table = ActivitiesTable::new(name, catalogue, &["email_sent"])
+                .map_err(|error| unusable(error.to_string()))?;
+            let missing: Vec<&str> =
+                ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
+            if !missing.is_empty() {
+                tracing::warn!(
+                    table = name,
+                    ?missing,
+                    "the activities table's enum lacks actions; they are left out"
+                );
+            }
+            Ok(Recorder::new(table))
+        };
+        self.recorder.get_or_try_init(read).await
+    }
+
+    /// Records events, all with one statement. When PostgreSQL refuses what one of them holds (a check or trigger
+    /// of the CRM's table), the batch is halved until that one is alone; the ids of such records are returned.
+    async fn record(
+        &self,
+        recorder: &Recorder,
+        events: &[Delivered],
+        until: Instant,
+    ) -> Result<(Recorded, Vec<String>), Failure> {
+        let (mut total, mut refused) = (Recorded::default(), Vec::new());
+        let mut parts = vec![events];
+        while let Some(part) = parts.pop() {
+            let of_part: Vec<&Event> = part.iter().map(|(_, event)| &**event).collect();
+            match recorder.record(&self.database, &of_part, until).await {
+                Ok(written) => total += written,
+                Err(error) if !is_of_the_data(&error) => return Err(error.into()),
+                Err(error) => match part {
+                    [(Some(message_id), _)] => {
+                        tracing::error!(message_id, %error, "an SES event could not be recorded");
+                        refused.push(message_id.clone());
+                    }
+                    [_] => return Err(error.into()),
+                    _ => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                },
+            }
+        }
+        Ok((total, refused))
+    }
+}
+
+/// The statement is refused for what it carries (data exceptions, violated constraints, a trigger's exception),
+/// not for what it is.
+fn is_of_the_data(error: &DatabaseError) -> bool {
+    let DatabaseError::Refused(error) = error else { return false };
+    error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "P0")))
+}
+
+/// The records of a batch by what they say.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Delivered>,
+    failures: Vec<String>,
+    other_sender: u64,
+    nothing: u64,
+}
+
+impl Batch {
+    /// A record that is no event fails alone. Without a queue that could take it back, the invocation fails.
+    fn sort(records: Vec<Record>) -> Result<Batch, Failure> {
+        let mut batch = Batch::default();
+        for Record { message_id, said } in records {
+            match (said, message_id) {
+                (Ok(Said::Event(event)), message_id) => batch.events.push((message_id, event)),
+                (Ok(Said::OtherSender), _) => batch.other_sender += 1,
+                (Ok(Said::Nothing), _) => batch.nothing += 1,
+                (Err(problem), Some(message_id)) => {
+                    tracing::error!(message_id, %problem, "a record is not an SES event");
+                    batch.failures.push(message_id);
+                }
+                (Err(problem), None) => return Err(Failure::new("InvalidEvent", problem)),
+            }
+        }
+        Ok(batch)
+    }
+}

@@ -1,0 +1,153 @@
+//! What a batch of events says, into PostgreSQL with one statement.
+
+use std::time::SystemTime;
+
+use aws_sdk_sesv2::primitives::DateTimeFormat;
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::event::Event;
+use crate::activities::ActivitiesTable;
+use crate::database::{Database, DatabaseError};
+
+/// What became of a batch of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Events whose recipient is there.
+    pub known: u64,
+    /// Recipients that are proved sent.
+    pub sent: u64,
+    /// Recipients that are proved failed.
+    pub failed: u64,
+    /// Activities written.
+    pub activities: u64,
+    /// Addresses added to the suppressions, or there for a stronger reason now.
+    pub suppressed: u64,
+}
+
+impl std::ops::AddAssign for Recorded {
+    fn add_assign(&mut self, other: Recorded) {
+        self.known += other.known;
+        self.sent += other.sent;
+        self.failed += other.failed;
+        self.activities += other.activities;
+        self.suppressed += other.suppressed;
+    }
+}
+
+/// The statement, for the activities table in use.
+pub struct Recorder {
+    table: ActivitiesTable,
+    statement: String,
+}
+
+impl Recorder {
+    /// Fills the statement for this table.
+    pub fn new(table: ActivitiesTable) -> Recorder {
+        let statement = table.fill(include_str!("record.sql"));
+        Recorder { table, statement }
+    }
+
+    /// Records events of any recipients, of any campaigns, in any order; the same one may come any number of
+    /// times, also in one batch, and counts once. Those of unknown recipients change nothing.
+    ///
+    /// An activity whose action the table's enum does not have is left out.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not answer by `until`, or refuses: nothing is recorded then, or (without an answer)
+    /// perhaps all.
+    pub async fn record(
+        &self,
+        database: &Database,
+        events: &[&Event],
+        until: Instant,
+    ) -> Result<Recorded, DatabaseError> {
+        let columns = Columns::of(events, &self.table);
+        let parameters: [(&(dyn ToSql + Sync), Type); 15] = [
+            (&columns.recipient_ids, Type::UUID_ARRAY),
+            (&columns.campaign_ids, Type::UUID_ARRAY),
+            (&columns.statuses, Type::TEXT_ARRAY),
+            (&columns.message_ids, Type::TEXT_ARRAY),
+            (&columns.accepted, Type::TIMESTAMPTZ_ARRAY),
+            (&columns.occurred, Type::TIMESTAMPTZ_ARRAY),
+            (&columns.subjects, Type::TEXT_ARRAY),
+            (&columns.error_codes, Type::TEXT_ARRAY),
+            (&columns.errors, Type::TEXT_ARRAY),
+            (&columns.actions, Type::TEXT_ARRAY),
+            (&columns.keys, Type::TEXT_ARRAY),
+            (&columns.before, Type::TEXT_ARRAY),
+            (&columns.after, Type::TEXT_ARRAY),
+            (&columns.details, Type::JSONB_ARRAY),
+            (&columns.suppressions, Type::TEXT_ARRAY),
+        ];
+        let rows = database.query(&self.statement, &parameters, until).await?;
+        let count =
+            |column| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0));
+        Ok(Recorded {
+            known: count("known"),
+            sent: count("sent"),
+            failed: count("failed"),
+            activities: count("activities"),
+            suppressed: count("suppressed"),
+        })
+    }
+}
+
+/// The events column by column, as `unnest` takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    recipient_ids: Vec<Uuid>,
+    campaign_ids: Vec<Uuid>,
+    statuses: Vec<&'static str>,
+    message_ids: Vec<&'a str>,
+    accepted: Vec<SystemTime>,
+    occurred: Vec<SystemTime>,
+    subjects: Vec<Option<&'a str>>,
+    error_codes: Vec<Option<&'a str>>,
+    errors: Vec<Option<&'a str>>,
+    actions: Vec<Option<&'static str>>,
+    keys: Vec<&'a str>,
+    before: Vec<String>,
+    after: Vec<String>,
+    details: Vec<Value>,
+    suppressions: Vec<Option<&'static str>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(events: &[&'a Event], table: &ActivitiesTable) -> Columns<'a> {
+        let mut columns = Columns::default();
+        for event in events {
+            let (error_code, error) = event.kind.error().unzip();
+            let (before, after) = event.kind.wording();
+            columns.recipient_ids.push(event.recipient_id);
+            columns.campaign_ids.push(event.campaign_id);
+            columns.statuses.push(event.kind.status().as_str());
+            columns.message_ids.push(&event.message_id);
+            columns.accepted.push(system_time(event.accepted_at));
+            columns.occurred.push(system_time(event.occurred_at));
+            columns.subjects.push(event.subject.as_deref());
+            columns.error_codes.push(error_code);
+            columns.errors.push(error);
+            columns.actions.push(event.kind.action().filter(|action| table.knows_action(action)));
+            columns.keys.push(event.kind.key());
+            columns.before.push(before);
+            columns.after.push(after);
+            columns.details.push(details(event));
+            columns.suppressions.push(event.kind.suppression());
+        }
+        columns
+    }
+}
+
+fn details(event: &Event) -> Value {
+    let mut details = event.kind.details();
+    let occurred_at = event.occurred_at.fmt(DateTimeFormat::DateTime).unwrap_or_default();
+    details.insert("occurredAt".to_owned(), Value::from(occurred_at));
+    Value::Object(details)
+}
+
+fn system_time(time: aws_sdk_sesv2::primitives::DateTime) -> SystemTime {
+    SystemTime::try_from(time).unwrap_or(SystemTime::UNIX_EPOCH)
+}

@@ -1,0 +1,78 @@
+//! The subject of an email that is proved sent, where the event does not have it.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::event::Event;
+use crate::batch::render::{Person, Source, Templates};
+use crate::database::{Database, DatabaseError};
+use crate::lifecycle::Status;
+
+/// Gives the events that prove an email sent and lack its subject what the campaign's template renders for the
+/// recipient, as long as that matters: only an email not yet recorded as sent needs it. What cannot be rendered
+/// stays without, and the activity shows the template.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn complete(
+    database: &Database,
+    events: &mut [&mut Event],
+    until: Instant,
+) -> Result<(), DatabaseError> {
+    let lacking = |event: &Event| event.subject.is_none() && event.kind.status() == Status::Sent;
+    let with_subject: HashSet<Uuid> =
+        events.iter().filter(|event| event.subject.is_some()).map(|event| event.recipient_id).collect();
+    let ids: Vec<Uuid> = events
+        .iter()
+        .filter(|event| lacking(event) && !with_subject.contains(&event.recipient_id))
+        .map(|event| event.recipient_id)
+        .collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&ids, Type::UUID_ARRAY)];
+    let rows = database.query(include_str!("subject.sql"), &parameters, until).await?;
+    let subjects = render(&rows);
+    for event in events.iter_mut().filter(|event| lacking(event)) {
+        event.subject = subjects.get(&event.recipient_id).cloned();
+    }
+    Ok(())
+}
+
+/// The rows come campaign by campaign: each one's templates are compiled once.
+fn render(rows: &[Row]) -> HashMap<Uuid, String> {
+    let mut subjects = HashMap::new();
+    let campaign = |row: &Row| row.get::<_, Uuid>("campaign_id");
+    for rows in rows.chunk_by(|a, b| campaign(a) == campaign(b)) {
+        let Ok(templates) = Templates::compile(source(&rows[0])) else { continue };
+        for row in rows {
+            if let Some(subject) = render_one(&templates, row) {
+                subjects.insert(row.get("id"), subject);
+            }
+        }
+    }
+    subjects
+}
+
+fn source(row: &Row) -> Source {
+    Source {
+        campaign_name: row.get("campaign_name"),
+        subject: row.get("subject"),
+        html: row.get("html"),
+        text: row.get("text"),
+        variables: row.get("campaign_variables"),
+    }
+}
+
+fn render_one(templates: &Templates, row: &Row) -> Option<String> {
+    let (email, name): (String, Option<String>) = (row.get("email"), row.get("name"));
+    let variables: Option<String> = row.get("variables");
+    let person = Person { email: &email, name: name.as_deref(), variables: variables.as_deref() };
+    // One recipient's data must not take the events of all others down.
+    catch_unwind(AssertUnwindSafe(|| templates.subject(&person).ok())).ok().flatten()
+}

@@ -1,0 +1,73 @@
+//! Recipients in doubt of whom SES says nothing.
+
+use campaign_sender::batch::doubt::settle_silent_doubt;
+use campaign_sender::config;
+use campaign_sender::database::Database;
+
+use super::*;
+use crate::support::{self, World};
+
+const AFTER: Duration = Duration::from_secs(3600);
+
+/// How many recipients are sent again, of all campaigns.
+fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
+    let url = config::database_url(Some(world.database.url.clone())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let settled = runtime.block_on(async {
+        let until = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(20));
+        settle_silent_doubt(&Database::new(&url).unwrap(), campaign, AFTER, until).await.unwrap()
+    });
+    settled.into_iter().map(|(_, recipients)| recipients).collect()
+}
+
+/// A campaign with recipients in doubt for two hours, and an event of another recipient from so long ago.
+fn doubtful(world: &mut World, event_seconds_ago: i64) -> Uuid {
+    let campaign = world.campaign();
+    let recipients = uncertain(world, campaign, 3);
+    let sql =
+        "UPDATE campaign_recipients SET uncertain_since = now() - interval '2 hours' WHERE campaign_id = $1";
+    world.database.execute(sql, &[&campaign]);
+    let sql = "SELECT to_char((now() - make_interval(secs => $1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+    let at: String = world.database.query(sql, &[&(event_seconds_ago as f64)])[0].get(0);
+    let mut delivery = event("delivery", campaign, recipients[0]);
+    delivery["detail"]["delivery"]["timestamp"] = json!(at);
+    deliver(&mut ses_events(world, &[]), &[delivery]);
+    campaign
+}
+
+#[test]
+fn silence_of_a_stream_that_works_sends_again() {
+    let mut world = World::new();
+    let campaign = doubtful(&mut world, 60);
+    assert_eq!(settle(&world, Some(campaign)), [2]);
+    assert_eq!(world.statuses(campaign), BTreeMap::from([("pending".to_owned(), 2), ("sent".to_owned(), 1)]));
+    assert_eq!(world.campaign_status(campaign).0, "sending");
+    assert_exact(&mut world);
+    assert!(settle(&world, Some(campaign)).is_empty());
+
+    let result = support::run(&mut world.function(), support::event(campaign, 10)).pop().unwrap();
+    assert_eq!(
+        result["progress"],
+        json!({"total": 3, "sent": 3, "failed": 0, "suppressed": 0, "uncertain": 0, "remaining": 0})
+    );
+    assert_eq!(world.ses.message_count(), 2);
+    assert_exact(&mut world);
+}
+
+#[test]
+fn silence_proves_nothing_while_the_events_that_come_are_old() {
+    let mut world = World::new();
+    let campaign = doubtful(&mut world, 3700);
+    assert!(settle(&world, Some(campaign)).is_empty());
+    assert_eq!(world.count(campaign, "status = 'uncertain'"), 2);
+}
+
+#[test]
+fn every_campaign_in_doubt_is_found_without_its_name() {
+    let mut world = World::new();
+    let campaigns = [doubtful(&mut world, 60), doubtful(&mut world, 60), doubtful(&mut world, 60)];
+    world.set_status(campaigns[2], "paused");
+    assert_eq!(settle(&world, None), [2, 2]);
+    assert_eq!(world.count(campaigns[2], "status = 'uncertain'"), 2);
+    assert_exact(&mut world);
+}
