@@ -18,8 +18,8 @@ pub struct Deadline {
     pub last_answer: Instant,
     /// What is not recorded by then is owed to the next invocation.
     pub last_record: Instant,
-    /// How long a claim made at the start is valid.
-    pub lease: Duration,
+    /// The invocation's end.
+    pub end: Instant,
 }
 
 impl Deadline {
@@ -42,8 +42,13 @@ impl Deadline {
             last_start: at(recording + answering),
             last_answer: at(recording),
             last_record: at(Duration::from_millis(200)),
-            lease: remaining + LEASE_MARGIN,
+            end: at(Duration::ZERO),
         }
+    }
+
+    /// How long a claim made now is valid.
+    pub fn lease(&self, now: Instant) -> Duration {
+        self.end.saturating_duration_since(now) + LEASE_MARGIN
     }
 }
 
@@ -59,7 +64,7 @@ mod tests {
             after(deadline.last_start),
             after(deadline.last_answer),
             after(deadline.last_record),
-            deadline.lease.as_secs_f64(),
+            deadline.lease(instant).as_secs_f64(),
         )
     }
 

@@ -175,14 +175,13 @@ impl Handler {
             campaign_id: campaign.id,
             token: invocation.token,
             size: invocation.batch_size.min(left_today.max(1)),
-            lease: invocation.deadline.lease,
             alone: invocation.due,
             region: ses.region(),
             per_second: [quota.per_second, self.settings.max_send_rate]
                 .into_iter()
                 .flatten()
                 .reduce(f64::min),
-            last_start: invocation.deadline.last_start,
+            deadline: invocation.deadline,
         };
         if left_today == 0 && campaign.sendable {
             let verdict = Verdict::quota_exhausted("the daily sending quota is used up");

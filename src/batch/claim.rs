@@ -9,8 +9,12 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::database::{Database, DatabaseError};
+use crate::deadline::Deadline;
 use crate::outcome::Entry;
 
+/// How long one statement is waited for. With the lease's margin it is less than the 10 seconds by which a lease
+/// may outlast its invocation.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Variables of one batch, in bytes: a batch with more of them is claimed in parts.
 const MAX_BATCH_BYTES: i64 = 64 * 1024 * 1024;
 /// Variables of one recipient, in bytes: one with more of them fails, for its data is not what it claims.
@@ -86,16 +90,14 @@ pub struct Wish<'a> {
     pub token: Uuid,
     /// Recipients, at most.
     pub size: u32,
-    /// How long the claim is to hold.
-    pub lease: Duration,
     /// A campaign that another invocation works on is [`Claim::Busy`].
     pub alone: bool,
     /// The region of SES, whose rate all invocations share.
     pub region: &'a str,
     /// Messages per second that SES takes there; `None`: not known to this invocation.
     pub per_second: Option<f64>,
-    /// No send starts after this.
-    pub last_start: Instant,
+    /// This invocation's time.
+    pub deadline: Deadline,
 }
 
 /// Claims the next batch of a campaign, and reserves its sends.
@@ -104,24 +106,20 @@ pub struct Wish<'a> {
 /// this returns.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `wish.last_start`.
+/// When PostgreSQL does not answer by the time of the last start.
 pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, DatabaseError> {
     let size = i32::try_from(wish.size).unwrap_or(i32::MAX);
-    let seconds = (wish.last_start - Instant::now()).as_secs_f64();
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 10] = [
-        (&wish.campaign_id, Type::UUID),
-        (&wish.token, Type::UUID),
-        (&size, Type::INT4),
-        (&wish.lease.as_secs_f64(), Type::FLOAT8),
-        (&wish.alone, Type::BOOL),
-        (&MAX_BATCH_BYTES, Type::INT8),
-        (&MAX_VARIABLES_BYTES, Type::INT4),
-        (&wish.region, Type::TEXT),
-        (&wish.per_second, Type::FLOAT8),
-        (&seconds, Type::FLOAT8),
-    ];
-    let sql = "SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    let rows = database.query(sql, &parameters, wish.last_start).await?;
+    let rows = loop {
+        // The lease begins when the statement does, so a statement that has waited for long is made anew.
+        let now = Instant::now();
+        let lease = wish.deadline.lease(now).as_secs_f64();
+        let seconds = wish.deadline.last_start.saturating_duration_since(now).as_secs_f64();
+        let until = (now + PATIENCE).min(wish.deadline.last_start);
+        match ask(database, wish, size, lease, seconds, until).await {
+            Err(DatabaseError::Unavailable(_)) if until < wish.deadline.last_start => {}
+            answer => break answer?,
+        }
+    };
     let row = rows.first().expect("a function with OUT parameters returns one row");
     let verdict: Option<String> = row.get("verdict");
     let retry = row.get::<_, Option<f64>>("retry_seconds").unwrap_or(1.0).clamp(0.0, 1e9);
@@ -154,6 +152,30 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         // The campaign was deleted a moment ago.
         None => Claim::Stopped("cancelled".to_owned()),
     })
+}
+
+async fn ask(
+    database: &Database,
+    wish: &Wish<'_>,
+    size: i32,
+    lease: f64,
+    seconds: f64,
+    until: Instant,
+) -> Result<Vec<Row>, DatabaseError> {
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 10] = [
+        (&wish.campaign_id, Type::UUID),
+        (&wish.token, Type::UUID),
+        (&size, Type::INT4),
+        (&lease, Type::FLOAT8),
+        (&wish.alone, Type::BOOL),
+        (&MAX_BATCH_BYTES, Type::INT8),
+        (&MAX_VARIABLES_BYTES, Type::INT4),
+        (&wish.region, Type::TEXT),
+        (&wish.per_second, Type::FLOAT8),
+        (&seconds, Type::FLOAT8),
+    ];
+    let sql = "SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    database.query(sql, &parameters, until).await
 }
 
 /// An instant so many seconds from now, or before.

@@ -89,7 +89,7 @@ impl Templates {
             _ => AutoEscape::None,
         });
         environment.set_fuel(Some(FUEL));
-        // On in debug builds alone unless it is asked for: errors then know which variable is not defined.
+        // Errors know their expression; by itself that is so in debug builds only.
         environment.set_debug(true);
         let Source { campaign_name, subject, html, text, variables } = source;
         let (has_html, has_text) = (html.is_some(), text.is_some());

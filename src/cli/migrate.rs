@@ -33,7 +33,7 @@ const FILES: [(&str, &str); 5] = migrations![
     "0002_life_cycle.sql",
     "0003_claims.sql",
     "0004_events.sql",
-    "0005_rate.sql"
+    "0005_rate.sql",
 ];
 
 /// Which advisory lock migrations take: the first eight bytes of the package's name.

@@ -16,7 +16,7 @@ use super::{Answer, Quota, classify};
 
 /// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
 /// request does not meet a connection that is being closed, which would put its message in doubt.
-const MAX_IDLE: Duration = Duration::from_secs(5);
+const MAX_IDLE: Duration = Duration::from_secs(3);
 /// Until TCP and TLS stand. A connection that is not made by then certainly carried no message.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
