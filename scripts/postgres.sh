@@ -13,8 +13,6 @@ postgres_bin() {
         [ -x "$initdb" ] && [ -x "${initdb%/*}/pg_ctl" ] || continue
         # "initdb (PostgreSQL) 15.14 (Debian …)": 14 is the oldest version the SQL is written for.
         [ "$("$initdb" --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')" -ge 14 ] || continue
-        # Where it is a link, the programs and libraries that belong to it lie elsewhere.
-        initdb=$(readlink -f "$initdb" 2>/dev/null || printf '%s' "$initdb")
         printf '%s\n' "${initdb%/*}"
         return
     done
