@@ -1,0 +1,240 @@
+"""A world for each test: a database, the local SES endpoint, the built function, and the state machine on moto."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import time
+import urllib.request
+import uuid
+
+import boto3
+import psycopg
+import pytest
+import yaml
+from moto.server import ThreadedMotoServer
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+    StateTaskServiceSfn,
+)
+
+from lambda_service import LambdaService, clean_environment
+
+ROOT = pathlib.Path(__file__).parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+
+
+def http(method, url, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request) as response:
+        return response.read()
+
+
+@pytest.fixture(scope="session")
+def aws():
+    """moto's endpoint, with its interpreter of state machines switched on."""
+    teach_moto_to_start_executions()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    http("POST", f"{url}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
+    yield url
+    server.stop()
+
+
+def teach_moto_to_start_executions():
+    """`states:startExecution` takes `StateMachineArn`, and boto3 `stateMachineArn`: moto passes on the former."""
+    evaluate = StateTaskServiceSfn._eval_service_task
+
+    def with_names_of_boto3(self, env, resource_runtime_part, normalised_parameters, state_credentials):
+        parameters = {name[0].lower() + name[1:]: value for name, value in normalised_parameters.items()}
+        evaluate(self, env, resource_runtime_part, parameters, state_credentials)
+
+    StateTaskServiceSfn._eval_service_task = with_names_of_boto3
+
+
+@pytest.fixture(scope="session")
+def lambda_service(aws):
+    service = LambdaService(aws)
+    # Where moto's state machines call every service.
+    os.environ["MOTO_PORT"] = str(service.port)
+    yield service
+    service.reset()
+
+
+@pytest.fixture(scope="session")
+def ses():
+    process = subprocess.Popen([TARGET / "local-ses", "--port", "0"], stdout=subprocess.PIPE, text=True)
+    yield process.stdout.readline().strip()
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def world(aws, lambda_service, ses):
+    world = World(aws, lambda_service, ses)
+    yield world
+    world.close()
+
+
+class World:
+    def __init__(self, aws, lambda_service, ses):
+        self.aws, self.functions, self.ses = aws, lambda_service, ses
+        self.name = f"orchestration_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        self.server = os.environ["DATABASE_URL"]
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {self.name}")
+        self.database_url = re.sub(r"/[^/?]*(\?|$)", rf"/{self.name}\1", self.server.split("://", 1)[1], count=1)
+        self.database_url = f"postgres://{self.database_url}"
+        self.database = psycopg.connect(self.database_url, autocommit=True)
+        for file in sorted((ROOT / "migrations").glob("*.sql")):
+            self.database.execute(file.read_text())
+        # The endpoint is shared: each test finds it empty and at rest.
+        for method, what, body in [
+            ("DELETE", "messages", None),
+            ("DELETE", "rules", None),
+            ("PUT", "latency", {"ms": 0}),
+        ]:
+            http(method, f"{ses}/_local/{what}", body)
+        self.steps = boto3.client("stepfunctions", **self.client())
+        self.notifications = self.make_topic()
+        self.configure()
+
+    def close(self):
+        self.functions.reset()
+        self.database.close()
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
+
+    def client(self):
+        return {
+            "region_name": REGION,
+            "endpoint_url": self.aws,
+            "aws_access_key_id": "test",
+            "aws_secret_access_key": "test",
+        }
+
+    def configure(self, executable=TARGET / "send-batch", timeout=30, **variables):
+        environment = clean_environment(
+            DATABASE_URL=self.database_url,
+            AWS_ENDPOINT_URL_SESV2=self.ses,
+            AWS_REGION=REGION,
+            AWS_ACCESS_KEY_ID="AKIDLOCAL",
+            AWS_SECRET_ACCESS_KEY="local-secret",
+            **variables,
+        )
+        self.functions.configure(executable, environment, timeout)
+
+    # ── Campaigns ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def campaign(self, recipients, status="sending", scheduled_at=None, **columns):
+        """A campaign with so many recipients; `scheduled_at` is an SQL expression."""
+        campaign_id = uuid.uuid4()
+        values = {"subject": "Hello", "text": "Good day", **columns}
+        names = "".join(f", {name}" for name in values)
+        self.database.execute(
+            f"""INSERT INTO campaigns (id, organization_id, name, status, from_address, created_by, scheduled_at{names})
+                VALUES (%s, gen_random_uuid(), 'Spring', %s, 'news@example.com', gen_random_uuid(),
+                        {scheduled_at or "NULL"}{", %s" * len(values)})""",
+            [campaign_id, status, *values.values()],
+        )
+        self.database.execute(
+            """INSERT INTO campaign_recipients (campaign_id, organization_id, email)
+               SELECT id, organization_id, 'r' || n || '@' || id || '.example.com'
+                 FROM campaigns, generate_series(1, %s) AS n WHERE id = %s""",
+            [recipients, campaign_id],
+        )
+        return str(campaign_id)
+
+    def status(self, campaign_id):
+        return self.database.execute("SELECT status FROM campaigns WHERE id = %s", [campaign_id]).fetchone()[0]
+
+    def outcomes(self, campaign_id):
+        sql = "SELECT status, count(*) FROM campaign_recipients WHERE campaign_id = %s GROUP BY status"
+        return dict(self.database.execute(sql, [campaign_id]).fetchall())
+
+    def accepted(self):
+        return json.loads(http("GET", f"{self.ses}/_local/messages?limit=1"))["total"]
+
+    def received_twice(self):
+        return json.loads(http("GET", f"{self.ses}/_local/duplicates"))
+
+    def ses_rule(self, rule):
+        http("POST", f"{self.ses}/_local/rules", rule)
+
+    def ses_latency(self, ms):
+        http("PUT", f"{self.ses}/_local/latency", {"ms": ms})
+
+    # ── The state machine ─────────────────────────────────────────────────────────────────────────────────
+
+    def make_topic(self):
+        """The ARN of a topic, and a function that reads what was published to it."""
+        sns, sqs = boto3.client("sns", **self.client()), boto3.client("sqs", **self.client())
+        self.topic = sns.create_topic(Name=self.name)["TopicArn"]
+        queue = sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"
+        sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn)
+
+        def read():
+            messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+            return [json.loads(message["Body"])["Message"] for message in messages]
+
+        return read
+
+    def state_machine(self, passes=None, part=lambda definition: definition):
+        """Creates the state machine as the template has it, if need be with another number of passes, or a part."""
+        text = (ROOT / "statemachine/campaign.asl.yaml").read_text()
+        text = text.replace("${SendBatchFunctionArn}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:send-batch")
+        text = text.replace("${HaltedTopicArn}", self.topic)
+        if passes:
+            assert text.count("NumericGreaterThanEquals: 800") == 1
+            text = text.replace("NumericGreaterThanEquals: 800", f"NumericGreaterThanEquals: {passes}")
+        assert "${" not in text
+        self.machine = self.steps.create_state_machine(
+            name=self.name,
+            definition=json.dumps(part(yaml.safe_load(text))),
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/{self.name}",
+        )["stateMachineArn"]
+
+    def start(self, event):
+        # moto gives no name of its own.
+        name = str(uuid.uuid4())
+        return self.steps.start_execution(stateMachineArn=self.machine, name=name, input=json.dumps(event))[
+            "executionArn"
+        ]
+
+    def end(self, execution, seconds=60):
+        """Waits for the end of an execution."""
+        give_up = time.monotonic() + seconds
+        while True:
+            description = self.steps.describe_execution(executionArn=execution)
+            if description["status"] in ENDED:
+                return description
+            if time.monotonic() > give_up:
+                pytest.fail(f"no end after {seconds} s\n" + "\n".join(self.functions.logs()[-5:]))
+            time.sleep(0.05)
+
+    def run(self, event, seconds=60):
+        """Runs an execution, and those that it starts, to the end; answers the first."""
+        first = self.end(self.start(event), seconds)
+        self.end_all(seconds)
+        return first
+
+    def end_all(self, seconds=60):
+        """Waits for the end of all executions, also of those that they start meanwhile; answers them."""
+        ended = {}
+        while running := [execution for execution in self.executions() if execution not in ended]:
+            ended |= {execution: self.end(execution, seconds) for execution in running}
+        return list(ended.values())
+
+    def executions(self):
+        listed = self.steps.list_executions(stateMachineArn=self.machine)["executions"]
+        return [execution["executionArn"] for execution in listed]
+
+    def output(self, description):
+        assert description["status"] == "SUCCEEDED", (description.get("error"), description.get("cause"))
+        return json.loads(description["output"])
