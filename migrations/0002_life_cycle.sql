@@ -6,7 +6,7 @@
 --   failed     -> sent                        (SES's word that it was sent outweighs every other)
 --   sent, suppressed                          final
 --
--- Back to `pending` leads no evidence, only a decision: `resolve` and `retry-failed`.
+-- Back to `pending` leads no evidence, only a decision: `campaign resolve`, and the policy for doubt of which SES says nothing.
 CREATE OR REPLACE FUNCTION recipient_may_become(status text, next text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE next

@@ -124,7 +124,7 @@ $$;
 -- recipient that has more than `p_variables_limit` bytes of them. The sends are reserved in `send_rates`: they may
 -- start in `starts_in` seconds (a little in the past: catch up), at `per_second`, and they end within `p_seconds`.
 -- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water
--- mark moves at a time, `p_max_step` at most.
+-- mark moves at a time.
 CREATE OR REPLACE FUNCTION claim_batch(
     p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
     p_bytes bigint, p_variables_limit int,
@@ -239,7 +239,10 @@ BEGIN
              WHERE o.batch_id = b.id;
             RETURN;
         END IF;
-        IF v_size < 1 THEN
+        IF b.claim_token = p_token THEN
+            -- The answer to this claim was lost: what was claimed and reserved then is so still.
+            v_size := p_size;
+        ELSIF v_size < 1 THEN
             verdict := 'rate';
             retry_seconds := starts_in - p_seconds / 2;
             RETURN;
@@ -286,12 +289,16 @@ BEGIN
     step := greatest(1, least(ceil(cardinality(positions) / CASE WHEN v_is_last THEN 1.875 ELSE 2.75 END),
                               ceil(v_per_second * 1.5)));
     per_second := v_per_second;
-    UPDATE send_rates AS r
-       SET free_from = greatest(r.free_from, clock_timestamp() - interval '0.25 seconds')
-                       + make_interval(secs => cardinality(array_positions(suppressed, false)) / v_per_second)
-     WHERE r.region = p_region
-    RETURNING extract(epoch FROM r.free_from - clock_timestamp())
-              - cardinality(array_positions(suppressed, false)) / v_per_second INTO starts_in;
+    IF b.claim_token = p_token THEN
+        starts_in := greatest(starts_in - cardinality(positions) / v_per_second, -0.25);
+    ELSE
+        UPDATE send_rates AS r
+           SET free_from = greatest(r.free_from, clock_timestamp() - interval '0.25 seconds')
+                           + make_interval(secs => cardinality(array_positions(suppressed, false)) / v_per_second)
+         WHERE r.region = p_region
+        RETURNING extract(epoch FROM r.free_from - clock_timestamp())
+                  - cardinality(array_positions(suppressed, false)) / v_per_second INTO starts_in;
+    END IF;
     -- The mark is set with the claim: from its commit on, the first step may have been handed to SES.
     UPDATE campaign_batches
        SET claim_token = p_token, lease_ends_at = now() + make_interval(secs => p_lease_seconds),

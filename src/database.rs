@@ -1,7 +1,7 @@
 //! The way to PostgreSQL: at most two connections, statements that may be repeated, and a bound on every wait.
 //!
-//! Every statement of this package is written so that running it twice changes nothing more, so a connection
-//! that breaks, also one that died while Lambda had the environment frozen, costs a new connection and nothing
+//! Every statement of this package is written so that running it twice claims, records and counts nothing twice (at
+//! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the environment frozen, costs a new connection and nothing
 //! else. All go by `query_typed`: one round trip and no named prepared statement, so that RDS Proxy and
 //! `PgBouncer` in transaction mode can multiplex them.
 
@@ -188,7 +188,9 @@ impl From<tokio_postgres::Error> for Failure {
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => {
-            let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            // Of a row that is refused the detail shows what it holds, addresses among it.
+            let shows_data = matches!(db.code().code().get(..2), Some("22" | "23"));
+            let detail = db.detail().filter(|_| !shows_data).map(|d| format!(" ({d})")).unwrap_or_default();
             format!("{}{detail} [{}]", db.message(), db.code().code())
         }
         None => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),

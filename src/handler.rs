@@ -351,7 +351,7 @@ impl Handler {
         recorded: &Recorded,
         invocation: &Invocation,
     ) -> Verdict {
-        let verdict = Verdict::of_batch(stop, &recorded.status, None);
+        let verdict = Verdict::of_batch(stop, &recorded.status, recorded.status_reason.clone());
         if verdict.status != Status::Continue || counts.deferred > 0 || recorded.progress.remaining > 0 {
             return verdict;
         }

@@ -18,7 +18,7 @@ pub struct Campaign {
     pub organization_id: Uuid,
     /// The column `status`.
     pub status: String,
-    /// Sending, or scheduled for a time that has come.
+    /// Sending, scheduled for a time that has come, or sent and recipients were added since.
     pub sendable: bool,
     /// Scheduled, but without a time.
     pub unscheduled: bool,

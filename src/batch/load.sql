@@ -20,7 +20,10 @@ WITH chosen AS (
 )
 SELECT c.id, c.organization_id, c.name, c.status, c.from_address, c.reply_to, c.subject, c.html, c.text,
        c.variables::text AS variables, c.configuration_set,
-       c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false) AS sendable,
+       c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false)
+           OR c.status = 'sent' AND EXISTS (
+                  SELECT FROM campaign_cursors AS k JOIN campaign_recipients AS r ON r.campaign_id = k.campaign_id
+                   WHERE k.campaign_id = c.id AND r.position > k.completed_through) AS sendable,
        c.status = 'scheduled' AND c.scheduled_at IS NULL AS unscheduled,
        c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
        CASE WHEN $3 IS NOT NULL THEN ({catalogue})::text END AS activities

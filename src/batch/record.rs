@@ -68,6 +68,8 @@ impl<'a> Record<'a> {
 pub struct Recorded {
     /// The campaign's status.
     pub status: String,
+    /// Why it has that status, where a reason is given.
+    pub status_reason: Option<String>,
     /// Its counters.
     pub progress: Progress,
     /// Emails of these outcomes that are in the timeline.
@@ -168,6 +170,7 @@ pub async fn record(
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {
         status: row.get("status"),
+        status_reason: row.get("status_reason"),
         progress: progress(row),
         activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),
         refused: 0,

@@ -80,12 +80,13 @@ UPDATE campaigns AS c
    SET sent_count = c.sent_count + change.sent::int, failed_count = c.failed_count + change.failed::int,
        suppressed_count = c.suppressed_count + change.suppressed::int,
        uncertain_count = c.uncertain_count + change.uncertain::int,
-       status = CASE WHEN $13 IS NOT NULL AND c.status = 'sending' THEN 'paused' ELSE c.status END,
-       status_reason = CASE WHEN $13 IS NOT NULL AND c.status = 'sending' THEN $13 ELSE c.status_reason END
-  FROM change
+       status = CASE WHEN halt.now THEN 'paused' ELSE c.status END,
+       status_reason = CASE WHEN halt.now THEN $13 ELSE c.status_reason END
+  FROM change, (SELECT $13 IS NOT NULL AND (status IN ('sending', 'scheduled') OR status = 'sent' AND $2 IS NULL) AS now
+                  FROM campaigns WHERE id = $1) AS halt
  -- Cursors are locked before campaigns everywhere, so that statements that meet do not deadlock.
  WHERE c.id = $1 AND (SELECT count(*) FROM streak) >= 0
-RETURNING c.status, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
+RETURNING c.status, c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
           -- Emails of these outcomes that are in the timeline: by this statement, or by an earlier one.
           (SELECT count(*) FROM settled WHERE status = 'sent')
           + (SELECT count(*) FROM outcome AS o JOIN campaign_recipients AS r ON r.id = o.recipient_id

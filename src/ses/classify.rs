@@ -113,6 +113,10 @@ pub fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answe
         | "InvalidClientTokenId"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "NotAuthorized"
         | "OptInRequired" => halt(),
         // Credentials that are renewed meanwhile, and a clock that is set.
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" | "RequestTimeTooSkewed" => {

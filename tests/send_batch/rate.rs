@@ -71,3 +71,28 @@ fn too_fast_slows_down_all_invocations_for_a_while() {
     assert!(share < 1.0, "{share}");
     world.assert_consistent(campaign);
 }
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_answered_again_with_the_same_batch() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(50);
+    let mut claim = |size: i32| {
+        let row = &world.database.query(
+            "SELECT verdict, batch_id, cardinality(ids), starts_in
+               FROM claim_batch($1, '00000000-0000-0000-0000-00000000000b', $2, 60, false, 1000000, 1000, 'r', 10, 5)",
+            &[&campaign, &size],
+        )[0];
+        (
+            row.get::<_, String>(0),
+            row.get::<_, Option<i64>>(1),
+            row.get::<_, Option<i32>>(2),
+            row.get::<_, f64>(3),
+        )
+    };
+    // 52 would fit into 5 s at 10 a second, and a quarter of a second may be caught up.
+    let first = claim(40);
+    let again = claim(40);
+    assert_eq!((&first.0, first.1, first.2), (&again.0, again.1, again.2));
+    assert_eq!((first.0.as_str(), first.2), ("batch", Some(40)));
+    assert!((first.3 - again.3).abs() < 1.0, "{first:?} {again:?}");
+}

@@ -265,3 +265,40 @@ fn without_a_deadline_of_its_own_an_invocation_takes_the_configured_one() {
     assert!((30.0..=40.0).contains(&lease), "{lease}");
     assert_eq!(function.finish(&begun).unwrap()["status"], "done");
 }
+
+#[test]
+fn a_campaign_that_halts_when_it_is_due_or_opened_again_is_paused_and_ticks_leave_it_alone() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(2);
+    let mut function = world.function();
+    world
+        .database
+        .execute("UPDATE campaigns SET status = 'scheduled', scheduled_at = now(), subject = '{{'", &[]);
+    assert_eq!(invoke(&mut function, &json!({}))["status"], "halted");
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+    assert_eq!(invoke(&mut function, &json!({}))["status"], "idle");
+
+    world.database.execute("UPDATE campaigns SET status = 'sending', subject = 'x'", &[]);
+    assert_eq!(run(&mut function, json!({})).last().unwrap()["status"], "done");
+    world.add_recipients(campaign, 1);
+    world.database.execute("UPDATE campaigns SET subject = '{{'", &[]);
+    assert_eq!(invoke(&mut function, &json!({}))["status"], "halted");
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+    assert_eq!(invoke(&mut function, &json!({}))["status"], "idle");
+}
+
+#[test]
+fn a_pause_says_why_where_a_person_gave_a_reason() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(200);
+    world.ses.add_rule(Rule::any(Effect::Delay { ms: 50 }));
+    let mut function = world.function_with(&[("SEND_CONCURRENCY", "2")]);
+    let begun = function.begin(&event(campaign, 200), TIMEOUT).unwrap();
+    world.wait_until(
+        "a batch is claimed",
+        "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)",
+    );
+    world.database.execute("UPDATE campaigns SET status = 'paused', status_reason = 'wrong price'", &[]);
+    let result = function.finish(&begun).unwrap();
+    assert_eq!((&result["status"], &result["reason"]), (&json!("paused"), &json!("wrong price")));
+}
