@@ -1,4 +1,4 @@
-//! Chance that comes from a seed (SplitMix64).
+//! Chance that comes from a seed (`SplitMix64`).
 
 /// A stream of chance.
 pub struct Dice(u64);
