@@ -38,7 +38,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         words().prop_map(Step::Owed),
         (words(), words()).prop_map(|(one, other)| Step::Together(one, other)),
-        (size.clone(), words(), any::<bool>()).prop_map(|(size, words, twice)| Step::Batch(size, words, twice)),
+        (size.clone(), words(), any::<bool>())
+            .prop_map(|(size, words, twice)| Step::Batch(size, words, twice)),
         (size, words(), any::<bool>()).prop_map(|(size, words, twice)| Step::Lost(size, words, twice)),
     ]
 }
@@ -106,7 +107,10 @@ impl History<'_> {
             Status::Suppressed => Outcome::Suppressed,
             Status::Pending => Outcome::Deferred,
         };
-        words.iter().map(|&(n, status, message)| line(self.recipients[n], outcome(n, status, message))).collect()
+        words
+            .iter()
+            .map(|&(n, status, message)| line(self.recipients[n], outcome(n, status, message)))
+            .collect()
     }
 
     fn states(&mut self) -> Vec<State> {
@@ -115,7 +119,8 @@ impl History<'_> {
         let states: BTreeMap<Uuid, State> = rows
             .iter()
             .map(|row| {
-                let status = Status::ALL.into_iter().find(|status| status.as_str() == row.get::<_, &str>(1)).unwrap();
+                let status =
+                    Status::ALL.into_iter().find(|status| status.as_str() == row.get::<_, &str>(1)).unwrap();
                 (row.get(0), State { status, message_id: row.get(2) })
             })
             .collect();
@@ -125,7 +130,12 @@ impl History<'_> {
     /// What holds after every step, whatever it was.
     fn check(&mut self, before: &[State], after: &[State], step: &Step) -> Result<(), TestCaseError> {
         for (n, (before, after)) in before.iter().zip(after).enumerate() {
-            prop_assert!(may_have_become(before.status, after.status), "{} -> {}", before.status, after.status);
+            prop_assert!(
+                may_have_become(before.status, after.status),
+                "{} -> {}",
+                before.status,
+                after.status
+            );
             prop_assert_eq!(after.status == Status::Sent, after.message_id.is_some());
             if before.status == Status::Sent {
                 prop_assert_eq!(before, after);
@@ -155,8 +165,10 @@ impl History<'_> {
         expected.sort_unstable();
         prop_assert_eq!(activities, expected);
 
-        let count = |status| i32::try_from(after.iter().filter(|state| state.status == status).count()).unwrap();
-        let sql = "SELECT sent_count, failed_count, suppressed_count, uncertain_count FROM campaigns WHERE id = $1";
+        let count =
+            |status| i32::try_from(after.iter().filter(|state| state.status == status).count()).unwrap();
+        let sql =
+            "SELECT sent_count, failed_count, suppressed_count, uncertain_count FROM campaigns WHERE id = $1";
         let row = &self.world.database.query(sql, &[&self.campaign])[0];
         let counters: [i32; 4] = [row.get(0), row.get(1), row.get(2), row.get(3)];
         prop_assert_eq!(
@@ -178,14 +190,20 @@ fn no_history_leads_to_an_illegal_state_and_sent_is_final() {
     let campaign = world.campaign_of(1);
     let statements = Statements::of(&mut world, campaign);
     let world = std::cell::RefCell::new(world);
-    let config = ProptestConfig { cases: 64, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 64,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     let histories = proptest::collection::vec(step(), 1..12);
     TestRunner::new(config)
         .run(&histories, |steps| {
             let mut world = world.borrow_mut();
             let campaign = world.campaign();
-            let recipients =
-                (0..RECIPIENTS).map(|n| world.add_recipient(campaign, &format!("r{n}@example.com"))).collect();
+            let recipients = (0..RECIPIENTS)
+                .map(|n| world.add_recipient(campaign, &format!("r{n}@example.com")))
+                .collect();
             let mut history = History { world: &mut world, statements: &statements, campaign, recipients };
             let mut before = history.states();
             for step in &steps {

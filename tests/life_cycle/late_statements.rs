@@ -42,7 +42,8 @@ fn a_claim_that_comes_late_takes_nothing_back_from_the_one_that_was_answered() {
 fn a_claim_that_comes_when_its_invocation_may_not_send_any_more_claims_nothing() {
     let mut world = World::new();
     let campaign = world.campaign_of(10);
-    let claim = "SELECT verdict FROM claim_batch($1, gen_random_uuid(), 10, 60, false, 1000, 1000, 'r', NULL, $2)";
+    let claim =
+        "SELECT verdict FROM claim_batch($1, gen_random_uuid(), 10, 60, false, 1000, 1000, 'r', NULL, $2)";
     let error = world.database.client().query(claim, &[&campaign, &0.0_f64]).unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE));
     assert_eq!(open_batches(&mut world, campaign), []);
@@ -58,7 +59,9 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
     let (lost, token) = (Uuid::new_v4(), Uuid::new_v4());
     statements.claim(campaign, lost, 100, 1e6);
     world.expire_leases();
-    let Claim::Takeover { batch_id, .. } = statements.claim(campaign, token, 100, 1e6) else { panic!("no takeover") };
+    let Claim::Takeover { batch_id, .. } = statements.claim(campaign, token, 100, 1e6) else {
+        panic!("no takeover")
+    };
     let closing = Closing { batch_id, token, reopen: true, doubt: true };
     statements.record(campaign, Some(closing), &[]);
     let in_doubt = world.statuses(campaign);

@@ -53,7 +53,8 @@ impl Statements {
 
     /// Claims up to `size` recipients, at a rate that is so high that it limits nothing unless told otherwise.
     fn claim(&self, campaign_id: Uuid, token: Uuid, size: u32, per_second: f64) -> Claim {
-        let deadline_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(60);
+        let deadline_ms =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(60);
         let deadline = Deadline::new(
             u64::try_from(deadline_ms.as_millis()).unwrap(),
             SystemTime::now(),
