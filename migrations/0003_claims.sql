@@ -298,6 +298,10 @@ BEGIN
      WHERE r.region = p_region
     RETURNING extract(epoch FROM r.free_from - clock_timestamp())
               - cardinality(array_positions(suppressed, false)) / v_per_second INTO starts_in;
+    -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
+    IF NOT v_again THEN
+        DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;
+    END IF;
     -- The mark is set with the claim: from its commit on, the first step may have been handed to SES. It never
     -- moves back.
     UPDATE campaign_batches

@@ -74,3 +74,32 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
     assert_eq!(open_batches(&mut world, campaign), before);
     assert_eq!(world.statuses(campaign), in_doubt);
 }
+
+#[test]
+fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to_the_next_owner() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(10);
+    let statements = Statements::of(&mut world, campaign);
+    let token = Uuid::new_v4();
+    let Claim::Batch(batch) = statements.claim(campaign, token, 10, 1e6) else { panic!("no batch") };
+    let mut late = world.database.connect();
+    let mut checkpoint = late.transaction().unwrap();
+    checkpoint
+        .query(
+            include_str!("../../src/batch/checkpoint.sql"),
+            &[&batch.id, &token, &0_i64, &1_i32, &Some(serde_json::json!([]))],
+        )
+        .unwrap();
+    let closing = Closing { batch_id: batch.id, token, reopen: true, doubt: false };
+    std::thread::scope(|scope| {
+        scope.spawn(|| statements.record(campaign, Some(closing), &[]));
+        let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        world.wait_until("recording waits for the checkpoint", waiting);
+        checkpoint.commit().unwrap();
+    });
+    let notes = "SELECT count(*) FROM campaign_batch_outcomes";
+    assert_eq!(world.database.query(notes, &[])[0].get::<_, i64>(0), 1);
+    statements.claim(campaign, Uuid::new_v4(), 10, 1e6);
+    assert_eq!(world.database.query(notes, &[])[0].get::<_, i64>(0), 0);
+}
