@@ -190,7 +190,7 @@ impl Handler {
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
             crate::crash_point!("claim-before");
-            let claim = claim::claim(&self.database, &wish).await.map_err(refused)?;
+            let claim = claim::claim(&self.database, &wish).await?;
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
@@ -205,9 +205,7 @@ impl Handler {
                         "taking over the batch of a lost invocation"
                     );
                     let closing = Closing { batch_id, token: invocation.token, reopen: true, doubt: true };
-                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation)
-                        .await
-                        .map_err(refused)?;
+                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation).await?;
                     crate::crash_point!("takeover-after");
                 }
                 Claim::Busy(_) if invocation.due => return Ok(None),
@@ -275,7 +273,7 @@ impl Handler {
 
     async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, DatabaseError> {
         let statement = self.record_statement.get().map(String::as_str).unwrap_or_default();
-        record::record(&self.database, statement, record, until).await
+        record::record_apart(&self.database, statement, record, until).await
     }
 
     async fn send_and_record(
@@ -314,7 +312,7 @@ impl Handler {
             closing: Some(closing),
             lines: &lines,
             halt,
-            refusal,
+            refusal: (refusal.0.as_deref(), refusal.1),
             throttled: throttled.then(|| ses.region()),
         };
         let recorded = self.record(&record, until).await;
@@ -323,6 +321,11 @@ impl Handler {
             Ok(Some(recorded)) => recorded,
             Ok(None) => return invocation.answer(campaign, Verdict::of_status("cancelled", None)),
             Err(error) => return invocation.unrecorded(campaign, &batch, counts, lines, &error),
+        };
+        let counts = BatchCounts {
+            sent: counts.sent - recorded.refused,
+            uncertain: counts.uncertain + recorded.refused,
+            ..counts
         };
         let verdict = self.verdict(campaign.id, counts, stop.as_ref(), &recorded, invocation).await;
         tracing::info!(
@@ -375,7 +378,7 @@ impl Handler {
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
         let record = Record { halt: Some(reason), ..Record::nothing(campaign.id) };
-        self.record(&record, until).await.map_err(refused)?;
+        self.record(&record, until).await?;
         tracing::error!(reason, "the campaign is halted");
         Ok(invocation.answer(campaign, Verdict::halted(reason)))
     }
@@ -388,8 +391,7 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
-        let loaded =
-            load::load(&self.database, Some(campaign.id), &[], None, until).await.map_err(refused)?;
+        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
         let campaign = loaded.map_or_else(|| campaign.clone(), |(campaign, _)| campaign);
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(invocation.answer(&campaign, verdict))
@@ -451,7 +453,7 @@ impl Invocation {
         error: LoadError,
     ) -> Result<BatchResult, Failure> {
         let failure = match error {
-            LoadError::Database(error) => refused(error),
+            LoadError::Database(error) => error.into(),
             LoadError::Failure(failure) => failure,
         };
         let (Some(campaign_id), Some(debt)) = (campaign_id, debt) else { return Err(failure) };
@@ -474,14 +476,6 @@ impl From<DatabaseError> for LoadError {
     fn from(error: DatabaseError) -> LoadError {
         LoadError::Database(error)
     }
-}
-
-fn refused(error: DatabaseError) -> Failure {
-    let kind = match error {
-        DatabaseError::Unavailable(_) => "DatabaseUnavailable",
-        DatabaseError::Refused(_) => "DatabaseRefused",
-    };
-    Failure::new(kind, error)
 }
 
 fn count(lines: &[Line]) -> BatchCounts {
