@@ -112,7 +112,8 @@ END
 $$;
 
 -- Claims the next batch of a campaign for the invocation `p_token`. Calling it again with the same token
--- answers the same batch, so a lost answer costs nothing. `verdict` is
+-- answers the same batch, so a lost answer costs nothing; and it takes nothing back, so a call that PostgreSQL
+-- comes to only after the invocation made another and began to send does no harm. `verdict` is
 --   `batch`      the batch is claimed; its recipients follow, column by column, in the order of `positions`
 --   `takeover`   the batch of an invocation that did not come back: `outcomes` is what it had noted, and what
 --                it may have handed to SES beyond that is in doubt; record both, then claim again
@@ -122,9 +123,10 @@ $$;
 -- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
 -- again. Of the variables at most `p_bytes` are returned in all (but always one recipient), and none of a
 -- recipient that has more than `p_variables_limit` bytes of them. The sends are reserved in `send_rates`: they may
--- start in `starts_in` seconds (a little in the past: catch up), at `per_second`, and they end within `p_seconds`.
--- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water
--- mark moves at a time.
+-- start in `starts_in` seconds (a little in the past: catch up), at `per_second`, and they end within `p_seconds`,
+-- after which the invocation starts none.
+-- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water mark moves at a
+-- time.
 CREATE OR REPLACE FUNCTION claim_batch(
     p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
     p_bytes bigint, p_variables_limit int,
@@ -144,6 +146,7 @@ DECLARE
     v_last bigint;
     v_is_last boolean;
     v_swept boolean := false;
+    v_again boolean := false;
     v_size int := p_size;
     v_per_second double precision;
 BEGIN
@@ -239,10 +242,8 @@ BEGIN
              WHERE o.batch_id = b.id;
             RETURN;
         END IF;
-        IF b.claim_token = p_token THEN
-            -- The answer to this claim was lost: what was claimed and reserved then is so still.
-            v_size := p_size;
-        ELSIF v_size < 1 THEN
+        v_again := b.handed_by IS NOT NULL;
+        IF v_size < 1 AND NOT v_again THEN
             verdict := 'rate';
             retry_seconds := starts_in - p_seconds / 2;
             RETURN;
@@ -263,8 +264,8 @@ BEGIN
                           FROM campaign_recipients
                          WHERE campaign_id = p_campaign_id AND status = 'pending'
                            AND position BETWEEN b.first_position AND b.last_position
-                         ORDER BY position LIMIT v_size) AS n) AS r
-         WHERE r.nth = 1 OR r.bytes_so_far <= p_bytes;
+                         ORDER BY position LIMIT CASE WHEN NOT v_again THEN v_size END) AS n) AS r
+         WHERE r.nth = 1 OR r.bytes_so_far <= p_bytes OR v_again;
         EXIT WHEN positions IS NOT NULL;
         UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
                handed_by = NULL, handed_through = NULL
@@ -289,21 +290,29 @@ BEGIN
     step := greatest(1, least(ceil(cardinality(positions) / CASE WHEN v_is_last THEN 1.875 ELSE 2.75 END),
                               ceil(v_per_second * 1.5)));
     per_second := v_per_second;
-    IF b.claim_token = p_token THEN
-        starts_in := greatest(starts_in - cardinality(positions) / v_per_second, -0.25);
-    ELSE
-        UPDATE send_rates AS r
-           SET free_from = greatest(r.free_from, clock_timestamp() - interval '0.25 seconds')
-                           + make_interval(secs => cardinality(array_positions(suppressed, false)) / v_per_second)
-         WHERE r.region = p_region
-        RETURNING extract(epoch FROM r.free_from - clock_timestamp())
-                  - cardinality(array_positions(suppressed, false)) / v_per_second INTO starts_in;
+    UPDATE send_rates AS r
+       SET free_from = CASE WHEN v_again THEN r.free_from
+                            ELSE greatest(r.free_from, clock_timestamp() - interval '0.25 seconds')
+                                 + make_interval(secs => cardinality(array_positions(suppressed, false)) / v_per_second)
+                       END
+     WHERE r.region = p_region
+    RETURNING extract(epoch FROM r.free_from - clock_timestamp())
+              - cardinality(array_positions(suppressed, false)) / v_per_second INTO starts_in;
+    -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
+    IF NOT v_again THEN
+        DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;
     END IF;
-    -- The mark is set with the claim: from its commit on, the first step may have been handed to SES.
+    -- The mark is set with the claim: from its commit on, the first step may have been handed to SES. It never
+    -- moves back.
     UPDATE campaign_batches
        SET claim_token = p_token, lease_ends_at = now() + make_interval(secs => p_lease_seconds),
            last_position = v_last, handed_by = p_token,
-           handed_through = positions[least(step, cardinality(positions))]
+           handed_through = greatest(b.handed_through, positions[least(step, cardinality(positions))])
      WHERE id = b.id;
+    -- The fence against a claim that nobody waits for any more: held up until its invocation may not start a send,
+    -- it would keep recipients from others, and leave them in doubt, for nothing.
+    IF clock_timestamp() > now() + make_interval(secs => p_seconds) THEN
+        RAISE EXCEPTION 'the claim came too late for its invocation' USING ERRCODE = 'lock_not_available';
+    END IF;
 END
 $$;

@@ -22,14 +22,15 @@ settled AS (
     RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, o.subject,
               r.previous_status, r.status
 ),
--- What a lost invocation may have handed to SES and has no outcome for.
+-- What a lost invocation may have handed to SES and has no outcome for. Only what another one handed over: a
+-- record of this that is repeated must not touch the batch when its new owner is sending it.
 doubted AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = 'uncertain', uncertain_since = now(),
            error_code = 'lost_invocation',
            error = 'the invocation that was sending this email ended before it could record it'
       FROM campaign_batches AS b
-     WHERE $12 AND b.id = $2 AND b.claim_token = $3
+     WHERE $12 AND b.id = $2 AND b.claim_token = $3 AND b.handed_by <> $3
        AND r.campaign_id = $1 AND r.position BETWEEN b.first_position AND b.handed_through
        AND r.status = 'pending' AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.recipient_id = r.id)
     RETURNING r.previous_status, r.status
@@ -61,7 +62,7 @@ batch AS (
            closed_at = CASE WHEN $11 THEN NULL ELSE now() END,
            sent_count = b.sent_count + change.sent::int, failed_count = b.failed_count + change.failed::int
       FROM change
-     WHERE b.id = $2 AND b.claim_token = $3
+     WHERE b.id = $2 AND b.claim_token = $3 AND (b.handed_by <> $3 OR NOT $12)
     RETURNING b.id
 ),
 noted AS (

@@ -16,6 +16,9 @@ use crate::support::{World, assert_identity, event};
 /// How much longer than its invocation's deadline a claim may last.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
+/// Invocations that are killed, of a hundred.
+const KILLED: u64 = 60;
+
 /// A process, by the name under which PostgreSQL knows it.
 pub struct Process {
     name: String,
@@ -66,19 +69,19 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
         let fate = dice.between(1, 100);
         let instant = Duration::from_millis(dice.between(0, 30) * dice.between(0, 30));
         match fate {
-            1..=45 => {
+            1..=KILLED => {
                 sleep(instant);
                 process.function.kill();
                 count(&ledger.kills);
             }
-            46..=50 => {
+            61..=65 => {
                 sleep(instant);
                 process.function.freeze();
                 sleep(Duration::from_millis(dice.between(1, 2500)));
                 process.function.thaw();
                 count(&ledger.stops);
             }
-            51..=53 if zombies.len() < 3 => {
+            66..=68 if zombies.len() < 3 => {
                 sleep(instant);
                 process.function.freeze();
                 let wakes_at =
@@ -91,7 +94,7 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
             _ => {}
         }
         let answer = process.function.finish(&begun);
-        let result = check(&answer, &process, fate <= 45);
+        let result = check(&answer, &process, fate <= KILLED);
         if !process.function.is_running() {
             undertaker.bury(&process.name);
             process = Process::start(ledger, &mut dice);
@@ -125,7 +128,7 @@ fn order(ledger: &Ledger, dice: &mut Dice) -> Value {
     match dice.between(1, 10) {
         1 => json!({}),
         2..=5 if !nexts.is_empty() => dice.choose(&nexts).clone(),
-        _ => event(ledger.campaign, u32::try_from(*dice.choose(&[1, 7, 30, 100, 300])).expect("fits")),
+        _ => event(ledger.campaign, u32::try_from(*dice.choose(&[1, 7, 30, 100, 200])).expect("fits")),
     }
 }
 

@@ -16,7 +16,7 @@ pub fn postgresql(ledger: &Ledger, mut dice: Dice) {
         crate::say("storm: POSTGRES_RESTART is not set, so PostgreSQL is left alone");
         return;
     };
-    while wait(ledger, Duration::from_millis(dice.between(3000, 10_000))) {
+    while wait(ledger, Duration::from_millis(dice.between(2000, 8000))) {
         let status =
             Command::new("sh").args(["-c", &restart]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         assert!(status.is_ok_and(|status| status.success()), "POSTGRES_RESTART failed: {restart}");

@@ -1,0 +1,105 @@
+//! Statements that PostgreSQL runs late: the connection was lost, or the time to wait for it was up, and the
+//! invocation has made another since.
+
+use campaign_sender::batch::checkpoint::{self, Checkpoint};
+use campaign_sender::batch::claim::Claim;
+use campaign_sender::batch::record::Closing;
+use postgres::error::SqlState;
+use uuid::Uuid;
+
+use crate::support::World;
+use crate::{Statements, soon};
+
+/// Range, mark and claim of the open batches of a campaign.
+fn open_batches(world: &mut World, campaign: Uuid) -> Vec<(i64, i64, Option<i64>, Option<Uuid>)> {
+    let sql = "SELECT first_position, last_position, handed_through, claim_token FROM campaign_batches
+                WHERE campaign_id = $1 AND closed_at IS NULL ORDER BY first_position";
+    let rows = world.database.query(sql, &[&campaign]);
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect()
+}
+
+#[test]
+fn a_claim_that_comes_late_takes_nothing_back_from_the_one_that_was_answered() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(100);
+    let statements = Statements::of(&mut world, campaign);
+    let token = Uuid::new_v4();
+    let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
+    let outcomes = Vec::new();
+    let mark = batch.recipients[99].position;
+    let checkpoint = Checkpoint { batch_id: batch.id, token, number: 1, mark, outcomes };
+    statements.runtime.block_on(checkpoint::commit(&statements.database, &checkpoint, soon())).unwrap();
+    let before = open_batches(&mut world, campaign);
+
+    // The rate has fallen since: a new claim would be given fewer.
+    let Claim::Batch(late) = statements.claim(campaign, token, 100, 1.0) else { panic!("no batch") };
+    assert_eq!(late.recipients.len(), 100);
+    assert_eq!(open_batches(&mut world, campaign), before);
+    assert_eq!(before.len(), 1);
+}
+
+#[test]
+fn a_claim_that_comes_when_its_invocation_may_not_send_any_more_claims_nothing() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(10);
+    let claim =
+        "SELECT verdict FROM claim_batch($1, gen_random_uuid(), 10, 60, false, 1000, 1000, 'r', NULL, $2)";
+    let error = world.database.client().query(claim, &[&campaign, &0.0_f64]).unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE));
+    assert_eq!(open_batches(&mut world, campaign), []);
+    let verdict: String = world.database.query(claim, &[&campaign, &60.0_f64])[0].get(0);
+    assert_eq!(verdict, "batch");
+}
+
+#[test]
+fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(100);
+    let statements = Statements::of(&mut world, campaign);
+    let (lost, token) = (Uuid::new_v4(), Uuid::new_v4());
+    statements.claim(campaign, lost, 100, 1e6);
+    world.expire_leases();
+    let Claim::Takeover { batch_id, .. } = statements.claim(campaign, token, 100, 1e6) else {
+        panic!("no takeover")
+    };
+    let closing = Closing { batch_id, token, reopen: true, doubt: true };
+    statements.record(campaign, Some(closing), &[]);
+    let in_doubt = world.statuses(campaign);
+    assert!(in_doubt["uncertain"] < 100);
+    let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
+    assert_eq!(batch.id, batch_id);
+    let before = open_batches(&mut world, campaign);
+
+    statements.record(campaign, Some(closing), &[]);
+    assert_eq!(open_batches(&mut world, campaign), before);
+    assert_eq!(world.statuses(campaign), in_doubt);
+}
+
+#[test]
+fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to_the_next_owner() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(10);
+    let statements = Statements::of(&mut world, campaign);
+    let token = Uuid::new_v4();
+    let Claim::Batch(batch) = statements.claim(campaign, token, 10, 1e6) else { panic!("no batch") };
+    let mut late = world.database.connect();
+    let mut checkpoint = late.transaction().unwrap();
+    checkpoint
+        .query(
+            include_str!("../../src/batch/checkpoint.sql"),
+            &[&batch.id, &token, &0_i64, &1_i32, &Some(serde_json::json!([]))],
+        )
+        .unwrap();
+    let closing = Closing { batch_id: batch.id, token, reopen: true, doubt: false };
+    std::thread::scope(|scope| {
+        scope.spawn(|| statements.record(campaign, Some(closing), &[]));
+        let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        world.wait_until("recording waits for the checkpoint", waiting);
+        checkpoint.commit().unwrap();
+    });
+    let notes = "SELECT count(*) FROM campaign_batch_outcomes";
+    assert_eq!(world.database.query(notes, &[])[0].get::<_, i64>(0), 1);
+    statements.claim(campaign, Uuid::new_v4(), 10, 1e6);
+    assert_eq!(world.database.query(notes, &[])[0].get::<_, i64>(0), 0);
+}

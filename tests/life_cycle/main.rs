@@ -1,0 +1,85 @@
+//! The life cycle of a recipient: the statements that change it, run by themselves against a real PostgreSQL.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod histories;
+mod late_statements;
+mod transitions;
+
+use std::time::{Duration, SystemTime};
+
+use campaign_sender::activities::ActivitiesTable;
+use campaign_sender::batch::claim::{self, Claim, Wish};
+use campaign_sender::batch::load;
+use campaign_sender::batch::record::{self, Closing, Line, Record};
+use campaign_sender::config::database_url;
+use campaign_sender::database::Database;
+use campaign_sender::deadline::Deadline;
+use campaign_sender::outcome::Outcome;
+use support::World;
+use support::database::TestDatabase;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The package's own way to a test's database.
+struct Statements {
+    runtime: Runtime,
+    database: Database,
+    record: String,
+}
+
+impl Statements {
+    fn new(world: &TestDatabase) -> Statements {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let url = database_url(Some(world.url.clone())).unwrap();
+        let database = {
+            let _entered = runtime.enter();
+            Database::new(&url).unwrap()
+        };
+        Statements { runtime, database, record: String::new() }
+    }
+
+    /// The statement is filled for the activities table as the function does it, which takes a campaign.
+    fn of(world: &mut World, campaign: Uuid) -> Statements {
+        let mut statements = Statements::new(&world.database);
+        let load = load::load(&statements.database, Some(campaign), &[], Some("activities"), soon());
+        let (_, catalogue) = statements.runtime.block_on(load).unwrap().unwrap();
+        let table = ActivitiesTable::read("activities", &catalogue.unwrap(), &["email_sent"]).unwrap();
+        statements.record = table.fill(record::STATEMENT);
+        statements
+    }
+
+    /// Claims up to `size` recipients, at a rate that is so high that it limits nothing unless told otherwise.
+    fn claim(&self, campaign_id: Uuid, token: Uuid, size: u32, per_second: f64) -> Claim {
+        let deadline_ms =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(60);
+        let deadline = Deadline::new(
+            u64::try_from(deadline_ms.as_millis()).unwrap(),
+            SystemTime::now(),
+            Instant::now(),
+            Duration::ZERO,
+        );
+        let per_second = Some(per_second);
+        let wish = Wish { campaign_id, token, size, alone: false, region: "us-east-1", per_second, deadline };
+        self.runtime.block_on(claim::claim(&self.database, &wish)).unwrap()
+    }
+
+    async fn record_async(&self, campaign_id: Uuid, closing: Option<Closing>, lines: &[Line]) {
+        let record = Record { campaign_id, closing, lines, halt: None, refusal: (None, 0), throttled: None };
+        record::record(&self.database, &self.record, &record, soon()).await.unwrap().unwrap();
+    }
+
+    fn record(&self, campaign_id: Uuid, closing: Option<Closing>, lines: &[Line]) {
+        self.runtime.block_on(self.record_async(campaign_id, closing, lines));
+    }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn line(recipient_id: Uuid, outcome: Outcome) -> Line {
+    Line { recipient_id, outcome, subject: Some("Hello".to_owned()) }
+}
