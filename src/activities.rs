@@ -119,11 +119,13 @@ impl ActivitiesTable {
         labels.is_none_or(|labels| labels.iter().any(|label| label == action))
     }
 
-    /// Fills a statement's `{activities}` with the table and its columns, `{activity_time: EXPRESSION}` with the
-    /// expression if the table takes an activity's time, and each `{type of COLUMN}` with that column's type.
+    /// Fills a statement's `{email_sent}` with the insert of those activities, `{activities}` with the table and its
+    /// columns, `{activity_time: EXPRESSION}` with the expression if the table takes an activity's time, and each `{type of COLUMN}` with that column's type.
     pub fn fill(&self, statement: &str) -> String {
         let table = self.catalogue.table.as_deref().unwrap_or_default();
         let time = if self.catalogue.own { ", created_at" } else { "" };
+        let statement =
+            statement.replace("{email_sent}", include_str!("activities/email_sent.sql").trim_end());
         let mut filled =
             statement.replace("{activities}", &format!("{table} ({}{time})", COLUMNS.join(", ")));
         for column in COLUMNS {

@@ -18,16 +18,7 @@ settled AS (
     RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, r.status, d.subject
 ),
 activity AS (
-    INSERT INTO {activities}
-    SELECT s.organization_id::{type of organization_id}, c.created_by::{type of user_id},
-           CASE WHEN s.customer_id IS NULL THEN 'email' ELSE 'customer' END::{type of entity_type},
-           coalesce(s.customer_id, s.id)::{type of entity_id},
-           'email_sent'::{type of action},
-           email_sent_description(s.email, s.name, s.subject)::{type of description},
-           email_sent_metadata(s.id, s.email, s.name, s.subject, c.id, c.name, s.message_id)::{type of metadata},
-           'email'::{type of source}, s.id::{type of source_ref}{activity_time: s.sent_at}
-      FROM settled AS s CROSS JOIN campaigns AS c
-     WHERE s.status = 'sent' AND c.id = $1
+    {email_sent}
 ),
 change AS (
     SELECT count(*)::int AS settled, coalesce(array_agg(id), '{}') AS ids,
