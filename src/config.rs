@@ -24,11 +24,28 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
+/// Where the database is, and by what it lets us in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseAccess {
+    /// `DATABASE_URL`, with its password if it has one.
+    Url(DatabaseUrl),
+    /// `DATABASE_URL` with `DATABASE_IAM_AUTH=true`: each connection is made with a token of its own.
+    IamToken(DatabaseUrl),
+    /// `DATABASE_SECRET_ARN`: a Secrets Manager secret of RDS's own form, for the place and the password.
+    Secret(String),
+}
+
+impl From<DatabaseUrl> for DatabaseAccess {
+    fn from(url: DatabaseUrl) -> DatabaseAccess {
+        DatabaseAccess::Url(url)
+    }
+}
+
 /// What the environment says.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `DATABASE_URL`: PostgreSQL 14 or newer.
-    pub database_url: DatabaseUrl,
+    /// `DATABASE_URL`, `DATABASE_IAM_AUTH`, `DATABASE_SECRET_ARN`: PostgreSQL 14 or newer.
+    pub database: DatabaseAccess,
     /// `ACTIVITIES_TABLE`, `table` or `schema.table`; `activities` unless set.
     pub activities_table: String,
     /// `SES_CONFIGURATION_SET`: for every message of a campaign that names none.
@@ -87,7 +104,7 @@ impl Settings {
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidVariable> {
         let variable = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         Ok(Settings {
-            database_url: database_url(variable("DATABASE_URL"))?,
+            database: database_access(&variable)?,
             activities_table: variable("ACTIVITIES_TABLE").unwrap_or_else(|| "activities".to_owned()),
             configuration_set: variable("SES_CONFIGURATION_SET"),
             max_send_rate: variable("SES_MAX_SEND_RATE")
@@ -122,6 +139,37 @@ impl Settings {
                 })
                 .transpose()?
                 .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
+        })
+    }
+}
+
+fn database_access(variable: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseAccess, InvalidVariable> {
+    let iam = variable("DATABASE_IAM_AUTH")
+        .map(|value| parse("DATABASE_IAM_AUTH", &value, "true or false", |_: &bool| true))
+        .transpose()?
+        .unwrap_or(false);
+    let Some(arn) = variable("DATABASE_SECRET_ARN") else {
+        let url = database_url(variable("DATABASE_URL"))?;
+        return Ok(if iam { DatabaseAccess::IamToken(url) } else { DatabaseAccess::Url(url) });
+    };
+    let alone = |name, value: &str| InvalidVariable::Malformed {
+        name,
+        value: value.to_owned(),
+        expected: "not to be set together with DATABASE_SECRET_ARN",
+    };
+    if variable("DATABASE_URL").is_some() {
+        return Err(alone("DATABASE_URL", "set (it is not shown)"));
+    }
+    if iam {
+        return Err(alone("DATABASE_IAM_AUTH", "true"));
+    }
+    if arn.starts_with("arn:") && arn.contains(":secretsmanager:") {
+        Ok(DatabaseAccess::Secret(arn))
+    } else {
+        Err(InvalidVariable::Malformed {
+            name: "DATABASE_SECRET_ARN",
+            value: format!("{arn:?}"),
+            expected: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
         })
     }
 }
@@ -192,6 +240,9 @@ mod tests {
         let error = |name, value| read(&[url, (name, value)]).unwrap_err();
         insta::assert_snapshot!(read(&[]).unwrap_err(), @"DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
         insta::assert_snapshot!(read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err(), @"DATABASE_URL is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
+        insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
+        insta::assert_snapshot!(error("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), @"DATABASE_URL is set (it is not shown): expected not to be set together with DATABASE_SECRET_ARN");
+        insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
         insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
         insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
         insta::assert_snapshot!(error("SEND_CONCURRENCY", "many"), @r#"SEND_CONCURRENCY is "many": expected a whole number from 1 to 1000"#);

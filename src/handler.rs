@@ -59,7 +59,7 @@ impl Handler {
     /// # Errors
     /// When the database's URL cannot be read, in one line.
     pub fn new(settings: Settings) -> Result<Handler, String> {
-        let database = Database::new(&settings.database_url)?;
+        let database = Database::new(&settings.database)?;
         Ok(Handler {
             settings,
             database,
@@ -479,7 +479,7 @@ impl From<DatabaseError> for LoadError {
 fn refused(error: DatabaseError) -> Failure {
     let kind = match error {
         DatabaseError::Unavailable(_) => "DatabaseUnavailable",
-        DatabaseError::Refused(_) => "DatabaseRefused",
+        DatabaseError::Refused(_) | DatabaseError::NoCredentials(_) => "DatabaseRefused",
     };
     Failure::new(kind, error)
 }

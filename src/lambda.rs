@@ -28,7 +28,7 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let kind = match error {
             DatabaseError::Unavailable(_) => "DatabaseUnavailable",
-            DatabaseError::Refused(_) => "DatabaseRefused",
+            DatabaseError::Refused(_) | DatabaseError::NoCredentials(_) => "DatabaseRefused",
         };
         Failure::new(kind, error)
     }

@@ -15,7 +15,7 @@ pub struct Migrate {}
 
 impl Migrate {
     pub async fn run(self) -> Result<(), Failure> {
-        let database = connect(&database_url()?).await?;
+        let database = connect(database_url()?).await?;
         apply(&database, |name, took| println!("{name}  {}", format::duration(took))).await?;
         Ok(())
     }
