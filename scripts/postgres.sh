@@ -8,6 +8,8 @@ postgres_bin() {
         $(printf '%s\n' /usr/lib/postgresql/*/bin/initdb \
             /opt/homebrew/opt/postgresql@*/bin/initdb /usr/local/opt/postgresql@*/bin/initdb \
             /Applications/Postgres.app/Contents/Versions/latest/bin/initdb | sort -rV); do
+        # A link to it is beside no libraries.
+        initdb=$(readlink -f "$initdb" 2>/dev/null || printf '%s' "$initdb")
         [ -x "$initdb" ] && [ -x "${initdb%/*}/pg_ctl" ] || continue
         # "initdb (PostgreSQL) 15.14 (Debian …)": 14 is the oldest version the SQL is written for.
         [ "$("$initdb" --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')" -ge 14 ] || continue

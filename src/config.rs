@@ -58,6 +58,9 @@ pub struct Settings {
     pub concurrency: usize,
     /// `UNCERTAIN_POLICY`, `hold` (unless set) or `resend`, and `UNCERTAIN_AFTER_SECONDS`, 3600 unless set.
     pub uncertain: UncertainPolicy,
+    /// The function's name for its metrics; `None` where none are to be written. `METRICS`, `on` or `off`, decides;
+    /// unless it is set they are written on Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`.
+    pub metrics: Option<String>,
     /// `LAMBDA_TIMEOUT_SECONDS`: how long an invocation may take whose deadline is not known; 60 s unless set.
     pub fallback_timeout: Duration,
 }
@@ -85,6 +88,8 @@ pub enum InvalidVariable {
     },
 }
 
+/// The name of a function that no one has given a name.
+pub const LOCAL_FUNCTION: &str = "local";
 const DATABASE_URL_FORM: &str =
     "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS";
 
@@ -131,6 +136,7 @@ impl Settings {
                 .transpose()?
                 .unwrap_or(50),
             uncertain: uncertain_policy(&variable)?,
+            metrics: metrics(&variable)?,
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
                 .map(|value| {
                     parse("LAMBDA_TIMEOUT_SECONDS", &value, "whole seconds, such as 60", |_: &NonZeroU32| {
@@ -140,6 +146,20 @@ impl Settings {
                 .transpose()?
                 .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
         })
+    }
+}
+
+fn metrics(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, InvalidVariable> {
+    let name = variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| name != LOCAL_FUNCTION);
+    match variable("METRICS").as_deref() {
+        None => Ok(name),
+        Some("on") => Ok(Some(name.unwrap_or_else(|| LOCAL_FUNCTION.to_owned()))),
+        Some("off") => Ok(None),
+        Some(other) => Err(InvalidVariable::Malformed {
+            name: "METRICS",
+            value: format!("{other:?}"),
+            expected: "on or off",
+        }),
     }
 }
 
@@ -243,12 +263,25 @@ mod tests {
         insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
         insta::assert_snapshot!(error("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), @"DATABASE_URL is set (it is not shown): expected not to be set together with DATABASE_SECRET_ARN");
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
+        insta::assert_snapshot!(error("METRICS", "yes"), @r#"METRICS is "yes": expected on or off"#);
         insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
         insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
         insta::assert_snapshot!(error("SEND_CONCURRENCY", "many"), @r#"SEND_CONCURRENCY is "many": expected a whole number from 1 to 1000"#);
         insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
         insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
+    }
+
+    #[test]
+    fn metrics_are_written_on_lambda_and_where_they_are_asked_for() {
+        let url = ("DATABASE_URL", "postgres://u:secret@h/d");
+        let metrics = |variables: &[_]| read(&[&[url], variables].concat()).unwrap().metrics;
+        let (lambda, local) =
+            (("AWS_LAMBDA_FUNCTION_NAME", "f"), ("AWS_LAMBDA_FUNCTION_NAME", LOCAL_FUNCTION));
+        assert_eq!(metrics(&[lambda]).as_deref(), Some("f"));
+        assert_eq!(metrics(&[local]), None);
+        assert_eq!(metrics(&[lambda, ("METRICS", "off")]), None);
+        assert_eq!(metrics(&[local, ("METRICS", "on")]).as_deref(), Some(LOCAL_FUNCTION));
     }
 
     #[test]

@@ -43,6 +43,15 @@ pub enum DatabaseError {
     NoCredentials(String),
 }
 
+impl DatabaseError {
+    /// The statement is refused for what it carries (data exceptions, violated constraints, a trigger's exception),
+    /// not for what it is: with less in it, it may succeed.
+    pub fn is_of_the_data(&self) -> bool {
+        let DatabaseError::Refused(error) = self else { return false };
+        error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "P0")))
+    }
+}
+
 /// A statement's parameters with their types, as `query_typed` wants them.
 pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 

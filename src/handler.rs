@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::lambda::Failure;
 use crate::lifecycle::Status as RecipientStatus;
+use crate::metrics::{BatchMetrics, Metrics};
 use crate::outcome::{Debt, Entry};
 use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::ses::Ses;
@@ -37,6 +38,7 @@ const MAX_TAKEOVERS: usize = 20;
 /// What lives as long as the process: connections, and what was compiled for the last campaign.
 pub struct Handler {
     settings: Settings,
+    metrics: Metrics,
     database: Database,
     ses: OnceCell<Ses>,
     record_statement: OnceCell<String>,
@@ -61,6 +63,7 @@ impl Handler {
     pub fn new(settings: Settings) -> Result<Handler, String> {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
+            metrics: Metrics::new(settings.metrics.clone()),
             settings,
             database,
             ses: OnceCell::new(),
@@ -117,7 +120,24 @@ impl Handler {
                 None => passed_over.push(campaign.id),
             }
         }
+        self.report_oldest_doubt(deadline.last_start).await;
         Ok(BatchResult::idle())
+    }
+
+    /// A tick that finds nothing to do has the time to look how long what is in doubt has been so.
+    async fn report_oldest_doubt(&self, until: Instant) {
+        if !self.metrics.are_on() {
+            return;
+        }
+        let sql = "SELECT coalesce(extract(epoch FROM now() - min(uncertain_since)), 0)::float8
+                     FROM campaign_recipients WHERE status = 'uncertain'";
+        match self.database.query(sql, &[], until).await {
+            Ok(rows) => {
+                let seconds = rows.first().map_or(0.0, |row| row.get::<_, f64>(0)).max(0.0);
+                self.metrics.oldest_uncertain(Duration::from_secs_f64(seconds));
+            }
+            Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
+        }
     }
 
     /// Loads the campaign and, the first time, learns how the activities table is written.
@@ -190,7 +210,7 @@ impl Handler {
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
             crate::crash_point!("claim-before");
-            let claim = claim::claim(&self.database, &wish).await.map_err(refused)?;
+            let claim = claim::claim(&self.database, &wish).await?;
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
@@ -205,9 +225,7 @@ impl Handler {
                         "taking over the batch of a lost invocation"
                     );
                     let closing = Closing { batch_id, token: invocation.token, reopen: true, doubt: true };
-                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation)
-                        .await
-                        .map_err(refused)?;
+                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation).await?;
                     crate::crash_point!("takeover-after");
                 }
                 Claim::Busy(_) if invocation.due => return Ok(None),
@@ -275,7 +293,7 @@ impl Handler {
 
     async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, DatabaseError> {
         let statement = self.record_statement.get().map(String::as_str).unwrap_or_default();
-        record::record(&self.database, statement, record, until).await
+        record::record_apart(&self.database, statement, record, until).await
     }
 
     async fn send_and_record(
@@ -298,7 +316,7 @@ impl Handler {
             first: campaign.progress.sent == 0,
             claimed_at,
         };
-        let Report { lines, stop, refusal, throttled } = sending.run(&batch).await;
+        let Report { lines, stop, refusal, throttled, latencies } = sending.run(&batch).await;
         let counts = count(&lines);
         ses.spend(counts.sent);
         let halt = match &stop {
@@ -314,15 +332,29 @@ impl Handler {
             closing: Some(closing),
             lines: &lines,
             halt,
-            refusal,
+            refusal: (refusal.0.as_deref(), refusal.1),
             throttled: throttled.then(|| ses.region()),
         };
+        let recording_at = Instant::now();
         let recorded = self.record(&record, until).await;
+        self.metrics.batch(&BatchMetrics {
+            campaign_id: campaign.id,
+            organization_id: campaign.organization_id,
+            counts,
+            send_latency: &latencies,
+            record_latency: recording_at.elapsed(),
+            duration: invocation.started_at.elapsed(),
+        });
         crate::crash_point!("record-after");
         let recorded = match recorded {
             Ok(Some(recorded)) => recorded,
             Ok(None) => return invocation.answer(campaign, Verdict::of_status("cancelled", None)),
             Err(error) => return invocation.unrecorded(campaign, &batch, counts, lines, &error),
+        };
+        let counts = BatchCounts {
+            sent: counts.sent - recorded.refused,
+            uncertain: counts.uncertain + recorded.refused,
+            ..counts
         };
         let verdict = self.verdict(campaign.id, counts, stop.as_ref(), &recorded, invocation).await;
         tracing::info!(
@@ -375,7 +407,7 @@ impl Handler {
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
         let record = Record { halt: Some(reason), ..Record::nothing(campaign.id) };
-        self.record(&record, until).await.map_err(refused)?;
+        self.record(&record, until).await?;
         tracing::error!(reason, "the campaign is halted");
         Ok(invocation.answer(campaign, Verdict::halted(reason)))
     }
@@ -388,8 +420,7 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
-        let loaded =
-            load::load(&self.database, Some(campaign.id), &[], None, until).await.map_err(refused)?;
+        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
         let campaign = loaded.map_or_else(|| campaign.clone(), |(campaign, _)| campaign);
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(invocation.answer(&campaign, verdict))
@@ -451,7 +482,7 @@ impl Invocation {
         error: LoadError,
     ) -> Result<BatchResult, Failure> {
         let failure = match error {
-            LoadError::Database(error) => refused(error),
+            LoadError::Database(error) => error.into(),
             LoadError::Failure(failure) => failure,
         };
         let (Some(campaign_id), Some(debt)) = (campaign_id, debt) else { return Err(failure) };
@@ -474,14 +505,6 @@ impl From<DatabaseError> for LoadError {
     fn from(error: DatabaseError) -> LoadError {
         LoadError::Database(error)
     }
-}
-
-fn refused(error: DatabaseError) -> Failure {
-    let kind = match error {
-        DatabaseError::Unavailable(_) => "DatabaseUnavailable",
-        DatabaseError::Refused(_) | DatabaseError::NoCredentials(_) => "DatabaseRefused",
-    };
-    Failure::new(kind, error)
 }
 
 fn count(lines: &[Line]) -> BatchCounts {

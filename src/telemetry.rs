@@ -5,14 +5,16 @@ use std::io;
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging to standard output. Without `RUST_LOG`, this package's own events at level `info` and the
-/// warnings of all others.
+/// Without `RUST_LOG`: this package's own events at level `info`, and the warnings of all others. The runtime would
+/// log the failure of an invocation once more.
+const DEFAULT_FILTER: &str = "warn,campaign_sender=info,lambda_runtime::layers::panic=off";
+
+/// Starts logging to standard output.
 pub fn start() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,campaign_sender=info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stdout);
     if env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
-        logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+        logs.json().flatten_event(true).with_current_span(false).with_span_list(true).init();
     } else {
         logs.init();
     }

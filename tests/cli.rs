@@ -4,6 +4,7 @@ mod support;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use campaign_sender::local::ses::{Effect, Rule};
 use serde_json::Value;
@@ -90,8 +91,23 @@ impl World {
 const WHO: [&str; 5] = ["--yes", "--by", "ada", "--why", "SES support: ticket 42"];
 
 fn resolve(world: &World, campaign_id: Uuid, arguments: &[&str]) -> Output {
+    resolve_on(&world.database.url, campaign_id, arguments)
+}
+
+fn resolve_on(database_url: &str, campaign_id: Uuid, arguments: &[&str]) -> Output {
     let id = campaign_id.to_string();
-    campaign(&world.database.url, &[&["resolve", &id], arguments].concat(), "")
+    campaign(database_url, &[&["resolve", &id], arguments].concat(), "")
+}
+
+/// Returns when a statement in this database waits for a lock.
+fn waits_for_a_lock(database: &TestDatabase) {
+    let mut observer = database.connect();
+    let sql = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let end = Instant::now() + Duration::from_secs(20);
+    while observer.query(sql, &[]).unwrap().is_empty() {
+        assert!(Instant::now() < end, "nothing waits for a lock");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -194,6 +210,29 @@ fn what_is_not_in_doubt_is_not_resolved() {
     let error = refused(&resolve(&world, campaign, &[&both, &WHO[..]].concat()));
     assert_eq!(error, format!("65: campaign: --recipient {r4} is sent, not uncertain: nothing was changed"));
     assert_eq!(world.contents(), before);
+}
+
+#[test]
+fn word_from_ses_that_comes_while_a_person_decides_wins() {
+    let mut world = World::new();
+    let campaign = world.campaign_with_doubt();
+    // SES's event for r1 is being recorded, and not committed yet, when the person's decision comes.
+    let mut events = world.database.connect();
+    let mut event = events.transaction().unwrap();
+    event
+        .batch_execute("UPDATE campaign_recipients SET status = 'sent' WHERE email = 'r1@example.com'")
+        .unwrap();
+    event.batch_execute("UPDATE campaigns SET sent_count = 4, uncertain_count = 2").unwrap();
+    let url = world.database.url.clone();
+    let summary = std::thread::scope(|scope| {
+        let decision =
+            scope.spawn(move || resolve_on(&url, campaign, &[&["--as", "failed"], &WHO[..]].concat()));
+        waits_for_a_lock(&world.database);
+        event.commit().unwrap();
+        done(&decision.join().unwrap())
+    });
+    assert!(summary.contains("2 recipients now failed.\n1 settled meanwhile by other word"), "{summary}");
+    assert_eq!(world.counters(campaign), "sent: 6 = 4 sent + 2 failed + 0 uncertain + 0 pending");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::load::progress;
 use crate::database::{Database, DatabaseError};
+use crate::lifecycle::Status;
 use crate::outcome::Outcome;
 use crate::result::Progress;
 
@@ -39,7 +40,7 @@ pub struct Closing {
 }
 
 /// What to record of one campaign.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// The campaign.
     pub campaign_id: Uuid,
@@ -50,7 +51,7 @@ pub struct Record<'a> {
     /// Why the campaign is halted, if it is.
     pub halt: Option<&'a str>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
-    pub refusal: (Option<String>, i32),
+    pub refusal: (Option<&'a str>, i32),
     /// The region whose SES said 'too fast', if it did: all invocations slow down.
     pub throttled: Option<&'a str>,
 }
@@ -71,6 +72,62 @@ pub struct Recorded {
     pub progress: Progress,
     /// Emails of these outcomes that are in the timeline.
     pub activities: u32,
+    /// Emails that the activities table refused, and that are `uncertain` for that.
+    pub refused: u32,
+}
+
+/// As many emails of one batch, all that it sent, are not refused for what they carry: the table takes none.
+const SYSTEMIC: usize = 10;
+
+/// Records outcomes as [`record`] does. When the CRM's table refuses the activity of some (a check, or a trigger
+/// that raises), the others are recorded, and those become `uncertain` with the code `activity_refused`: they are
+/// never sent again, and a person settles them (`campaign resolve`) when the table is mended.
+///
+/// # Errors
+/// As [`record`]; and when the table refuses all, so that they are owed.
+pub async fn record_apart(
+    database: &Database,
+    statement: &str,
+    whole: &Record<'_>,
+    until: Instant,
+) -> Result<Option<Recorded>, DatabaseError> {
+    let first_error = match record(database, statement, whole, until).await {
+        Err(error) if error.is_of_the_data() => error,
+        answer => return answer,
+    };
+    let only = |lines| Record { lines, ..Record::nothing(whole.campaign_id) };
+    let (mut activities, mut refused) = (0, Vec::new());
+    let mut parts = vec![whole.lines];
+    while let Some(part) = parts.pop() {
+        match record(database, statement, &only(part), until).await {
+            Ok(Some(recorded)) => activities += recorded.activities,
+            Ok(None) => return Ok(None),
+            Err(error) if !error.is_of_the_data() => return Err(error),
+            Err(error) => match part {
+                [] => return Err(error),
+                [line] => refused.push((line, error.to_string())),
+                _ => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            },
+        }
+    }
+    if activities == 0 && refused.len() >= SYSTEMIC {
+        return Err(first_error);
+    }
+    // What is pending stays out of doubt when the batch is closed.
+    let mut rest: Vec<Line> =
+        whole.lines.iter().filter(|line| line.outcome.status() == Status::Pending).cloned().collect();
+    for (line, error) in &refused {
+        tracing::error!(recipient_id = %line.recipient_id, error, "an activity is refused; its email is uncertain");
+        let outcome = Outcome::Uncertain { code: "activity_refused".to_owned(), error: error.clone() };
+        rest.push(Line { outcome, ..(*line).clone() });
+    }
+    let refused = refused.iter().filter(|(line, _)| line.outcome.status() == Status::Sent).count();
+    let refused = u32::try_from(refused).unwrap_or(u32::MAX);
+    let recorded = record(database, statement, &Record { lines: &rest, ..*whole }, until).await?;
+    Ok(recorded.map(|recorded| Recorded { activities, refused, ..recorded }))
 }
 
 /// Records outcomes. Each counts only where the life cycle allows it, so a record that is repeated changes
@@ -113,6 +170,7 @@ pub async fn record(
         status: row.get("status"),
         progress: progress(row),
         activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),
+        refused: 0,
     }))
 }
 

@@ -89,6 +89,8 @@ impl Templates {
             _ => AutoEscape::None,
         });
         environment.set_fuel(Some(FUEL));
+        // Errors know their expression; by itself that is so in debug builds only.
+        environment.set_debug(true);
         let Source { campaign_name, subject, html, text, variables } = source;
         let (has_html, has_text) = (html.is_some(), text.is_some());
         if !has_html && !has_text {

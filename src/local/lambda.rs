@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// A running function with its own Runtime API. It is killed when this is dropped.
 pub struct Function {
@@ -27,6 +27,8 @@ pub struct Function {
     runtime_api: Arc<RuntimeApi>,
     logs: Arc<Mutex<Vec<String>>>,
     invocations: u64,
+    /// The Runtime API is served until this is dropped.
+    _serving: oneshot::Sender<()>,
 }
 
 /// How an invocation failed.
@@ -52,7 +54,8 @@ impl Function {
     /// When it cannot be started.
     pub fn start(executable: &Path, environment: &[(&str, &str)]) -> io::Result<Function> {
         let runtime_api = Arc::new(RuntimeApi::default());
-        let address = serve(Arc::clone(&runtime_api))?;
+        let (serving, stopped) = oneshot::channel();
+        let address = serve(Arc::clone(&runtime_api), stopped)?;
         let mut process = Command::new(executable)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -68,7 +71,7 @@ impl Function {
         if let Some(stderr) = process.stderr.take() {
             collect(stderr, Arc::clone(&logs));
         }
-        Ok(Function { process, runtime_api, logs, invocations: 0 })
+        Ok(Function { process, runtime_api, logs, invocations: 0, _serving: serving })
     }
 
     /// Invokes the function with `timeout` until its deadline, and waits for its answer.
@@ -172,8 +175,6 @@ impl Function {
 impl Drop for Function {
     fn drop(&mut self) {
         self.kill();
-        self.runtime_api.state().closed = true;
-        self.runtime_api.changed.notify_one();
     }
 }
 
@@ -195,7 +196,6 @@ struct RuntimeApi {
 struct State {
     waiting: VecDeque<(String, u128, String)>,
     answers: Vec<(String, mpsc::Sender<Answer>)>,
-    closed: bool,
 }
 
 impl RuntimeApi {
@@ -218,9 +218,6 @@ impl RuntimeApi {
                     .header("Content-Type", "application/json")
                     .body(Full::from(event))
                     .unwrap_or_default();
-            }
-            if self.state().closed {
-                return Response::default();
             }
             self.changed.notified().await;
         }
@@ -258,8 +255,8 @@ impl RuntimeApi {
     }
 }
 
-/// Serves on a port of its own, on a thread of its own, until the API is closed and its connections are gone.
-fn serve(runtime_api: Arc<RuntimeApi>) -> io::Result<String> {
+/// Serves on a port of its own, on a thread of its own, until the other end of `stopped` is dropped.
+fn serve(runtime_api: Arc<RuntimeApi>, mut stopped: oneshot::Receiver<()>) -> io::Result<String> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?.to_string();
@@ -267,7 +264,12 @@ fn serve(runtime_api: Arc<RuntimeApi>) -> io::Result<String> {
     thread::spawn(move || {
         runtime.block_on(async move {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    _ = &mut stopped => return,
+                };
+                let Ok((stream, _)) = accepted else { return };
                 let runtime_api = Arc::clone(&runtime_api);
                 tokio::spawn(async move {
                     let service = service_fn(|request| Arc::clone(&runtime_api).handle(request));

@@ -21,7 +21,7 @@ use self::record::{Recorded, Recorder};
 use self::sqs::{ItemFailure, Record, Response};
 use crate::activities::{ActivitiesTable, Catalogue};
 use crate::config::Settings;
-use crate::database::{Database, DatabaseError};
+use crate::database::Database;
 use crate::deadline::Deadline;
 use crate::lambda::Failure;
 
@@ -134,7 +134,7 @@ impl SesEvents {
             let of_part: Vec<&Event> = part.iter().map(|(_, event)| &**event).collect();
             match recorder.record(&self.database, &of_part, until).await {
                 Ok(written) => total += written,
-                Err(error) if !is_of_the_data(&error) => return Err(error.into()),
+                Err(error) if !error.is_of_the_data() => return Err(error.into()),
                 Err(error) => match part {
                     [(Some(message_id), _)] => {
                         tracing::error!(message_id, %error, "an SES event could not be recorded");
@@ -150,13 +150,6 @@ impl SesEvents {
         }
         Ok((total, refused))
     }
-}
-
-/// The statement is refused for what it carries (data exceptions, violated constraints, a trigger's exception),
-/// not for what it is.
-fn is_of_the_data(error: &DatabaseError) -> bool {
-    let DatabaseError::Refused(error) = error else { return false };
-    error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "P0")))
 }
 
 /// The records of a batch by what they say.

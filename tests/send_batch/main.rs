@@ -5,6 +5,7 @@ mod support;
 
 mod crashes;
 mod outcomes;
+mod rate;
 mod results;
 mod tables;
 mod together;

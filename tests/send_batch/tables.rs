@@ -246,3 +246,42 @@ fn the_written_total_of_a_writer_is_made_true() {
     assert_eq!(run(&mut world.function(), event(campaign, 2)).last().unwrap()["progress"]["total"], 5);
     world.assert_consistent(campaign);
 }
+
+#[test]
+fn an_activity_that_the_table_refuses_costs_its_own_recipient_and_not_the_batchs_timeline() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(20);
+    world
+        .database
+        .client()
+        .batch_execute("ALTER TABLE activities ADD CHECK (description NOT LIKE '%r8@%')")
+        .unwrap();
+    let result = invoke(&mut world.function(), &event(campaign, 20));
+    assert_eq!((&result["status"], &result["activities"]["count"]), (&json!("done"), &json!(19)));
+    assert_eq!((&result["batch"]["sent"], &result["batch"]["uncertain"]), (&json!(19), &json!(1)));
+    assert_eq!(
+        world.outcome("r8@example.com"),
+        ("uncertain".to_owned(), Some("activity_refused".to_owned()))
+    );
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn a_table_that_refuses_every_activity_leaves_them_owed() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(20);
+    world
+        .database
+        .client()
+        .batch_execute("ALTER TABLE activities ADD CONSTRAINT never CHECK (action <> 'email_sent')")
+        .unwrap();
+    let mut function = world.function();
+    let result = invoke(&mut function, &event(campaign, 20));
+    assert_eq!((&result["status"], &result["activities"]["success"]), (&json!("wait"), &json!(false)));
+    assert!(result["activities"]["error"].as_str().unwrap().contains("never"), "{result}");
+    world.database.client().batch_execute("ALTER TABLE activities DROP CONSTRAINT never").unwrap();
+    assert_eq!(run(&mut function, result["next"].clone()).last().unwrap()["status"], "done");
+    assert_eq!(world.statuses(campaign)["sent"], 20);
+    assert_eq!(world.ses.message_count(), 20);
+    world.assert_consistent(campaign);
+}

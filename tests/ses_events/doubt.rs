@@ -15,20 +15,22 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let settled = runtime.block_on(async {
         let until = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(20));
-        settle_silent_doubt(&Database::new(&url).unwrap(), campaign, AFTER, until).await.unwrap()
+        settle_silent_doubt(&Database::new(&url.clone().into()).unwrap(), campaign, AFTER, until)
+            .await
+            .unwrap()
     });
     settled.into_iter().map(|(_, recipients)| recipients).collect()
 }
 
 /// A campaign with recipients in doubt for two hours, and an event of another recipient from so long ago.
-fn doubtful(world: &mut World, event_seconds_ago: i64) -> Uuid {
+fn doubtful(world: &mut World, event_seconds_ago: i32) -> Uuid {
     let campaign = world.campaign();
     let recipients = uncertain(world, campaign, 3);
     let sql =
         "UPDATE campaign_recipients SET uncertain_since = now() - interval '2 hours' WHERE campaign_id = $1";
     world.database.execute(sql, &[&campaign]);
     let sql = "SELECT to_char((now() - make_interval(secs => $1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
-    let at: String = world.database.query(sql, &[&(event_seconds_ago as f64)])[0].get(0);
+    let at: String = world.database.query(sql, &[&f64::from(event_seconds_ago)])[0].get(0);
     let mut delivery = event("delivery", campaign, recipients[0]);
     delivery["detail"]["delivery"]["timestamp"] = json!(at);
     deliver(&mut ses_events(world, &[]), &[delivery]);

@@ -49,6 +49,11 @@ impl TestDatabase {
         self.client.as_mut().expect("connected until it is dropped")
     }
 
+    /// Connects again, after the server was restarted.
+    pub fn reconnect(&mut self) {
+        self.client = Some(connect(&self.url));
+    }
+
     /// Another connection.
     pub fn connect(&self) -> Client {
         connect(&self.url)

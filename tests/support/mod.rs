@@ -34,16 +34,23 @@ impl World {
         }
     }
 
+    /// The variables of the functions in this world.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let options = Options::default();
+        vec![
+            ("DATABASE_URL", self.database.url.clone()),
+            ("AWS_ENDPOINT_URL_SESV2", self.ses.url()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", options.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", options.secret_access_key),
+        ]
+    }
+
     /// The built `send-batch`, started with this world's variables and `more`.
     pub fn function_with(&self, more: &[(&str, &str)]) -> Function {
-        let (ses, options) = (self.ses.url(), Options::default());
-        let mut environment = vec![
-            ("DATABASE_URL", self.database.url.as_str()),
-            ("AWS_ENDPOINT_URL_SESV2", ses.as_str()),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", options.access_key_id.as_str()),
-            ("AWS_SECRET_ACCESS_KEY", options.secret_access_key.as_str()),
-        ];
+        let environment = self.environment();
+        let mut environment: Vec<_> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         environment.extend_from_slice(more);
         Function::start(Path::new(env!("CARGO_BIN_EXE_send-batch")), &environment).expect("send-batch starts")
     }
@@ -162,10 +169,11 @@ impl World {
             .map(|message| (message.tag("recipient_id").unwrap().parse().unwrap(), message))
             .collect();
         let rows = self.database.query(
-            "SELECT r.id, r.status, r.message_id, r.email,
-                    (SELECT count(*) FROM activities AS a
-                      WHERE a.source_ref = r.id::text AND a.action = 'email_sent')
-               FROM campaign_recipients AS r WHERE r.campaign_id = $1",
+            "SELECT r.id, r.status, r.message_id, r.email, coalesce(a.count, 0)
+               FROM campaign_recipients AS r
+               LEFT JOIN (SELECT source_ref, count(*) FROM activities WHERE action = 'email_sent'
+                           GROUP BY source_ref) AS a ON a.source_ref = r.id::text
+              WHERE r.campaign_id = $1",
             &[&campaign],
         );
         for row in rows {

@@ -1,0 +1,210 @@
+//! One lane of invocations: what an orchestrator that is none too careful does, with a process that is killed,
+//! or stopped, at random instants.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use campaign_sender::local::lambda::{Begun, Function, InvocationError};
+use postgres::{Client, NoTls};
+use serde_json::{Value, json};
+
+use crate::dice::Dice;
+use crate::ledger::{EndOnPanic, Ledger, count};
+use crate::support::{World, assert_identity, event};
+
+/// How much longer than its invocation's deadline a claim may last.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// A process, by the name under which PostgreSQL knows it.
+pub struct Process {
+    name: String,
+    function: Function,
+}
+
+/// A process that was stopped in the middle of an invocation and goes on when others have long taken its batch
+/// over.
+pub struct Zombie {
+    process: Process,
+    begun: Begun,
+    /// Its lease has ended by then.
+    pub wakes_at: Instant,
+}
+
+/// Makes the table of batches tell which process claimed each, so that the lease of one that is surely dead,
+/// and of no other, can be ended early.
+pub fn name_owners(world: &mut World) {
+    let sql = "ALTER TABLE campaign_batches ADD COLUMN claimed_by text;
+        CREATE FUNCTION name_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.claimed_by := current_setting('application_name');
+            RETURN NEW;
+        END
+        $$;
+        CREATE TRIGGER name_owner BEFORE UPDATE ON campaign_batches FOR EACH ROW
+            WHEN (NEW.claim_token IS NOT NULL AND NEW.claim_token IS DISTINCT FROM OLD.claim_token)
+            EXECUTE FUNCTION name_owner()";
+    world.database.client().batch_execute(sql).expect("the trigger is made");
+}
+
+/// Invokes until the storm is over. Returns the processes that are still stopped then.
+pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
+    let _end = EndOnPanic(ledger);
+    let mut process = Process::start(ledger, &mut dice);
+    let mut undertaker = Undertaker { url: &ledger.url, client: None };
+    let mut zombies: Vec<Zombie> = Vec::new();
+    let mut next = order(ledger, &mut dice);
+    while !ledger.is_over() {
+        if let Some(due) = zombies.iter().position(|zombie| zombie.wakes_at <= Instant::now()) {
+            zombies.swap_remove(due).wake(ledger);
+        }
+        let timeout = Duration::from_secs(dice.between(3, 5));
+        count(&ledger.invocations);
+        let Ok(begun) = process.function.begin(&next, timeout) else {
+            panic!("lane {number}: the process ended by itself")
+        };
+        let fate = dice.between(1, 100);
+        let instant = Duration::from_millis(dice.between(0, 30) * dice.between(0, 30));
+        match fate {
+            1..=45 => {
+                sleep(instant);
+                process.function.kill();
+                count(&ledger.kills);
+            }
+            46..=50 => {
+                sleep(instant);
+                process.function.freeze();
+                sleep(Duration::from_millis(dice.between(1, 2500)));
+                process.function.thaw();
+                count(&ledger.stops);
+            }
+            51..=53 if zombies.len() < 3 => {
+                sleep(instant);
+                process.function.freeze();
+                let wakes_at =
+                    Instant::now() + timeout + LEASE_MARGIN + Duration::from_millis(dice.between(0, 1000));
+                let zombie = std::mem::replace(&mut process, Process::start(ledger, &mut dice));
+                zombies.push(Zombie { process: zombie, begun, wakes_at });
+                next = order(ledger, &mut dice);
+                continue;
+            }
+            _ => {}
+        }
+        let answer = process.function.finish(&begun);
+        let result = check(&answer, &process, fate <= 45);
+        if !process.function.is_running() {
+            undertaker.bury(&process.name);
+            process = Process::start(ledger, &mut dice);
+        }
+        next = match result {
+            Some(result) => {
+                if result["status"] == "done" {
+                    ledger.end();
+                }
+                ledger.note(&result);
+                // An orchestrator that waits less than it was told is a nuisance, and must not be more.
+                sleep(Duration::from_millis(
+                    dice.between(0, 100) * result["waitSeconds"].as_u64().unwrap_or(0).min(3),
+                ));
+                if result["next"].is_object() && dice.percent(80) {
+                    result["next"].clone()
+                } else {
+                    order(ledger, &mut dice)
+                }
+            }
+            None => order(ledger, &mut dice),
+        };
+    }
+    zombies
+}
+
+/// What to invoke with when the answer is lost, or not used: the campaign anew, a `next` that was used before, or
+/// nothing but a tick.
+fn order(ledger: &Ledger, dice: &mut Dice) -> Value {
+    let nexts = ledger.nexts();
+    match dice.between(1, 10) {
+        1 => json!({}),
+        2..=5 if !nexts.is_empty() => dice.choose(&nexts).clone(),
+        _ => event(ledger.campaign, u32::try_from(*dice.choose(&[1, 7, 30, 100, 300])).expect("fits")),
+    }
+}
+
+/// An answer that may come in a storm, if there was one.
+fn check(answer: &Result<Value, InvocationError>, process: &Process, killed: bool) -> Option<Value> {
+    match answer {
+        Ok(result) => {
+            assert_identity(result);
+            let status = result["status"].as_str().unwrap_or_default();
+            assert!(matches!(status, "continue" | "wait" | "done" | "idle"), "{result}\n{}", process.logs());
+            Some(result.clone())
+        }
+        Err(InvocationError::Crashed) if killed => None,
+        Err(InvocationError::Failed { error_type, .. }) if error_type == "DatabaseUnavailable" => None,
+        Err(error) => panic!("{error:?}\n{}", process.logs()),
+    }
+}
+
+impl Process {
+    fn start(ledger: &Ledger, dice: &mut Dice) -> Process {
+        let (name, mut environment) = ledger.environment();
+        environment.push(("SEND_CONCURRENCY", dice.between(1, 20).to_string()));
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let function = Function::start(Path::new(env!("CARGO_BIN_EXE_send-batch")), &environment);
+        Process { name, function: function.expect("send-batch starts") }
+    }
+
+    fn logs(&self) -> String {
+        self.function.logs().join("\n")
+    }
+}
+
+impl Zombie {
+    /// Goes on, and ends its invocation.
+    pub fn wake(mut self, ledger: &Ledger) {
+        self.process.function.thaw();
+        count(&ledger.zombies);
+        match self.process.function.finish(&self.begun) {
+            // Its harness waits no longer; what the process still does, it does while the storm goes on.
+            Err(InvocationError::TimedOut) => {}
+            answer => {
+                if let Some(result) = check(&answer, &self.process, false) {
+                    ledger.note(&result);
+                }
+            }
+        }
+    }
+}
+
+/// Ends the leases of the dead.
+struct Undertaker<'a> {
+    url: &'a str,
+    client: Option<Client>,
+}
+
+impl Undertaker<'_> {
+    /// As if the lease of this process had run out. Its process is gone; a statement of it may still be running
+    /// in PostgreSQL, and claim: so this goes on until its connections are gone too.
+    fn bury(&mut self, name: &str) {
+        let give_up = Instant::now() + Duration::from_secs(30);
+        while !self.try_bury(name).unwrap_or(false) {
+            assert!(Instant::now() < give_up, "PostgreSQL does not come back");
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn try_bury(&mut self, name: &str) -> Result<bool, postgres::Error> {
+        let mut client = match self.client.take() {
+            Some(client) => client,
+            None => Client::connect(self.url, NoTls)?,
+        };
+        let alone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";
+        let alone: bool = client.query_one(alone, &[&name])?.get(0);
+        client.execute(
+            "UPDATE campaign_batches SET lease_ends_at = now() - interval '1 second'
+              WHERE claimed_by = $1 AND claim_token IS NOT NULL AND closed_at IS NULL",
+            &[&name],
+        )?;
+        self.client = Some(client);
+        Ok(alone)
+    }
+}

@@ -1,0 +1,118 @@
+//! What the parts of the storm share: the world's addresses, the orders under way, and the count of events.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::World;
+
+/// What the parts of the storm share.
+pub struct Ledger {
+    pub campaign: Uuid,
+    pub url: String,
+    environment: Vec<(&'static str, String)>,
+    ends_at: Instant,
+    over: AtomicBool,
+    /// Something happened that must not.
+    pub failed: AtomicBool,
+    processes: AtomicU64,
+    /// What earlier invocations answered as `next`; each may be used again, or never.
+    nexts: Mutex<Vec<Value>>,
+    pub invocations: AtomicU64,
+    pub kills: AtomicU64,
+    pub stops: AtomicU64,
+    pub zombies: AtomicU64,
+    pub debts: AtomicU64,
+    pub restarts: AtomicU64,
+}
+
+impl Ledger {
+    pub fn new(world: &World, campaign: Uuid, ends_at: Instant) -> Ledger {
+        Ledger {
+            campaign,
+            url: world.database.url.clone(),
+            environment: world.environment(),
+            ends_at,
+            over: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            processes: AtomicU64::new(0),
+            nexts: Mutex::default(),
+            invocations: AtomicU64::new(0),
+            kills: AtomicU64::new(0),
+            stops: AtomicU64::new(0),
+            zombies: AtomicU64::new(0),
+            debts: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+        }
+    }
+
+    /// The time is up, or every recipient has an outcome.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed) || Instant::now() >= self.ends_at
+    }
+
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// The variables of a new process, which PostgreSQL will know by the name that is returned too.
+    pub fn environment(&self) -> (String, Vec<(&str, String)>) {
+        let name = format!("process-{}", self.processes.fetch_add(1, Ordering::Relaxed));
+        let mut environment: Vec<(&str, String)> = self.environment.clone();
+        let url = format!("{}?application_name={name}", self.url);
+        environment
+            .iter_mut()
+            .filter(|(variable, _)| *variable == "DATABASE_URL")
+            .for_each(|(_, value)| value.clone_from(&url));
+        (name, environment)
+    }
+
+    /// What an invocation answered; its `next` may be used from now on.
+    pub fn note(&self, result: &Value) {
+        if result["next"]["unrecorded"].is_object() {
+            count(&self.debts);
+        }
+        if result["next"].is_object() {
+            let mut nexts = self.nexts.lock().unwrap_or_else(PoisonError::into_inner);
+            nexts.push(result["next"].clone());
+            let old = nexts.len().saturating_sub(50);
+            nexts.drain(..old);
+        }
+    }
+
+    pub fn nexts(&self) -> Vec<Value> {
+        self.nexts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn summary(&self) -> String {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        format!(
+            "{} kills, {} stops, {} zombies, {} PostgreSQL restarts, {} invocations, {} debts",
+            of(&self.kills),
+            of(&self.stops),
+            of(&self.zombies),
+            of(&self.restarts),
+            of(&self.invocations),
+            of(&self.debts)
+        )
+    }
+}
+
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Sets `failed` and ends the storm when a part of it panics.
+pub struct EndOnPanic<'a>(pub &'a Ledger);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Ordering::Relaxed);
+            self.0.end();
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The storm: a campaign sent by the built functions while they are killed and stopped at random instants,
+//! PostgreSQL crashes under them and SES behaves badly. Afterwards SES's events come, and the mailbox and the
+//! tables are compared one by one.
+//!
+//! `./dev storm [SECONDS] [SEED]`. Every choice comes from the seed; the instants at which they meet each other
+//! are the machine's own, so a seed that failed may need a few runs to fail again.
+//!
+//! It restarts the server of the tests (`POSTGRES_RESTART`; without it, it leaves PostgreSQL alone). Cargo runs
+//! test executables one after the other, so no other test meets that. Crashes of the server lose nothing even
+//! with `fsync = off`: what it has written is the operating system's. `synchronous_commit` has to be on.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod aftermath;
+mod dice;
+mod lane;
+mod ledger;
+mod weather;
+
+use std::io::Write as _;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dice::Dice;
+use ledger::Ledger;
+use support::World;
+
+/// Invocations at once.
+const LANES: u64 = 4;
+
+#[test]
+fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
+    let seconds = number("STORM_SECONDS").unwrap_or(60);
+    let seed = number("STORM_SEED").unwrap_or_else(any_seed);
+    let recipients = if seconds > 120 { 20_000 } else { 6_000 };
+    let _replay = Replay { command: format!("./dev storm {seconds} {seed}") };
+    say(&format!("storm: {recipients} recipients, at most {seconds} s, seed {seed}"));
+
+    let started = Instant::now();
+    let mut world = World::new();
+    let campaign = world.campaign_of(recipients);
+    lane::name_owners(&mut world);
+    let ledger = Ledger::new(&world, campaign, started + Duration::from_secs(seconds));
+    let mut zombies = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| weather::postgresql(&ledger, Dice::new(seed, 100)));
+        scope.spawn(|| weather::ses(&ledger, &world.ses, Dice::new(seed, 101)));
+        scope.spawn(|| aftermath::early_events(&ledger, &world.ses, Dice::new(seed, 102)));
+        let lanes: Vec<_> = (0..LANES)
+            .map(|n| {
+                let ledger = &ledger;
+                scope.spawn(move || lane::run(ledger, n, Dice::new(seed, n)))
+            })
+            .collect();
+        for lane in lanes {
+            match lane.join() {
+                Ok(left) => zombies.extend(left),
+                Err(_) => ledger.end(),
+            }
+        }
+        ledger.end();
+    });
+    assert!(!ledger.failed.load(Ordering::Relaxed), "a part of the storm failed: see above");
+
+    let doubt = aftermath::calm(&mut world, &ledger, zombies);
+    aftermath::deliver_events(&world, &ledger, &mut Dice::new(seed, 103));
+    let left = aftermath::compare(&mut world, campaign);
+    say(&format!(
+        "storm: {}, {} emails accepted, {doubt} uncertain before the events, {left} after (never accepted), {:.0} s",
+        ledger.summary(),
+        world.ses.message_count(),
+        started.elapsed().as_secs_f64()
+    ));
+}
+
+/// Says how to repeat it, if it fails.
+struct Replay {
+    command: String,
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            say(&format!("storm: failed; again with: {}", self.command));
+        }
+    }
+}
+
+/// Past the capture of the test harness, which shows what a test prints only when it fails.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is {value:?}: expected a whole number")))
+}
+
+fn any_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos())
+}

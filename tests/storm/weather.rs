@@ -1,0 +1,72 @@
+//! What happens around the functions: PostgreSQL crashes, and SES has its moods.
+
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use campaign_sender::local::ses::{Effect, Rule, SesEndpoint};
+
+use crate::dice::Dice;
+use crate::ledger::{EndOnPanic, Ledger, count};
+
+/// Takes PostgreSQL down and up again, every few seconds.
+pub fn postgresql(ledger: &Ledger, mut dice: Dice) {
+    let _end = EndOnPanic(ledger);
+    let Some(restart) = std::env::var("POSTGRES_RESTART").ok().filter(|command| !command.is_empty()) else {
+        crate::say("storm: POSTGRES_RESTART is not set, so PostgreSQL is left alone");
+        return;
+    };
+    while wait(ledger, Duration::from_millis(dice.between(3000, 10_000))) {
+        let status =
+            Command::new("sh").args(["-c", &restart]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert!(status.is_ok_and(|status| status.success()), "POSTGRES_RESTART failed: {restart}");
+        count(&ledger.restarts);
+    }
+}
+
+/// Changes how SES behaves, several times a second.
+pub fn ses(ledger: &Ledger, ses: &SesEndpoint, mut dice: Dice) {
+    let _end = EndOnPanic(ledger);
+    let mut number = 0;
+    while wait(ledger, Duration::from_millis(dice.between(20, 400))) {
+        ses.clear_rules();
+        ses.set_latency(Duration::from_millis(dice.between(0, 10) * dice.between(0, 10)));
+        for _ in 0..dice.between(0, 3) {
+            number += 1;
+            let times = u32::try_from(dice.between(1, 6)).expect("fits");
+            ses.add_rule(Rule::any(effect(&mut dice, number)).times(times));
+        }
+    }
+    ses.clear_rules();
+    ses.set_latency(Duration::ZERO);
+}
+
+fn effect(dice: &mut Dice, number: u32) -> Effect {
+    let ms = dice.between(1, 40) * dice.between(1, 40);
+    match dice.between(1, 10) {
+        1 | 2 => Effect::Delay { ms },
+        3 => Effect::DropBeforeAccept,
+        4 | 5 => Effect::DropAfterAccept,
+        6 | 7 => Effect::AcceptThenDelay { ms },
+        8 => Effect::Throttle,
+        9 => Effect::ServerError,
+        // No two alike: the same refusal of everyone would halt the campaign.
+        _ => Effect::Refuse {
+            code: "MessageRejected".into(),
+            message: format!("refused, {number}"),
+            status: 400,
+        },
+    }
+}
+
+/// Waits so long; false if the storm is over before that.
+pub fn wait(ledger: &Ledger, time: Duration) -> bool {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        if ledger.is_over() {
+            return false;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    !ledger.is_over()
+}
