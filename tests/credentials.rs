@@ -146,7 +146,7 @@ impl SecretsManager {
                 {
                     match line.to_lowercase().split_once(": ") {
                         Some(("content-length", value)) => length = value.parse().unwrap(),
-                        Some(("x-amz-target", value)) => target = value.to_owned(),
+                        Some(("x-amz-target", value)) => value.clone_into(&mut target),
                         _ => {}
                     }
                 }
