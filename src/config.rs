@@ -24,11 +24,28 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
+/// Where the database is, and by what it lets us in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatabaseAccess {
+    /// `DATABASE_URL`, with its password if it has one.
+    Url(DatabaseUrl),
+    /// `DATABASE_URL` with `DATABASE_IAM_AUTH=true`: each connection is made with a token of its own.
+    IamToken(DatabaseUrl),
+    /// `DATABASE_SECRET_ARN`: a Secrets Manager secret of RDS's own form, for the place and the password.
+    Secret(String),
+}
+
+impl From<DatabaseUrl> for DatabaseAccess {
+    fn from(url: DatabaseUrl) -> DatabaseAccess {
+        DatabaseAccess::Url(url)
+    }
+}
+
 /// What the environment says.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `DATABASE_URL`: PostgreSQL 14 or newer.
-    pub database_url: DatabaseUrl,
+    /// `DATABASE_URL`, `DATABASE_IAM_AUTH`, `DATABASE_SECRET_ARN`: PostgreSQL 14 or newer.
+    pub database: DatabaseAccess,
     /// `ACTIVITIES_TABLE`, `table` or `schema.table`; `activities` unless set.
     pub activities_table: String,
     /// `SES_CONFIGURATION_SET`: for every message of a campaign that names none.
@@ -41,6 +58,9 @@ pub struct Settings {
     pub concurrency: usize,
     /// `UNCERTAIN_POLICY`, `hold` (unless set) or `resend`, and `UNCERTAIN_AFTER_SECONDS`, 3600 unless set.
     pub uncertain: UncertainPolicy,
+    /// The function's name for its metrics; `None` where none are to be written. `METRICS`, `on` or `off`, decides;
+    /// unless it is set they are written on Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`.
+    pub metrics: Option<String>,
     /// `LAMBDA_TIMEOUT_SECONDS`: how long an invocation may take whose deadline is not known; 60 s unless set.
     pub fallback_timeout: Duration,
 }
@@ -68,6 +88,8 @@ pub enum InvalidVariable {
     },
 }
 
+/// The name of a function that no one has given a name.
+pub const LOCAL_FUNCTION: &str = "local";
 const DATABASE_URL_FORM: &str =
     "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS";
 
@@ -87,7 +109,7 @@ impl Settings {
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidVariable> {
         let variable = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         Ok(Settings {
-            database_url: database_url(variable("DATABASE_URL"))?,
+            database: database_access(&variable)?,
             activities_table: variable("ACTIVITIES_TABLE").unwrap_or_else(|| "activities".to_owned()),
             configuration_set: variable("SES_CONFIGURATION_SET"),
             max_send_rate: variable("SES_MAX_SEND_RATE")
@@ -114,6 +136,7 @@ impl Settings {
                 .transpose()?
                 .unwrap_or(50),
             uncertain: uncertain_policy(&variable)?,
+            metrics: metrics(&variable)?,
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
                 .map(|value| {
                     parse("LAMBDA_TIMEOUT_SECONDS", &value, "whole seconds, such as 60", |_: &NonZeroU32| {
@@ -122,6 +145,51 @@ impl Settings {
                 })
                 .transpose()?
                 .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
+        })
+    }
+}
+
+fn metrics(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, InvalidVariable> {
+    let name = variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| name != LOCAL_FUNCTION);
+    match variable("METRICS").as_deref() {
+        None => Ok(name),
+        Some("on") => Ok(Some(name.unwrap_or_else(|| LOCAL_FUNCTION.to_owned()))),
+        Some("off") => Ok(None),
+        Some(other) => Err(InvalidVariable::Malformed {
+            name: "METRICS",
+            value: format!("{other:?}"),
+            expected: "on or off",
+        }),
+    }
+}
+
+fn database_access(variable: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseAccess, InvalidVariable> {
+    let iam = variable("DATABASE_IAM_AUTH")
+        .map(|value| parse("DATABASE_IAM_AUTH", &value, "true or false", |_: &bool| true))
+        .transpose()?
+        .unwrap_or(false);
+    let Some(arn) = variable("DATABASE_SECRET_ARN") else {
+        let url = database_url(variable("DATABASE_URL"))?;
+        return Ok(if iam { DatabaseAccess::IamToken(url) } else { DatabaseAccess::Url(url) });
+    };
+    let alone = |name, value: &str| InvalidVariable::Malformed {
+        name,
+        value: value.to_owned(),
+        expected: "not to be set together with DATABASE_SECRET_ARN",
+    };
+    if variable("DATABASE_URL").is_some() {
+        return Err(alone("DATABASE_URL", "set (it is not shown)"));
+    }
+    if iam {
+        return Err(alone("DATABASE_IAM_AUTH", "true"));
+    }
+    if arn.starts_with("arn:") && arn.contains(":secretsmanager:") {
+        Ok(DatabaseAccess::Secret(arn))
+    } else {
+        Err(InvalidVariable::Malformed {
+            name: "DATABASE_SECRET_ARN",
+            value: format!("{arn:?}"),
+            expected: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
         })
     }
 }
@@ -192,12 +260,28 @@ mod tests {
         let error = |name, value| read(&[url, (name, value)]).unwrap_err();
         insta::assert_snapshot!(read(&[]).unwrap_err(), @"DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
         insta::assert_snapshot!(read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err(), @"DATABASE_URL is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
+        insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
+        insta::assert_snapshot!(error("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), @"DATABASE_URL is set (it is not shown): expected not to be set together with DATABASE_SECRET_ARN");
+        insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
+        insta::assert_snapshot!(error("METRICS", "yes"), @r#"METRICS is "yes": expected on or off"#);
         insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
         insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
         insta::assert_snapshot!(error("SEND_CONCURRENCY", "many"), @r#"SEND_CONCURRENCY is "many": expected a whole number from 1 to 1000"#);
         insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
         insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
+    }
+
+    #[test]
+    fn metrics_are_written_on_lambda_and_where_they_are_asked_for() {
+        let url = ("DATABASE_URL", "postgres://u:secret@h/d");
+        let metrics = |variables: &[_]| read(&[&[url], variables].concat()).unwrap().metrics;
+        let (lambda, local) =
+            (("AWS_LAMBDA_FUNCTION_NAME", "f"), ("AWS_LAMBDA_FUNCTION_NAME", LOCAL_FUNCTION));
+        assert_eq!(metrics(&[lambda]).as_deref(), Some("f"));
+        assert_eq!(metrics(&[local]), None);
+        assert_eq!(metrics(&[lambda, ("METRICS", "off")]), None);
+        assert_eq!(metrics(&[local, ("METRICS", "on")]).as_deref(), Some(LOCAL_FUNCTION));
     }
 
     #[test]

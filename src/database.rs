@@ -5,24 +5,26 @@
 //! else. All go by `query_typed`: one round trip and no named prepared statement, so that RDS Proxy and
 //! `PgBouncer` in transaction mode can multiplex them.
 
+mod connector;
+mod credentials;
+mod secret;
 mod tls;
+mod token;
 
 use std::error::Error as _;
-use std::str::FromStr;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
+use deadpool::managed::{Object, Pool, PoolError};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres::{Client, Row};
 
-use crate::config::DatabaseUrl;
+use crate::config::DatabaseAccess;
+use connector::{ConnectError, Connector};
 
 /// Connections of one function instance.
 const MAX_CONNECTIONS: usize = 2;
-/// How long one attempt may take to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pauses between attempts: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -36,6 +38,9 @@ pub enum DatabaseError {
     /// It refused the statement; trying again is of no use.
     #[error("PostgreSQL refused the statement: {}", describe(.0))]
     Refused(#[source] tokio_postgres::Error),
+    /// There is nothing to log in with: the secret cannot be read or has another form, or no token can be signed.
+    #[error("PostgreSQL's credentials cannot be had: {0}")]
+    NoCredentials(String),
 }
 
 impl DatabaseError {
@@ -53,31 +58,18 @@ pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 /// A pool of connections.
 #[derive(Clone)]
 pub struct Database {
-    pool: Pool,
+    pool: Pool<Connector>,
 }
 
 impl Database {
-    /// Prepares a pool; connects when the first statement comes.
+    /// Prepares a pool; connects, and fetches what is needed for that, when the first statement comes.
     ///
     /// # Errors
     /// When the URL cannot be read, in one line without the password.
-    pub fn new(url: &DatabaseUrl) -> Result<Database, String> {
-        let (url, encrypted) = without_verification_modes(url.as_str());
-        let mut config = Config::from_str(&url).map_err(|error| {
-            format!("DATABASE_URL: {}", error.source().map_or(error.to_string(), ToString::to_string))
-        })?;
-        config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
-        if config.get_application_name().is_none() {
-            config.application_name("campaign-sender");
-        }
-        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = if encrypted {
-            Manager::from_config(config, tls::connector(), manager)
-        } else {
-            Manager::from_config(config, NoTls, manager)
-        };
+    pub fn new(access: &DatabaseAccess) -> Result<Database, String> {
+        let connector = Connector::new(access)?;
         let pool =
-            Pool::builder(manager).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
+            Pool::builder(connector).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
         Ok(Database { pool })
     }
 
@@ -96,7 +88,7 @@ impl Database {
         loop {
             let failure = match timeout_at(until, self.attempt(sql, parameters)).await {
                 Ok(Ok(rows)) => return Ok(rows),
-                Ok(Err(Failure::Refused(error))) => return Err(DatabaseError::Refused(error)),
+                Ok(Err(Failure::Lasting(error))) => return Err(error),
                 Ok(Err(Failure::Transient(reason))) => reason,
                 Err(_) => return Err(DatabaseError::Unavailable("no answer in time".to_owned())),
             };
@@ -123,7 +115,7 @@ impl Database {
     /// What PostgreSQL said.
     pub async fn run_script(&self, sql: &str) -> Result<(), DatabaseError> {
         let connection = self.pool.get().await.map_err(|error| match Failure::from_pool(error) {
-            Failure::Refused(error) => DatabaseError::Refused(error),
+            Failure::Lasting(error) => error,
             Failure::Transient(reason) => DatabaseError::Unavailable(reason),
         })?;
         connection.batch_execute(sql).await.map_err(DatabaseError::Refused)
@@ -132,10 +124,10 @@ impl Database {
 
 /// A connection that is closed, not reused, when the attempt with it fails or is given up: another statement
 /// must not queue behind one that may still be running.
-struct Checkout(Option<deadpool_postgres::Object>);
+struct Checkout(Option<Object<Connector>>);
 
 impl Checkout {
-    fn client(&self) -> &deadpool_postgres::ClientWrapper {
+    fn client(&self) -> &Client {
         self.0.as_ref().expect("there until it is given back")
     }
 
@@ -147,20 +139,24 @@ impl Checkout {
 impl Drop for Checkout {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
-            drop(deadpool_postgres::Object::take(connection));
+            drop(Object::take(connection));
         }
     }
 }
 
 enum Failure {
     Transient(String),
-    Refused(tokio_postgres::Error),
+    Lasting(DatabaseError),
 }
 
 impl Failure {
-    fn from_pool(error: PoolError) -> Failure {
+    fn from_pool(error: PoolError<ConnectError>) -> Failure {
         match error {
-            PoolError::Backend(error) => Failure::from(error),
+            PoolError::Backend(ConnectError::Postgres(error)) => Failure::from(error),
+            PoolError::Backend(ConnectError::Unreachable(reason)) => Failure::Transient(reason),
+            PoolError::Backend(ConnectError::NoCredentials(reason)) => {
+                Failure::Lasting(DatabaseError::NoCredentials(reason))
+            }
             other => Failure::Transient(other.to_string()),
         }
     }
@@ -180,7 +176,11 @@ impl From<tokio_postgres::Error> for Failure {
                 error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
             }
         };
-        if transient { Failure::Transient(describe(&error)) } else { Failure::Refused(error) }
+        if transient {
+            Failure::Transient(describe(&error))
+        } else {
+            Failure::Lasting(DatabaseError::Refused(error))
+        }
     }
 }
 
@@ -194,41 +194,5 @@ fn describe(error: &tokio_postgres::Error) -> String {
             format!("{}{detail} [{}]", db.message(), db.code().code())
         }
         None => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
-    }
-}
-
-/// `tokio-postgres` knows `require` and leaves verification to the connector, which always verifies here: so
-/// `verify-ca` and `verify-full` become `require`. Whether the connection is to be encrypted comes second.
-fn without_verification_modes(url: &str) -> (String, bool) {
-    let url =
-        url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
-    let encrypted = url.contains("sslmode=require");
-    (url, encrypted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_mode_that_asks_for_tls_gets_it() {
-        for (mode, encrypted) in [
-            ("?sslmode=verify-full", true),
-            ("?sslmode=verify-ca", true),
-            ("?a=b&sslmode=require", true),
-            ("", false),
-            ("?sslmode=disable", false),
-        ] {
-            let (url, got) = without_verification_modes(&format!("postgres://u@h/d{mode}"));
-            assert_eq!(got, encrypted, "{mode}");
-            assert!(!url.contains("verify"), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_url_that_cannot_be_read_is_told_without_its_password() {
-        let url = crate::config::database_url(Some("postgres://u:secret@h:port/d".to_owned())).unwrap();
-        let error = Database::new(&url).err().unwrap();
-        assert!(error.starts_with("DATABASE_URL: ") && !error.contains("secret"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use crate::deadline::Deadline;
 use crate::event::Event;
 use crate::lambda::Failure;
 use crate::lifecycle::Status as RecipientStatus;
+use crate::metrics::{BatchMetrics, Metrics};
 use crate::outcome::{Debt, Entry};
 use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::ses::Ses;
@@ -37,6 +38,7 @@ const MAX_TAKEOVERS: usize = 20;
 /// What lives as long as the process: connections, and what was compiled for the last campaign.
 pub struct Handler {
     settings: Settings,
+    metrics: Metrics,
     database: Database,
     ses: OnceCell<Ses>,
     record_statement: OnceCell<String>,
@@ -59,8 +61,9 @@ impl Handler {
     /// # Errors
     /// When the database's URL cannot be read, in one line.
     pub fn new(settings: Settings) -> Result<Handler, String> {
-        let database = Database::new(&settings.database_url)?;
+        let database = Database::new(&settings.database)?;
         Ok(Handler {
+            metrics: Metrics::new(settings.metrics.clone()),
             settings,
             database,
             ses: OnceCell::new(),
@@ -117,7 +120,24 @@ impl Handler {
                 None => passed_over.push(campaign.id),
             }
         }
+        self.report_oldest_doubt(deadline.last_start).await;
         Ok(BatchResult::idle())
+    }
+
+    /// A tick that finds nothing to do has the time to look how long what is in doubt has been so.
+    async fn report_oldest_doubt(&self, until: Instant) {
+        if !self.metrics.are_on() {
+            return;
+        }
+        let sql = "SELECT coalesce(extract(epoch FROM now() - min(uncertain_since)), 0)::float8
+                     FROM campaign_recipients WHERE status = 'uncertain'";
+        match self.database.query(sql, &[], until).await {
+            Ok(rows) => {
+                let seconds = rows.first().map_or(0.0, |row| row.get::<_, f64>(0)).max(0.0);
+                self.metrics.oldest_uncertain(Duration::from_secs_f64(seconds));
+            }
+            Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
+        }
     }
 
     /// Loads the campaign and, the first time, learns how the activities table is written.
@@ -296,7 +316,7 @@ impl Handler {
             first: campaign.progress.sent == 0,
             claimed_at,
         };
-        let Report { lines, stop, refusal, throttled } = sending.run(&batch).await;
+        let Report { lines, stop, refusal, throttled, latencies } = sending.run(&batch).await;
         let counts = count(&lines);
         ses.spend(counts.sent);
         let halt = match &stop {
@@ -315,7 +335,16 @@ impl Handler {
             refusal: (refusal.0.as_deref(), refusal.1),
             throttled: throttled.then(|| ses.region()),
         };
+        let recording_at = Instant::now();
         let recorded = self.record(&record, until).await;
+        self.metrics.batch(&BatchMetrics {
+            campaign_id: campaign.id,
+            organization_id: campaign.organization_id,
+            counts,
+            send_latency: &latencies,
+            record_latency: recording_at.elapsed(),
+            duration: invocation.started_at.elapsed(),
+        });
         crate::crash_point!("record-after");
         let recorded = match recorded {
             Ok(Some(recorded)) => recorded,

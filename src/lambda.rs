@@ -2,10 +2,13 @@
 
 use std::env;
 use std::fmt::Display;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use lambda_runtime::Diagnostic;
+use tracing::Instrument as _;
 
+use crate::config::LOCAL_FUNCTION;
 use crate::database::DatabaseError;
 
 /// A failure of an invocation: a stable type that a state machine can match, and a message for a person.
@@ -28,7 +31,7 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let kind = match error {
             DatabaseError::Unavailable(_) => "DatabaseUnavailable",
-            DatabaseError::Refused(_) => "DatabaseRefused",
+            DatabaseError::Refused(_) | DatabaseError::NoCredentials(_) => "DatabaseRefused",
         };
         Failure::new(kind, error)
     }
@@ -39,6 +42,20 @@ impl From<Failure> for Diagnostic {
         tracing::error!(error_type = failure.kind, error = failure.message, "the invocation failed");
         Diagnostic { error_type: failure.kind.to_owned(), error_message: failure.message }
     }
+}
+
+/// One invocation: everything that it logs carries the request's id, its failure too.
+///
+/// # Errors
+/// The failure, as Lambda is told of it.
+pub async fn invocation<T>(
+    request_id: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Diagnostic> {
+    let span = tracing::info_span!("invocation", request_id);
+    // An invocation's future is large and deep; the runtime around it need not be.
+    let work: Pin<Box<dyn Future<Output = Result<T, Failure>> + '_>> = Box::pin(work);
+    async { work.await.map_err(Diagnostic::from) }.instrument(span).await
 }
 
 /// Runs a function on a single-threaded runtime: what it waits for is the network, and one thread is what a
@@ -74,7 +91,7 @@ pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCod
 #[allow(unsafe_code, reason = "the process has one thread yet, so nothing reads the environment meanwhile")]
 fn set_what_an_emulator_leaves_out() {
     for (name, value) in [
-        ("AWS_LAMBDA_FUNCTION_NAME", "local"),
+        ("AWS_LAMBDA_FUNCTION_NAME", LOCAL_FUNCTION),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
     ] {

@@ -18,6 +18,7 @@ pub mod lifecycle;
 #[cfg(feature = "local")]
 #[allow(missing_docs, reason = "the names are AWS's own")]
 pub mod local;
+pub mod metrics;
 pub mod outcome;
 pub mod result;
 pub mod ses;

@@ -14,7 +14,7 @@ pub fn start() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stdout);
     if env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
-        logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+        logs.json().flatten_event(true).with_current_span(false).with_span_list(true).init();
     } else {
         logs.init();
     }

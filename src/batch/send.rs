@@ -20,6 +20,7 @@ use super::record::Line;
 use super::render::Templates;
 use crate::database::{Database, DatabaseError};
 use crate::deadline::Deadline;
+use crate::metrics::Latencies;
 use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
 use compose::Prepared;
@@ -67,6 +68,8 @@ pub struct Report {
     pub refusal: (Option<String>, i32),
     /// Whether SES has said 'too fast'.
     pub throttled: bool,
+    /// How long SES took to answer, request by request.
+    pub latencies: Latencies,
 }
 
 /// What sending one batch needs.
@@ -95,6 +98,7 @@ impl Sending<'_> {
     pub async fn run(&self, batch: &Batch) -> Report {
         let mut ledger = Ledger::new(batch, self.first);
         let mut flights = FuturesUnordered::new();
+        let mut latencies = Latencies::default();
         let mut commit = None;
         let mut status_read_at = self.claimed_at;
         let mut last_checkpoint = self.claimed_at;
@@ -137,7 +141,8 @@ impl Sending<'_> {
                 .fold(self.deadline.last_answer, Instant::min);
             tokio::select! {
                 biased;
-                Some((index, answer)) = flights.next(), if !flights.is_empty() => {
+                Some((index, answer, latency)) = flights.next(), if !flights.is_empty() => {
+                    latencies.record(latency);
                     crate::crash_point!("send-answered");
                     if let Answer::Accepted(message_id) = &answer {
                         self.log_accepted(batch.recipients[index].id, message_id);
@@ -170,17 +175,18 @@ impl Sending<'_> {
             }
         }
         let throttled = pace.was_throttled();
-        Report { throttled, ..ledger.report(!flights.is_empty()) }
+        Report { throttled, latencies, ..ledger.report(!flights.is_empty()) }
     }
 
-    async fn send(&self, index: usize, message: compose::Message) -> (usize, Answer) {
-        let until = (Instant::now() + ANSWER_TIMEOUT).min(self.deadline.last_answer);
+    async fn send(&self, index: usize, message: compose::Message) -> (usize, Answer, Duration) {
+        let started_at = Instant::now();
+        let until = (started_at + ANSWER_TIMEOUT).min(self.deadline.last_answer);
         let answer = tokio::time::timeout_at(until, self.ses.send(message.request, &message.address)).await;
         let answer = answer.unwrap_or_else(|_| Answer::Uncertain {
             code: "timed_out".to_owned(),
             message: "SES did not answer in time".to_owned(),
         });
-        (index, answer)
+        (index, answer, started_at.elapsed())
     }
 
     /// One line for each accepted message, from which `campaign resolve --from-log` can replay what was lost.

@@ -13,7 +13,8 @@ fn main() -> ExitCode {
         let handler = Handler::new(Settings::from_env()?)?;
         let handler = &handler;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-            handler.handle(&event.payload, event.context.deadline).await
+            let work = handler.handle(&event.payload, event.context.deadline);
+            lambda::invocation(&event.context.request_id, work).await
         }))
         .await?;
         Ok::<(), Error>(())

@@ -13,7 +13,8 @@ fn main() -> ExitCode {
         let function = SesEvents::new(Settings::from_env()?)?;
         let function = &function;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-            function.handle(event.payload, event.context.deadline).await
+            let work = function.handle(event.payload, event.context.deadline);
+            lambda::invocation(&event.context.request_id, work).await
         }))
         .await?;
         Ok::<(), Error>(())

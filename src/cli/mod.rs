@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, DatabaseUrl};
+use crate::config::{self, DatabaseAccess, DatabaseUrl};
 use crate::database::Database;
 use failure::{Exit, Failure};
 
@@ -92,8 +92,8 @@ fn database_url() -> Result<DatabaseUrl, Failure> {
 }
 
 /// A database that answers: a person at a terminal is told at once when it cannot be reached.
-async fn connect(url: &DatabaseUrl) -> Result<Database, Failure> {
-    let database = Database::new(url).map_err(|error| Failure::new(Exit::Config, error))?;
+async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure> {
+    let database = Database::new(&access.into()).map_err(|error| Failure::new(Exit::Config, error))?;
     database.run_script("").await?;
     Ok(database)
 }

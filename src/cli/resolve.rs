@@ -97,7 +97,7 @@ struct Case {
 
 impl Case {
     async fn open(settings: &Settings, id: Uuid) -> Result<Case, Failure> {
-        let database = connect(&settings.database_url).await?;
+        let database = connect(settings.database.clone()).await?;
         let table = settings.activities_table.as_str();
         let loaded = load::load(&database, Some(id), &[], Some(table), soon()).await?;
         let (campaign, catalogue) = loaded

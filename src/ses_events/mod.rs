@@ -45,7 +45,7 @@ impl SesEvents {
     /// # Errors
     /// When the database's URL cannot be read, in one line.
     pub fn new(settings: Settings) -> Result<SesEvents, String> {
-        let database = Database::new(&settings.database_url)?;
+        let database = Database::new(&settings.database)?;
         Ok(SesEvents { settings, database, recorder: OnceCell::new() })
     }
 

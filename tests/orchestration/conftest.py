@@ -120,12 +120,14 @@ class World:
 
     def configure(self, executable=TARGET / "send-batch", timeout=30, **variables):
         environment = clean_environment(
-            DATABASE_URL=self.database_url,
-            AWS_ENDPOINT_URL_SESV2=self.ses,
-            AWS_REGION=REGION,
-            AWS_ACCESS_KEY_ID="AKIDLOCAL",
-            AWS_SECRET_ACCESS_KEY="local-secret",
-            **variables,
+            **{
+                "DATABASE_URL": self.database_url,
+                "AWS_ENDPOINT_URL_SESV2": self.ses,
+                "AWS_REGION": REGION,
+                "AWS_ACCESS_KEY_ID": "AKIDLOCAL",
+                "AWS_SECRET_ACCESS_KEY": "local-secret",
+                **variables,
+            }
         )
         self.functions.configure(executable, environment, timeout)
 

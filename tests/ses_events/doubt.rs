@@ -15,7 +15,9 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let settled = runtime.block_on(async {
         let until = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(20));
-        settle_silent_doubt(&Database::new(&url).unwrap(), campaign, AFTER, until).await.unwrap()
+        settle_silent_doubt(&Database::new(&url.clone().into()).unwrap(), campaign, AFTER, until)
+            .await
+            .unwrap()
     });
     settled.into_iter().map(|(_, recipients)| recipients).collect()
 }

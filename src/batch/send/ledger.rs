@@ -7,6 +7,7 @@ use super::{Report, SAME_REFUSALS, Stop};
 use crate::batch::checkpoint::Checkpoint;
 use crate::batch::claim::Batch;
 use crate::batch::record::Line;
+use crate::metrics::Latencies;
 use crate::outcome::{Entry, Outcome};
 use crate::ses::Answer;
 
@@ -207,6 +208,12 @@ impl<'a> Ledger<'a> {
             });
             Line { recipient_id: recipient.id, outcome, subject }
         });
-        Report { lines: lines.collect(), stop: self.stop, refusal: self.refusal, throttled: false }
+        Report {
+            lines: lines.collect(),
+            stop: self.stop,
+            refusal: self.refusal,
+            throttled: false,
+            latencies: Latencies::default(),
+        }
     }
 }

@@ -27,12 +27,12 @@ impl Scratch {
     /// # Errors
     /// When the server cannot be reached, or the role may not create databases.
     pub async fn create(url: &DatabaseUrl) -> Result<Scratch, Failure> {
-        let administration = connect(url).await?;
+        let administration = connect(url.clone()).await?;
         let name = format!("campaign_demo_{:08x}", Uuid::new_v4().as_fields().0);
         administration.run_script(&format!("CREATE DATABASE {name}")).await?;
         let parts = Parts::of(url.as_str());
         let url = config::database_url(Some(parts.with_database(&name)))?;
-        let database = connect(&url).await?;
+        let database = connect(url.clone()).await?;
         // Where the extension is not to be had, statements are not counted.
         let extension = "CREATE EXTENSION pg_stat_statements; SELECT count(*) FROM pg_stat_statements";
         let counts_statements = database.run_script(extension).await.is_ok();

@@ -1,0 +1,81 @@
+//! Secrets Manager: a secret of RDS's own form.
+//!
+//! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html>
+
+use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::error::{DisplayErrorContext, SdkError};
+use serde_json::Value;
+use tokio_postgres::Config;
+
+use super::connector::{ConnectError, Target};
+
+/// Reads the secret.
+pub async fn read(sdk: &SdkConfig, arn: &str) -> Result<Target, ConnectError> {
+    let client = aws_sdk_secretsmanager::Client::new(sdk);
+    let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
+        let reason = format!("Secrets Manager: {}", DisplayErrorContext(&error));
+        match error {
+            // The SDK has tried again by now, where that was of use.
+            SdkError::ServiceError(error) if error.raw().status().is_server_error() => {
+                ConnectError::Unreachable(reason)
+            }
+            SdkError::ServiceError(_) | SdkError::ConstructionFailure(_) => {
+                ConnectError::NoCredentials(reason)
+            }
+            _ => ConnectError::Unreachable(reason),
+        }
+    })?;
+    let config = parse(answer.secret_string().unwrap_or_default())
+        .map_err(|reason| ConnectError::NoCredentials(format!("the secret {arn} {reason}")))?;
+    Ok(Target::outside(config))
+}
+
+/// What a secret says. The error completes a sentence that begins with the secret's name.
+fn parse(secret: &str) -> Result<Config, String> {
+    let form = "expected username, password, host, port and dbname, as RDS writes them";
+    let Ok(Value::Object(fields)) = serde_json::from_str(secret) else {
+        return Err(format!("is no JSON object: {form}"));
+    };
+    let text = |name: &str| match fields.get(name).and_then(Value::as_str) {
+        Some(text) if !text.is_empty() => Ok(text),
+        _ => Err(format!("has no {name}: {form}")),
+    };
+    let port = match fields.get("port") {
+        None | Some(Value::Null) => Some(5432),
+        Some(Value::String(port)) => port.parse().ok(),
+        Some(port) => port.as_u64().and_then(|port| u16::try_from(port).ok()),
+    };
+    let port = port.ok_or_else(|| format!("has a port that is none: {form}"))?;
+    let mut config = Config::new();
+    // By setters: in a URL, a password such as "a/b@c%" would have to be escaped.
+    config.user(text("username")?).password(text("password")?).host(text("host")?).port(port);
+    config.dbname(text("dbname")?);
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_of_rds_is_read_whatever_is_in_its_password() {
+        for port in ["6432", "\"6432\""] {
+            let config = parse(&format!(
+                r#"{{"engine": "postgres", "host": "db.example.com", "port": {port}, "username": "sender",
+                    "password": "a/b@c:%d 'e'", "dbname": "crm", "dbInstanceIdentifier": "crm"}}"#
+            ))
+            .unwrap();
+            assert_eq!(config.get_password(), Some("a/b@c:%d 'e'".as_bytes()));
+            assert_eq!((config.get_user(), config.get_dbname()), (Some("sender"), Some("crm")));
+            assert_eq!(config.get_ports(), [6432]);
+        }
+    }
+
+    #[test]
+    fn a_secret_of_another_form_is_told_what_it_lacks_and_not_shown() {
+        let error = |secret| parse(secret).unwrap_err();
+        insta::assert_snapshot!(error("hunter2"), @"is no JSON object: expected username, password, host, port and dbname, as RDS writes them");
+        insta::assert_snapshot!(error(r#"{"username": "u", "password": "hunter2"}"#), @"has no host: expected username, password, host, port and dbname, as RDS writes them");
+        insta::assert_snapshot!(error(r#"{"username": "u", "password": "hunter2", "host": "h", "port": 70000}"#), @"has a port that is none: expected username, password, host, port and dbname, as RDS writes them");
+    }
+}
