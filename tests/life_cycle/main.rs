@@ -36,7 +36,7 @@ impl Statements {
         let url = database_url(Some(world.url.clone())).unwrap();
         let database = {
             let _entered = runtime.enter();
-            Database::new(&url).unwrap()
+            Database::new(&url.into()).unwrap()
         };
         Statements { runtime, database, record: String::new() }
     }
