@@ -129,8 +129,7 @@ impl Handler {
         if !self.metrics.are_on() {
             return;
         }
-        let sql = "SELECT coalesce(extract(epoch FROM now() - min(uncertain_since)), 0)::float8
-                     FROM campaign_recipients WHERE status = 'uncertain'";
+        let sql = include_str!("batch/oldest_doubt.sql");
         match self.database.query(sql, &[], until).await {
             Ok(rows) => {
                 let seconds = rows.first().map_or(0.0, |row| row.get::<_, f64>(0)).max(0.0);

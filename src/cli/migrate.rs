@@ -28,13 +28,12 @@ macro_rules! migrations {
 }
 
 /// The files of `migrations/` in their order; a test holds this list against the directory.
-const FILES: [(&str, &str); 6] = migrations![
+const FILES: [(&str, &str); 5] = migrations![
     "0001_tables.sql",
     "0002_life_cycle.sql",
     "0003_claims.sql",
     "0004_events.sql",
     "0005_rate.sql",
-    "0006_doubt.sql",
 ];
 
 /// Which advisory lock migrations take: the first eight bytes of the package's name.

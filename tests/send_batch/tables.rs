@@ -287,3 +287,12 @@ fn a_table_that_refuses_every_activity_leaves_them_owed() {
     assert_eq!(world.ses.message_count(), 20);
     world.assert_consistent(campaign);
 }
+
+#[test]
+fn no_index_mentions_what_recording_changes_so_that_its_updates_touch_none() {
+    let mut world = World::new();
+    let sql = "SELECT string_agg(regexp_replace(indexdef, '^.* ON ', ''), ', ' ORDER BY indexname)
+                 FROM pg_indexes WHERE tablename = 'campaign_recipients'";
+    let indexes: String = world.database.query(sql, &[])[0].get(0);
+    insta::assert_snapshot!(indexes, @"public.campaign_recipients USING btree (campaign_id, lower(email)), public.campaign_recipients USING btree (id), public.campaign_recipients USING btree (campaign_id, \"position\")");
+}
