@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::activities::ActivitiesTable;
 use crate::batch::claim::{self, Batch, Claim, Wish};
+use crate::batch::complete::{self, Completion};
 use crate::batch::doubt::{self, UncertainPolicy};
 use crate::batch::load::{self, Campaign};
 use crate::batch::pay;
@@ -129,12 +130,8 @@ impl Handler {
         if !self.metrics.are_on() {
             return;
         }
-        let sql = include_str!("batch/oldest_doubt.sql");
-        match self.database.query(sql, &[], until).await {
-            Ok(rows) => {
-                let seconds = rows.first().map_or(0.0, |row| row.get::<_, f64>(0)).max(0.0);
-                self.metrics.oldest_uncertain(Duration::from_secs_f64(seconds));
-            }
+        match doubt::oldest(&self.database, until).await {
+            Ok(age) => self.metrics.oldest_uncertain(age),
             Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
         }
     }
@@ -384,16 +381,10 @@ impl Handler {
             return verdict;
         }
         // By the counters nobody is left; the recipients themselves have the last word.
-        let sql = "SELECT complete_campaign($1)";
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), tokio_postgres::types::Type); 1] =
-            [(&campaign_id, tokio_postgres::types::Type::UUID)];
-        match self.database.query(sql, &parameters, invocation.deadline.last_record).await {
-            Ok(rows) => match rows.first().map(|row| row.get::<_, String>(0)).as_deref() {
-                Some("complete") => Verdict::done(),
-                Some("busy" | "inserting") => Verdict::busy(std::time::Duration::from_secs(1)),
-                _ => verdict,
-            },
-            Err(_) => verdict,
+        match complete::complete(&self.database, campaign_id, invocation.deadline.last_record).await {
+            Ok(Completion::Complete) => Verdict::done(),
+            Ok(Completion::Busy) => Verdict::busy(Duration::from_secs(1)),
+            Ok(Completion::Pending) | Err(_) => verdict,
         }
     }
 

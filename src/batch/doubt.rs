@@ -49,3 +49,13 @@ pub async fn settle_silent_doubt(
         })
         .collect())
 }
+
+/// How long ago the oldest recipient that is in doubt came into it; zero if there is none.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn oldest(database: &Database, until: Instant) -> Result<Duration, DatabaseError> {
+    let rows = database.query(include_str!("oldest_doubt.sql"), &[], until).await?;
+    let seconds = rows.first().map_or(0.0, |row| row.get::<_, f64>(0)).max(0.0);
+    Ok(Duration::from_secs_f64(seconds))
+}

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod checkpoint;
 pub mod claim;
+pub mod complete;
 pub mod doubt;
 pub mod load;
 pub mod pay;

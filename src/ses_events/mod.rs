@@ -19,7 +19,7 @@ use tokio_postgres::types::{ToSql, Type};
 use self::event::{Event, Said};
 use self::record::{Recorded, Recorder};
 use self::sqs::{ItemFailure, Record, Response};
-use crate::activities::{ActivitiesTable, Catalogue};
+use crate::activities::ActivitiesTable;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::deadline::Deadline;
@@ -100,12 +100,9 @@ impl SesEvents {
             let sql = include_str!("../activities.sql").replace("$3", "$1");
             let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(name, Type::TEXT)];
             let rows = self.database.query(&sql, &parameters, until).await?;
-            let unusable = |problem: String| Failure::new("UnusableActivitiesTable", problem);
             let catalogue: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-            let catalogue: Catalogue =
-                serde_json::from_value(catalogue).map_err(|error| unusable(error.to_string()))?;
-            let table = ActivitiesTable::new(name, catalogue, &["email_sent"])
-                .map_err(|error| unusable(error.to_string()))?;
+            let table = ActivitiesTable::read(name, &catalogue.to_string(), &["email_sent"])
+                .map_err(|error| Failure::new("UnusableActivitiesTable", error))?;
             let missing: Vec<&str> =
                 ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
             if !missing.is_empty() {
