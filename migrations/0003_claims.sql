@@ -148,7 +148,7 @@ DECLARE
     v_swept boolean := false;
     v_again boolean := false;
     v_size int := p_size;
-    v_per_second double precision;
+    v_room record;
 BEGIN
     SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
     IF NOT FOUND THEN
@@ -186,17 +186,9 @@ BEGIN
         RETURN;
     END IF;
 
-    -- How many sends fit into this invocation, as it looks now; they are reserved further down.
-    IF p_per_second IS NOT NULL THEN
-        INSERT INTO send_rates AS s (region, per_second) VALUES (p_region, p_per_second)
-        ON CONFLICT (region) DO UPDATE SET per_second = excluded.per_second
-         WHERE s.per_second <> excluded.per_second;
-    END IF;
-    SELECT r.per_second * send_share(r.share, r.throttled_at),
-           greatest(extract(epoch FROM r.free_from - clock_timestamp()), -0.25)
-      INTO v_per_second, starts_in
-      FROM send_rates AS r WHERE r.region = p_region;
-    v_size := least(p_size, floor((p_seconds - starts_in) * v_per_second));
+    -- How many sends there is room for, as it looks now; they are reserved further down.
+    SELECT * INTO v_room FROM send_room(p_region, p_per_second, p_campaign_id, c.organization_id, p_seconds);
+    v_size := least(p_size, v_room.room);
 
     LOOP
         -- A batch that is open, or that lost its owner, goes first; before all, one that we have already.
@@ -221,7 +213,7 @@ BEGIN
             END IF;
             IF v_size < 1 THEN
                 verdict := 'rate';
-                retry_seconds := starts_in - p_seconds / 2;
+                retry_seconds := v_room.retry_seconds;
                 RETURN;
             END IF;
             INSERT INTO campaign_batches (campaign_id, first_position, last_position)
@@ -245,7 +237,7 @@ BEGIN
         v_again := b.handed_by IS NOT NULL;
         IF v_size < 1 AND NOT v_again THEN
             verdict := 'rate';
-            retry_seconds := starts_in - p_seconds / 2;
+            retry_seconds := v_room.retry_seconds;
             RETURN;
         END IF;
 
@@ -288,16 +280,14 @@ BEGIN
     -- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
     -- Where the rate is known, what is sent within 1.5 seconds is enough.
     step := greatest(1, least(ceil(cardinality(positions) / CASE WHEN v_is_last THEN 1.875 ELSE 2.75 END),
-                              ceil(v_per_second * 1.5)));
-    per_second := v_per_second;
-    UPDATE send_rates AS r
-       SET free_from = CASE WHEN v_again THEN r.free_from
-                            ELSE greatest(r.free_from, clock_timestamp() - interval '0.25 seconds')
-                                 + make_interval(secs => cardinality(array_positions(suppressed, false)) / v_per_second)
-                       END
-     WHERE r.region = p_region
-    RETURNING extract(epoch FROM r.free_from - clock_timestamp())
-              - cardinality(array_positions(suppressed, false)) / v_per_second INTO starts_in;
+                              ceil(v_room.per_second * 1.5)));
+    per_second := v_room.per_second;
+    IF v_again THEN
+        starts_in := v_room.starts_in - cardinality(array_positions(suppressed, false)) / per_second;
+    ELSIF per_second IS NOT NULL THEN
+        starts_in := reserve_sends(p_region, p_campaign_id, cardinality(array_positions(suppressed, false)),
+                                   per_second, v_room.share);
+    END IF;
     -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
     IF NOT v_again THEN
         DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;

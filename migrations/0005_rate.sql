@@ -13,3 +13,84 @@ CREATE OR REPLACE FUNCTION send_share(share double precision, throttled_at times
 LANGUAGE sql STABLE AS $$
     SELECT least(1, share + 0.02 * coalesce(extract(epoch FROM now() - throttled_at), 0)::double precision)
 $$;
+
+-- Whose turn it is: what each campaign that sends has reserved of the rate, as if it had its fair share of it alone.
+-- Shares are equal between organizations, and between the campaigns of one.
+CREATE TABLE IF NOT EXISTS send_shares (
+    region          text NOT NULL,
+    campaign_id     uuid NOT NULL,
+    organization_id uuid NOT NULL,
+    free_from       timestamptz NOT NULL DEFAULT now(), -- all that its share allows before is reserved
+    asked_at        timestamptz NOT NULL DEFAULT now(), -- its last claim: it wants to send
+    PRIMARY KEY (region, campaign_id)
+);
+
+-- What a campaign may reserve now: `room` sends, at `per_second`, from `starts_in` seconds on (a little in the
+-- past: catch up), which end within `p_seconds`. Where there is no room, `retry_seconds` says when to ask again;
+-- a rate that is not known limits nothing, and all is null. The part of the rate that it may count on is `share`.
+--   Alone, it may reserve what is sent in 15 seconds: so long waits who comes next, at most.
+--   Beside others, it may reserve what its share sends in 10 seconds; or what the whole rate sends in 5, where
+--   nobody else has reserved the next half second, so that a share that is not used is not lost.
+CREATE OR REPLACE FUNCTION send_room(
+    p_region text, p_per_second double precision, p_campaign_id uuid, p_organization_id uuid,
+    p_seconds double precision,
+    OUT per_second double precision, OUT share double precision, OUT starts_in double precision,
+    OUT room int, OUT retry_seconds double precision
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    v_owed    double precision; -- seconds that the campaign is ahead of its share
+    v_seconds double precision; -- of the whole rate
+BEGIN
+    IF p_per_second IS NOT NULL THEN
+        INSERT INTO send_rates AS s (region, per_second) VALUES (p_region, p_per_second)
+        ON CONFLICT (region) DO UPDATE SET per_second = excluded.per_second
+         WHERE s.per_second <> excluded.per_second;
+    END IF;
+    SELECT r.per_second * send_share(r.share, r.throttled_at),
+           greatest(extract(epoch FROM r.free_from - clock_timestamp()), -0.25)
+      INTO per_second, starts_in
+      FROM send_rates AS r WHERE r.region = p_region;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    INSERT INTO send_shares AS s (region, campaign_id, organization_id)
+    VALUES (p_region, p_campaign_id, p_organization_id)
+    ON CONFLICT (region, campaign_id) DO UPDATE SET asked_at = now()
+    RETURNING greatest(extract(epoch FROM s.free_from - clock_timestamp()), 0) INTO v_owed;
+    SELECT 1.0 / count(DISTINCT s.organization_id)
+               / count(*) FILTER (WHERE s.organization_id = p_organization_id)
+      INTO share
+      FROM send_shares AS s
+     WHERE s.region = p_region AND (s.asked_at > now() - interval '30 seconds' OR s.free_from > now());
+
+    v_seconds := CASE WHEN share = 1 THEN 15 - greatest(starts_in, 0)
+                      WHEN starts_in < 0.5 THEN greatest(5, (10 - v_owed) * share)
+                      ELSE (10 - v_owed) * share END;
+    room := least(floor(least(v_seconds, p_seconds - starts_in) * per_second), 2147483647);
+    retry_seconds := starts_in - least(p_seconds / 2, CASE WHEN share = 1 THEN 7.5 ELSE 0.5 END);
+END
+$$;
+
+-- Reserves `p_count` sends of a campaign; answers in how many seconds they may start.
+CREATE OR REPLACE FUNCTION reserve_sends(
+    p_region text, p_campaign_id uuid, p_count int, p_per_second double precision, p_share double precision
+) RETURNS double precision
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_seconds   double precision := p_count / p_per_second;
+    v_starts_in double precision;
+BEGIN
+    UPDATE send_shares
+       SET free_from = greatest(free_from, now()) + make_interval(secs => v_seconds / p_share)
+     WHERE region = p_region AND campaign_id = p_campaign_id;
+    DELETE FROM send_shares WHERE region = p_region AND asked_at < now() - interval '1 hour' AND free_from < now();
+    UPDATE send_rates
+       SET free_from = greatest(free_from, clock_timestamp() - interval '0.25 seconds')
+                       + make_interval(secs => v_seconds)
+     WHERE region = p_region
+    RETURNING extract(epoch FROM free_from - clock_timestamp()) - v_seconds INTO v_starts_in;
+    RETURN v_starts_in;
+END
+$$;

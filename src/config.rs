@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::batch::doubt::UncertainPolicy;
+use crate::batch::send::SendApi;
 use crate::event::MAX_BATCH_SIZE;
 
 /// The address of the database; its `Debug` does not show it, for it carries a password.
@@ -54,6 +55,8 @@ pub struct Settings {
     pub max_send_rate: Option<f64>,
     /// `BATCH_SIZE`, recipients per batch when the event names none; 500 unless set.
     pub batch_size: u32,
+    /// `SEND_API`: which of SES's calls sends; chosen by the rate unless set.
+    pub send_api: SendApi,
     /// `SEND_CONCURRENCY`, requests to SES at a time; 50 unless set.
     pub concurrency: usize,
     /// `UNCERTAIN_POLICY`, `hold` (unless set) or `resend`, and `UNCERTAIN_AFTER_SECONDS`, 3600 unless set.
@@ -127,6 +130,7 @@ impl Settings {
                 })
                 .transpose()?
                 .unwrap_or(500),
+            send_api: send_api(&variable)?,
             concurrency: variable("SEND_CONCURRENCY")
                 .map(|value| {
                     parse("SEND_CONCURRENCY", &value, "a whole number from 1 to 1000", |n: &usize| {
@@ -146,6 +150,19 @@ impl Settings {
                 .transpose()?
                 .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
         })
+    }
+}
+
+fn send_api(variable: &dyn Fn(&str) -> Option<String>) -> Result<SendApi, InvalidVariable> {
+    match variable("SEND_API").as_deref() {
+        None | Some("auto") => Ok(SendApi::Auto),
+        Some("bulk") => Ok(SendApi::Bulk),
+        Some("single") => Ok(SendApi::Single),
+        Some(other) => Err(InvalidVariable::Malformed {
+            name: "SEND_API",
+            value: format!("{other:?}"),
+            expected: "auto, bulk or single",
+        }),
     }
 }
 
@@ -267,6 +284,7 @@ mod tests {
         insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
         insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
         insta::assert_snapshot!(error("SEND_CONCURRENCY", "many"), @r#"SEND_CONCURRENCY is "many": expected a whole number from 1 to 1000"#);
+        insta::assert_snapshot!(error("SEND_API", "raw"), @r#"SEND_API is "raw": expected auto, bulk or single"#);
         insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
         insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);

@@ -309,6 +309,7 @@ impl Handler {
             sender: &sender,
             deadline: invocation.deadline,
             concurrency: self.settings.concurrency,
+            api: self.settings.send_api,
             first: campaign.progress.sent == 0,
             claimed_at,
         };

@@ -4,9 +4,11 @@
 //! is noted there as it moves. What makes pause and cancel fast: no send starts when the campaign's status was
 //! last read too long ago.
 
+mod call;
 mod compose;
 mod ledger;
 mod pace;
+mod request;
 
 use std::time::{Duration, SystemTime};
 
@@ -23,11 +25,13 @@ use crate::deadline::Deadline;
 use crate::metrics::Latencies;
 use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
-use compose::Prepared;
+use call::Call;
+use compose::{Message, Prepared};
 use ledger::Ledger;
 use pace::Pace;
 
-pub use compose::Sender;
+pub use call::SendApi;
+pub use request::Sender;
 
 /// How often the campaign's status is read and outcomes are noted, at least.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1000);
@@ -35,6 +39,8 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1000);
 const STATUS_VALIDITY: Duration = Duration::from_millis(1800);
 /// A request that has no answer by then is in doubt.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Content of the messages that are under way: what bounds the memory of a batch with large ones.
+const MAX_BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
 /// As many recipients, the first of a campaign, that meet the same refusal halt it.
 pub const SAME_REFUSALS: i32 = 20;
 
@@ -86,10 +92,19 @@ pub struct Sending<'a> {
     pub deadline: Deadline,
     /// Requests at a time.
     pub concurrency: usize,
+    /// Which of SES's calls sends.
+    pub api: SendApi,
     /// Nothing of the campaign was ever accepted: the same refusal for all of the first halts it.
     pub first: bool,
     /// When the claim was made, and with it the campaign's status was read.
     pub claimed_at: Instant,
+}
+
+/// A call that came to its end.
+struct Landing {
+    answers: Vec<(usize, Answer)>,
+    bytes: usize,
+    latency: Duration,
 }
 
 impl Sending<'_> {
@@ -98,6 +113,7 @@ impl Sending<'_> {
     pub async fn run(&self, batch: &Batch) -> Report {
         let mut ledger = Ledger::new(batch, self.first);
         let mut flights = FuturesUnordered::new();
+        let mut bytes_in_flight = 0;
         let mut latencies = Latencies::default();
         let mut commit = None;
         let mut status_read_at = self.claimed_at;
@@ -114,16 +130,14 @@ impl Sending<'_> {
             }
             let may_start = now < status_read_at + STATUS_VALIDITY;
             while may_start && pace.allows(now) && flights.len() < self.concurrency {
-                let Some(index) = ledger.next() else { break };
-                match compose::prepare(self.templates, self.sender, &batch.recipients[index]) {
-                    Prepared::Outcome(outcome) => ledger.settle(index, outcome),
-                    Prepared::Message(message) => {
-                        pace.start(now);
-                        ledger.start(index, message.subject.clone());
-                        crate::crash_point!("send-before");
-                        flights.push(self.send(index, *message));
-                    }
+                if bytes_in_flight >= MAX_BYTES_IN_FLIGHT && !flights.is_empty() {
+                    break;
                 }
+                let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(self.api)) else { break };
+                pace.start(now, call.len());
+                bytes_in_flight += call.bytes();
+                crate::crash_point!("send-before");
+                flights.push(self.send(call));
             }
             if ledger.is_idle() && flights.is_empty() && commit.is_none() {
                 break;
@@ -141,14 +155,17 @@ impl Sending<'_> {
                 .fold(self.deadline.last_answer, Instant::min);
             tokio::select! {
                 biased;
-                Some((index, answer, latency)) = flights.next(), if !flights.is_empty() => {
-                    latencies.record(latency);
+                Some(landing) = flights.next(), if !flights.is_empty() => {
+                    latencies.record(landing.latency);
+                    bytes_in_flight -= landing.bytes;
                     crate::crash_point!("send-answered");
-                    if let Answer::Accepted(message_id) = &answer {
-                        self.log_accepted(batch.recipients[index].id, message_id);
+                    for (index, answer) in landing.answers {
+                        if let Answer::Accepted(message_id) = &answer {
+                            self.log_accepted(batch.recipients[index].id, message_id);
+                        }
+                        pace.note(&answer, Instant::now());
+                        ledger.answer(index, answer);
                     }
-                    pace.note(&answer, Instant::now());
-                    ledger.answer(index, answer);
                     if let Some(stop) = pace.given_up(Instant::now()) {
                         ledger.stop(stop);
                     }
@@ -178,15 +195,57 @@ impl Sending<'_> {
         Report { throttled, latencies, ..ledger.report(!flights.is_empty()) }
     }
 
-    async fn send(&self, index: usize, message: compose::Message) -> (usize, Answer, Duration) {
-        let started_at = Instant::now();
+    /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call have their
+    /// outcome then.
+    fn next_call(&self, batch: &Batch, ledger: &mut Ledger<'_>, size: Option<usize>) -> Option<Call> {
+        if let Some(message) = self.next_message(batch, ledger, Ledger::next_alone) {
+            return Some(Call::single(message));
+        }
+        let Some(size) = size else {
+            return self.next_message(batch, ledger, Ledger::next).map(Call::single);
+        };
+        let mut call = Call::bulk();
+        while call.has_room(size) {
+            let Some((index, message)) = self.next_message(batch, ledger, Ledger::next) else { break };
+            if !call.add(index, &message) {
+                ledger.answer(index, Answer::Singly("too large for a bulk call".to_owned()));
+            }
+        }
+        if call.len() > 0 {
+            Some(call)
+        } else {
+            self.next_message(batch, ledger, Ledger::next_alone).map(Call::single)
+        }
+    }
+
+    /// The next message of those that `next` gives.
+    fn next_message<'l>(
+        &self,
+        batch: &Batch,
+        ledger: &mut Ledger<'l>,
+        next: impl Fn(&mut Ledger<'l>) -> Option<usize>,
+    ) -> Option<(usize, Message)> {
+        loop {
+            let index = next(ledger)?;
+            match compose::prepare(self.templates, &batch.recipients[index]) {
+                Prepared::Outcome(outcome) => ledger.settle(index, outcome),
+                Prepared::Message(message) => {
+                    ledger.start(index, message.content.subject.clone());
+                    return Some((index, message));
+                }
+            }
+        }
+    }
+
+    async fn send(&self, call: Call) -> Landing {
+        let (started_at, bytes, indexes) = (Instant::now(), call.bytes(), call.indexes());
         let until = (started_at + ANSWER_TIMEOUT).min(self.deadline.last_answer);
-        let answer = tokio::time::timeout_at(until, self.ses.send(message.request, &message.address)).await;
-        let answer = answer.unwrap_or_else(|_| Answer::Uncertain {
-            code: "timed_out".to_owned(),
-            message: "SES did not answer in time".to_owned(),
+        let answers = tokio::time::timeout_at(until, call.send(self.ses, self.sender)).await;
+        let answers = answers.unwrap_or_else(|_| {
+            let (code, message) = ("timed_out".to_owned(), "SES did not answer in time".to_owned());
+            vec![Answer::Uncertain { code, message }; indexes.len()]
         });
-        (index, answer, started_at.elapsed())
+        Landing { answers: indexes.into_iter().zip(answers).collect(), bytes, latency: started_at.elapsed() }
     }
 
     /// One line for each accepted message, from which `campaign resolve --from-log` can replay what was lost.

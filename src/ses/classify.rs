@@ -6,7 +6,9 @@
 use std::error::Error;
 
 use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sesv2::operation::send_bulk_email::{SendBulkEmailError, SendBulkEmailOutput};
 use aws_sdk_sesv2::operation::send_email::{SendEmailError, SendEmailOutput};
+use aws_sdk_sesv2::types::BulkEmailEntryResult;
 
 /// What an attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Answer {
     QuotaExhausted(String),
     /// Certainly not accepted: the request never reached SES.
     NotSent(String),
+    /// Certainly not accepted as part of a bulk call; by itself it gets an answer that is its own.
+    Singly(String),
     /// Certainly not accepted, and final for this recipient.
     Refused {
         /// SES's error code.
@@ -52,39 +56,86 @@ pub fn classify<R>(
 where
     R: std::fmt::Debug + 'static,
 {
-    let error = match result {
-        Ok(output) => {
-            return match output.message_id {
-                Some(id) if !id.is_empty() => Answer::Accepted(id),
-                _ => Answer::uncertain("no_message_id", "SES answered without a message id"),
+    match result {
+        Ok(output) => accepted(output.message_id),
+        Err(error) => failure(&error, status, recipient),
+    }
+}
+
+/// Classifies the result of a `SendBulkEmail` call: one answer for each recipient, in their order.
+///
+/// A call that was refused as a whole (one malformed entry is enough) says nothing of its entries: they are to be
+/// sent singly. A call without an answer leaves all of them in doubt.
+pub fn classify_bulk<R>(
+    result: Result<SendBulkEmailOutput, SdkError<SendBulkEmailError, R>>,
+    status: impl Fn(&R) -> u16,
+    recipients: &[&str],
+) -> Vec<Answer>
+where
+    R: std::fmt::Debug + 'static,
+{
+    let results = match result {
+        Ok(output) => output.bulk_email_entry_results,
+        Err(error) => {
+            let answer = match failure(&error, status, "") {
+                Answer::Refused { code, message } => Answer::Singly(format!("{code}: {message}")),
+                answer => answer,
             };
+            return vec![answer; recipients.len()];
         }
-        Err(error) => error,
     };
-    match &error {
+    let mut results = results.into_iter();
+    recipients
+        .iter()
+        .map(|recipient| results.next().map_or_else(|| accepted(None), |result| entry(result, recipient)))
+        .collect()
+}
+
+fn entry(result: BulkEmailEntryResult, recipient: &str) -> Answer {
+    let code = result.status.as_ref().map_or("", |status| status.as_str());
+    match code {
+        "SUCCESS" => accepted(result.message_id),
+        _ => by_code(400, code, result.error.as_deref().unwrap_or_default(), recipient),
+    }
+}
+
+fn accepted(message_id: Option<String>) -> Answer {
+    match message_id {
+        Some(id) if !id.is_empty() => Answer::Accepted(id),
+        _ => Answer::uncertain("no_message_id", "SES answered without a message id"),
+    }
+}
+
+/// A call that was not answered with success.
+fn failure<E, R>(error: &SdkError<E, R>, status: impl Fn(&R) -> u16, recipient: &str) -> Answer
+where
+    E: Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    match error {
         SdkError::ServiceError(service) => {
             let (code, message) = (service.err().code(), service.err().message());
             by_code(status(service.raw()), code.unwrap_or_default(), message.unwrap_or_default(), recipient)
         }
         // The request could not be made or signed.
-        SdkError::ConstructionFailure(_) => Answer::NotSent(root_cause(&error)),
-        SdkError::DispatchFailure(failure) if failure.is_user() || never_connected(&error) => {
-            Answer::NotSent(root_cause(&error))
+        SdkError::ConstructionFailure(_) => Answer::NotSent(root_cause(error)),
+        SdkError::DispatchFailure(failure) if failure.is_user() || never_connected(error) => {
+            Answer::NotSent(root_cause(error))
         }
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            Answer::uncertain("timed_out", &root_cause(&error))
+            Answer::uncertain("timed_out", &root_cause(error))
         }
-        SdkError::TimeoutError(_) => Answer::uncertain("timed_out", &root_cause(&error)),
-        SdkError::ResponseError(_) => Answer::uncertain("unreadable_answer", &root_cause(&error)),
+        SdkError::TimeoutError(_) => Answer::uncertain("timed_out", &root_cause(error)),
+        SdkError::ResponseError(_) => Answer::uncertain("unreadable_answer", &root_cause(error)),
         // The connection broke after it was made; and whatever the SDK may add.
-        _ => Answer::uncertain("connection_lost", &root_cause(&error)),
+        _ => Answer::uncertain("connection_lost", &root_cause(error)),
     }
 }
 
 /// Classifies an error by its HTTP status and code; also the `Status` of a bulk call's entry, as 400.
 ///
-/// Codes: Amazon SES API v2, `SendEmail`, Errors; and Common Errors of AWS's APIs.
-pub fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answer {
+/// Codes: Amazon SES API v2, `SendEmail`, Errors; `BulkEmailEntryResult`, Status; and Common Errors of AWS's APIs.
+fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answer {
     let says = |word: &str| message.to_ascii_lowercase().contains(word);
     let halt = || Answer::Halt(format!("{code}: {message}"));
     let refused = || {
@@ -101,9 +152,14 @@ pub fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answe
         {
             Answer::QuotaExhausted(message.to_owned())
         }
-        "TooManyRequestsException" | "LimitExceededException" | "ThrottlingException" | "Throttling" => {
-            Answer::Throttled(message.to_owned())
-        }
+        "ACCOUNT_DAILY_QUOTA_EXCEEDED" => Answer::QuotaExhausted(message.to_owned()),
+        "TooManyRequestsException"
+        | "LimitExceededException"
+        | "ThrottlingException"
+        | "Throttling"
+        | "ACCOUNT_THROTTLED" => Answer::Throttled(message.to_owned()),
+        // SES says that it did not get to this entry, and not whose fault that was.
+        "TRANSIENT_FAILURE" => Answer::Singly(format!("{code}: {message}")),
         "AccountSuspendedException"
         | "SendingPausedException"
         | "MailFromDomainNotVerifiedException"
@@ -117,13 +173,22 @@ pub fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answe
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "NotAuthorized"
-        | "OptInRequired" => halt(),
+        | "OptInRequired"
+        | "ACCOUNT_SUSPENDED"
+        | "ACCOUNT_SENDING_PAUSED"
+        | "CONFIGURATION_SET_SENDING_PAUSED"
+        | "CONFIGURATION_SET_NOT_FOUND"
+        | "TEMPLATE_NOT_FOUND"
+        | "INVALID_SENDING_POOL_NAME"
+        | "MAIL_FROM_DOMAIN_NOT_VERIFIED" => halt(),
         // Credentials that are renewed meanwhile, and a clock that is set.
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" | "RequestTimeTooSkewed" => {
             Answer::NotSent(format!("{code}: {message}"))
         }
-        "MessageRejected" if says("not verified") && !only_about(recipient, message) => halt(),
-        "MessageRejected" if says("paused") || says("suspended") => halt(),
+        "MessageRejected" | "MESSAGE_REJECTED" if says("not verified") && !only_about(recipient, message) => {
+            halt()
+        }
+        "MessageRejected" | "MESSAGE_REJECTED" if says("paused") || says("suspended") => halt(),
         _ if status == 429 => Answer::Throttled(message.to_owned()),
         _ => refused(),
     }
@@ -210,6 +275,47 @@ mod tests {
         assert_eq!(answer(429, "", ""), Answer::Throttled(String::new()));
         let quota = "Daily message quota exceeded.";
         assert_eq!(answer(429, "TooManyRequestsException", quota), Answer::QuotaExhausted(quota.into()));
+    }
+
+    #[test]
+    fn the_entries_of_a_bulk_call_have_answers_of_their_own() {
+        let results = [
+            ("SUCCESS", "", "id-1"),
+            ("ACCOUNT_THROTTLED", "Maximum sending rate exceeded.", ""),
+            ("ACCOUNT_DAILY_QUOTA_EXCEEDED", "x", ""),
+            ("MESSAGE_REJECTED", "Address blacklisted.", ""),
+            ("INVALID_PARAMETER", "x", ""),
+            ("FAILED", "x", ""),
+            ("TRANSIENT_FAILURE", "x", ""),
+            ("ACCOUNT_SUSPENDED", "x", ""),
+            ("SOMETHING_NEW", "x", ""),
+            ("SUCCESS", "", ""),
+        ]
+        .map(|(status, error, id)| {
+            BulkEmailEntryResult::builder().status(status.into()).error(error).message_id(id).build()
+        });
+        let output =
+            SendBulkEmailOutput::builder().set_bulk_email_entry_results(Some(results.to_vec())).build();
+        let recipients = ["ada@example.com"; 11];
+        let answers = classify_bulk(output.map_err(SdkError::construction_failure), |(): &()| 0, &recipients);
+        let refused =
+            |code: &str, message: &str| Answer::Refused { code: code.into(), message: message.into() };
+        assert_eq!(
+            answers,
+            [
+                Answer::Accepted("id-1".into()),
+                Answer::Throttled("Maximum sending rate exceeded.".into()),
+                Answer::QuotaExhausted("x".into()),
+                refused("MESSAGE_REJECTED", "Address blacklisted."),
+                refused("INVALID_PARAMETER", "x"),
+                refused("FAILED", "x"),
+                Answer::Singly("TRANSIENT_FAILURE: x".into()),
+                Answer::Halt("ACCOUNT_SUSPENDED: x".into()),
+                refused("SOMETHING_NEW", "x"),
+                accepted(None),
+                accepted(None),
+            ]
+        );
     }
 
     #[test]

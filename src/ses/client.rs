@@ -8,11 +8,12 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::{SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_sesv2::operation::send_bulk_email::builders::SendBulkEmailInputBuilder;
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use super::account::Cache;
-use super::{Answer, Quota, classify};
+use super::{Answer, Quota, classify, classify_bulk};
 
 /// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
 /// request does not meet a connection that is being closed, which would put its message in doubt.
@@ -60,6 +61,11 @@ impl Ses {
     /// Sends one message, once.
     pub async fn send(&self, message: SendEmailInputBuilder, recipient: &str) -> Answer {
         classify(message.send_with(&self.client()).await, |answer| answer.status().as_u16(), recipient)
+    }
+
+    /// Sends one bulk call, once: an answer for each of its recipients.
+    pub async fn send_bulk(&self, call: SendBulkEmailInputBuilder, recipients: &[&str]) -> Vec<Answer> {
+        classify_bulk(call.send_with(&self.client()).await, |answer| answer.status().as_u16(), recipients)
     }
 
     /// The client. Where it was last used longer ago than an idle connection lives, by the wall clock (which goes

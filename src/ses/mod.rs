@@ -6,6 +6,6 @@ mod client;
 mod mailbox;
 
 pub use account::Quota;
-pub use classify::{Answer, classify};
+pub use classify::{Answer, classify, classify_bulk};
 pub use client::Ses;
 pub use mailbox::header_mailbox;

@@ -13,7 +13,7 @@ fn of(status: &str, code: Option<&str>) -> (String, Option<String>) {
 
 #[test]
 fn a_recipient_whose_own_data_is_wrong_fails_alone_and_ses_is_not_asked() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(2);
     world.database.execute(
         "UPDATE campaigns SET html = '<p>{{ company }}</p>', variables = '{\"company\": \"Acme\"}'",
@@ -57,7 +57,7 @@ fn a_recipient_whose_own_data_is_wrong_fails_alone_and_ses_is_not_asked() {
 
 #[test]
 fn a_variable_that_is_missing_is_named_in_the_recipients_error() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(1);
     world.database.execute(
         "UPDATE campaigns SET html = '<p>{{ order.number }}</p>', variables = '{\"order\": {}}'",
@@ -70,7 +70,7 @@ fn a_variable_that_is_missing_is_named_in_the_recipients_error() {
 
 #[test]
 fn a_refusal_is_the_recipients_own_and_says_why() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(30);
     let refuse = Effect::Refuse {
         code: "MessageRejected".into(),
@@ -93,7 +93,7 @@ fn a_refusal_is_the_recipients_own_and_says_why() {
 
 #[test]
 fn too_fast_is_tried_again_and_fails_nobody() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(100);
     world.ses.set_rate(Some(TokenBucket { per_second: 100.0, burst: 20.0 }));
     let results = run(&mut world.function(), event(campaign, 100));
@@ -105,7 +105,7 @@ fn too_fast_is_tried_again_and_fails_nobody() {
 
 #[test]
 fn a_connection_that_was_never_made_leaves_no_doubt() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(60);
     // Nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -123,7 +123,7 @@ fn a_connection_that_was_never_made_leaves_no_doubt() {
 
 #[test]
 fn a_name_that_does_not_resolve_and_a_handshake_that_fails_leave_no_doubt() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(3);
     // A port that speaks no TLS.
     let plain = world.ses.url().replace("http://", "https://");
@@ -137,7 +137,7 @@ fn a_name_that_does_not_resolve_and_a_handshake_that_fails_leave_no_doubt() {
 
 #[test]
 fn a_connection_that_breaks_after_the_request_puts_it_in_doubt_and_it_is_never_sent_again() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(20);
     world.ses.add_rule(Rule::to("r3@example.com", Effect::DropBeforeAccept));
     world.ses.add_rule(Rule::to("r4@example.com", Effect::DropAfterAccept));
@@ -153,7 +153,7 @@ fn a_connection_that_breaks_after_the_request_puts_it_in_doubt_and_it_is_never_s
 
 #[test]
 fn an_answer_that_does_not_come_in_time_is_in_doubt_and_the_rest_is_recorded() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(10);
     world.ses.add_rule(Rule::to("r2@example.com", Effect::AcceptThenDelay { ms: 60_000 }));
     let mut function = world.function();
@@ -167,7 +167,7 @@ fn an_answer_that_does_not_come_in_time_is_in_doubt_and_the_rest_is_recorded() {
 
 #[test]
 fn a_batch_larger_than_an_invocation_can_send_is_carried_on_by_the_next() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(300);
     world.ses.set_latency(Duration::from_millis(400));
     let mut function = world.function_with(&[("SEND_CONCURRENCY", "10")]);
@@ -187,7 +187,7 @@ fn a_batch_larger_than_an_invocation_can_send_is_carried_on_by_the_next() {
 
 #[test]
 fn data_that_would_break_the_process_costs_its_recipient_only() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(20);
     world.database.execute(
         "UPDATE campaigns SET html = '<p>{% for i in range(n|default(1)) %}{% for j in range(n|default(1)) %}{{ x|default(\"\") }}{% endfor %}{% endfor %}</p>'",
@@ -222,7 +222,7 @@ fn data_that_would_break_the_process_costs_its_recipient_only() {
 
 #[test]
 fn no_header_can_be_added_by_what_the_data_holds() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(0);
     let id = world.add_recipient(campaign, "ada@example.com");
     world.database.execute(

@@ -96,3 +96,49 @@ fn a_claim_whose_answer_was_lost_is_answered_again_with_the_same_batch() {
     assert_eq!((first.0.as_str(), first.2), ("batch", Some(40)));
     assert!((first.3 - again.3).abs() < 1.0, "{first:?} {again:?}");
 }
+
+#[test]
+fn a_campaign_beside_another_reserves_its_share_and_takes_what_is_left_over() {
+    let mut world = World::new();
+    let (huge, small) = (world.campaign_of(1000), world.campaign_of(1000));
+    let mut token = 0_u128;
+    // At 10 a second, for an invocation of a minute: how many, and in how many seconds.
+    let mut claim = |world: &mut World, campaign: uuid::Uuid| {
+        token += 1;
+        let row = &world.database.query(
+            "SELECT coalesce(cardinality(ids), 0), coalesce(starts_in, 99)
+               FROM claim_batch($1, $2, 1000, 60, false, 1000000, 1000, 'r', 10, 60)",
+            &[&campaign, &uuid::Uuid::from_u128(token)],
+        )[0];
+        (row.get::<_, i32>(0), row.get::<_, f64>(1).round())
+    };
+    assert_eq!(claim(&mut world, huge), (150, 0.0));
+    // The other one's turn comes next, whatever the first still wants.
+    assert_eq!(claim(&mut world, small), (50, 15.0));
+    assert_eq!(claim(&mut world, huge).0, 0);
+    assert_eq!(claim(&mut world, small).0, 0);
+    // As if all of that were sent: half a share is waiting for each.
+    let later = "UPDATE send_rates SET free_from = now(); UPDATE send_shares SET free_from = now()";
+    world.database.client().batch_execute(later).unwrap();
+    assert_eq!(claim(&mut world, huge), (50, 0.0));
+    assert_eq!(claim(&mut world, small), (50, 5.0));
+    // Nobody wants what is free now: one that is ahead of its share may have it.
+    world.database.execute("UPDATE send_rates SET free_from = now()", &[]);
+    assert_eq!(claim(&mut world, huge), (50, 0.0));
+    assert_eq!(claim(&mut world, huge).0, 0);
+}
+
+#[test]
+fn organizations_have_equal_shares_and_so_have_the_campaigns_of_one() {
+    let mut world = World::new();
+    let mut share = |campaign: u128, organization: u128| {
+        let row = &world.database.query(
+            "SELECT share FROM send_room('r', 10, $1, $2, 60)",
+            &[&uuid::Uuid::from_u128(campaign), &uuid::Uuid::from_u128(organization)],
+        )[0];
+        row.get::<_, f64>(0)
+    };
+    let shares = [(1, 1), (2, 1), (3, 2), (1, 1), (4, 3)]
+        .map(|(campaign, organization)| share(campaign, organization));
+    assert_eq!(shares.map(|share| format!("1/{:.0}", 1.0 / share)), ["1/1", "1/2", "1/2", "1/4", "1/3"]);
+}

@@ -150,6 +150,7 @@ fn check(answer: &Result<Value, InvocationError>, process: &Process, killed: boo
 impl Process {
     fn start(ledger: &Ledger, dice: &mut Dice) -> Process {
         let (name, mut environment) = ledger.environment();
+        environment.push(("SEND_API", ["single", "bulk"][usize::from(dice.between(0, 1) == 1)].to_owned()));
         environment.push(("SEND_CONCURRENCY", dice.between(1, 20).to_string()));
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let function = Function::start(Path::new(env!("CARGO_BIN_EXE_send-batch")), &environment);

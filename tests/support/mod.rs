@@ -24,11 +24,23 @@ pub const CREATOR: Uuid = Uuid::from_u128(0x0c);
 pub struct World {
     pub database: TestDatabase,
     pub ses: SesEndpoint,
+    /// `SEND_API`.
+    pub api: &'static str,
 }
 
 impl World {
     pub fn new() -> World {
+        World::sending_by("auto")
+    }
+
+    /// A world whose functions make one call for each message.
+    pub fn single() -> World {
+        World::sending_by("single")
+    }
+
+    pub fn sending_by(api: &'static str) -> World {
         World {
+            api,
             database: TestDatabase::create(),
             ses: SesEndpoint::start(Options::default()).expect("the local SES endpoint starts"),
         }
@@ -39,6 +51,7 @@ impl World {
         let options = Options::default();
         vec![
             ("DATABASE_URL", self.database.url.clone()),
+            ("SEND_API", self.api.to_owned()),
             ("AWS_ENDPOINT_URL_SESV2", self.ses.url()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", options.access_key_id),

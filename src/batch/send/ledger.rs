@@ -27,6 +27,8 @@ pub struct Ledger<'a> {
     moving: usize,
     /// Recipients that SES certainly did not accept, to be tried again.
     again: VecDeque<usize>,
+    /// Of these, those that are to be sent singly.
+    alone: VecDeque<usize>,
     /// Outcomes that no checkpoint has noted yet.
     unnoted: Vec<usize>,
     checkpoints: i32,
@@ -49,6 +51,7 @@ impl<'a> Ledger<'a> {
             marked,
             moving: marked,
             again: VecDeque::new(),
+            alone: VecDeque::new(),
             unnoted: Vec::new(),
             checkpoints: 0,
             refusal: if first { batch.refusal.clone() } else { (None, 0) },
@@ -72,9 +75,15 @@ impl<'a> Ledger<'a> {
         })
     }
 
+    /// The next recipient to send singly, if there is one.
+    pub fn next_alone(&mut self) -> Option<usize> {
+        self.alone.pop_front().filter(|_| self.stop.is_none())
+    }
+
     /// Nothing more is to be started, now or after a checkpoint.
     pub fn is_idle(&self) -> bool {
-        self.stop.is_some() || self.again.is_empty() && self.next == self.batch.recipients.len()
+        let again = !self.again.is_empty() || !self.alone.is_empty();
+        self.stop.is_some() || !again && self.next == self.batch.recipients.len()
     }
 
     /// Stops; the first reason stays, but a cause for all recipients outweighs any other.
@@ -118,6 +127,7 @@ impl<'a> Ledger<'a> {
                 self.settle(index, Outcome::Uncertain { code, error: message });
             }
             Answer::Throttled(_) | Answer::NotSent(_) => self.again.push_back(index),
+            Answer::Singly(_) => self.alone.push_back(index),
             Answer::QuotaExhausted(message) => {
                 self.again.push_back(index);
                 self.stop(Stop::QuotaExhausted(message));
@@ -191,7 +201,7 @@ impl<'a> Ledger<'a> {
             }
             self.refusal = (None, 0);
         }
-        for index in std::mem::take(&mut self.again) {
+        for index in self.again.drain(..).chain(self.alone.drain(..)) {
             self.outcomes[index] = Some(Outcome::Deferred);
         }
         let lines = self.batch.recipients.iter().zip(self.outcomes).zip(self.subjects).enumerate();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Stop;
+use super::call::SendApi;
 use crate::ses::Answer;
 
 /// The pause after an answer that says 'too fast', or a connection that was not made: the first, and the longest.
@@ -58,12 +59,19 @@ impl Pace {
         self.next
     }
 
-    /// A send starts.
-    pub fn start(&mut self, now: Instant) {
+    /// So many sends start.
+    pub fn start(&mut self, now: Instant, count: usize) {
         if let Some(per_second) = self.reserved {
             let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
-            self.next = self.next.max(earliest) + Duration::from_secs_f64(1.0 / (per_second * self.share));
+            #[allow(clippy::cast_precision_loss, reason = "a call has 50 recipients at most")]
+            let taken = count as f64 / (per_second * self.share);
+            self.next = self.next.max(earliest) + Duration::from_secs_f64(taken);
         }
+    }
+
+    /// How many recipients the next bulk call may have; `None`: it is a single send.
+    pub fn call_size(&self, api: SendApi) -> Option<usize> {
+        api.call_size(self.reserved.map(|per_second| per_second * self.share))
     }
 
     /// SES has answered: additive increase, multiplicative decrease.
@@ -81,6 +89,7 @@ impl Pace {
             }
             Answer::NotSent(reason) => self.hold_back(Stop::Unreachable(reason.clone()), now),
             Answer::QuotaExhausted(_)
+            | Answer::Singly(_)
             | Answer::Refused { .. }
             | Answer::Halt(_)
             | Answer::Uncertain { .. } => {}
@@ -118,7 +127,7 @@ mod tests {
         while pace.next() < from + time {
             let now = pace.next().max(from);
             assert!(pace.allows(now));
-            pace.start(now);
+            pace.start(now, 1);
             count += 1;
         }
         count

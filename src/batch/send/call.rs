@@ -1,0 +1,132 @@
+//! One call to SES: `SendEmail` for one message, or `SendBulkEmail` for several.
+
+use super::compose::Message;
+use super::request::{BulkMessage, Sender};
+use crate::ses::{Answer, Ses};
+
+/// Recipients of one bulk call (Amazon SES API v2, `SendBulkEmail`: 50 destinations).
+const MAX_ENTRIES: usize = 50;
+/// Content of one bulk call, in bytes: it is to be on its way soon.
+const MAX_CALL_BYTES: usize = 4 * 1024 * 1024;
+/// A bulk call carries what the rate allows in this time, in seconds: SES limits a call's recipients by the rate per
+/// second, and takes them all at once.
+const CALL_SECONDS: f64 = 0.1;
+/// The smallest bulk call that is worth what it puts in doubt at once.
+const WORTHWHILE: usize = 10;
+
+/// Which of SES's calls sends: `SEND_API`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendApi {
+    /// Bulk calls at 100 messages per second and above, single ones below.
+    Auto,
+    /// `SendBulkEmail` for all that fit in.
+    Bulk,
+    /// `SendEmail`.
+    Single,
+}
+
+impl SendApi {
+    /// How many recipients a bulk call may have at a rate per second (unknown: SES's own limit, for who insists on
+    /// bulk calls); `None`: the next call is a single one.
+    pub fn call_size(self, per_second: Option<f64>) -> Option<usize> {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive")]
+        let size =
+            per_second.map(|rate| (rate * CALL_SECONDS).max(1.0) as usize).map(|size| size.min(MAX_ENTRIES));
+        match self {
+            SendApi::Auto => size.filter(|size| *size >= WORTHWHILE),
+            SendApi::Bulk => Some(size.unwrap_or(MAX_ENTRIES)),
+            SendApi::Single => None,
+        }
+    }
+}
+
+/// A call that is ready to be made.
+pub enum Call {
+    /// One message.
+    Single(usize, Message),
+    /// Several.
+    Bulk(Vec<(usize, BulkMessage)>),
+}
+
+impl Call {
+    pub fn single((index, message): (usize, Message)) -> Call {
+        Call::Single(index, message)
+    }
+
+    pub fn bulk() -> Call {
+        Call::Bulk(Vec::new())
+    }
+
+    /// Recipients.
+    pub fn len(&self) -> usize {
+        match self {
+            Call::Single(..) => 1,
+            Call::Bulk(messages) => messages.len(),
+        }
+    }
+
+    /// The size of its content, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Call::Single(_, message) => message.bytes(),
+            Call::Bulk(messages) => messages.iter().map(|(_, message)| message.bytes()).sum(),
+        }
+    }
+
+    /// Which recipients of the batch, in the order of the answers.
+    pub fn indexes(&self) -> Vec<usize> {
+        match self {
+            Call::Single(index, _) => vec![*index],
+            Call::Bulk(messages) => messages.iter().map(|(index, _)| *index).collect(),
+        }
+    }
+
+    /// Whether a bulk call that may have `size` recipients takes one more.
+    pub fn has_room(&self, size: usize) -> bool {
+        self.len() < size && self.bytes() < MAX_CALL_BYTES
+    }
+
+    /// Adds a message to a bulk call; false if it does not go into one.
+    pub fn add(&mut self, index: usize, message: &Message) -> bool {
+        match (self, BulkMessage::new(message)) {
+            (Call::Bulk(messages), Some(message)) => {
+                messages.push((index, message));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes the call, once: an answer for each recipient.
+    pub async fn send(self, ses: &Ses, sender: &Sender) -> Vec<Answer> {
+        match self {
+            Call::Single(_, message) => {
+                let address = message.address.clone();
+                vec![ses.send(sender.single(message), &address).await]
+            }
+            Call::Bulk(messages) => {
+                let call = sender.bulk(messages.iter().map(|(_, message)| message));
+                let addresses: Vec<&str> =
+                    messages.iter().map(|(_, message)| message.address.as_str()).collect();
+                ses.send_bulk(call, &addresses).await
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bulk_call_has_no_more_recipients_than_a_tenth_of_a_second_sends() {
+        for (per_second, bulk, auto) in
+            [(1.0, 1, None), (14.0, 1, None), (100.0, 10, Some(10)), (1000.0, 50, Some(50))]
+        {
+            assert_eq!(SendApi::Bulk.call_size(Some(per_second)), Some(bulk));
+            assert_eq!(SendApi::Auto.call_size(Some(per_second)), auto);
+            assert_eq!(SendApi::Single.call_size(Some(per_second)), None);
+        }
+        assert_eq!((SendApi::Bulk.call_size(None), SendApi::Auto.call_size(None)), (Some(50), None));
+    }
+}
