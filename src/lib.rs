@@ -5,6 +5,7 @@
 //! functions ([`lifecycle`], [`ses::classify`], [`batch::render`], [`deadline`], [`verdict`]).
 
 pub mod activities;
+pub mod aws;
 pub mod batch;
 #[cfg(feature = "cli")]
 pub mod cli;

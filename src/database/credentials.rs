@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use tokio::sync::OnceCell;
 
 use super::connector::{ConnectError, Target};
 use super::{secret, token};
+use crate::aws::http_client;
 
 /// Until Secrets Manager, or what gives out the AWS credentials, has answered one request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Nothing is asked so often that a connection is worth keeping.
+const MAX_IDLE: Duration = Duration::from_secs(3);
 
 pub enum Credentials {
     /// The same for every connection.
@@ -61,12 +64,9 @@ impl Credentials {
 }
 
 async fn from_env() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
     aws_config::defaults(BehaviorVersion::latest())
         .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ANSWER_TIMEOUT).build())
-        .http_client(http)
+        .http_client(http_client(MAX_IDLE))
         .load()
         .await
 }

@@ -7,13 +7,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_sesv2::Client;
-use aws_sdk_sesv2::config::{SharedHttpClient, StalledStreamProtectionConfig};
+use aws_sdk_sesv2::config::StalledStreamProtectionConfig;
 use aws_sdk_sesv2::operation::send_bulk_email::builders::SendBulkEmailInputBuilder;
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use super::account::Cache;
 use super::{Answer, Quota, classify, classify_bulk};
+use crate::aws::http_client;
 
 /// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
 /// request does not meet a connection that is being closed, which would put its message in doubt.
@@ -36,7 +36,7 @@ impl Ses {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .http_client(http_client())
+            .http_client(http_client(MAX_IDLE))
             .load()
             .await;
         let client = Mutex::new((Client::new(&config), SystemTime::now()));
@@ -76,17 +76,12 @@ impl Ses {
         if now.duration_since(client.1).is_ok_and(|idle| idle < MAX_IDLE) {
             client.1 = now;
         } else {
-            let config =
-                aws_sdk_sesv2::Config::new(&self.config).to_builder().http_client(http_client()).build();
+            let config = aws_sdk_sesv2::Config::new(&self.config)
+                .to_builder()
+                .http_client(http_client(MAX_IDLE))
+                .build();
             *client = (Client::from_conf(config), now);
         }
         client.0.clone()
     }
-}
-
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .pool_idle_timeout(MAX_IDLE)
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https()
 }
