@@ -129,6 +129,7 @@ class LambdaService:
     """Serves the Invoke API; everything else goes to `other_services`."""
 
     def __init__(self, other_services):
+        self.other_services = other_services
         self.executable = self.environment = None
         self.timeout = 30
         self.lock = threading.Lock()
@@ -137,7 +138,7 @@ class LambdaService:
         # Called with the number of an invocation and its instance before the event is handed over.
         self.before = None
         self.started = 0
-        self.port = serve(self._invoke_api(other_services)).server_port
+        self.port = serve(self._invoke_api()).server_port
 
     def configure(self, executable, environment, timeout=30):
         """The function from now on, with no instance yet."""
@@ -175,7 +176,7 @@ class LambdaService:
     def logs(self):
         return [line for instance in self.instances for line in instance.log]
 
-    def _invoke_api(self, other_services):
+    def _invoke_api(self):
         service = self
 
         class InvokeApi(QuietHandler):
@@ -187,7 +188,7 @@ class LambdaService:
                     self.answer(200, payload, headers + [("Content-Type", "application/json")])
                     return
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-                request = urllib.request.Request(other_services + unquote(self.path), body, headers)
+                request = urllib.request.Request(service.other_services + unquote(self.path), body, headers)
                 try:
                     with urllib.request.urlopen(request) as response:
                         self.answer(response.status, response.read(), [("Content-Type", response.headers["Content-Type"])])
