@@ -11,7 +11,7 @@ use super::event::{self, NotAnEvent, Said};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// By which the record is reported as failed; `None`: the function itself is the target of an EventBridge rule,
-    /// and there is no queue.
+    /// or was invoked by hand, and there is no queue.
     pub message_id: Option<String>,
     /// What it says, or that it is no event.
     pub said: Result<Said, NotAnEvent>,
@@ -36,7 +36,8 @@ pub struct ItemFailure {
 /// Reads an invocation's event record by record: one that cannot be read does not hold the rest.
 ///
 /// # Errors
-/// A message for a person, when the event is neither a batch of SQS nor an EventBridge event.
+/// A message for a person, when the event is neither a batch of SQS, nor an EventBridge event, nor a notification of
+/// SNS.
 pub fn records(event: Value) -> Result<Vec<Record>, String> {
     let Value::Object(mut fields) = event else {
         return Err("the event is no object: expected a batch of SQS, {\"Records\": […]}".to_owned());
@@ -44,7 +45,7 @@ pub fn records(event: Value) -> Result<Vec<Record>, String> {
     match fields.get_mut("Records").map(Value::take) {
         Some(Value::Array(records)) => records.into_iter().enumerate().map(record).collect(),
         Some(other) => Err(format!("Records is {}: expected an array", kind_of(&other))),
-        None if fields.contains_key("detail") => {
+        None if fields.contains_key("detail") || fields.contains_key("Message") => {
             Ok(vec![Record { message_id: None, said: event::parse(Value::Object(fields)) }])
         }
         None => Err(
@@ -99,10 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn the_function_may_be_the_rules_own_target() {
-        let event = serde_json::from_str(include_str!("../../events/ses/eventbridge/send.json")).unwrap();
-        let records = records(event).unwrap();
-        assert!(matches!(&records[..], [Record { message_id: None, said: Ok(Said::Event(_)) }]));
+    fn an_event_may_come_alone_from_a_rule_or_by_hand() {
+        for event in [
+            include_str!("../../events/ses/eventbridge/send.json"),
+            include_str!("../../events/ses/sns/send.json"),
+        ] {
+            let records = records(serde_json::from_str(event).unwrap()).unwrap();
+            assert!(matches!(&records[..], [Record { message_id: None, said: Ok(Said::Event(_)) }]));
+        }
     }
 
     #[test]

@@ -133,9 +133,9 @@ class World:
 
     # ── Campaigns ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def campaign(self, recipients, status="sending", scheduled_at=None, **columns):
+    def campaign(self, recipients, status="sending", scheduled_at=None, campaign_id=None, **columns):
         """A campaign with so many recipients; `scheduled_at` is an SQL expression."""
-        campaign_id = uuid.uuid4()
+        campaign_id = campaign_id or uuid.uuid4()
         values = {"subject": "Hello", "text": "Good day", **columns}
         names = "".join(f", {name}" for name in values)
         self.database.execute(

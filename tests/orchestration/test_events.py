@@ -1,0 +1,31 @@
+"""Every file of `events/`, given to the built function that it is for."""
+
+import json
+
+import pytest
+
+from conftest import ROOT, TARGET
+
+EVENTS = ROOT / "events"
+CAMPAIGN = json.loads((EVENTS / "send-batch.json").read_text())["campaignId"]
+FOR_SEND_BATCH = sorted(EVENTS.glob("*.json"))
+FOR_SES_EVENTS = sorted((EVENTS / "ses").rglob("*.json"))
+
+
+def test_each_file_is_for_one_function():
+    assert {*FOR_SEND_BATCH, *FOR_SES_EVENTS} == set(EVENTS.rglob("*.json"))
+
+
+@pytest.mark.parametrize("file", FOR_SEND_BATCH, ids=lambda file: file.stem)
+def test_send_batch_takes(file, world):
+    world.campaign(3, campaign_id=CAMPAIGN)
+    payload, failed = world.functions.invoke(file.read_bytes())
+    result = json.loads(payload)
+    assert not failed and result["status"] == "done" and result["batch"]["sent"] == 3
+
+
+def test_ses_events_takes_every_file(world):
+    world.configure(TARGET / "ses-events")
+    for file in FOR_SES_EVENTS:
+        payload, failed = world.functions.invoke(file.read_bytes())
+        assert (json.loads(payload), failed) == ({"batchItemFailures": []}, False), file
