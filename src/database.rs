@@ -12,16 +12,18 @@ mod tls;
 mod token;
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{Object, Pool, PoolError};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Config, Row};
 
 use crate::config::DatabaseAccess;
-use connector::{ConnectError, Connector};
+use connector::Connector;
+use credentials::{Credentials, CredentialsError};
 
 /// Connections of one function instance.
 const MAX_CONNECTIONS: usize = 2;
@@ -58,7 +60,8 @@ pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 /// A pool of connections.
 #[derive(Clone)]
 pub struct Database {
-    pool: Pool<Connector>,
+    pool: Pool,
+    credentials: Arc<Credentials>,
 }
 
 impl Database {
@@ -67,10 +70,14 @@ impl Database {
     /// # Errors
     /// When the URL cannot be read, in one line without the password.
     pub fn new(access: &DatabaseAccess) -> Result<Database, String> {
-        let connector = Connector::new(access)?;
+        let credentials = Arc::new(connector::credentials(access)?);
+        let connector = Connector(Arc::clone(&credentials));
+        // A connection is looked at, not tried out, before it is used: a statement finds out by itself.
+        let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_connect(Config::new(), connector, settings);
         let pool =
-            Pool::builder(connector).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
-        Ok(Database { pool })
+            Pool::builder(manager).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
+        Ok(Database { pool, credentials })
     }
 
     /// Runs a statement that may be repeated, over new connections if need be, until it succeeds or is refused,
@@ -103,10 +110,26 @@ impl Database {
     }
 
     async fn attempt(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
-        let connection = Checkout(Some(self.pool.get().await.map_err(Failure::from_pool)?));
+        let connection = Checkout(Some(self.connection().await?));
         let rows = connection.client().query_typed(sql, parameters).await.map_err(Failure::from)?;
         connection.give_back();
         Ok(rows)
+    }
+
+    /// A connection of the pool; a new one logs in with credentials that are valid now.
+    async fn connection(&self) -> Result<Object, Failure> {
+        if self.pool.status().available == 0 {
+            self.credentials.renew().await?;
+        }
+        match self.pool.get().await {
+            // The password has been rotated since the secret was read.
+            Err(PoolError::Backend(error)) if is_wrong_password(&error) && self.credentials.expire() => {
+                self.credentials.renew().await?;
+                self.pool.get().await
+            }
+            outcome => outcome,
+        }
+        .map_err(Failure::from)
     }
 
     /// Runs a script of several statements, once.
@@ -114,7 +137,7 @@ impl Database {
     /// # Errors
     /// What PostgreSQL said.
     pub async fn run_script(&self, sql: &str) -> Result<(), DatabaseError> {
-        let connection = self.pool.get().await.map_err(|error| match Failure::from_pool(error) {
+        let connection = self.connection().await.map_err(|failure| match failure {
             Failure::Lasting(error) => error,
             Failure::Transient(reason) => DatabaseError::Unavailable(reason),
         })?;
@@ -124,7 +147,7 @@ impl Database {
 
 /// A connection that is closed, not reused, when the attempt with it fails or is given up: another statement
 /// must not queue behind one that may still be running.
-struct Checkout(Option<Object<Connector>>);
+struct Checkout(Option<Object>);
 
 impl Checkout {
     fn client(&self) -> &Client {
@@ -149,15 +172,20 @@ enum Failure {
     Lasting(DatabaseError),
 }
 
-impl Failure {
-    fn from_pool(error: PoolError<ConnectError>) -> Failure {
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Failure {
         match error {
-            PoolError::Backend(ConnectError::Postgres(error)) => Failure::from(error),
-            PoolError::Backend(ConnectError::Unreachable(reason)) => Failure::Transient(reason),
-            PoolError::Backend(ConnectError::NoCredentials(reason)) => {
-                Failure::Lasting(DatabaseError::NoCredentials(reason))
-            }
+            PoolError::Backend(error) => Failure::from(error),
             other => Failure::Transient(other.to_string()),
+        }
+    }
+}
+
+impl From<CredentialsError> for Failure {
+    fn from(error: CredentialsError) -> Failure {
+        match error {
+            CredentialsError::Unreachable(reason) => Failure::Transient(reason),
+            CredentialsError::NoCredentials(reason) => Failure::Lasting(DatabaseError::NoCredentials(reason)),
         }
     }
 }
@@ -182,6 +210,10 @@ impl From<tokio_postgres::Error> for Failure {
             Failure::Lasting(DatabaseError::Refused(error))
         }
     }
+}
+
+fn is_wrong_password(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::INVALID_PASSWORD)
 }
 
 /// PostgreSQL's message with its SQLSTATE, or the cause at the bottom of a connection's error.

@@ -117,7 +117,12 @@ impl Handler {
             let span = tracing::info_span!("batch", campaign_id = %campaign.id, organization_id = %campaign.organization_id);
             let result = self.run(&campaign, unrecorded.clone(), &invocation).instrument(span).await?;
             match result {
-                Some(result) => return Ok(result),
+                Some(result) => {
+                    if result.status == Status::Halted {
+                        self.metrics.halted(campaign.id, campaign.organization_id);
+                    }
+                    return Ok(result);
+                }
                 None => passed_over.push(campaign.id),
             }
         }

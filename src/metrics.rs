@@ -1,7 +1,6 @@
 //! Metrics as lines of CloudWatch's embedded metric format, which Lambda's log carries for nothing.
 //!
-//! One document per batch, written by hand: the crates for it keep a global recorder, and at most 100 values of a
-//! metric between two lines, where a batch has up to 10,000 latencies.
+//! One document per batch, made here: `ARCHITECTURE.md` says why not by a crate.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -37,9 +36,9 @@ impl Latencies {
 
 /// What is measured of one batch.
 pub struct BatchMetrics<'a> {
-    /// A property, not a dimension: CloudWatch bills each combination of dimensions as a metric of its own.
+    /// Which campaign.
     pub campaign_id: Uuid,
-    /// Likewise.
+    /// Whose it is.
     pub organization_id: Uuid,
     /// Its recipients by outcome.
     pub counts: BatchCounts,
@@ -73,6 +72,14 @@ impl Metrics {
         self.write(|function_name| batch_document(function_name, batch, SystemTime::now()));
     }
 
+    /// Writes that a campaign is halted.
+    pub fn halted(&self, campaign_id: Uuid, organization_id: Uuid) {
+        self.write(|function_name| {
+            let halted = document(function_name, SystemTime::now(), &[("Halted", "Count", json!(1))]);
+            of_campaign(halted, campaign_id, organization_id)
+        });
+    }
+
     /// Writes how long ago the oldest recipient that is in doubt came into it; zero if there is none.
     pub fn oldest_uncertain(&self, age: Duration) {
         self.write(|function_name| oldest_uncertain_document(function_name, age, SystemTime::now()));
@@ -88,7 +95,7 @@ impl Metrics {
 
 fn batch_document(function_name: &str, batch: &BatchMetrics<'_>, now: SystemTime) -> Value {
     let counts = batch.counts;
-    let mut document = document(
+    let document = document(
         function_name,
         now,
         &[
@@ -102,8 +109,13 @@ fn batch_document(function_name: &str, batch: &BatchMetrics<'_>, now: SystemTime
             ("BatchDuration", "Milliseconds", json!(batch.duration.as_millis())),
         ],
     );
-    document["campaign_id"] = json!(batch.campaign_id);
-    document["organization_id"] = json!(batch.organization_id);
+    of_campaign(document, batch.campaign_id, batch.organization_id)
+}
+
+/// As properties, not as dimensions: CloudWatch bills each combination of dimensions as a metric of its own.
+fn of_campaign(mut document: Value, campaign_id: Uuid, organization_id: Uuid) -> Value {
+    document["campaign_id"] = json!(campaign_id);
+    document["organization_id"] = json!(organization_id);
     document
 }
 

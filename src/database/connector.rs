@@ -1,12 +1,13 @@
-//! Makes connections, each with credentials that are valid now.
+//! Makes the pool's connections: from the access that is configured to a client.
 
 use std::error::Error as _;
 use std::pin::Pin;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
-use tokio_postgres::error::SqlState;
+use deadpool_postgres::Connect;
+use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::credentials::Credentials;
@@ -16,69 +17,31 @@ use crate::config::{DatabaseAccess, DatabaseUrl};
 /// How long one attempt may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pool's way to a new connection.
-pub struct Connector {
-    credentials: Credentials,
-}
+type Connecting<'a> =
+    dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a;
 
-/// A connection was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// PostgreSQL, or the way to it.
-    #[error("{0}")]
-    Postgres(#[source] tokio_postgres::Error),
-    /// What gives out credentials did not answer; it may later.
-    #[error("{0}")]
-    Unreachable(String),
-    /// There are no credentials, and trying again is of no use.
-    #[error("{0}")]
-    NoCredentials(String),
-}
+/// The pool's way to a new connection, with the credentials of that moment.
+pub struct Connector(pub Arc<Credentials>);
 
-impl Connector {
-    /// Fetches nothing yet.
-    pub fn new(access: &DatabaseAccess) -> Result<Connector, String> {
-        let credentials = match access {
-            DatabaseAccess::Url(url) => {
-                let (config, encrypted) = read_url(url)?;
-                Credentials::Fixed(Target { config, encrypted })
-            }
-            DatabaseAccess::IamToken(url) => {
-                let (config, _) = read_url(url)?;
-                Credentials::iam_token(Target::outside(config))
-            }
-            DatabaseAccess::Secret(arn) => Credentials::secret(arn.clone()),
-        };
-        Ok(Connector { credentials })
+impl Connect for Connector {
+    fn connect(&self, _: &Config) -> Pin<Box<Connecting<'_>>> {
+        Box::pin(async { self.0.current().connect().await })
     }
 }
 
-impl Manager for Connector {
-    type Type = Client;
-    type Error = ConnectError;
-
-    async fn create(&self) -> Result<Client, ConnectError> {
-        // What connects is large, and is used seldom: it does not make every statement's future as large.
-        let connecting: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.connect());
-        connecting.await
-    }
-
-    async fn recycle(&self, client: &mut Client, _: &Metrics) -> RecycleResult<ConnectError> {
-        if client.is_closed() { Err(RecycleError::message("the connection is closed")) } else { Ok(()) }
-    }
-}
-
-impl Connector {
-    async fn connect(&self) -> Result<Client, ConnectError> {
-        match self.credentials.target().await?.connect().await {
-            // The password has been rotated since the secret was read.
-            Err(error) if is_wrong_password(&error) && self.credentials.forget() => {
-                self.credentials.target().await?.connect().await
-            }
-            outcome => outcome,
+/// The credentials of a configuration; fetches nothing yet.
+///
+/// # Errors
+/// When the URL cannot be read, in one line without the password.
+pub fn credentials(access: &DatabaseAccess) -> Result<Credentials, String> {
+    Ok(match access {
+        DatabaseAccess::Url(url) => {
+            let (config, encrypted) = read_url(url)?;
+            Credentials::fixed(Target { config, encrypted })
         }
-        .map_err(ConnectError::Postgres)
-    }
+        DatabaseAccess::IamToken(url) => Credentials::iam_token(Target::outside(read_url(url)?.0)),
+        DatabaseAccess::Secret(arn) => Credentials::secret(arn.clone()),
+    })
 }
 
 /// Where to connect to, and as whom.
@@ -112,7 +75,7 @@ impl Target {
         &self.config
     }
 
-    async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+    async fn connect(&self) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
         let mut config = self.config.clone();
         config.connect_timeout(CONNECT_TIMEOUT).keepalives_idle(Duration::from_secs(30));
         if config.get_application_name().is_none() {
@@ -121,18 +84,12 @@ impl Target {
         if self.encrypted {
             config.ssl_mode(tokio_postgres::config::SslMode::Require);
             let (client, connection) = config.connect(tls::connector()).await?;
-            tokio::spawn(connection);
-            Ok(client)
+            Ok((client, tokio::spawn(async { drop(connection.await) })))
         } else {
             let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(connection);
-            Ok(client)
+            Ok((client, tokio::spawn(async { drop(connection.await) })))
         }
     }
-}
-
-fn is_wrong_password(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::INVALID_PASSWORD)
 }
 
 fn read_url(url: &DatabaseUrl) -> Result<(Config, bool), String> {
@@ -185,7 +142,7 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_read_is_told_without_its_password() {
         let url = crate::config::database_url(Some("postgres://u:secret@h:port/d".to_owned())).unwrap();
-        let error = Connector::new(&url.into()).err().unwrap();
+        let error = credentials(&url.into()).err().unwrap();
         assert!(error.starts_with("DATABASE_URL: ") && !error.contains("secret"), "{error}");
     }
 }

@@ -1,65 +1,122 @@
 //! By what PostgreSQL lets us in: a fixed password, one from Secrets Manager, or a token per connection.
 
-use std::sync::{Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_postgres::Config;
 
-use super::connector::{ConnectError, Target};
+use super::connector::Target;
 use super::{secret, token};
 use crate::aws::http_client;
 
 /// Until Secrets Manager, or what gives out the AWS credentials, has answered one request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A token is valid for 15 minutes, and a connection made by it for as long as it lasts.
+const TOKEN_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// Nothing is asked so often that a connection is worth keeping.
 const MAX_IDLE: Duration = Duration::from_secs(3);
 
-pub enum Credentials {
-    /// The same for every connection.
-    Fixed(Target),
-    /// A new token for every connection: it is valid for 15 minutes, a connection for as long as it lasts.
-    IamToken { target: Target, sdk: OnceCell<SdkConfig> },
-    /// Read when the first connection is made, and again when its password is refused.
-    Secret { arn: String, sdk: OnceCell<SdkConfig>, known: Mutex<Option<Target>> },
+/// There is nothing to log in with.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// What gives out credentials did not answer; it may later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// There are none, and trying again is of no use.
+    #[error("{0}")]
+    NoCredentials(String),
+}
+
+/// What the pool's next connection logs in with.
+pub struct Credentials {
+    source: Source,
+    sdk: OnceCell<SdkConfig>,
+    current: Mutex<Current>,
+}
+
+enum Source {
+    Fixed,
+    IamToken(Target),
+    Secret(String),
+}
+
+struct Current {
+    target: Target,
+    /// `None`: for good.
+    until: Option<Instant>,
 }
 
 impl Credentials {
+    /// The same for every connection.
+    pub fn fixed(target: Target) -> Credentials {
+        Credentials::new(Source::Fixed, Current { target, until: None })
+    }
+
+    /// A token in place of the password.
     pub fn iam_token(target: Target) -> Credentials {
-        Credentials::IamToken { target, sdk: OnceCell::new() }
+        let current = Current { target: target.clone(), until: Some(Instant::now()) };
+        Credentials::new(Source::IamToken(target), current)
     }
 
+    /// A secret that is read for the first connection, and again when its password is refused.
     pub fn secret(arn: String) -> Credentials {
-        Credentials::Secret { arn, sdk: OnceCell::new(), known: Mutex::new(None) }
+        let current = Current { target: Target::outside(Config::new()), until: Some(Instant::now()) };
+        Credentials::new(Source::Secret(arn), current)
     }
 
-    /// Where to connect to, with what is valid now.
-    pub async fn target(&self) -> Result<Target, ConnectError> {
-        match self {
-            Credentials::Fixed(target) => Ok(target.clone()),
-            Credentials::IamToken { target, sdk } => {
-                let token = token::sign(sdk.get_or_init(from_env).await, target.config()).await?;
-                Ok(target.clone().with_password(&token))
+    fn new(source: Source, current: Current) -> Credentials {
+        Credentials { source, sdk: OnceCell::new(), current: Mutex::new(current) }
+    }
+
+    /// Where to connect to now, and as whom.
+    pub fn current(&self) -> Target {
+        self.lock().target.clone()
+    }
+
+    /// Fetches credentials where those at hand are not valid any more, or not yet.
+    pub async fn renew(&self) -> Result<(), CredentialsError> {
+        if self.lock().until.is_none_or(|until| Instant::now() < until) {
+            return Ok(());
+        }
+        // What fetches is large, and is used seldom: it does not make every statement's future as large.
+        let fetching: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.fetch());
+        let fetched = fetching.await?;
+        *self.lock() = fetched;
+        Ok(())
+    }
+
+    async fn fetch(&self) -> Result<Current, CredentialsError> {
+        match &self.source {
+            Source::Fixed => Ok(Current { target: self.current(), until: None }),
+            Source::IamToken(target) => {
+                let token = token::sign(self.sdk.get_or_init(from_env).await, target.config()).await?;
+                let until = Some(Instant::now() + TOKEN_AGE);
+                Ok(Current { target: target.clone().with_password(&token), until })
             }
-            Credentials::Secret { arn, sdk, known } => {
-                let read = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                if let Some(target) = read {
-                    return Ok(target);
-                }
-                let target = secret::read(sdk.get_or_init(from_env).await, arn).await?;
-                *known.lock().unwrap_or_else(PoisonError::into_inner) = Some(target.clone());
-                Ok(target)
+            Source::Secret(arn) => {
+                let target = secret::read(self.sdk.get_or_init(from_env).await, arn).await?;
+                Ok(Current { target, until: None })
             }
         }
     }
 
-    /// Drops what was read; whether it can be read again.
-    pub fn forget(&self) -> bool {
-        let Credentials::Secret { known, .. } = self else { return false };
-        *known.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        true
+    /// The password was refused; whether there may be another.
+    pub fn expire(&self) -> bool {
+        let other = matches!(self.source, Source::Secret(_));
+        if other {
+            self.lock().until = Some(Instant::now());
+        }
+        other
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

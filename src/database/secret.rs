@@ -7,26 +7,27 @@ use aws_sdk_secretsmanager::error::{DisplayErrorContext, SdkError};
 use serde_json::Value;
 use tokio_postgres::Config;
 
-use super::connector::{ConnectError, Target};
+use super::connector::Target;
+use super::credentials::CredentialsError;
 
 /// Reads the secret.
-pub async fn read(sdk: &SdkConfig, arn: &str) -> Result<Target, ConnectError> {
+pub async fn read(sdk: &SdkConfig, arn: &str) -> Result<Target, CredentialsError> {
     let client = aws_sdk_secretsmanager::Client::new(sdk);
     let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
         let reason = format!("Secrets Manager: {}", DisplayErrorContext(&error));
         match error {
             // The SDK has tried again by now, where that was of use.
             SdkError::ServiceError(error) if error.raw().status().is_server_error() => {
-                ConnectError::Unreachable(reason)
+                CredentialsError::Unreachable(reason)
             }
             SdkError::ServiceError(_) | SdkError::ConstructionFailure(_) => {
-                ConnectError::NoCredentials(reason)
+                CredentialsError::NoCredentials(reason)
             }
-            _ => ConnectError::Unreachable(reason),
+            _ => CredentialsError::Unreachable(reason),
         }
     })?;
     let config = parse(answer.secret_string().unwrap_or_default())
-        .map_err(|reason| ConnectError::NoCredentials(format!("the secret {arn} {reason}")))?;
+        .map_err(|reason| CredentialsError::NoCredentials(format!("the secret {arn} {reason}")))?;
     Ok(Target::outside(config))
 }
 

@@ -14,28 +14,28 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use super::connector::ConnectError;
+use super::credentials::CredentialsError;
 
 /// The longest that RDS allows.
 const VALIDITY: Duration = Duration::from_secs(15 * 60);
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// A password with which `config`'s user may connect to its host for 15 minutes.
-pub async fn sign(sdk: &SdkConfig, config: &Config) -> Result<String, ConnectError> {
-    let none = |what: &str| ConnectError::NoCredentials(format!("DATABASE_IAM_AUTH needs {what}"));
+pub async fn sign(sdk: &SdkConfig, config: &Config) -> Result<String, CredentialsError> {
+    let none = |what: &str| CredentialsError::NoCredentials(format!("DATABASE_IAM_AUTH needs {what}"));
     let region = sdk.region().ok_or_else(|| none("a region (AWS_REGION)"))?;
     let provider = sdk.credentials_provider().ok_or_else(|| none("AWS credentials"))?;
     let credentials = provider
         .provide_credentials()
         .await
-        .map_err(|error| ConnectError::Unreachable(format!("AWS credentials: {error}")))?;
+        .map_err(|error| CredentialsError::Unreachable(format!("AWS credentials: {error}")))?;
     let Some(Host::Tcp(host)) = config.get_hosts().first() else {
         return Err(none("a host in DATABASE_URL"));
     };
     let user = config.get_user().ok_or_else(|| none("a user in DATABASE_URL"))?;
     let port = config.get_ports().first().copied().unwrap_or(5432);
     presign(host, port, user, region.as_ref(), credentials, SystemTime::now())
-        .map_err(|error| ConnectError::NoCredentials(format!("the token cannot be signed: {error}")))
+        .map_err(|error| CredentialsError::NoCredentials(format!("the token cannot be signed: {error}")))
 }
 
 fn presign(

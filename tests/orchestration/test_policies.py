@@ -4,6 +4,7 @@ import json
 import urllib.request
 
 import botocore.session
+import pytest
 import yaml
 
 from conftest import ROOT
@@ -90,8 +91,9 @@ def test_send_batch_may_do_what_it_does_and_nothing_else(world):
     assert own == recorder.actions | {"rds-db:connect", "ses:SendBulkEmail"}
 
 
-def test_ses_events_asks_nothing_of_aws_but_to_be_let_into_the_database():
-    own = {action for action in allowed("SesEventsRole") if not action.startswith(LAMBDAS_OWN)}
+@pytest.mark.parametrize("role", ["SesEventsRole", "UnsubscribeRole"])
+def test_the_others_ask_nothing_of_aws_but_to_be_let_into_the_database(role):
+    own = {action for action in allowed(role) if not action.startswith(LAMBDAS_OWN)}
     assert own == {"secretsmanager:GetSecretValue", "rds-db:connect"}
 
 

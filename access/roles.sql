@@ -1,0 +1,54 @@
+-- A role for each function, with the rights that it needs and no others. Run it after the migrations, as the
+-- owner of the tables with CREATEROLE (or a superuser); it may be run again, and has to be after new migrations.
+--
+--   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -f access/roles.sql
+--   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -v activities=crm.activities -f access/roles.sql
+--
+-- The roles cannot log in until they are given a way: ALTER ROLE campaign_send_batch LOGIN PASSWORD '…', or LOGIN
+-- and GRANT rds_iam TO campaign_send_batch.
+\if :{?activities}
+\else
+    \set activities activities
+\endif
+
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOREACH v_role IN ARRAY ARRAY['campaign_send_batch', 'campaign_ses_events', 'campaign_unsubscribe'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = v_role) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+        END IF;
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA public TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;
+
+-- send-batch reads campaigns and recipients, and writes what becomes of them. Whom to write to and what to say it
+-- cannot change; the claims, notes and rates are its own.
+GRANT SELECT ON campaigns, campaign_recipients, suppressions TO campaign_send_batch;
+GRANT UPDATE (status, status_reason, started_at, completed_at,
+              total_count, sent_count, failed_count, suppressed_count, uncertain_count)
+    ON campaigns TO campaign_send_batch;
+GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
+    ON campaign_recipients TO campaign_send_batch;
+GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates TO campaign_send_batch;
+GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
+
+-- ses-events settles recipients that are known, and suppresses addresses. It sends nothing and claims nothing.
+GRANT SELECT ON campaigns, campaign_recipients, suppressions TO campaign_ses_events;
+GRANT UPDATE (sent_count, failed_count, uncertain_count) ON campaigns TO campaign_ses_events;
+GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
+    ON campaign_recipients TO campaign_ses_events;
+GRANT SELECT, UPDATE (last_event_at) ON campaign_cursors TO campaign_ses_events;
+GRANT SELECT, INSERT ON recipient_events TO campaign_ses_events;
+GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_ses_events;
+
+-- unsubscribe is open to the internet: it finds the recipient whom a link is for, and adds to suppressions.
+GRANT SELECT (id, organization_id, name) ON campaigns TO campaign_unsubscribe;
+GRANT SELECT (id, campaign_id, organization_id, customer_id, email, name) ON campaign_recipients TO campaign_unsubscribe;
+GRANT SELECT, INSERT, UPDATE (reason) ON suppressions TO campaign_unsubscribe;
+
+-- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.
+GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;
