@@ -72,3 +72,12 @@ install_python() {
     .venv/bin/pip install --quiet --disable-pip-version-check $missing
     for package in $missing; do : >".venv/.has-$package"; done
 }
+
+# install_node DIRECTORY: Node, and what DIRECTORY's lock file names.
+install_node() {
+    command -v node >/dev/null || install_package nodejs node "Node, for the TypeScript example"
+    command -v npm >/dev/null || install_package npm node "Node's package manager"
+    [ "$1/package-lock.json" -nt "$1/node_modules/.package-lock.json" ] || return 0
+    say "installing the packages of $1 with npm"
+    quietly npm ci --prefix "$1" --no-audit --no-fund
+}

@@ -81,6 +81,16 @@ def world(aws, lambda_service, ses):
     world.close()
 
 
+@pytest.fixture
+def roles(world):
+    """The roles of `access/`, and `crm`, which the CRM connects as. Roles belong to the server: it keeps them."""
+    role = "SELECT FROM pg_roles WHERE rolname = 'crm'"
+    world.database.execute(f"DO $$ BEGIN IF NOT EXISTS ({role}) THEN CREATE ROLE crm; END IF; END $$")
+    # Twice, as after new migrations.
+    for file in ["roles.sql", "row_level_security.sql"] * 2:
+        world.psql(ROOT / "access" / file)
+
+
 class World:
     def __init__(self, aws, lambda_service, ses):
         self.aws, self.functions, self.ses = aws, lambda_service, ses
@@ -131,6 +141,12 @@ class World:
         )
         self.functions.configure(executable, environment, timeout)
 
+    def psql(self, file, **variables):
+        arguments = [f"--set={name}={value}" for name, value in {"ON_ERROR_STOP": 1, **variables}.items()]
+        command = ["psql", "--quiet", "--no-psqlrc", *arguments, f"--file={file}", self.database_url]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
     # ── Campaigns ─────────────────────────────────────────────────────────────────────────────────────────
 
     def campaign(self, recipients, status="sending", scheduled_at=None, campaign_id=None, **columns):
@@ -158,6 +174,9 @@ class World:
     def outcomes(self, campaign_id):
         sql = "SELECT status, count(*) FROM campaign_recipients WHERE campaign_id = %s GROUP BY status"
         return dict(self.database.execute(sql, [campaign_id]).fetchall())
+
+    def messages(self):
+        return json.loads(http("GET", f"{self.ses}/_local/messages?limit=1000"))["messages"]
 
     def accepted(self):
         return json.loads(http("GET", f"{self.ses}/_local/messages?limit=1"))["total"]
