@@ -34,6 +34,7 @@ GRANT UPDATE (status, status_reason, started_at, completed_at,
 GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
     ON campaign_recipients TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates TO campaign_send_batch;
+GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
 
 -- ses-events settles recipients that are known, and suppresses addresses. It sends nothing and claims nothing.
