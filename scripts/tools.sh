@@ -54,6 +54,12 @@ install_compiler() {
     install_package build-essential "" "the C compiler and linker"
 }
 
+# Node, with which others send what is measured beside this.
+install_node() {
+    command -v node >/dev/null || install_package nodejs node "Node, to measure against"
+    command -v npm >/dev/null || install_package npm node "npm, for the packages to measure against"
+}
+
 # Puts Python packages into .venv, and .venv's programs first on the PATH.
 install_python() {
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then

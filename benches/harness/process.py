@@ -1,0 +1,93 @@
+"""A process that is measured: processor time and peak memory, its own and its children's."""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one run took: seconds by the clock, seconds of processor, bytes of memory at the peak."""
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+class Process:
+    """A child of its own. What it used until `begin` (the start, its imports) is not counted, in its favour."""
+
+    def __init__(self, command, environment, cwd=None):
+        base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self.log = Path(os.devnull).open("wb") if "QUIET" in environment else None
+        self.child = subprocess.Popen(
+            [str(part) for part in command],
+            env={**base, **{name: value for name, value in environment.items() if name != "QUIET"}},
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=self.log or subprocess.PIPE,
+            stderr=None,
+        )
+        self.cpu_before = 0.0
+        self.began = self.ended = self.peak = None
+
+    @property
+    def pid(self):
+        return self.child.pid
+
+    def line(self):
+        line = self.child.stdout.readline().decode().strip()
+        if not line:
+            raise RuntimeError(f"{self.child.args[0]} ended early with status {self.child.wait()}")
+        return line
+
+    def tell(self, line):
+        self.child.stdin.write(line.encode() + b"\n")
+        self.child.stdin.flush()
+
+    def begin(self):
+        self.cpu_before = cpu_of_threads(self.pid)
+        self.began = time.perf_counter()
+
+    def end(self):
+        """The work is done; the process still lives."""
+        self.ended = time.perf_counter()
+        self.peak = peak_memory(self.pid)
+
+    def reap(self):
+        """Ends the process, by closing its input or, where it does not read that, by SIGTERM."""
+        if self.child.stdout is not None:
+            self.child.stdin.close()
+        else:
+            self.child.terminate()
+        # wait4 tells user and system time of the child and of the children that it waited for.
+        _, status, usage = os.wait4(self.pid, 0)
+        self.child.returncode = os.waitstatus_to_exitcode(status)
+        if self.child.stdout is not None:
+            self.child.stdout.close()
+        else:
+            self.child.stdin.close()
+            self.log.close()
+        cpu = usage.ru_utime + usage.ru_stime - self.cpu_before
+        return Usage(self.ended - self.began, cpu, self.peak or usage.ru_maxrss * 1024)
+
+
+def cpu_of_threads(pid):
+    """Seconds of processor that the living threads of a process have used; 0 where the system does not tell."""
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        total += int(path.read_text().split()[0])
+    return total / 1e9
+
+
+def peak_memory(pid):
+    """Resident bytes at the highest (VmHWM). Not ru_maxrss: a child inherits that from whoever started it."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except FileNotFoundError:
+        pass
+    return None

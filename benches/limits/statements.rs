@@ -1,0 +1,90 @@
+//! The claim and the record as the function makes them, through the same code.
+
+use std::env;
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+
+use campaign_sender::activities::ActivitiesTable;
+use campaign_sender::batch::claim::{self, Batch, Claim, Wish};
+use campaign_sender::batch::record::{self, Closing, Line, Record, STATEMENT};
+use campaign_sender::batch::load;
+use campaign_sender::config::{DatabaseAccess, database_url};
+use campaign_sender::database::Database;
+use campaign_sender::deadline::Deadline;
+use campaign_sender::outcome::Outcome;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// One campaign, and the connection to its database.
+pub struct Statements {
+    database: Database,
+    campaign_id: Uuid,
+    record: String,
+}
+
+impl Statements {
+    /// From `DATABASE_URL` and `CAMPAIGN_ID`.
+    pub async fn from_env() -> Result<Statements, Box<dyn Error>> {
+        let url = database_url(env::var("DATABASE_URL").ok())?;
+        let database = Database::new(&DatabaseAccess::from(url))?;
+        let campaign_id = env::var("CAMPAIGN_ID")?.parse()?;
+        let until = Instant::now() + Duration::from_secs(10);
+        let (_, catalogue) = load::load(&database, Some(campaign_id), &[], Some("activities"), until)
+            .await?
+            .ok_or("there is no such campaign")?;
+        let catalogue = catalogue.ok_or("there is no activities table")?;
+        let record = ActivitiesTable::read("activities", &catalogue, &["email_sent"])?.fill(STATEMENT);
+        Ok(Statements { database, campaign_id, record })
+    }
+
+    /// The next batch; `None`: there is none.
+    pub async fn claim(&self, size: u32) -> Result<Option<Batch>, Box<dyn Error>> {
+        let wish = Wish {
+            campaign_id: self.campaign_id,
+            token: Uuid::new_v4(),
+            size,
+            alone: false,
+            region: "eu-central-1",
+            per_second: None,
+            deadline: Deadline::new(0, SystemTime::now(), Instant::now(), Duration::from_secs(300)),
+        };
+        match claim::claim(&self.database, &wish).await? {
+            Claim::Batch(batch) => Ok(Some(batch)),
+            Claim::Complete => Ok(None),
+            other => Err(format!("the claim answered {other:?}").into()),
+        }
+    }
+
+    /// Records a batch of which every message was accepted.
+    pub async fn record(&self, batch: &Batch, lines: &[Line]) -> Result<(), Box<dyn Error>> {
+        let closing = Closing { batch_id: batch.id, token: batch.token, reopen: false, doubt: false };
+        let record = Record { closing: Some(closing), lines, ..Record::nothing(self.campaign_id) };
+        let until = Instant::now() + Duration::from_secs(60);
+        let recorded = record::record(&self.database, &self.record, &record, until).await?;
+        let activities = recorded.map_or(0, |recorded| recorded.activities);
+        if activities as usize == lines.len() {
+            Ok(())
+        } else {
+            Err(format!("{activities} activities of {} are recorded", lines.len()).into())
+        }
+    }
+}
+
+/// The outcomes of a batch, as long as real ones.
+pub fn accepted(batch: &Batch) -> Vec<Line> {
+    let line = |recipient: &claim::Recipient| Line {
+        recipient_id: recipient.id,
+        outcome: Outcome::Sent {
+            message_id: format!("0107019a5b3c4d5e-{}-000000", recipient.id),
+            at: SystemTime::now(),
+        },
+        subject: Some(subject(recipient)),
+    };
+    batch.recipients.iter().map(line).collect()
+}
+
+/// The subject of an email.
+pub fn subject(recipient: &claim::Recipient) -> String {
+    let name = recipient.name.as_deref().map_or_else(|| "The".to_owned(), |name| format!("{name}, the"));
+    format!("{name} spring harvest is here, with 123 points for you")
+}
