@@ -54,7 +54,11 @@ async fn lane(target: &Target, bodies: &[String], next: &Cell<usize>) -> Result<
     Ok(())
 }
 
-async fn send(sender: &mut SendRequest<Full<Bytes>>, target: &Target, body: &str) -> Result<(), Box<dyn Error>> {
+async fn send(
+    sender: &mut SendRequest<Full<Bytes>>,
+    target: &Target,
+    body: &str,
+) -> Result<(), Box<dyn Error>> {
     let answer = sender.send_request(signed(target, body)?).await?;
     let status = answer.status();
     let answer = answer.into_body().collect().await?.to_bytes();

@@ -30,11 +30,12 @@ pub async fn run(size: u32, rounds: u32) -> Result<(), Box<dyn Error>> {
         let started = Instant::now();
         statements.record(&batch, &lines).await?;
         let record = started.elapsed();
-        let copy = copy(&client, "activities", encoded.clone()).await?;
+        let copied = copy(&client, "activities", encoded.clone()).await?;
         let bare = copy(&client, "activities_bare", encoded).await?;
         if round > 0 {
             let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-            let line = json!({"claim": ms(claim), "record": ms(record), "copy": ms(copy), "bare": ms(bare)});
+            let line =
+                json!({"claim": ms(claim), "record": ms(record), "copy": ms(copied), "bare": ms(bare)});
             println!("{line}");
         }
     }

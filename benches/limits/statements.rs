@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use campaign_sender::activities::ActivitiesTable;
 use campaign_sender::batch::claim::{self, Batch, Claim, Wish};
-use campaign_sender::batch::record::{self, Closing, Line, Record, STATEMENT};
 use campaign_sender::batch::load;
+use campaign_sender::batch::record::{self, Closing, Line, Record, STATEMENT};
 use campaign_sender::config::{DatabaseAccess, database_url};
 use campaign_sender::database::Database;
 use campaign_sender::deadline::Deadline;

@@ -18,7 +18,7 @@ def run(bench):
 
 
 def starts(bench):
-    times = 5 if bench.quick else 30
+    times = 2 if bench.quick else 20
     with bench.server.database(1) as database, bench.ses() as ses:
 
         def once(who):
