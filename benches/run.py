@@ -22,7 +22,7 @@ def main():
     server = Server(os.environ["DATABASE_URL"])
     results = Path(arguments.target) / "bench" / ("quick" if arguments.quick else "full")
     results.mkdir(parents=True, exist_ok=True)
-    bench = Bench(server, arguments.target, arguments.quick, arguments.rounds)
+    bench = Bench(server, arguments.target, arguments.functions, arguments.quick, arguments.rounds)
     try:
         for name in arguments.tables or TABLES:
             note(f"== {name}")
@@ -52,6 +52,7 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="a short check that the benches work")
     parser.add_argument("--rounds", type=int, help="rounds of each table; 5 unless given")
     parser.add_argument("--target", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--functions", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for name in arguments.tables:
         if name not in TABLES:

@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from .database import ROOT
@@ -47,33 +46,24 @@ class Wrong(RuntimeError):
 class Bench:
     """The environment of a run of `./dev bench`."""
 
-    def __init__(self, server, target, quick, rounds):
+    def __init__(self, server, target, functions, quick, rounds):
         self.server = server
         self.target = Path(target)
+        self.functions = Path(functions)
         self.quick = quick
         self.rounds = rounds
         self.messages = {}
 
-    @cached_property
+    @property
     def send_batch(self):
-        return self._built("functions/release/send-batch")
+        return self.functions / "send-batch"
 
-    @cached_property
-    def local_ses(self):
-        return self._built("release/local-ses")
-
-    @cached_property
-    def limits(self):
-        return self._built("release/bench-limits")
-
-    def _built(self, path):
-        executable = self.target / path
-        if not executable.exists():
-            raise SystemExit(f"bench: {executable} is missing; ./dev bench builds it")
-        return executable
+    def tool(self, name):
+        """An executable of this repository that is not a function."""
+        return self.target / ("debug" if self.quick else "release") / name
 
     def ses(self, **how):
-        return LocalSes(self.local_ses, **how)
+        return LocalSes(self.tool("local-ses"), **how)
 
     def environment(self, url, ses, **more):
         return {**ses.environment, "DATABASE_URL": url, **more}
@@ -143,4 +133,3 @@ def command(peer):
     if language == "node":
         return [shutil.which("node") or "node", PEERS / "node" / f"{name}.mjs"]
     return [sys.executable, PEERS / "python" / f"{name}.py"]
-

@@ -5,14 +5,15 @@ from .report import Table
 INTRODUCTION = """\
 # Benchmarks
 
-Written by `./dev bench`; not edited by hand. What is run and how it is kept fair: [benches/README.md](benches/README.md). \
-What follows from it for large volumes: [SCALE.md](SCALE.md).
+Written by `./dev bench`; not edited by hand. What is run and how it is kept fair: \
+[benches/README.md](benches/README.md). What follows from it for large volumes: \
+[SCALE.md](SCALE.md).
 """
 METHOD = """\
-All contestants of a table run on one machine in one run, in interleaved rounds (A B C A B C …); figures are medians, \
-with the least and the most of all rounds in brackets. Each run has a database of its own, copied from one that has the \
-migrations, and an SES endpoint of its own on this machine, which verifies signatures. The sender, PostgreSQL and the \
-endpoint share the processor. Processor time is the sender's own (user and system, by `wait4`, its children's \
+All contestants of a table run on one machine in one run, in interleaved rounds (A B C A B C …); figures are \
+medians, with the least and the most of all rounds in brackets. Each run has a database of its own, \
+copied from one that has the migrations, and an SES endpoint of its own on this machine, which verifies signatures. \
+The sender, PostgreSQL and the endpoint share the processor. Processor time is the sender's own (user and system, by `wait4`, its children's \
 included, its start and imports not), memory is `VmHWM`. After each run the endpoint's mailbox and the tables are \
 compared: every recipient has one message, all senders sent the same ones, and what was sent is recorded.
 """
@@ -40,15 +41,23 @@ def two_columns(values):
 
 
 def target_table(stored, modules):
-    note = "Bulk and single: by `SendBulkEmail` and by `SendEmail`, batches of 500 where nothing else is said. A target is reached when the better of them reaches it."
+    note = (
+        "Bulk and single: by `SendBulkEmail` and by `SendEmail`, batches of 500 where nothing else is said. A target is"
+        " reached when the better of them reaches it."
+    )
     table = Table(None, ["what", "target", "bulk", "single", "reached"], note)
     for module in modules:
         if module.NAME not in stored:
             continue
         for what, values, target, holds, form in module.targets(stored[module.NAME]["result"]):
-            cells = [form.format(values[api]) for api in ("bulk", "single")] if "" not in values else [
-                form.format(values[""]), "",
-            ]
+            cells = (
+                [form.format(values[api]) for api in ("bulk", "single")]
+                if "" not in values
+                else [
+                    form.format(values[""]),
+                    "",
+                ]
+            )
             reached = "yes" if any(holds(value) for value in values.values()) else "no"
             table.row(what, target, *cells, reached)
     return table

@@ -6,11 +6,14 @@ import zipfile
 from harness.bench import command
 from harness.process import Process
 from harness.report import Table, number
-from harness.rounds import interleave, note, spread, median
+from harness.rounds import interleave, median, note, spread
 
 NAME = "function"
-STARTS = {"send-batch": "send-batch, until it asks for work", "node loop": "Node, until its imports are done",
-          "python loop": "Python, until its imports are done"}
+STARTS = {
+    "send-batch": "send-batch, until it asks for work",
+    "node loop": "Node, until its imports are done",
+    "python loop": "Python, until its imports are done",
+}
 
 
 def run(bench):

@@ -39,8 +39,17 @@ def campaign(bench, size):
 
 
 def tables(result):
-    head = ["recipients", "claim of 1,000, first, ms", "last, ms", "last to first", "record of 1,000, first, ms",
-            "last, ms", "last to first", "per email, all batches, µs", "first claim of all, ms"]
+    head = [
+        "recipients",
+        "claim of 1,000, first, ms",
+        "last, ms",
+        "last to first",
+        "record of 1,000, first, ms",
+        "last, ms",
+        "last to first",
+        "per email, all batches, µs",
+        "first claim of all, ms",
+    ]
     table = Table(
         None,
         head,

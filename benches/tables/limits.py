@@ -46,7 +46,7 @@ def record(bench, size):
 def statements(bench, database, command, *arguments):
     """The lines of JSON that `bench-limits` prints, as {name: [milliseconds, …]}."""
     environment = {"DATABASE_URL": database.url, "CAMPAIGN_ID": database.campaigns[0]}
-    process = Process([bench.limits, command, *arguments], environment)
+    process = Process([bench.tool("bench-limits"), command, *arguments], environment)
     lines = [json.loads(line) for line in process.child.stdout]
     if process.child.wait() != 0 or not lines:
         raise RuntimeError(f"bench-limits {command} failed")
@@ -77,7 +77,7 @@ def http(bench):
 
 
 def send(bench, ses, arguments, emails):
-    process = Process([bench.limits, *arguments], ses.environment)
+    process = Process([bench.tool("bench-limits"), *arguments], ses.environment)
     assert process.line() == "ready"
     process.begin()
     process.tell("go")
@@ -145,8 +145,14 @@ def bulk(campaign, part):
 
 
 def tables(result):
-    head = ["rows", "record: recipients, activities, counters, ms", "COPY BINARY of the activities, same table, ms",
-            "COPY BINARY, unlogged, no index, ms", "record to COPY", "record to bare COPY"]
+    head = [
+        "rows",
+        "record: recipients, activities, counters, ms",
+        "COPY BINARY of the activities, same table, ms",
+        "COPY BINARY, unlogged, no index, ms",
+        "record to COPY",
+        "record to bare COPY",
+    ]
     table = Table("The record statement against PostgreSQL's own COPY", head)
     for size, times in result["record"].items():
         ratio, bare = (median(times["record"]) / median(times[name]) for name in ("copy", "bare"))
@@ -177,4 +183,3 @@ def targets(result):
         ratio = median(times["record"]) / median(times["copy"])
         what = "record of 1,000 recipients against COPY BINARY of the activities alone, same table"
         yield what, {"": ratio}, "≤ 1.3x", lambda x: x <= 1.3, "{:.2f}x"
-

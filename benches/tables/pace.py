@@ -19,9 +19,8 @@ def run(bench):
     for rate in rates:
         for lane_count in lanes:
             for campaigns in (1, 2):
-                if campaigns <= lane_count or lane_count == 1:
-                    runs.append(one(bench, rate, lane_count, campaigns))
-                    note(runs[-1])
+                runs.append(one(bench, rate, lane_count, campaigns))
+                note(runs[-1])
     return runs
 
 
@@ -86,7 +85,8 @@ def received(message):
 
 def tables(result):
     note_text = (
-        "Achieved: messages accepted from the first to the last, by the time between them, to the allowed rate."
+        "Achieved: messages accepted from the first to the last, by the time between them, to the allowed rate"
+        " (above 100 % where the bucket's burst was used)."
         " Refused: of all attempts, those answered 'Maximum sending rate exceeded'. The endpoint's bucket holds"
         " one second of the rate. A lane is a process that is invoked again with `next`, as Step Functions does."
     )
@@ -105,6 +105,12 @@ def tables(result):
 
 def targets(result):
     least = min(figures["achieved"] for figures in result)
-    yield "share of the allowed rate that is used, the least of all runs", {"": least}, "≥ 98 %", lambda x: x >= 0.98, "{:.1%}"
+    yield (
+        "share of the allowed rate that is used, the least of all runs",
+        {"": least},
+        "≥ 98 %",
+        lambda x: x >= 0.98,
+        "{:.1%}",
+    )
     most = max(figures["refused"] for figures in result)
     yield "attempts refused for the rate, the most of all runs", {"": most}, "< 0.1 %", lambda x: x < 0.001, "{:.2%}"

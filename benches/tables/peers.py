@@ -32,29 +32,27 @@ def emails(contestant, latency, quick):
 
 def run(bench):
     latencies = (0,) if bench.quick else LATENCIES
-    by_latency = {}
-    for latency in latencies:
-        def once(contestant):
-            count = emails(contestant, latency, bench.quick)
-            with bench.server.database(count) as database, bench.ses(latency_ms=latency) as ses:
-                if contestant in FUNCTIONS:
-                    api, batch_size, _ = FUNCTIONS[contestant]
-                    return bench.send_by_function(database, ses, count, batch_size, api)
-                return bench.send_by_peer(database, ses, count, contestant)
+    return {str(latency): at_latency(bench, latency) for latency in latencies}
 
-        note(f"SES answers after {latency} ms")
-        by_latency[latency] = interleave(bench.rounds, [*FUNCTIONS, *PEERS], once)
+
+def at_latency(bench, latency):
+    def once(contestant):
+        count = emails(contestant, latency, bench.quick)
+        with bench.server.database(count) as database, bench.ses(latency_ms=latency) as ses:
+            if contestant in FUNCTIONS:
+                api, batch_size, _ = FUNCTIONS[contestant]
+                return bench.send_by_function(database, ses, count, batch_size, api)
+            return bench.send_by_peer(database, ses, count, contestant)
+
+    note(f"SES answers after {latency} ms")
     return {
-        str(latency): {
-            contestant: {
-                "emails": samples[0].emails,
-                "rate": [sample.rate for sample in samples],
-                "cpu_us": [sample.cpu_us for sample in samples],
-                "peak_mb": [sample.peak_mb for sample in samples],
-            }
-            for contestant, samples in results.items()
+        contestant: {
+            "emails": samples[0].emails,
+            "rate": [sample.rate for sample in samples],
+            "cpu_us": [sample.cpu_us for sample in samples],
+            "peak_mb": [sample.peak_mb for sample in samples],
         }
-        for latency, results in by_latency.items()
+        for contestant, samples in interleave(bench.rounds, [*FUNCTIONS, *PEERS], once).items()
     }
 
 
@@ -91,6 +89,4 @@ def targets(result):
 
 def ratios(contestants, figure, peer):
     theirs = median(contestants[peer][figure])
-    return {
-        api: median(contestants[f"send-batch {api} 500"][figure]) / theirs for api in ("bulk", "single")
-    }
+    return {api: median(contestants[f"send-batch {api} 500"][figure]) / theirs for api in ("bulk", "single")}

@@ -5,13 +5,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import message
+import peer
 from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import TemplateError
 from psycopg import RawCursor
 from psycopg.rows import dict_row
-
-import message
-import peer
 
 BATCH = int(os.environ.get("BATCH_SIZE", "500"))
 CONCURRENCY = 50
@@ -33,9 +32,7 @@ def send(campaign, database, ses):
 
     total = 0
     cursor = RawCursor(database, row_factory=dict_row)
-    cursor.execute(
-        "INSERT INTO campaign_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING", [campaign["id"]]
-    )
+    cursor.execute("INSERT INTO campaign_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING", [campaign["id"]])
     with ThreadPoolExecutor(CONCURRENCY) as threads:
         while batch := cursor.execute(CLAIM, [campaign["id"], BATCH]).fetchall():
             outcomes = list(threads.map(send_one, batch))

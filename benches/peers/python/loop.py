@@ -1,11 +1,10 @@
 """The usual way: ten recipients at a time, one after the other, their activities with one insert."""
 
+import message
+import peer
 from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import TemplateError
 from psycopg.types.json import Jsonb
-
-import message
-import peer
 
 BATCH = 10
 NEXT = """
@@ -38,9 +37,7 @@ def send(campaign, database, ses):
         if sent:
             values = [value for row in sent for value in row]
             database.execute(ACTIVITIES + ", ".join([ROW] * len(sent)), values)
-        database.execute(
-            "UPDATE campaigns SET sent_count = sent_count + %s WHERE id = %s", [len(sent), campaign["id"]]
-        )
+        database.execute("UPDATE campaigns SET sent_count = sent_count + %s WHERE id = %s", [len(sent), campaign["id"]])
         total += len(sent)
     database.execute("UPDATE campaigns SET status = 'sent' WHERE id = %s", [campaign["id"]])
     return total
