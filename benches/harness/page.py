@@ -11,11 +11,12 @@ Written by `./dev bench`; not edited by hand. What is run and how it is kept fai
 """
 METHOD = """\
 All contestants of a table run on one machine in one run, in interleaved rounds (A B C A B C …); figures are \
-medians, with the least and the most of all rounds in brackets. Each run has a database of its own, \
-copied from one that has the migrations, and an SES endpoint of its own on this machine, which verifies signatures. \
-The sender, PostgreSQL and the endpoint share the processor. Processor time is the sender's own (user and system, by `wait4`, its children's \
-included, its start and imports not), memory is `VmHWM`. After each run the endpoint's mailbox and the tables are \
-compared: every recipient has one message, all senders sent the same ones, and what was sent is recorded.
+medians, with the least and the most of all rounds in brackets. Each run has a database of its own, copied from \
+one that has the migrations, and an SES endpoint of its own on this machine, which verifies signatures. The \
+sender, PostgreSQL and the endpoint share the processor. Processor time is the sender's own (user and system, by \
+`wait4`, its children's included, its start and imports not), memory is `VmHWM`. After each run the endpoint's \
+mailbox and the tables are compared: every recipient has one message, all senders sent the same ones, and what \
+was sent is recorded.
 """
 
 
