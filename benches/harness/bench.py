@@ -68,7 +68,8 @@ class Bench:
         return {**ses.environment, "DATABASE_URL": url, **more}
 
     def function(self, url, ses, **more):
-        return Function(self.send_batch, self.environment(url, ses, RUST_LOG="warn", **more))
+        """With its defaults: it logs a line per email, from which `campaign resolve` could replay it."""
+        return Function(self.send_batch, self.environment(url, ses, **more))
 
     def send_by_function(self, database, ses, emails, batch_size, api, url=None):
         """One campaign by the built function, driven with `next`; from the first invocation to the last answer."""

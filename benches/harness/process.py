@@ -19,16 +19,14 @@ class Usage:
 class Process:
     """A child of its own. What it used until `begin` (the start, its imports) is not counted, in its favour."""
 
-    def __init__(self, command, environment, cwd=None):
+    def __init__(self, command, environment, speaks=True):
+        """`speaks`: it takes the word from its input and answers on its output; else its output is its log."""
         base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.log = Path(os.devnull).open("wb") if "QUIET" in environment else None
         self.child = subprocess.Popen(
             [str(part) for part in command],
-            env={**base, **{name: value for name, value in environment.items() if name != "QUIET"}},
-            cwd=cwd,
-            stdin=subprocess.PIPE,
-            stdout=self.log or subprocess.PIPE,
-            stderr=None,
+            env={**base, **environment},
+            stdin=subprocess.PIPE if speaks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if speaks else subprocess.DEVNULL,
         )
         self.cpu_before = 0.0
         self.began = self.ended = self.peak = None
@@ -58,7 +56,7 @@ class Process:
 
     def reap(self):
         """Ends the process, by closing its input or, where it does not read that, by SIGTERM."""
-        if self.child.stdout is not None:
+        if self.child.stdin is not None:
             self.child.stdin.close()
         else:
             self.child.terminate()
@@ -67,9 +65,6 @@ class Process:
         self.child.returncode = os.waitstatus_to_exitcode(status)
         if self.child.stdout is not None:
             self.child.stdout.close()
-        else:
-            self.child.stdin.close()
-            self.log.close()
         cpu = usage.ru_utime + usage.ru_stime - self.cpu_before
         return Usage(self.ended - self.began, cpu, self.peak or usage.ru_maxrss * 1024)
 

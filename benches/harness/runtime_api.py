@@ -29,7 +29,7 @@ class Function:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=8)
         self.spawned = time.perf_counter()
         address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.process = Process([executable], {**environment, "AWS_LAMBDA_RUNTIME_API": address, "QUIET": "1"})
+        self.process = Process([executable], {**environment, "AWS_LAMBDA_RUNTIME_API": address}, speaks=False)
         self.ready = None
         self.begun = False
         self.waiting = threading.Condition()
