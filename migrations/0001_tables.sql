@@ -58,6 +58,15 @@ CREATE TABLE IF NOT EXISTS campaign_recipients (
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_position ON campaign_recipients (campaign_id, position);
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_email ON campaign_recipients (campaign_id, lower(email));
 
+-- How an address is compared: in lower case, without the white space around it (no-break spaces too, which
+-- spreadsheets leave behind).
+CREATE OR REPLACE FUNCTION normalized_address(email text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT lower(btrim(email, E' \t\n\v\f\r' || chr(160)))
+$$;
+
+-- Addresses that an organization writes to no more. The organization 00000000-0000-0000-0000-000000000000 stands
+-- for all of them.
 CREATE TABLE IF NOT EXISTS suppressions (
     organization_id uuid NOT NULL,
     email           text NOT NULL CHECK (email = lower(email)),
@@ -65,6 +74,28 @@ CREATE TABLE IF NOT EXISTS suppressions (
     created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, email)
 );
+
+-- Whoever writes an address, it stands here as it is compared.
+CREATE OR REPLACE FUNCTION normalize_suppression() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.email := normalized_address(NEW.email);
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER suppressions_normalized BEFORE INSERT OR UPDATE OF email ON suppressions
+    FOR EACH ROW EXECUTE FUNCTION normalize_suppression();
+
+-- A CRM whose customers or contacts carry an opt-out flag says so by replacing this view, with addresses as
+-- `normalized_address` makes them. Claims treat its addresses as suppressed.
+DO $$
+BEGIN
+    IF to_regclass('opted_out') IS NULL THEN
+        CREATE VIEW opted_out AS SELECT NULL::uuid AS organization_id, NULL::text AS email WHERE false;
+    END IF;
+END
+$$;
 
 -- A CRM that has a table of this name keeps it: only a table made here gets the comment, and with it an
 -- activity's own time as `created_at`.

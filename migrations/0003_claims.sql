@@ -249,8 +249,12 @@ BEGIN
           FROM (SELECT n.*, row_number() OVER (ORDER BY n.position) AS nth,
                        sum(least(n.bytes, p_variables_limit)) OVER (ORDER BY n.position) AS bytes_so_far,
                        EXISTS (SELECT FROM suppressions AS s
-                                WHERE s.organization_id = n.organization_id
-                                  AND s.email = lower(btrim(n.email))) AS suppressed
+                                WHERE s.organization_id IN (n.organization_id,
+                                                            '00000000-0000-0000-0000-000000000000')
+                                  AND s.email = normalized_address(n.email))
+                       OR EXISTS (SELECT FROM opted_out AS o
+                                   WHERE o.organization_id = n.organization_id
+                                     AND o.email = normalized_address(n.email)) AS suppressed
                   FROM (SELECT position, id, email, name, organization_id, variables::text AS json,
                                coalesce(octet_length(variables::text), 0) AS bytes
                           FROM campaign_recipients

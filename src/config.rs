@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::batch::doubt::UncertainPolicy;
 use crate::batch::send::SendApi;
 use crate::event::MAX_BATCH_SIZE;
+use crate::ses_events::guard::Limits;
 
 /// The address of the database; its `Debug` does not show it, for it carries a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// `UNCERTAIN_POLICY`, `hold` (unless set) or `resend`, and `UNCERTAIN_AFTER_SECONDS`, 3600 unless set.
     pub uncertain: UncertainPolicy,
+    /// `GUARD_MAX_BOUNCE_RATE`, `GUARD_MAX_COMPLAINT_RATE`, `GUARD_MIN_SAMPLE`: when `ses-events` pauses a campaign.
+    pub guard: Limits,
     /// The function's name for its metrics; `None` where none are to be written. `METRICS`, `on` or `off`, decides;
     /// unless it is set they are written on Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`.
     pub metrics: Option<String>,
@@ -140,6 +143,7 @@ impl Settings {
                 .transpose()?
                 .unwrap_or(50),
             uncertain: uncertain_policy(&variable)?,
+            guard: guard(&variable)?,
             metrics: metrics(&variable)?,
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
                 .map(|value| {
@@ -164,6 +168,26 @@ fn send_api(variable: &dyn Fn(&str) -> Option<String>) -> Result<SendApi, Invali
             expected: "auto, bulk or single",
         }),
     }
+}
+
+fn guard(variable: &dyn Fn(&str) -> Option<String>) -> Result<Limits, InvalidVariable> {
+    let default = Limits::default();
+    let rate = |name, default| {
+        let Some(value) = variable(name) else { return Ok(default) };
+        parse(name, &value, "a part of 1 such as 0.05; 1 never pauses", |rate: &f64| {
+            *rate > 0.0 && *rate <= 1.0
+        })
+    };
+    Ok(Limits {
+        bounce_rate: rate("GUARD_MAX_BOUNCE_RATE", default.bounce_rate)?,
+        complaint_rate: rate("GUARD_MAX_COMPLAINT_RATE", default.complaint_rate)?,
+        min_sample: variable("GUARD_MIN_SAMPLE")
+            .map(|value| {
+                parse("GUARD_MIN_SAMPLE", &value, "a number of emails, such as 100", |n: &u32| *n > 0)
+            })
+            .transpose()?
+            .unwrap_or(default.min_sample),
+    })
 }
 
 fn metrics(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, InvalidVariable> {
@@ -287,6 +311,8 @@ mod tests {
         insta::assert_snapshot!(error("SEND_API", "raw"), @r#"SEND_API is "raw": expected auto, bulk or single"#);
         insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
         insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
+        insta::assert_snapshot!(error("GUARD_MAX_BOUNCE_RATE", "5%"), @r#"GUARD_MAX_BOUNCE_RATE is "5%": expected a part of 1 such as 0.05; 1 never pauses"#);
+        insta::assert_snapshot!(error("GUARD_MIN_SAMPLE", "0"), @r#"GUARD_MIN_SAMPLE is "0": expected a number of emails, such as 100"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
     }
 

@@ -27,6 +27,8 @@ use crate::lambda::Failure;
 use crate::lifecycle::Status as RecipientStatus;
 use crate::metrics::{BatchMetrics, Metrics};
 use crate::outcome::{Debt, Entry};
+use crate::preflight::Severity;
+use crate::preflight::campaign::examine_campaign;
 use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::ses::Ses;
 use crate::verdict::{AWAY_WAIT, Verdict};
@@ -189,6 +191,12 @@ impl Handler {
             }
             Err(error) => return self.halt(campaign, &error.to_string(), invocation).await.map(Some),
         };
+        if campaign.sendable
+            && campaign.progress.sent == 0
+            && let Some(error) = preflight(campaign)
+        {
+            return self.halt(campaign, &error, invocation).await.map(Some);
+        }
         let ses = self.ses.get_or_init(Ses::from_env).await;
         let quota = ses.quota().await;
         let left_today = quota.left_today.unwrap_or(u32::MAX);
@@ -501,6 +509,12 @@ impl From<DatabaseError> for LoadError {
     fn from(error: DatabaseError) -> LoadError {
         LoadError::Database(error)
     }
+}
+
+/// What would be wrong for every recipient, as far as the campaign alone shows it.
+fn preflight(campaign: &Campaign) -> Option<String> {
+    let findings = examine_campaign(&campaign.from_address, campaign.source.html.as_deref());
+    findings.into_iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text)
 }
 
 fn count(lines: &[Line]) -> BatchCounts {

@@ -21,6 +21,7 @@ pub mod lifecycle;
 pub mod local;
 pub mod metrics;
 pub mod outcome;
+pub mod preflight;
 pub mod result;
 pub mod ses;
 pub mod ses_events;

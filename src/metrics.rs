@@ -85,6 +85,11 @@ impl Metrics {
         self.write(|function_name| oldest_uncertain_document(function_name, age, SystemTime::now()));
     }
 
+    /// Writes that the reputation guard has paused a campaign.
+    pub fn guard_paused(&self, campaign_id: Uuid) {
+        self.write(|function_name| guard_document(function_name, campaign_id, SystemTime::now()));
+    }
+
     fn write(&self, document: impl FnOnce(&str) -> Value) {
         if let Some(function_name) = &self.function_name {
             // A metric that cannot be written is not worth an email.
@@ -121,6 +126,12 @@ fn of_campaign(mut document: Value, campaign_id: Uuid, organization_id: Uuid) ->
 
 fn oldest_uncertain_document(function_name: &str, age: Duration, now: SystemTime) -> Value {
     document(function_name, now, &[("OldestUncertainSeconds", "Seconds", json!(age.as_secs()))])
+}
+
+fn guard_document(function_name: &str, campaign_id: Uuid, now: SystemTime) -> Value {
+    let mut document = document(function_name, now, &[("PausedByGuard", "Count", json!(1))]);
+    document["campaign_id"] = json!(campaign_id);
+    document
 }
 
 fn document(function_name: &str, now: SystemTime, metrics: &[(&str, &str, Value)]) -> Value {
@@ -192,5 +203,11 @@ mod tests {
     fn the_oldest_doubt_is_a_document_of_its_own() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         insta::assert_snapshot!(oldest_uncertain_document("send-batch", Duration::from_secs(7), now), @r#"{"FunctionName":"send-batch","OldestUncertainSeconds":7,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"OldestUncertainSeconds","Unit":"Seconds"}],"Namespace":"CampaignSender"}],"Timestamp":1800000000000}}"#);
+    }
+
+    #[test]
+    fn a_campaign_that_the_guard_pauses_is_counted_and_named() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        insta::assert_snapshot!(guard_document("ses-events", Uuid::from_u128(1), now), @"");
     }
 }

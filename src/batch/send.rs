@@ -26,11 +26,11 @@ use crate::metrics::Latencies;
 use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
 use call::Call;
-use compose::{Message, Prepared};
 use ledger::Ledger;
 use pace::Pace;
 
 pub use call::SendApi;
+pub use compose::{Message, Prepared, prepare};
 pub use request::Sender;
 
 /// How often the campaign's status is read and outcomes are noted, at least.

@@ -5,7 +5,10 @@ mod demo;
 mod failure;
 mod format;
 mod migrate;
+mod preview;
 mod resolve;
+mod send_test;
+mod suppressions;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -31,7 +34,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Migrate(migrate::Migrate),
+    Preview(preview::Preview),
     Resolve(resolve::Resolve),
+    Suppressions(suppressions::Suppressions),
     #[cfg(feature = "local")]
     Demo(demo::Demo),
 }
@@ -67,7 +72,9 @@ impl Command {
     async fn run(self) -> Result<(), Failure> {
         match self {
             Command::Migrate(command) => command.run().await,
+            Command::Preview(command) => command.run().await,
             Command::Resolve(command) => command.run().await,
+            Command::Suppressions(command) => command.run().await,
             #[cfg(feature = "local")]
             Command::Demo(command) => command.run().await,
         }

@@ -85,3 +85,15 @@ impl Ses {
         client.0.clone()
     }
 }
+
+/// A client for what only reads, in the command line: repeating that does no harm, so the SDK may.
+#[cfg(feature = "cli")]
+pub async fn reading_client() -> Client {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .http_client(http_client(MAX_IDLE))
+        .load()
+        .await;
+    Client::new(&config)
+}

@@ -8,4 +8,6 @@ mod mailbox;
 pub use account::Quota;
 pub use classify::{Answer, classify, classify_bulk};
 pub use client::Ses;
+#[cfg(feature = "cli")]
+pub use client::reading_client;
 pub use mailbox::header_mailbox;

@@ -287,6 +287,28 @@ impl Kind {
         fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
     }
 
+    /// What it says of the address and the sender, if anything: `delivered`, `bounced`, `soft_bounced` or
+    /// `complained`.
+    ///
+    /// A transient bounce for what the message holds says nothing of the address. One that SES itself makes, because
+    /// the address stands on the account's own suppression list, is not held against the sender by SES either.
+    pub fn feedback(&self) -> Option<&'static str> {
+        match self {
+            Kind::Delivery => Some("delivered"),
+            Kind::Bounce { bounce_type, sub_type, .. } => match (bounce_type.as_str(), sub_type.as_str()) {
+                ("Permanent", "OnAccountSuppressionList") => None,
+                ("Permanent", _) => Some("bounced"),
+                ("Transient", "MessageTooLarge" | "ContentRejected" | "AttachmentRejected") => None,
+                ("Transient", _) => Some("soft_bounced"),
+                _ => None,
+            },
+            Kind::Complaint { .. } if self.suppression().is_some() => Some("complained"),
+            Kind::Complaint { .. } => None,
+            Kind::Send | Kind::Open { .. } | Kind::Click { .. } => None,
+            Kind::Reject { .. } | Kind::RenderingFailure { .. } => None,
+        }
+    }
+
     /// Why the organization writes to this address no more, if so. A complaint of the type `not-spam` is the
     /// recipient's word that the email was welcome.
     pub fn suppression(&self) -> Option<&'static str> {

@@ -1,10 +1,11 @@
 //! The function `ses-events`: what SES says of sent emails, into PostgreSQL.
 //!
 //! SES's events come at least once and in any order, so nothing here depends on how often or when: [`event`]
-//! reads what each says, [`record`] writes a batch of them with one statement that may be repeated. This module
-//! knows the order of steps.
+//! reads what each says, [`record`] writes a batch of them with one statement that may be repeated, [`guard`] stops
+//! campaigns that harm the sender's reputation. This module knows the order of steps.
 
 pub mod event;
+pub mod guard;
 pub mod record;
 pub mod sqs;
 mod subject;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 
 use self::event::{Event, Said};
+use self::guard::Watched;
 use self::record::{Recorded, Recorder};
 use self::sqs::{ItemFailure, Record, Response};
 use crate::activities::ActivitiesTable;
@@ -24,6 +26,7 @@ use crate::config::Settings;
 use crate::database::Database;
 use crate::deadline::Deadline;
 use crate::lambda::Failure;
+use crate::metrics::Metrics;
 
 /// The activities of what SES tells, beyond `email_sent`.
 pub const ACTIONS: [&str; 5] =
@@ -32,6 +35,7 @@ pub const ACTIONS: [&str; 5] =
 /// What lives as long as the process.
 pub struct SesEvents {
     settings: Settings,
+    metrics: Metrics,
     database: Database,
     recorder: OnceCell<Recorder>,
 }
@@ -46,7 +50,12 @@ impl SesEvents {
     /// When the database's URL cannot be read, in one line.
     pub fn new(settings: Settings) -> Result<SesEvents, String> {
         let database = Database::new(&settings.database)?;
-        Ok(SesEvents { settings, database, recorder: OnceCell::new() })
+        Ok(SesEvents {
+            metrics: Metrics::new(settings.metrics.clone()),
+            settings,
+            database,
+            recorder: OnceCell::new(),
+        })
     }
 
     /// Takes a batch of records; `deadline_ms` is the invocation's deadline in milliseconds since 1970. When this
@@ -80,6 +89,7 @@ impl SesEvents {
                 "SES events recorded"
             );
             batch.failures.extend(refused);
+            self.guard(&total.watched, until).await?;
         } else if batch.other_sender + batch.nothing > 0 {
             tracing::info!(
                 other_sender = batch.other_sender,
@@ -90,6 +100,21 @@ impl SesEvents {
         Ok(Response {
             failures: batch.failures.into_iter().map(|message_id| ItemFailure { message_id }).collect(),
         })
+    }
+
+    /// Pauses the campaigns whose rates of bounces or complaints are too high. When this fails, SQS delivers the
+    /// batch again, and the rates are looked at again.
+    async fn guard(&self, watched: &[Watched], until: Instant) -> Result<(), Failure> {
+        let stops = guard::judge(watched, &self.settings.guard);
+        if stops.is_empty() {
+            return Ok(());
+        }
+        let paused = guard::pause(&self.database, &stops, until).await?;
+        for stop in stops.iter().filter(|stop| paused.contains(&stop.campaign_id)) {
+            tracing::error!(campaign_id = %stop.campaign_id, reason = stop.reason, "the reputation guard paused a campaign");
+            self.metrics.guard_paused(stop.campaign_id);
+        }
+        Ok(())
     }
 
     /// Learns, the first time, how the activities table is written. Its enum may lack actions of [`ACTIONS`]: a

@@ -9,11 +9,12 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::event::Event;
+use super::guard::{self, Watched};
 use crate::activities::ActivitiesTable;
 use crate::database::{Database, DatabaseError};
 
 /// What became of a batch of events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// Events whose recipient is there.
     pub known: u64,
@@ -25,6 +26,9 @@ pub struct Recorded {
     pub activities: u64,
     /// Addresses added to the suppressions, or there for a stronger reason now.
     pub suppressed: u64,
+    /// What is known of the campaigns whose rates of bounces or complaints may have risen, and of the others of
+    /// their organizations.
+    pub watched: Vec<Watched>,
 }
 
 impl std::ops::AddAssign for Recorded {
@@ -34,6 +38,9 @@ impl std::ops::AddAssign for Recorded {
         self.failed += other.failed;
         self.activities += other.activities;
         self.suppressed += other.suppressed;
+        // Of a campaign that both name, the later one says more.
+        self.watched.retain(|known| other.watched.iter().all(|new| new.campaign_id != known.campaign_id));
+        self.watched.extend(other.watched);
     }
 }
 
@@ -65,7 +72,7 @@ impl Recorder {
         until: Instant,
     ) -> Result<Recorded, DatabaseError> {
         let columns = Columns::of(events, &self.table);
-        let parameters: [(&(dyn ToSql + Sync), Type); 15] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 17] = [
             (&columns.recipient_ids, Type::UUID_ARRAY),
             (&columns.campaign_ids, Type::UUID_ARRAY),
             (&columns.statuses, Type::TEXT_ARRAY),
@@ -76,11 +83,13 @@ impl Recorder {
             (&columns.error_codes, Type::TEXT_ARRAY),
             (&columns.errors, Type::TEXT_ARRAY),
             (&columns.actions, Type::TEXT_ARRAY),
+            (&columns.in_timeline, Type::BOOL_ARRAY),
             (&columns.keys, Type::TEXT_ARRAY),
             (&columns.before, Type::TEXT_ARRAY),
             (&columns.after, Type::TEXT_ARRAY),
             (&columns.details, Type::JSONB_ARRAY),
             (&columns.suppressions, Type::TEXT_ARRAY),
+            (&columns.feedback, Type::TEXT_ARRAY),
         ];
         let rows = database.query(&self.statement, &parameters, until).await?;
         let count =
@@ -91,6 +100,7 @@ impl Recorder {
             failed: count("failed"),
             activities: count("activities"),
             suppressed: count("suppressed"),
+            watched: rows.first().map(|row| guard::read(row.get("watched"))).unwrap_or_default(),
         })
     }
 }
@@ -108,11 +118,13 @@ struct Columns<'a> {
     error_codes: Vec<Option<&'a str>>,
     errors: Vec<Option<&'a str>>,
     actions: Vec<Option<&'static str>>,
+    in_timeline: Vec<bool>,
     keys: Vec<&'a str>,
     before: Vec<String>,
     after: Vec<String>,
     details: Vec<Value>,
     suppressions: Vec<Option<&'static str>>,
+    feedback: Vec<Option<&'static str>>,
 }
 
 impl<'a> Columns<'a> {
@@ -130,12 +142,14 @@ impl<'a> Columns<'a> {
             columns.subjects.push(event.subject.as_deref());
             columns.error_codes.push(error_code);
             columns.errors.push(error);
-            columns.actions.push(event.kind.action().filter(|action| table.knows_action(action)));
+            columns.actions.push(event.kind.action());
+            columns.in_timeline.push(event.kind.action().is_some_and(|action| table.knows_action(action)));
             columns.keys.push(event.kind.key());
             columns.before.push(before);
             columns.after.push(after);
             columns.details.push(details(event));
             columns.suppressions.push(event.kind.suppression());
+            columns.feedback.push(event.kind.feedback());
         }
         columns
     }

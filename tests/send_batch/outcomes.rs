@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use campaign_sender::local::ses::{Effect, Rule, TokenBucket};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::support::{ORGANIZATION, World, event, invoke, run};
 
@@ -52,6 +53,50 @@ fn a_recipient_whose_own_data_is_wrong_fails_alone_and_ses_is_not_asked() {
     let received: Vec<_> = world.ses.messages().into_iter().flat_map(|message| message.to).collect();
     assert!(received.contains(&"Info@xn--mnchen-3ya.example".to_owned()), "{received:?}");
     assert_eq!(world.ses.statistics().send_requests, 3);
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn an_address_is_suppressed_by_its_organization_by_all_and_by_the_crms_own_opt_out() {
+    let mut world = World::new();
+    let campaign = world.campaign();
+    let addresses = [" Own@Example.com\t", "all@example.com", "out@example.com", "other@example.com"];
+    for email in addresses.into_iter().chain(["ada@example.com"]) {
+        world.add_recipient(campaign, email);
+    }
+    let (all, other) = (Uuid::nil(), Uuid::from_u128(0x0b));
+    for (organization, email) in
+        [(ORGANIZATION, "\u{a0}own@Example.com "), (all, "All@example.com"), (other, "other@example.com")]
+    {
+        world.database.execute(
+            "INSERT INTO suppressions (organization_id, email, reason) VALUES ($1, $2, 'manual')",
+            &[&organization, &email],
+        );
+    }
+    world
+        .database
+        .client()
+        .batch_execute(
+            "CREATE TABLE customers (id uuid, organization_id uuid, email varchar(200), wants_email boolean);
+             CREATE OR REPLACE VIEW opted_out AS
+             SELECT organization_id, normalized_address(email) AS email FROM customers WHERE NOT wants_email",
+        )
+        .unwrap();
+    world.database.execute(
+        "INSERT INTO customers SELECT gen_random_uuid(), $1, email, wants
+           FROM (VALUES ('Out@example.com', false), ('ada@example.com', true)) AS c (email, wants)",
+        &[&ORGANIZATION],
+    );
+    let result = invoke(&mut world.function(), &event(campaign, 100));
+    assert_eq!(result["batch"]["suppressed"], 3);
+    for (email, status) in addresses.into_iter().zip(["suppressed", "suppressed", "suppressed", "sent"]) {
+        assert_eq!(world.outcome(email).0, status, "{email}");
+    }
+    assert_eq!(world.outcome("ada@example.com").0, "sent");
+    // Migrating again keeps the CRM's view.
+    let migration = include_str!("../../migrations/0001_tables.sql");
+    world.database.client().batch_execute(migration).unwrap();
+    assert_eq!(world.database.query("SELECT email FROM opted_out", &[]).len(), 1);
     world.assert_consistent(campaign);
 }
 

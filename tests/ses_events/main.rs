@@ -6,6 +6,7 @@ mod support;
 mod activities;
 mod batches;
 mod doubt;
+mod guard;
 mod recipients;
 mod suppressions;
 

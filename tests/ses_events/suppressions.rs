@@ -65,3 +65,83 @@ fn a_reason_only_gets_stronger() {
     let reasons: Vec<String> = suppressions(&mut world, ORGANIZATION).into_values().collect();
     assert_eq!(reasons, ["complaint", "manual", "complaint", "unsubscribe", "complaint"]);
 }
+
+/// A message to this address that bounced transiently, or was delivered, on this day of November; each message is
+/// of a campaign of its own.
+fn message(world: &mut World, email: &str, kind: &str, day: u32) -> Value {
+    let campaign = world.campaign();
+    let recipient = world.add_recipient(campaign, email);
+    let mut event = event(kind, campaign, recipient);
+    let part = if kind == "delivery" { "delivery" } else { "bounce" };
+    event["detail"][part]["timestamp"] = json!(format!("2026-11-{day:02}T12:00:00.000Z"));
+    event
+}
+
+#[test]
+fn three_messages_that_bounce_transiently_within_seven_days_suppress_an_address() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let full = [5, 1, 3].map(|day| message(&mut world, " Full@Example.com", "bounce-transient", day));
+    let rarely = [1, 5, 9].map(|day| message(&mut world, "rarely@example.com", "bounce-transient", day));
+    for event in rarely.iter().chain(&full[..2]).chain(&full[..2]) {
+        assert!(deliver(&mut function, &[event.clone(), event.clone()]).is_empty());
+    }
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[]));
+    assert!(deliver(&mut function, &full[2..]).is_empty());
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[("full@example.com", "bounce")]));
+    assert_exact(&mut world);
+}
+
+#[test]
+fn three_of_one_batch_count_like_three_of_three() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let events = [1, 2, 3].map(|day| message(&mut world, "full@example.com", "bounce-transient", day));
+    assert!(deliver(&mut function, &events).is_empty());
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[("full@example.com", "bounce")]));
+}
+
+#[test]
+fn a_delivery_in_between_shows_that_the_address_works() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let mut events: Vec<Value> =
+        [("bounce-transient", 1), ("bounce-transient", 2), ("delivery", 3), ("bounce-transient", 4)]
+            .map(|(kind, day)| message(&mut world, "away@example.com", kind, day))
+            .into();
+    for event in &events {
+        assert!(deliver(&mut function, std::slice::from_ref(event)).is_empty());
+    }
+    events.reverse();
+    assert!(deliver(&mut function, &events).is_empty());
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[]));
+}
+
+#[test]
+fn a_bounce_for_what_a_message_holds_says_nothing_of_the_address() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let events = ["MessageTooLarge", "ContentRejected", "AttachmentRejected"].map(|sub_type| {
+        let mut event = message(&mut world, "ada@example.com", "bounce-transient", 1);
+        event["detail"]["bounce"]["bounceSubType"] = json!(sub_type);
+        event
+    });
+    assert!(deliver(&mut function, &events).is_empty());
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[]));
+}
+
+#[test]
+fn a_recipient_on_the_accounts_own_list_is_sent_bounced_and_suppressed() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let recipient = uncertain(&mut world, campaign, 1)[0];
+    let mut bounce = event("bounce-permanent", campaign, recipient);
+    bounce["detail"]["bounce"]["bounceSubType"] = json!("OnAccountSuppressionList");
+    assert!(deliver(&mut function, &[bounce]).is_empty());
+    assert_eq!(status(&mut world, recipient), "sent", "SES accepted the message");
+    let sql = "SELECT description FROM activities WHERE action = 'email_bounced'";
+    let description: String = world.database.query(sql, &[])[0].get(0);
+    assert!(description.starts_with("Email bounced (Permanent/OnAccountSuppressionList)"), "{description}");
+    assert_eq!(suppressions(&mut world, ORGANIZATION).len(), 1);
+}

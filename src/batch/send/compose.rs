@@ -11,8 +11,11 @@ use crate::outcome::Outcome;
 
 /// A message that is ready for SES.
 pub struct Message {
+    /// Whose it is.
     pub recipient_id: Uuid,
+    /// The address as SES takes it.
     pub address: String,
+    /// What was rendered.
     pub content: Content,
 }
 
@@ -32,6 +35,7 @@ pub enum Prepared {
     Outcome(Outcome),
 }
 
+/// What this recipient gets, or why it gets nothing. The same data always comes to the same.
 pub fn prepare(templates: &Templates, recipient: &Recipient) -> Prepared {
     if recipient.suppressed {
         return Prepared::Outcome(Outcome::Suppressed);

@@ -13,6 +13,8 @@ use super::{
     state::{Control, State},
 };
 
+const IDENTITIES: &str = "/v2/email/identities/";
+
 /// Why a request has no answer: the connection is closed instead.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is closed without an answer")]
@@ -51,6 +53,10 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
         (&Method::GET, "/v2/email/account") => Ok(Ok(json_response(&state.control().account.answer()))),
         (&Method::GET, "/v2/email/suppression/addresses") => {
             let answer = state.control().suppressed.answer(parts.uri.query().unwrap_or_default())?;
+            Ok(Ok(json_response(&answer)))
+        }
+        (&Method::GET, path) if path.starts_with(IDENTITIES) => {
+            let answer = state.control().identities.answer(&path[IDENTITIES.len()..])?;
             Ok(Ok(json_response(&answer)))
         }
         (method, path) => Err(Refusal::new(

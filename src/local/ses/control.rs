@@ -10,7 +10,7 @@
 //! | `GET /_local/duplicates` | addresses that received more than one message, and how many |
 //! | `GET /_local/events?after=&limit=` | the events of accepted messages, in EventBridge's form |
 //! | `GET`, `POST`, `DELETE /_local/rules` | shows the rules; adds one or an array of them; removes all |
-//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions` | sets them |
+//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions`, `/_local/identities` | sets them |
 //! | `POST /_local/close-idle-connections` | closes them |
 //! | `GET /_local/statistics` | counts since the start |
 
@@ -25,6 +25,7 @@ use super::{
     api::json_response,
     behaviour::Rule,
     events::events,
+    identity::Identities,
     message::Message,
     mime,
     refusal::Refusal,
@@ -105,6 +106,10 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
         }
         (&Method::PUT, "suppressions") => {
             state.control().suppressed = SuppressionList::new(read::<Vec<SuppressedDestination>>(body)?);
+            Ok(done())
+        }
+        (&Method::PUT, "identities") => {
+            state.control().identities = Identities(Some(read(body)?));
             Ok(done())
         }
         (&Method::POST, "close-idle-connections") => {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     account::{Account, TokenBucket},
     behaviour::Rule,
+    identity::Identities,
     message::Message,
     server,
     signature::Verifier,
@@ -138,6 +139,11 @@ impl SesEndpoint {
     /// Replaces the account's suppression list.
     pub fn set_suppressed(&self, destinations: Vec<SuppressedDestination>) {
         self.state.control().suppressed = SuppressionList::new(destinations);
+    }
+
+    /// Makes these the only verified identities, in lower case; until then every one is verified.
+    pub fn set_identities(&self, identities: Vec<String>) {
+        self.state.control().identities = Identities(Some(identities));
     }
 
     /// Closes every connection that is not answering a request, and returns when they are closed. Those that are

@@ -1,7 +1,7 @@
 //! An endpoint that stands for Amazon SES v2 on this machine.
 //!
 //! It speaks the part of the API that sending campaigns takes (`SendEmail`, `SendBulkEmail`, `GetAccount`,
-//! `ListSuppressedDestinations`), verifies signatures and requests as strictly as SES does, keeps what it accepted
+//! `GetEmailIdentity`, `ListSuppressedDestinations`), verifies signatures and requests as strictly as SES does, keeps what it accepted
 //! and shows it on an inbox page at `/`. The AWS SDKs find it by `AWS_ENDPOINT_URL_SESV2`. How it behaves can be
 //! set here, or over HTTP under `/_local/`.
 
@@ -13,6 +13,7 @@ mod connections;
 mod control;
 mod endpoint;
 mod events;
+mod identity;
 mod mailbox;
 mod message;
 mod mime;

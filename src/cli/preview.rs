@@ -1,0 +1,183 @@
+//! `campaign preview`: what a recipient gets, and what is wrong with it, before anybody gets it.
+
+mod css;
+mod dry_run;
+mod identity;
+#[cfg(feature = "local")]
+mod inbox;
+mod sample;
+mod show;
+
+use uuid::Uuid;
+
+use super::failure::{Exit, Failure};
+use super::{connect, send_test, soon};
+use crate::batch::load::{self, Campaign};
+use crate::batch::render::Templates;
+use crate::batch::send::Sender;
+use crate::config::Settings;
+use crate::database::Database;
+use crate::preflight::campaign::examine_campaign;
+use crate::preflight::message::examine_message;
+use crate::preflight::{Finding, Findings};
+use sample::Sample;
+
+pub use sample::Selection;
+
+/// Show what a recipient gets, and what is wrong with it
+///
+/// Nothing is sent and nothing is changed, unless --send-to or --write asks for it. Findings are errors, which stop a
+/// campaign, and warnings, which you judge; with an error the exit status is 65.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Preview {
+    /// The campaign's id
+    campaign: Uuid,
+    /// For this recipient, by id or address; may be given several times [default: the first]
+    #[arg(long = "recipient", value_name = "ID-OR-ADDRESS")]
+    recipients: Vec<String>,
+    /// Render the campaign for every recipient and count what is found
+    #[arg(long)]
+    check: bool,
+    /// Show the HTML source instead of the text
+    #[arg(long)]
+    html: bool,
+    /// Serve an inbox page with it on this machine, until Ctrl-C
+    #[cfg(feature = "local")]
+    #[arg(long)]
+    inbox: bool,
+    /// Send it to this address through SES, marked as a test; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    send_to: Vec<String>,
+    /// Show it with the rules of its <style> elements written into the elements that they are for
+    #[arg(long)]
+    inline_css: bool,
+    /// With --inline-css: store the campaign's HTML so
+    #[arg(long, requires = "inline_css")]
+    write: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign preview 5f0c2c1e-… --recipient ada@example.com
+  campaign preview 5f0c2c1e-… --check
+  campaign preview 5f0c2c1e-… --inbox
+  campaign preview 5f0c2c1e-… --send-to me@example.com --send-to you@example.com
+  campaign preview 5f0c2c1e-… --inline-css --write";
+
+impl Preview {
+    pub async fn run(self) -> Result<(), Failure> {
+        let settings = Settings::from_env()?;
+        let mut case = Case::open(&settings, self.campaign).await?;
+        if self.inline_css {
+            case.inline_css(self.write).await?;
+        }
+        let mut findings = Findings::default();
+        for finding in examine_campaign(&case.campaign.from_address, case.campaign.source.html.as_deref()) {
+            findings.add(finding, None);
+        }
+        let templates = match Templates::compile(case.campaign.source.clone()) {
+            Ok(templates) => templates,
+            Err(error) => {
+                findings.add(Finding::error("template", error.to_string()), None);
+                return show::verdict(&findings, None);
+            }
+        };
+        let samples = case.samples(&templates, &self.selections()).await?;
+        for sample in &samples {
+            show::message(sample, self.html);
+        }
+        for finding in identity::examine(&case.campaign.from_address).await {
+            findings.add(finding, None);
+        }
+        let checked = if self.check {
+            Some(dry_run::run(&case, &templates, &mut findings).await?)
+        } else {
+            for sample in &samples {
+                for finding in sample.findings() {
+                    findings.add(finding, Some(&sample.recipient.email));
+                }
+            }
+            None
+        };
+        let verdict = show::verdict(&findings, checked);
+        if !self.send_to.is_empty() {
+            send_test::run(&case.campaign, &case.sender, &templates, &samples[0].recipient, &self.send_to)
+                .await?;
+        }
+        #[cfg(feature = "local")]
+        if self.inbox {
+            inbox::serve(&samples).await?;
+        }
+        verdict
+    }
+
+    fn selections(&self) -> Vec<Selection> {
+        if self.recipients.is_empty() {
+            return vec![Selection::First];
+        }
+        self.recipients.iter().map(|recipient| Selection::of(recipient)).collect()
+    }
+}
+
+/// A campaign, and what previewing it needs.
+pub struct Case {
+    database: Database,
+    campaign: Campaign,
+    sender: Sender,
+    transactional: bool,
+}
+
+impl Case {
+    async fn open(settings: &Settings, id: Uuid) -> Result<Case, Failure> {
+        let database = connect(settings.database.clone()).await?;
+        let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
+        let (campaign, _) = loaded
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        let rows = database
+            .query(
+                "SELECT transactional FROM campaigns WHERE id = $1",
+                &[(&id, tokio_postgres::types::Type::UUID)],
+                soon(),
+            )
+            .await?;
+        let transactional = rows.first().is_some_and(|row| row.get(0));
+        let sender = Sender::new(&campaign, settings.configuration_set.as_deref());
+        Ok(Case { database, campaign, sender, transactional })
+    }
+
+    async fn samples(&self, templates: &Templates, selections: &[Selection]) -> Result<Vec<Sample>, Failure> {
+        let mut samples = Vec::new();
+        for selection in selections {
+            let recipient = sample::find(&self.database, self.campaign.id, selection).await?;
+            samples.push(Sample::of(templates, &self.sender, recipient, self.transactional));
+        }
+        Ok(samples)
+    }
+
+    /// Writes the rules of the HTML's `<style>` elements into the elements that they are for; in the table too, if
+    /// that is asked.
+    async fn inline_css(&mut self, write: bool) -> Result<(), Failure> {
+        let id = self.campaign.id;
+        let Some(html) = &self.campaign.source.html else {
+            return Err(Failure::new(Exit::Data, format!("--inline-css: campaign {id} has no html")));
+        };
+        let inlined = css::inline(html)
+            .map_err(|error| Failure::new(Exit::Data, format!("--inline-css: campaign {id}: {error}")))?;
+        if write {
+            css::store(&self.database, id, html, &inlined).await?;
+        }
+        self.campaign.source.html = Some(inlined);
+        Ok(())
+    }
+}
+
+impl Sample {
+    /// What is wrong with what this recipient gets, or why it gets nothing.
+    fn findings(&self) -> Vec<Finding> {
+        match &self.message {
+            Ok(message) => examine_message(&message.content),
+            Err(finding) => vec![finding.clone()],
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The messages on the inbox page of a local SES, as a mail client would show them.
+
+use aws_config::BehaviorVersion;
+use aws_sdk_sesv2::config::{Credentials, Region};
+use aws_sdk_sesv2::error::DisplayErrorContext;
+use console::style;
+
+use super::super::failure::{Exit, Failure};
+use super::sample::Sample;
+use crate::local::ses::{Options, SesEndpoint};
+
+/// Puts the messages into a mailbox on this machine and serves its page until Ctrl-C. Amazon is not asked.
+pub async fn serve(samples: &[Sample]) -> Result<(), Failure> {
+    let options = Options::default();
+    let credentials = Credentials::new(
+        options.access_key_id.clone(),
+        options.secret_access_key.clone(),
+        None,
+        None,
+        "local",
+    );
+    let ses = SesEndpoint::start(options)
+        .map_err(|error| Failure::new(Exit::Software, format!("the inbox page did not start: {error}")))?;
+    let config = aws_sdk_sesv2::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("local"))
+        .credentials_provider(credentials)
+        .endpoint_url(ses.url())
+        .http_client(crate::ses::http_client())
+        .build();
+    let client = aws_sdk_sesv2::Client::from_conf(config);
+    for envelope in samples.iter().filter_map(|sample| sample.message.as_ref().ok()) {
+        envelope.request.clone().send_with(&client).await.map_err(|error| {
+            let cause = DisplayErrorContext(&error).to_string();
+            Failure::new(Exit::Data, format!("SES would refuse the message: {cause}"))
+        })?;
+    }
+    println!("\nInbox  {}  (Ctrl-C ends it)", style(ses.url()).underlined());
+    // Where the signal cannot be had, there is nothing to wait for.
+    let _ = tokio::signal::ctrl_c().await;
+    Ok(())
+}

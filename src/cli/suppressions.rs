@@ -1,0 +1,161 @@
+//! `campaign suppressions`: the addresses that are not written to, as files and as a list.
+
+mod export;
+mod import;
+mod list;
+mod pull_ses;
+
+use std::fmt;
+
+use clap::{Args, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use super::connect;
+use super::failure::Failure;
+use crate::config::Settings;
+use crate::database::Database;
+
+/// Import, export and show the addresses that are not written to, or read in SES's own list
+#[derive(Args)]
+pub struct Suppressions {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Import(import::Import),
+    Export(export::Export),
+    List(list::List),
+    PullSes(pull_ses::PullSes),
+}
+
+impl Suppressions {
+    pub async fn run(self) -> Result<(), Failure> {
+        let database = connect(Settings::from_env()?.database).await?;
+        match self.command {
+            Command::Import(command) => command.run(&database).await,
+            Command::Export(command) => command.run(&database).await,
+            Command::List(command) => command.run(&database).await,
+            Command::PullSes(command) => command.run(&database).await,
+        }
+    }
+}
+
+/// Whose suppressions.
+#[derive(Args, Clone, Copy)]
+#[group(multiple = false)]
+struct Whose {
+    /// The organization's
+    #[arg(long, value_name = "ID")]
+    organization: Option<Uuid>,
+    /// Those that hold for all organizations
+    #[arg(long)]
+    account_wide: bool,
+}
+
+impl Whose {
+    /// The column `organization_id`: the nil UUID stands for all organizations. `None`: none was named.
+    fn organization_id(self) -> Option<Uuid> {
+        if self.account_wide { Some(Uuid::nil()) } else { self.organization }
+    }
+}
+
+/// The column `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Reason {
+    Bounce,
+    Unsubscribe,
+    Complaint,
+    Manual,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Reason::Bounce => "bounce",
+            Reason::Unsubscribe => "unsubscribe",
+            Reason::Complaint => "complaint",
+            Reason::Manual => "manual",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The organization as people read it.
+fn organization_name(id: Uuid) -> String {
+    if id.is_nil() { "all organizations".to_owned() } else { id.to_string() }
+}
+
+/// Addresses to write, column by column.
+#[derive(Default)]
+struct Chunk {
+    organization_ids: Vec<Uuid>,
+    emails: Vec<String>,
+    reasons: Vec<&'static str>,
+    created_at: Vec<Option<std::time::SystemTime>>,
+}
+
+/// What became of addresses that were written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Written {
+    added: u64,
+    strengthened: u64,
+    known: u64,
+}
+
+impl std::ops::AddAssign for Written {
+    fn add_assign(&mut self, other: Written) {
+        self.added += other.added;
+        self.strengthened += other.strengthened;
+        self.known += other.known;
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [added, stronger, known] = [self.added, self.strengthened, self.known].map(super::format::count);
+        write!(f, "{added} added, {stronger} with a stronger reason now, {known} known already")
+    }
+}
+
+impl Chunk {
+    fn push(
+        &mut self,
+        organization_id: Uuid,
+        email: String,
+        reason: Reason,
+        at: Option<std::time::SystemTime>,
+    ) {
+        self.organization_ids.push(organization_id);
+        self.emails.push(email);
+        self.reasons.push(reason.as_str());
+        self.created_at.push(at);
+    }
+
+    fn len(&self) -> usize {
+        self.emails.len()
+    }
+
+    /// Writes the addresses and empties the chunk. A reason is only replaced by a stronger one, so writing them
+    /// again changes nothing.
+    async fn write(&mut self, database: &Database) -> Result<Written, Failure> {
+        use tokio_postgres::types::{ToSql, Type};
+        let chunk = std::mem::take(self);
+        let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+            (&chunk.organization_ids, Type::UUID_ARRAY),
+            (&chunk.emails, Type::TEXT_ARRAY),
+            (&chunk.reasons, Type::TEXT_ARRAY),
+            (&chunk.created_at, Type::TIMESTAMPTZ_ARRAY),
+        ];
+        let rows = database.query(include_str!("suppressions/write.sql"), &parameters, super::soon()).await?;
+        let count = |name| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(name)).unwrap_or(0));
+        let (added, strengthened) = (count("added"), count("strengthened"));
+        Ok(Written { added, strengthened, known: chunk.emails.len() as u64 - added - strengthened })
+    }
+}

@@ -1,0 +1,17 @@
+-- Adds the addresses $2 to the suppressions of the organizations $1, for the reasons $3, since $4.
+WITH given AS (
+    SELECT DISTINCT ON (g.organization_id, normalized_address(g.email))
+           g.organization_id, normalized_address(g.email) AS email, g.reason, coalesce(g.at, now()) AS at
+      FROM unnest($1, $2, $3, $4) AS g (organization_id, email, reason, at)
+     ORDER BY g.organization_id, normalized_address(g.email), suppression_strength(g.reason) DESC
+),
+-- A reason only gets stronger.
+written AS (
+    INSERT INTO suppressions AS s (organization_id, email, reason, created_at)
+    SELECT organization_id, email, reason, at FROM given
+    ON CONFLICT (organization_id, email) DO UPDATE SET reason = excluded.reason
+     WHERE suppression_strength(excluded.reason) > suppression_strength(s.reason)
+    -- A row that was there before carries the lock of this statement's update.
+    RETURNING xmax = 0 AS added
+)
+SELECT count(*) FILTER (WHERE added) AS added, count(*) FILTER (WHERE NOT added) AS strengthened FROM written

@@ -1,0 +1,145 @@
+//! The reputation guard: campaigns whose emails bounce or are complained of too often.
+
+use super::*;
+use crate::support::World;
+
+/// A campaign with so many recipients that are sent and of whom SES has told nothing yet.
+fn sending(world: &mut World, recipients: usize) -> (Uuid, Vec<Uuid>) {
+    let campaign = world.campaign();
+    let ids = uncertain(world, campaign, recipients);
+    world.set_status(campaign, "sending");
+    (campaign, ids)
+}
+
+/// One event for each of these recipients, in one batch.
+fn tell(function: &mut Function, kind: &str, campaign: Uuid, recipients: &[Uuid]) {
+    let bodies: Vec<Value> = recipients.iter().map(|recipient| event(kind, campaign, *recipient)).collect();
+    assert!(deliver(function, &bodies).is_empty());
+}
+
+#[test]
+fn a_campaign_whose_emails_bounce_too_often_is_paused_by_the_batch_that_tells() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[("METRICS", "on")]);
+    let (campaign, ids) = sending(&mut world, 120);
+    tell(&mut function, "bounce-permanent", campaign, &ids[..9]);
+    assert_eq!(world.campaign_status(campaign).0, "sending", "1 of 10 is no rate yet");
+    tell(&mut function, "delivery", campaign, &ids[20..]);
+    tell(&mut function, "bounce-permanent", campaign, &ids[9..20]);
+    let (status, reason) = world.campaign_status(campaign);
+    assert_eq!(status, "paused");
+    insta::assert_snapshot!(reason.unwrap(), @"20 of 120 emails bounced (17 %), more than 5 %: clean the list, then set the status to 'sending'");
+    let line = logged(&function, "PausedByGuard");
+    assert_eq!(line["campaign_id"], json!(campaign));
+    assert_exact(&mut world);
+}
+
+#[test]
+fn complaints_stop_a_campaign_and_repeated_events_count_once() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let (campaign, ids) = sending(&mut world, 150);
+    tell(&mut function, "delivery", campaign, &ids);
+    for _ in 0..3 {
+        tell(&mut function, "complaint", campaign, &ids[..1]);
+    }
+    assert_eq!(world.campaign_status(campaign).0, "sending");
+    tell(&mut function, "complaint", campaign, &ids[..3]);
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+}
+
+#[test]
+fn whoever_resumes_a_campaign_accepts_what_was_and_the_guard_counts_anew() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let (campaign, ids) = sending(&mut world, 340);
+    tell(&mut function, "bounce-permanent", campaign, &ids[..100]);
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+    world.set_status(campaign, "sending");
+    tell(&mut function, "bounce-permanent", campaign, &ids[..110]);
+    tell(&mut function, "delivery", campaign, &ids[110..220]);
+    assert_eq!(world.campaign_status(campaign).0, "sending");
+    tell(&mut function, "bounce-permanent", campaign, &ids[220..]);
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+}
+
+#[test]
+fn an_organizations_small_campaigns_are_judged_together_and_another_organizations_apart() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaigns: Vec<_> = (0..3).map(|_| sending(&mut world, 50)).collect();
+    let (other, others) = sending(&mut world, 50);
+    world.database.execute(
+        "UPDATE campaigns SET organization_id = $2 WHERE id = $1",
+        &[&other, &Uuid::from_u128(0x0b)],
+    );
+    world.database.execute(
+        "UPDATE campaign_recipients SET organization_id = $2 WHERE campaign_id = $1",
+        &[&other, &Uuid::from_u128(0x0b)],
+    );
+    tell(&mut function, "delivery", other, &others);
+    for (campaign, ids) in &campaigns {
+        tell(&mut function, "delivery", *campaign, &ids[10..]);
+    }
+    for (campaign, ids) in &campaigns {
+        tell(&mut function, "bounce-permanent", *campaign, &ids[..10]);
+    }
+    for (campaign, _) in &campaigns {
+        let (status, reason) = world.campaign_status(*campaign);
+        assert_eq!(status, "paused");
+        assert!(reason.unwrap().contains("the organization's campaigns"));
+    }
+    assert_eq!(world.campaign_status(other).0, "sending");
+}
+
+#[test]
+fn what_a_person_has_ended_stays_so_and_the_limits_can_be_set() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[("GUARD_MAX_BOUNCE_RATE", "0.5"), ("GUARD_MIN_SAMPLE", "10")]);
+    let (campaign, ids) = sending(&mut world, 30);
+    tell(&mut function, "delivery", campaign, &ids[..14]);
+    tell(&mut function, "bounce-permanent", campaign, &ids[14..28]);
+    assert_eq!(world.campaign_status(campaign).0, "sending", "half is not more than half");
+    world.set_status(campaign, "cancelled");
+    let (campaign, ids) = sending(&mut world, 30);
+    tell(&mut function, "bounce-permanent", campaign, &ids);
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+    let statuses = world.database.query("SELECT count(*) FROM campaigns WHERE status = 'cancelled'", &[]);
+    assert_eq!(statuses[0].get::<_, i64>(0), 1);
+}
+
+#[test]
+fn bounces_that_ses_itself_makes_are_not_held_against_the_campaign() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let (campaign, ids) = sending(&mut world, 100);
+    let bodies: Vec<Value> = ids
+        .iter()
+        .map(|recipient| {
+            let mut event = event("bounce-permanent", campaign, *recipient);
+            event["detail"]["bounce"]["bounceSubType"] = json!("OnAccountSuppressionList");
+            event
+        })
+        .collect();
+    assert!(deliver(&mut function, &bodies).is_empty());
+    assert_eq!(world.campaign_status(campaign).0, "sending");
+    let suppressed = world.database.query("SELECT count(*) FROM suppressions WHERE reason = 'bounce'", &[]);
+    assert_eq!(suppressed[0].get::<_, i64>(0), 100);
+}
+
+#[test]
+fn a_timeline_without_words_for_bounces_does_not_blind_the_guard() {
+    let mut world = World::new();
+    world
+        .database
+        .client()
+        .batch_execute(
+            "CREATE TYPE timeline_action AS ENUM ('email_sent');
+         ALTER TABLE activities ALTER COLUMN action TYPE timeline_action USING action::timeline_action;",
+        )
+        .unwrap();
+    let mut function = ses_events(&world, &[]);
+    let (campaign, ids) = sending(&mut world, 100);
+    tell(&mut function, "bounce-permanent", campaign, &ids);
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+}
