@@ -54,12 +54,6 @@ install_compiler() {
     install_package build-essential "" "the C compiler and linker"
 }
 
-# Node, with which others send what is measured beside this.
-install_node() {
-    command -v node >/dev/null || install_package nodejs node "Node, to measure against"
-    command -v npm >/dev/null || install_package npm node "npm, for the packages to measure against"
-}
-
 # Puts Python packages into .venv, and .venv's programs first on the PATH.
 install_python() {
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
@@ -81,7 +75,7 @@ install_python() {
 
 # install_node DIRECTORY: Node, and what DIRECTORY's lock file names.
 install_node() {
-    command -v node >/dev/null || install_package nodejs node "Node, for the TypeScript example"
+    command -v node >/dev/null || install_package nodejs node "Node, for examples, peers and a second implementation of SES"
     command -v npm >/dev/null || install_package npm node "Node's package manager"
     [ "$1/package-lock.json" -nt "$1/node_modules/.package-lock.json" ] || return 0
     say "installing the packages of $1 with npm"
