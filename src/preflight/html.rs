@@ -39,7 +39,10 @@ pub fn pieces(html: &str) -> Vec<Piece<'_>> {
         } else if let Some((name, attributes, after)) = tag(markup) {
             match name.strip_prefix('/') {
                 Some(name) => pieces.push(Piece::End(name.to_owned())),
-                None => pieces.push(Piece::Tag(name.clone(), attributes)),
+                None => {
+                    let resolved = attributes.into_iter().map(|(name, value)| (name, resolve(value)));
+                    pieces.push(Piece::Tag(name.clone(), resolved.collect()));
+                }
             }
             if RAW.contains(&name.as_str()) { after_end_of(after, &name) } else { after }
         } else {
@@ -50,9 +53,54 @@ pub fn pieces(html: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// Where an element begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Its name, in lower case.
+    pub name: String,
+    /// Behind the name: where an attribute can be added.
+    pub after_name: usize,
+    /// The value of its attribute `style`, without quotes.
+    pub style: Option<std::ops::Range<usize>>,
+}
+
+/// The elements of a page, by where they begin, in bytes; and the contents of its `style` elements.
+pub fn starts(html: &str) -> (Vec<Start>, Vec<&str>) {
+    let (mut starts, mut styles) = (Vec::new(), Vec::new());
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        let markup = &rest[at..];
+        rest = if let Some(comment) = markup.strip_prefix("<!--") {
+            comment.find("-->").map_or("", |end| &comment[end + 3..])
+        } else if let Some((name, attributes, after)) = tag(markup) {
+            if name.starts_with('/') {
+                rest = after;
+                continue;
+            }
+            let style = attributes.iter().find(|(name, value)| name == "style" && !value.is_empty());
+            starts.push(Start {
+                after_name: html.len() - markup.len() + 1 + name.len(),
+                style: style.map(|(_, value)| {
+                    let start = value.as_ptr() as usize - html.as_ptr() as usize;
+                    start..start + value.len()
+                }),
+                name: name.clone(),
+            });
+            let behind = if RAW.contains(&name.as_str()) { after_end_of(after, &name) } else { after };
+            if name == "style" {
+                styles.push(&after[..after.len() - behind.len()]);
+            }
+            behind
+        } else {
+            &markup[1..]
+        };
+    }
+    (starts, styles)
+}
+
 /// Reads `<name attribute="value" …>` or `</name>`; the name of the latter begins with a slash. `None`: it is no
 /// tag, but a lone `<`.
-fn tag(markup: &str) -> Option<(String, Vec<(String, String)>, &str)> {
+fn tag(markup: &str) -> Option<(String, Vec<(String, &str)>, &str)> {
     let inner = &markup[1..];
     let slash = usize::from(inner.starts_with('/'));
     inner[slash..].chars().next().filter(char::is_ascii_alphabetic)?;
@@ -83,7 +131,7 @@ fn tag(markup: &str) -> Option<(String, Vec<(String, String)>, &str)> {
             }
             None => "",
         };
-        attributes.push((attribute, resolve(value)));
+        attributes.push((attribute, value));
     }
 }
 

@@ -54,6 +54,10 @@ fresh AS (
     ON CONFLICT DO NOTHING
     RETURNING recipient_id, action, occurred_at, key
 ),
+-- Joined once, before anything is asked of the columns: so PostgreSQL takes a hash join, however many there are.
+told AS MATERIALIZED (
+    SELECT k.* FROM fresh AS f JOIN known AS k USING (recipient_id, action, occurred_at, key)
+),
 entry AS (
     SELECT s.id, w.organization_id, w.created_by, w.customer_id, 'email_sent' AS action,
            email_sent_description(w.email, w.name, s.subject) AS description,
@@ -73,8 +77,7 @@ entry AS (
                    || CASE WHEN btrim(k.name) <> '' THEN jsonb_build_object('recipientName', k.name) ELSE '{}' END
                    || k.details,
                k.occurred_at
-          FROM fresh AS f JOIN known AS k USING (recipient_id, action, occurred_at, key)
-         WHERE k.in_timeline
+          FROM told AS k WHERE k.in_timeline
          ORDER BY k.recipient_id, k.action, k.occurred_at, k.key) AS of_events
 ),
 activity AS (
@@ -163,7 +166,7 @@ feedback AS (
            count(DISTINCT k.recipient_id) FILTER (WHERE k.feedback = 'delivered') AS delivered,
            count(DISTINCT k.recipient_id) FILTER (WHERE k.feedback = 'bounced') AS bounced,
            count(DISTINCT k.recipient_id) FILTER (WHERE k.feedback = 'complained') AS complained
-      FROM fresh AS f JOIN known AS k USING (recipient_id, action, occurred_at, key)
+      FROM told AS k
      WHERE k.feedback IN ('delivered', 'bounced', 'complained')
      GROUP BY 1, 2
 ),

@@ -5,6 +5,7 @@ mod support;
 
 mod bulk;
 mod crashes;
+mod mime;
 mod outcomes;
 mod rate;
 mod results;

@@ -1,0 +1,239 @@
+//! `campaign preview` and `campaign suppressions`, as an executable, on a real PostgreSQL.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use campaign_sender::local::ses::{SuppressedDestination, SuppressionReason};
+use support::{ORGANIZATION, World, event, invoke};
+use uuid::Uuid;
+
+fn command(world: &World, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_campaign"));
+    command.args(arguments).env_clear().envs(world.environment());
+    command
+}
+
+fn campaign(world: &World, arguments: &[&str]) -> Output {
+    command(world, arguments).output().expect("campaign starts")
+}
+
+fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn refused(output: &Output) -> String {
+    let line = String::from_utf8_lossy(&output.stderr);
+    format!("{}: {}", output.status.code().unwrap(), line.trim())
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("{}-{}-{name}", std::process::id(), Uuid::new_v4()));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+impl World {
+    fn suppressions(&mut self) -> Vec<String> {
+        let sql = "SELECT organization_id, email, reason FROM suppressions ORDER BY 1, 2";
+        let rows = self.database.query(sql, &[]);
+        let of = |id: Uuid| {
+            if id.is_nil() {
+                "all"
+            } else if id == ORGANIZATION {
+                "own"
+            } else {
+                "other"
+            }
+        };
+        rows.iter()
+            .map(|row| format!("{} {} {}", of(row.get(0)), row.get::<_, String>(1), row.get::<_, String>(2)))
+            .collect()
+    }
+
+    fn draft(&mut self, html: &str) -> Uuid {
+        let campaign = self.campaign();
+        self.database.execute("UPDATE campaigns SET status = 'draft', html = $1", &[&html]);
+        campaign
+    }
+}
+
+#[test]
+fn suppressions_come_from_a_file_and_go_into_one_and_reasons_only_get_stronger() {
+    let mut world = World::new();
+    world.database.execute(
+        "INSERT INTO suppressions (organization_id, email, reason)
+         VALUES ($1, 'a@example.com', 'bounce'), ($1, 'b@example.com', 'complaint')",
+        &[&ORGANIZATION],
+    );
+    let organization = ORGANIZATION.to_string();
+    let given = file(
+        "in.csv",
+        "\u{feff}Reason,EMAIL,created_at\nmanual, A@Example.com ,2026-01-31T08:00:00+01:00\nunsubscribe,b@example.com,\n,c@example.com,\nbounce,C@example.com,\n",
+    );
+    let import = ["suppressions", "import", "--organization", &organization, "--reason", "unsubscribe"];
+    let import: Vec<&str> = import.into_iter().chain([given.to_str().unwrap()]).collect();
+    insta::assert_snapshot!(done(&campaign(&world, &import)), @"");
+    insta::assert_snapshot!(done(&campaign(&world, &import)), @"");
+    assert_eq!(
+        world.suppressions(),
+        ["own a@example.com manual", "own b@example.com complaint", "own c@example.com unsubscribe"]
+    );
+
+    let exported = file("out.csv", "");
+    done(&campaign(&world, &["suppressions", "export", exported.to_str().unwrap()]));
+    let text = std::fs::read_to_string(&exported).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    assert!(text.starts_with("organization_id,email,reason,created_at\n"), "{text}");
+    world.database.execute("DELETE FROM suppressions", &[]);
+    done(&campaign(&world, &["suppressions", "import", exported.to_str().unwrap()]));
+    let before = text;
+    done(&campaign(&world, &["suppressions", "export", exported.to_str().unwrap()]));
+    assert_eq!(std::fs::read_to_string(&exported).unwrap(), before);
+    let listed = done(&campaign(&world, &["suppressions", "list", "--email", "A@example.com"]));
+    assert!(listed.contains("a@example.com  manual") && listed.lines().count() == 3, "{listed}");
+}
+
+#[test]
+fn a_line_that_cannot_be_used_is_named_or_passed_over() {
+    let mut world = World::new();
+    let refusal = |world: &World, text: &str, more: &[&str]| {
+        let given = file("bad.csv", text);
+        let path = given.to_str().unwrap();
+        let output = campaign(world, &[&["suppressions", "import", path], more].concat());
+        refused(&output).replace(path, "FILE")
+    };
+    insta::assert_snapshot!(refusal(&world, "address\na@example.com\n", &["--account-wide"]), @"");
+    insta::assert_snapshot!(refusal(&world, "email\na@example.com\n", &[]), @"");
+    insta::assert_snapshot!(refusal(&world, "email,reason\na@example.com,bounce\nb@example.com,spam\n", &["--account-wide"]), @"");
+    insta::assert_snapshot!(refusal(&world, "email\nnobody\n", &["--account-wide"]), @"");
+    assert_eq!(world.suppressions(), ["all a@example.com bounce"]);
+    let given = file("bad.csv", "email\nnobody\nb@example.com\n");
+    let import = ["suppressions", "import", "--account-wide", "--skip-bad", given.to_str().unwrap()];
+    insta::assert_snapshot!(done(&campaign(&world, &import)), @"");
+}
+
+#[test]
+fn what_ses_suppresses_for_the_account_is_read_page_by_page() {
+    let mut world = World::new();
+    let on_list = (0..2500).map(|n| SuppressedDestination {
+        email_address: format!("N{n:04}@example.com"),
+        reason: if n == 7 { SuppressionReason::Complaint } else { SuppressionReason::Bounce },
+        last_update: std::time::SystemTime::UNIX_EPOCH,
+    });
+    world.ses.set_suppressed(on_list.collect());
+    insta::assert_snapshot!(done(&campaign(&world, &["suppressions", "pull-ses"])), @"");
+    insta::assert_snapshot!(done(&campaign(&world, &["suppressions", "pull-ses"])), @"");
+    let suppressions = world.suppressions();
+    assert_eq!((suppressions.len(), suppressions[7].as_str()), (2500, "all n0007@example.com complaint"));
+}
+
+#[test]
+fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
+    let mut world = World::new();
+    let id = world.draft(
+        "<p>Dear {{ name or 'friend' }}, <a href='/offers'>see our offers</a> of this spring, please.</p>",
+    );
+    world.add_recipients(id, 3);
+    let shown = done(&campaign(&world, &["preview", &id.to_string(), "--recipient", "R1@example.com"]));
+    let shown = shown.replace(&id.to_string(), "CAMPAIGN").replace(&ORGANIZATION.to_string(), "ORGANIZATION");
+    let shown: Vec<&str> = shown.lines().filter(|line| !line.contains("recipient_id=")).collect();
+    insta::assert_snapshot!(shown.join("\n"), @"");
+    assert_eq!(world.ses.statistics().send_requests, 0);
+    assert_eq!(world.count(id, "status = 'pending'"), 3);
+    let unknown = campaign(&world, &["preview", &id.to_string(), "--recipient", "r9@example.com"]);
+    insta::assert_snapshot!(refused(&unknown).replace(&id.to_string(), "CAMPAIGN"), @"");
+}
+
+#[test]
+fn a_dry_run_goes_over_all_recipients_and_counts_what_it_finds() {
+    let mut world = World::new();
+    let id = world.draft("<p>{{ name or 'Friend' }}, the offers of {{ city }} are here: <a href='{{ url }}'>have a look</a></p>");
+    world.add_recipients(id, 2500);
+    world.database.execute(
+        r#"UPDATE campaign_recipients SET variables = '{"city": "Oslo", "url": "https://example.com"}'"#,
+        &[],
+    );
+    world.database.execute("UPDATE campaign_recipients SET variables = NULL WHERE email LIKE 'r10_@%'", &[]);
+    world.database.execute(
+        r#"UPDATE campaign_recipients SET variables = '{"city": "Oslo", "url": "http://"}' WHERE email = 'r2400@example.com'"#,
+        &[],
+    );
+    world.database.execute("UPDATE campaign_recipients SET email = 'nobody' WHERE email = 'r2'", &[]);
+    world.database.execute(
+        "INSERT INTO suppressions (organization_id, email, reason) VALUES ($1, 'r1@example.com', 'manual')",
+        &[&ORGANIZATION],
+    );
+    let output = campaign(&world, &["preview", &id.to_string(), "--check"]);
+    let shown = String::from_utf8(output.stdout.clone()).unwrap();
+    let (_, verdict) = shown.split_once("2,500 recipients").expect(&shown);
+    insta::assert_snapshot!(verdict, @"");
+    insta::assert_snapshot!(refused(&output), @"");
+}
+
+#[test]
+fn a_sender_that_ses_has_not_verified_is_an_error_and_one_without_its_domain_a_warning() {
+    let mut world = World::new();
+    let id = world.draft("<p>Dear friend, here are the offers of this spring.</p>").to_string();
+    world.ses.set_identities(vec!["other.example".to_owned()]);
+    let unverified = campaign(&world, &["preview", &id]);
+    assert_eq!(unverified.status.code(), Some(65));
+    assert!(String::from_utf8_lossy(&unverified.stdout).contains("identity_unverified"));
+    world.ses.set_identities(vec!["news@example.com".to_owned()]);
+    assert!(done(&campaign(&world, &["preview", &id])).contains("identity_unaligned"));
+    world.ses.set_identities(vec!["example.com".to_owned()]);
+    assert!(!done(&campaign(&world, &["preview", &id])).contains("identity_"));
+}
+
+#[test]
+fn a_test_is_marked_and_touches_no_recipient() {
+    let mut world = World::new();
+    let id = world.draft("<p>Dear {{ name }}</p>");
+    world.add_recipients(id, 1);
+    let sent = ["preview", &id.to_string(), "--send-to", "me@example.com", "--send-to", "you@example.com"];
+    done(&campaign(&world, &sent));
+    let messages = world.ses.messages();
+    let to: Vec<&str> = messages.iter().flat_map(|message| &message.to).map(String::as_str).collect();
+    assert_eq!(to, ["me@example.com", "you@example.com"]);
+    assert_eq!(messages[0].subject, "[Test] Hello Recipient 1");
+    assert_eq!((messages[0].tag("campaign_test"), messages[0].tag("recipient_id")), (Some("true"), None));
+    assert_eq!(world.count(id, "status = 'pending'"), 1);
+    assert!(world.database.query("SELECT 1 FROM activities", &[]).is_empty());
+}
+
+#[test]
+fn the_inbox_page_shows_the_message_until_it_is_interrupted() {
+    let mut world = World::new();
+    let id = world.draft("<p>Dear {{ name }}</p>");
+    world.add_recipients(id, 1);
+    let mut process = command(&world, &["preview", &id.to_string(), "--inbox"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("campaign starts");
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.starts_with("Inbox")).expect("the address of the page");
+    let address = line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let mut page = TcpStream::connect(&address).unwrap();
+    write!(page, "GET /_local/messages HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("Hello Recipient 1"), "{answer}");
+    assert_eq!(world.ses.statistics().send_requests, 0, "Amazon is not asked to send");
+    let interrupt = Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
+    assert!(interrupt.success() && process.wait().unwrap().success());
+}
+
+#[test]
+fn a_campaign_that_is_wrong_for_everybody_halts_before_the_first_batch() {
+    let mut world = World::new();
+    let id = world.campaign_of(3);
+    world.database.execute("UPDATE campaigns SET html = '<a href=\"https://exa mple.com\">x</a>'", &[]);
+    let result = invoke(&mut world.function(), &event(id, 10));
+    assert_eq!(result["status"], "halted");
+    insta::assert_snapshot!(result["reason"].as_str().unwrap(), @"");
+    assert_eq!((world.ses.statistics().send_requests, world.count(id, "status = 'pending'")), (0, 3));
+}
