@@ -323,4 +323,14 @@ mod tests {
         See the & page (https://example.com/?a=1&b=2)
         ");
     }
+
+    #[test]
+    fn a_text_part_says_what_images_say_and_where_links_lead_that_hold_them() {
+        let html = "<table><tr><td><a href=\"https://example.com/?a=1&amp;b=2\"><img src=\"a.png\" alt=\"Kaffa\"></a></td>\
+                    <td><a href=\"/offers\"><b>Our</b> <span><i>offers</i></span></a></td></tr></table>\
+                    <a href=\"https://example.com/x\"><img src=\"b.png\"></a> <img src=\"c.png\" alt=\"\">\
+                    <style>p{}</style><a href=\"mailto:a@example.com\">a@example.com</a>";
+        let content = templates("x", html).render(&person(None, None)).unwrap();
+        insta::assert_snapshot!(content.text.unwrap(), @"");
+    }
 }

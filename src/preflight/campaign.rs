@@ -36,8 +36,10 @@ fn static_links(template: &str) -> Vec<String> {
     let mut links = Vec::new();
     for piece in pieces(&markup) {
         let Piece::Tag(name, attributes) = piece else { continue };
-        let wanted = if name == "a" { "href" } else { continue };
-        let link = attributes.into_iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        if name != "a" {
+            continue;
+        }
+        let link = attributes.into_iter().find(|(name, _)| name == "href").map(|(_, value)| value);
         links.extend(link.filter(|link| !link.contains(VARIABLE)));
     }
     links

@@ -105,7 +105,7 @@ fn tag(markup: &str) -> Option<(String, Vec<(String, &str)>, &str)> {
     let slash = usize::from(inner.starts_with('/'));
     inner[slash..].chars().next().filter(char::is_ascii_alphabetic)?;
     let end = inner.find(|c: char| c.is_ascii_whitespace() || c == '>').unwrap_or(inner.len());
-    let name = inner[..end].trim_end_matches(|c| c == '/' && end > 1).to_ascii_lowercase();
+    let name = inner[..end].trim_end_matches(|c: char| c == '/' && end > 1).to_ascii_lowercase();
     let mut attributes = Vec::new();
     let mut rest = &inner[end..];
     loop {

@@ -109,23 +109,18 @@ impl Page {
         let mut page = Page::default();
         // The element whose text is hidden, and how many of its name are open in it.
         let mut hidden: Option<(String, usize)> = None;
-        let mut all = String::new();
         for piece in pieces(html) {
             match piece {
-                Piece::Text(text) => {
-                    all.push_str(text);
-                    all.push(' ');
-                    match &hidden {
-                        Some(_) if words(&page.shown).is_empty() => {
-                            page.preheader.get_or_insert_default().push_str(text);
-                        }
-                        Some(_) => {}
-                        None => {
-                            page.shown.push_str(text);
-                            page.shown.push(' ');
-                        }
+                Piece::Text(text) => match &hidden {
+                    Some(_) if words(&page.shown).is_empty() => {
+                        page.preheader.get_or_insert_default().push_str(text);
                     }
-                }
+                    Some(_) => {}
+                    None => {
+                        page.shown.push_str(text);
+                        page.shown.push(' ');
+                    }
+                },
                 Piece::End(name) => {
                     if let Some((of, depth)) = &mut hidden
                         && *of == name

@@ -71,7 +71,7 @@ fn mask(template: &str) -> (String, Vec<&str>) {
     (masked + rest, tags)
 }
 
-fn tags_in<'a>(text: &'a str, tags: &'a [&str]) -> impl Iterator<Item = &'a str> {
+fn tags_in<'a>(text: &'a str, tags: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     text.split(MASK.0).skip(1).filter_map(|word| {
         let number: usize = word.split(MASK.1).next()?.parse().ok()?;
         tags.get(number).copied()
