@@ -38,8 +38,8 @@ pub async fn run(
         })
         .collect::<Result<_, _>>()?;
     let nobody = Recipient { id: Uuid::new_v4(), suppressed: false, ..recipient.clone() };
-    let request = match prepare(templates, sender, &nobody) {
-        Prepared::Message(message) => message.request,
+    let request = match prepare(templates, &nobody) {
+        Prepared::Message(message) => sender.single(message),
         Prepared::Outcome(Outcome::Failed { code, error }) => {
             return Err(Failure::new(Exit::Data, format!("{}: {code}: {error}", recipient.email)));
         }

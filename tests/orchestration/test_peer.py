@@ -43,7 +43,7 @@ def part(message, kind):
     return message.get_body([kind]).get_content().replace("\r\n", "\n").rstrip("\n")
 
 
-@pytest.mark.parametrize("api", ["single"])
+@pytest.mark.parametrize("api", ["single", "bulk"])
 def test_each_recipient_gets_what_was_rendered(world, peer, api):
     http("POST", f"{peer}/clear-store")
     world.configure(AWS_ENDPOINT_URL_SESV2=peer, SEND_API=api)

@@ -1,5 +1,7 @@
 //! The messages on the inbox page of a local SES, as a mail client would show them.
 
+use std::time::Duration;
+
 use aws_config::BehaviorVersion;
 use aws_sdk_sesv2::config::{Credentials, Region};
 use aws_sdk_sesv2::error::DisplayErrorContext;
@@ -8,6 +10,9 @@ use console::style;
 use super::super::failure::{Exit, Failure};
 use super::sample::Sample;
 use crate::local::ses::{Options, SesEndpoint};
+
+/// No connection outlives the few messages.
+const MAX_IDLE: Duration = Duration::from_secs(3);
 
 /// Puts the messages into a mailbox on this machine and serves its page until Ctrl-C. Amazon is not asked.
 pub async fn serve(samples: &[Sample]) -> Result<(), Failure> {
@@ -26,7 +31,7 @@ pub async fn serve(samples: &[Sample]) -> Result<(), Failure> {
         .region(Region::new("local"))
         .credentials_provider(credentials)
         .endpoint_url(ses.url())
-        .http_client(crate::ses::http_client())
+        .http_client(crate::aws::http_client(MAX_IDLE))
         .build();
     let client = aws_sdk_sesv2::Client::from_conf(config);
     for envelope in samples.iter().filter_map(|sample| sample.message.as_ref().ok()) {
