@@ -38,7 +38,7 @@ pub struct Batch {
 }
 
 /// One recipient of a claimed batch.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Recipient {
     /// Orders the claims.
     pub position: i64,

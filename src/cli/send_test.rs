@@ -84,6 +84,7 @@ fn words(answer: &Answer) -> String {
         Answer::Accepted(message_id) => message_id.clone(),
         Answer::Throttled(reason)
         | Answer::QuotaExhausted(reason)
+        | Answer::Singly(reason)
         | Answer::NotSent(reason)
         | Answer::Halt(reason) => reason.clone(),
         Answer::Refused { code, message } | Answer::Uncertain { code, message } => {

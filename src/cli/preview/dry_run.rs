@@ -57,12 +57,12 @@ pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) ->
     Ok(checked)
 }
 
-fn bar(total: u32) -> ProgressBar {
+fn bar(total: i32) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("  {bar:30} {human_pos} recipients checked, {per_sec}");
-    let bar = ProgressBar::new(u64::from(total));
+    let bar = ProgressBar::new(u64::try_from(total).unwrap_or(0));
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
