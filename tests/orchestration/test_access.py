@@ -45,7 +45,7 @@ def test_a_campaign_of_all_outcomes_is_sent_and_settled_under_the_roles(tenants)
         "UPDATE campaign_recipients SET email = 'no-at-sign' || position WHERE position % 100 = 1"
     )
     # An invocation that is lost in the middle, and taken over.
-    act_as(world, "send-batch", FAILPOINTS="send-answered=50*off->return")
+    act_as(world, "send-batch", FAILPOINTS="send-answered=50*off->return", SEND_API="single")
     payload, failed = world.functions.invoke(json.dumps({"campaignId": campaign, "batchSize": 100}).encode())
     assert failed and b"Runtime.ExitError" in payload
     world.database.execute("UPDATE campaign_batches SET lease_ends_at = now() - interval '1 second'")

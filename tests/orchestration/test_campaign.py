@@ -22,11 +22,11 @@ def test_a_campaign_is_sent_from_start_to_done(world):
 
 def test_a_wait_lasts_as_long_as_the_result_says(world):
     world.state_machine()
-    campaign = world.campaign(10, status="scheduled", scheduled_at="now() + interval '3 seconds'")
+    campaign = world.campaign(10, status="scheduled", scheduled_at="now() + interval '5 seconds'")
     assert world.output(world.run({"campaignId": campaign}))["status"] == "done"
     first, second = world.functions.invocations
-    assert first.result["status"] == "wait" and first.result["waitSeconds"] == 3
-    assert second.started_at - first.ended_at >= 3
+    assert first.result["status"] == "wait" and 1 <= first.result["waitSeconds"] <= 5
+    assert second.started_at - first.ended_at >= first.result["waitSeconds"]
 
 
 def test_a_halted_campaign_fails_the_execution_with_its_reason_and_tells_someone(world):
@@ -42,7 +42,7 @@ def test_a_halted_campaign_fails_the_execution_with_its_reason_and_tells_someone
 def test_a_function_that_crashes_in_mid_batch_is_invoked_again_and_nobody_gets_two_emails(world):
     world.state_machine()
     campaign = world.campaign(2000)
-    world.configure(FAILPOINTS="send-answered=300*off->return")
+    world.configure(FAILPOINTS="send-answered=300*off->return", SEND_API="single")
 
     def only_the_first_crashes(number, _instance):
         if number == 1:
