@@ -8,6 +8,7 @@ use crate::batch::doubt::UncertainPolicy;
 use crate::batch::send::SendApi;
 use crate::event::MAX_BATCH_SIZE;
 use crate::ses_events::guard::Limits;
+use crate::unsubscribe::UnsubscribeSettings;
 
 /// The address of the database; its `Debug` does not show it, for it carries a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Settings {
     /// The function's name for its metrics; `None` where none are to be written. `METRICS`, `on` or `off`, decides;
     /// unless it is set they are written on Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`.
     pub metrics: Option<String>,
+    /// `UNSUBSCRIBE_URL`, `UNSUBSCRIBE_SECRET`, `UNSUBSCRIBE_MAILTO`: how a recipient gets off the list.
+    pub unsubscribe: UnsubscribeSettings,
     /// `LAMBDA_TIMEOUT_SECONDS`: how long an invocation may take whose deadline is not known; 60 s unless set.
     pub fallback_timeout: Duration,
 }
@@ -145,6 +148,7 @@ impl Settings {
             uncertain: uncertain_policy(&variable)?,
             guard: guard(&variable)?,
             metrics: metrics(&variable)?,
+            unsubscribe: UnsubscribeSettings::read(&variable)?,
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
                 .map(|value| {
                     parse("LAMBDA_TIMEOUT_SECONDS", &value, "whole seconds, such as 60", |_: &NonZeroU32| {

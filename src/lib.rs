@@ -26,6 +26,7 @@ pub mod result;
 pub mod ses;
 pub mod ses_events;
 pub mod telemetry;
+pub mod unsubscribe;
 pub mod verdict;
 
 /// A named place at which tests end the process (feature `failpoints`); nothing in any other build.

@@ -28,12 +28,13 @@ macro_rules! migrations {
 }
 
 /// The files of `migrations/` in their order; a test holds this list against the directory.
-const FILES: [(&str, &str); 7] = migrations![
+const FILES: [(&str, &str); 8] = migrations![
     "0001_tables.sql",
     "0002_life_cycle.sql",
     "0003_claims.sql",
     "0004_events.sql",
     "0005_rate.sql",
+    "0007_unsubscribe.sql",
     "0010_suppression.sql",
     "0011_reputation.sql",
 ];

@@ -1,0 +1,153 @@
+//! The function `unsubscribe`, behind a function URL: RFC 8058's one click, and the page that a person sees.
+//!
+//! [`token`] says whom a link is for, [`request`] what is wished, [`record`] does it with one statement, [`page`]
+//! shows what came of it. This module knows the order of steps.
+
+pub mod link;
+pub mod page;
+pub mod record;
+pub mod request;
+pub mod response;
+mod settings;
+pub mod token;
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_postgres::types::{ToSql, Type};
+
+use self::page::{Page, Pages};
+use self::record::{Standing, Statements};
+use self::request::{Request, Wish};
+use self::response::Response;
+use self::token::{Keys, Subject};
+use crate::activities::ActivitiesTable;
+use crate::config::Settings;
+use crate::database::{Database, DatabaseError};
+use crate::deadline::Deadline;
+use crate::lambda::Failure;
+
+pub use self::settings::UnsubscribeSettings;
+
+/// How long a person, or a mailbox provider, is kept waiting for PostgreSQL.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// The activities that are written.
+const ACTIONS: [&str; 2] = ["email_unsubscribed", "email_resubscribed"];
+
+/// What lives as long as the process.
+pub struct Unsubscribe {
+    settings: Settings,
+    keys: Keys,
+    pages: Pages,
+    database: Database,
+    statements: OnceCell<Statements>,
+}
+
+impl Unsubscribe {
+    /// Prepares an instance; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When `UNSUBSCRIBE_SECRET` is not set, or the database's URL cannot be read, in one line.
+    pub fn new(settings: Settings) -> Result<Unsubscribe, String> {
+        let keys = settings.unsubscribe.required_keys().map_err(|error| error.to_string())?;
+        let database = Database::new(&settings.database)?;
+        Ok(Unsubscribe { settings, keys, pages: Pages::new(), database, statements: OnceCell::new() })
+    }
+
+    /// Answers one request; `deadline_ms` is the invocation's deadline in milliseconds since 1970. Only a POST with a
+    /// token of ours and one of the two known fields changes anything, and the same one again changes nothing more.
+    /// When PostgreSQL does not do it, the answer is 503, so that who asked asks again.
+    ///
+    /// # Errors
+    /// `InvalidEvent`: the event is no request to a function URL.
+    pub async fn handle(&self, event: &Value, deadline_ms: u64) -> Result<Response, Failure> {
+        let now = Instant::now();
+        let deadline = Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout);
+        let until = deadline.last_record.min(now + PATIENCE);
+        let request = Request::read(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
+        let page = self.answer(&request, until).await;
+        Ok(self.pages.response(&page, request.head))
+    }
+
+    async fn answer(&self, request: &Request, until: Instant) -> Page {
+        if request.wish == Wish::WrongMethod {
+            return Page::WrongMethod;
+        }
+        let Some(subject) = self.keys.verify(&request.token) else {
+            return Page::BadLink;
+        };
+        if request.wish == Wish::Unknown {
+            return Page::BadForm;
+        }
+        match self.apply(request.wish, subject, until).await {
+            Ok(Some(standing)) => {
+                if standing.changed {
+                    tracing::info!(
+                        recipient_id = %subject.recipient_id,
+                        organization_id = %subject.organization_id,
+                        wish = ?request.wish,
+                        "a recipient's wish was recorded"
+                    );
+                }
+                Page::of(request.wish, &standing)
+            }
+            Ok(None) => Page::Gone,
+            Err(error) => {
+                tracing::error!(recipient_id = %subject.recipient_id, %error, "a request could not be answered");
+                Page::Unavailable
+            }
+        }
+    }
+
+    /// An activities table that cannot take the activity, or refuses it, must not keep anybody on the list.
+    async fn apply(
+        &self,
+        wish: Wish,
+        subject: Subject,
+        until: Instant,
+    ) -> Result<Option<Standing>, DatabaseError> {
+        if wish == Wish::Look {
+            return Statements::new(None).apply(&self.database, wish, subject, until).await;
+        }
+        let statements = self.statements(until).await?;
+        match statements.apply(&self.database, wish, subject, until).await {
+            Err(error) if error.is_of_the_data() => {
+                tracing::error!(recipient_id = %subject.recipient_id, %error, "the activity could not be written");
+                Statements::new(None).apply(&self.database, wish, subject, until).await
+            }
+            result => result,
+        }
+    }
+
+    /// Learns, the first time, how the activities table is written.
+    async fn statements(&self, until: Instant) -> Result<&Statements, DatabaseError> {
+        let read = async || {
+            let name = &self.settings.activities_table;
+            let sql = include_str!("../activities.sql").replace("$3", "$1");
+            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(name, Type::TEXT)];
+            let rows = self.database.query(&sql, &parameters, until).await?;
+            let catalogue: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
+            match ActivitiesTable::read(name, &catalogue.to_string(), &[]) {
+                Ok(table) => {
+                    let missing: Vec<&str> =
+                        ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
+                    if !missing.is_empty() {
+                        tracing::warn!(
+                            table = name,
+                            ?missing,
+                            "the activities table's enum lacks actions; they are left out"
+                        );
+                    }
+                    Ok(Statements::new(Some(&table)))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no activities are written");
+                    Ok(Statements::new(None))
+                }
+            }
+        };
+        self.statements.get_or_try_init(read).await
+    }
+}

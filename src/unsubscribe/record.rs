@@ -1,0 +1,80 @@
+//! A wish, into PostgreSQL with one statement.
+
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::request::Wish;
+use super::token::Subject;
+use crate::activities::ActivitiesTable;
+use crate::database::{Database, DatabaseError};
+
+/// What holds of a recipient's address after a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The address, as the table has it.
+    pub email: String,
+    /// The sender, as the campaign has it.
+    pub from_address: String,
+    /// Why the organization writes to the address no more; `None` if it does.
+    pub reason: Option<String>,
+    /// Whether this wish has changed anything.
+    pub changed: bool,
+}
+
+/// The statements, for the activities table in use.
+#[derive(Clone, Debug)]
+pub struct Statements {
+    unsubscribe: String,
+    subscribe_again: String,
+}
+
+impl Statements {
+    /// Fills the statements for this table. An activity whose action its enum lacks is left out; without a table,
+    /// all are.
+    pub fn new(table: Option<&ActivitiesTable>) -> Statements {
+        let fill = |statement: &str, action: &str| {
+            let table = table.filter(|table| table.knows_action(action));
+            match table {
+                Some(table) => table.fill(&statement.replace("{activity}", include_str!("activity.sql").trim_end())),
+                None => statement.replace("{activity}", "SELECT 1"),
+            }
+        };
+        Statements {
+            unsubscribe: fill(include_str!("unsubscribe.sql"), "email_unsubscribed"),
+            subscribe_again: fill(include_str!("subscribe_again.sql"), "email_resubscribed"),
+        }
+    }
+
+    /// Does what is wished, once, however often it is wished. `None`: there is no such recipient (any more).
+    ///
+    /// # Errors
+    /// When PostgreSQL does not answer by `until`, or refuses: nothing has changed then, or (without an answer)
+    /// perhaps all.
+    pub async fn apply(
+        &self,
+        database: &Database,
+        wish: Wish,
+        subject: Subject,
+        until: Instant,
+    ) -> Result<Option<Standing>, DatabaseError> {
+        let statement = match wish {
+            Wish::Unsubscribe => self.unsubscribe.as_str(),
+            Wish::SubscribeAgain => self.subscribe_again.as_str(),
+            Wish::Look | Wish::Unknown | Wish::WrongMethod => include_str!("look.sql"),
+        };
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&subject.recipient_id, Type::UUID), (&subject.organization_id, Type::UUID)];
+        let rows = database.query(statement, &parameters, until).await?;
+        Ok(rows.first().map(standing))
+    }
+}
+
+fn standing(row: &Row) -> Standing {
+    Standing {
+        email: row.get("email"),
+        from_address: row.get("from_address"),
+        reason: row.get("reason"),
+        changed: row.get("changed"),
+    }
+}

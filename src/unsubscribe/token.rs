@@ -1,0 +1,149 @@
+//! The token of an unsubscribe link: who it is for, and that it is ours. It holds no personal data and never expires.
+//!
+//! 65 bytes in base64url: a version, the recipient's id, the organization's id, and their HMAC-SHA-256.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use uuid::Uuid;
+
+/// The form of a token; another one would have another number.
+const VERSION: u8 = 1;
+/// What is signed: the version and two ids.
+const SIGNED: usize = 33;
+const BYTES: usize = SIGNED + 32;
+/// Characters of a token.
+pub const LENGTH: usize = 87;
+/// The shortest key, in characters: one that is guessed lets anybody unsubscribe anybody.
+const MIN_KEY: usize = 32;
+
+/// Whom a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// `campaign_recipients.id`.
+    pub recipient_id: Uuid,
+    /// The recipient's organization.
+    pub organization_id: Uuid,
+}
+
+/// The keys of tokens: the first signs, all of them verify. `Debug` shows none.
+#[derive(Clone)]
+pub struct Keys(Vec<hmac::Key>);
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keys({}, …)", self.0.len())
+    }
+}
+
+impl Keys {
+    /// Reads keys that are separated by commas. `None`: one of them is shorter than 32 characters.
+    pub fn parse(secret: &str) -> Option<Keys> {
+        let key = |key: &str| {
+            let key = key.trim();
+            (key.chars().count() >= MIN_KEY).then(|| hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))
+        };
+        secret.split(',').map(key).collect::<Option<Vec<_>>>().map(Keys)
+    }
+
+    /// The token for a subject, always the same one as long as the first key is.
+    pub fn sign(&self, subject: Subject) -> String {
+        let mut bytes = [0; BYTES];
+        bytes[0] = VERSION;
+        bytes[1..17].copy_from_slice(subject.recipient_id.as_bytes());
+        bytes[17..SIGNED].copy_from_slice(subject.organization_id.as_bytes());
+        let tag = hmac::sign(&self.0[0], &bytes[..SIGNED]);
+        bytes[SIGNED..].copy_from_slice(tag.as_ref());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Whom a token is for, if one of the keys signed it. Takes as long for a forged one as for any other.
+    pub fn verify(&self, token: &str) -> Option<Subject> {
+        if token.len() != LENGTH {
+            return None;
+        }
+        let bytes: [u8; BYTES] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
+        let (signed, tag) = bytes.split_at(SIGNED);
+        let known = self.0.iter().any(|key| hmac::verify(key, signed, tag).is_ok());
+        (known && bytes[0] == VERSION).then(|| Subject {
+            recipient_id: Uuid::from_slice(&signed[1..17]).unwrap_or_default(),
+            organization_id: Uuid::from_slice(&signed[17..]).unwrap_or_default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OLD: &str = "the-key-of-last-year-0123456789abcdef";
+    const NEW: &str = "the-key-of-this-year-0123456789abcdef";
+
+    fn keys(secret: &str) -> Keys {
+        Keys::parse(secret).unwrap()
+    }
+
+    fn subject(recipient: u128, organization: u128) -> Subject {
+        Subject {
+            recipient_id: Uuid::from_u128(recipient),
+            organization_id: Uuid::from_u128(organization),
+        }
+    }
+
+    #[test]
+    fn a_token_is_url_safe_and_holds_its_subject_and_nothing_else() {
+        let token = keys(NEW).sign(subject(1, 2));
+        assert_eq!(token.len(), LENGTH);
+        assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+        assert_eq!(keys(NEW).verify(&token), Some(subject(1, 2)));
+        // A change here would void the links of all emails that were sent.
+        insta::assert_snapshot!(token, @"");
+    }
+
+    #[test]
+    fn after_a_rotation_old_links_work_and_new_ones_are_signed_with_the_new_key() {
+        let rotated = keys(&format!("{NEW}, {OLD}"));
+        let old = keys(OLD).sign(subject(1, 2));
+        assert_eq!(rotated.verify(&old), Some(subject(1, 2)));
+        assert_eq!(rotated.sign(subject(1, 2)), keys(NEW).sign(subject(1, 2)));
+        assert_eq!(keys(NEW).verify(&old), None, "a key that was taken out verifies nothing");
+    }
+
+    #[test]
+    fn keys_are_long_and_never_shown() {
+        for secret in ["", "short", &format!("{NEW},"), &format!("{NEW},short"), &" ".repeat(40)] {
+            assert!(Keys::parse(secret).is_none(), "{secret:?}");
+        }
+        assert_eq!(format!("{:?}", keys(&format!("{NEW},{OLD}"))), "Keys(2, …)");
+    }
+
+    proptest! {
+        #[test]
+        fn any_two_ids_come_back(recipient: u128, organization: u128) {
+            let keys = keys(NEW);
+            let subject = subject(recipient, organization);
+            prop_assert_eq!(keys.verify(&keys.sign(subject)), Some(subject));
+        }
+
+        /// Also in the last character, some of whose bits stand for nothing.
+        #[test]
+        fn a_token_changed_anywhere_is_forged(at in 0..LENGTH, other in "[A-Za-z0-9_-]") {
+            let keys = keys(NEW);
+            let token = keys.sign(subject(1, 2));
+            let mut forged = token.clone();
+            forged.replace_range(at..=at, &other);
+            prop_assert_eq!(keys.verify(&forged).is_some(), forged == token);
+        }
+
+        #[test]
+        fn whatever_else_stands_in_a_path_is_forged(text in ".{0,200}") {
+            prop_assert_eq!(keys(NEW).verify(&text), None);
+        }
+
+        #[test]
+        fn so_is_what_has_only_the_length_of_a_token(text in "[A-Za-z0-9_-]{87}") {
+            prop_assert_eq!(keys(NEW).verify(&text), None);
+        }
+    }
+}
