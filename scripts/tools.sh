@@ -54,6 +54,20 @@ install_compiler() {
     install_package build-essential "" "the C compiler and linker"
 }
 
+# Names the browser of the tests in CHROMIUM, unless that is set.
+install_chromium() {
+    local program mac="/Applications/Chromium.app/Contents/MacOS/Chromium"
+    if [ -z "${CHROMIUM:-}" ]; then
+        program=$(command -v chromium || true)
+        if [ -z "$program" ] && [ -x "$mac" ]; then program=$mac; fi
+        if [ -z "$program" ]; then
+            install_package chromium chromium "a browser, for the tests of the pages"
+            program=$(command -v chromium || echo "$mac")
+        fi
+        export CHROMIUM=$program
+    fi
+}
+
 # Puts Python packages into .venv, and .venv's programs first on the PATH.
 install_python() {
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then

@@ -65,8 +65,17 @@ impl Link<'_> {
 /// What an address may have and the path of a `mailto` URL may not (RFC 6068, 2).
 fn escaped(mailbox: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-    const RESERVED: &AsciiSet =
-        &CONTROLS.add(b'%').add(b'#').add(b'?').add(b'/').add(b'&').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    const RESERVED: &AsciiSet = &CONTROLS
+        .add(b'%')
+        .add(b'#')
+        .add(b'?')
+        .add(b'/')
+        .add(b'&')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
     utf8_percent_encode(mailbox, RESERVED).to_string()
 }
 

@@ -44,10 +44,8 @@ pub struct Names {
 impl Page {
     /// The page for a wish, by what holds after it.
     pub fn of(wish: Wish, standing: &Standing) -> Page {
-        let names = Names {
-            sender: sender(&standing.from_address),
-            address: address::masked(standing.email.trim()),
-        };
+        let names =
+            Names { sender: sender(&standing.from_address), address: address::masked(standing.email.trim()) };
         match (wish, standing.reason.as_deref()) {
             (_, Some("unsubscribe")) => Page::Unsubscribed(names),
             (_, Some("complaint" | "manual")) => Page::Final(names),
@@ -205,7 +203,10 @@ mod tests {
             assert_eq!(response.headers["referrer-policy"], "no-referrer");
             let body = response.body;
             assert_eq!(body.matches("<h1>").count(), 1, "{body}");
-            assert!(!body.contains("<script") && !body.contains("http") && !body.contains("style="), "{body}");
+            assert!(
+                !body.contains("<script") && !body.contains("http") && !body.contains("style="),
+                "{body}"
+            );
             assert!(body.contains(&format!("<style>{}</style>", include_str!("page.css"))));
             let without = pages.response(&page, true);
             assert!(without.body.is_empty() && without.headers == response.headers);

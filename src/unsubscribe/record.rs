@@ -36,7 +36,9 @@ impl Statements {
         let fill = |statement: &str, action: &str| {
             let table = table.filter(|table| table.knows_action(action));
             match table {
-                Some(table) => table.fill(&statement.replace("{activity}", include_str!("activity.sql").trim_end())),
+                Some(table) => {
+                    table.fill(&statement.replace("{activity}", include_str!("activity.sql").trim_end()))
+                }
                 None => statement.replace("{activity}", "SELECT 1"),
             }
         };

@@ -190,7 +190,11 @@ mod tests {
         encoded["isBase64Encoded"] = json!(true);
         for event in [
             event("POST", "application/x-www-form-urlencoded", ONE_CLICK),
-            event("POST", "application/x-www-form-urlencoded; charset=UTF-8", "List-Unsubscribe=One%2DClick\r\n"),
+            event(
+                "POST",
+                "application/x-www-form-urlencoded; charset=UTF-8",
+                "List-Unsubscribe=One%2DClick\r\n",
+            ),
             event("POST", "", ONE_CLICK),
             event("POST", content_type, &body),
             event("POST", content_type, &body.replace("\r\n", "\n")),
@@ -231,7 +235,7 @@ mod tests {
     #[test]
     fn another_event_is_told_apart() {
         let error = Request::read(&json!({"Records": []})).unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"the event is not of payload format 2.0 of a function URL: missing field `requestContext`");
     }
 
     proptest! {

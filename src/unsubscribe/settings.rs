@@ -28,9 +28,7 @@ impl UnsubscribeSettings {
     ///
     /// # Errors
     /// The first variable that is malformed.
-    pub fn read(
-        variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<UnsubscribeSettings, InvalidVariable> {
+    pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<UnsubscribeSettings, InvalidVariable> {
         Ok(UnsubscribeSettings {
             url: variable("UNSUBSCRIBE_URL").map(|url| base_url(&url)).transpose()?,
             keys: variable("UNSUBSCRIBE_SECRET").map(|secret| keys(&secret)).transpose()?,
@@ -102,10 +100,10 @@ mod tests {
     #[test]
     fn a_malformed_variable_is_named_with_its_form_and_the_secret_is_not_shown() {
         let error = |name, value| read(name, value).unwrap_err();
-        insta::assert_snapshot!(error("UNSUBSCRIBE_URL", "http://example.com/u"), @"");
-        insta::assert_snapshot!(error("UNSUBSCRIBE_SECRET", "tooshort"), @"");
-        insta::assert_snapshot!(error("UNSUBSCRIBE_MAILTO", "nobody"), @"");
-        insta::assert_snapshot!(UnsubscribeSettings::default().required_keys().unwrap_err(), @"");
+        insta::assert_snapshot!(error("UNSUBSCRIBE_URL", "http://example.com/u"), @r#"UNSUBSCRIBE_URL is "http://example.com/u": expected https://HOST/PATH, without query, of at most 300 characters"#);
+        insta::assert_snapshot!(error("UNSUBSCRIBE_SECRET", "tooshort"), @"UNSUBSCRIBE_SECRET is of another form (it is not shown): expected keys of at least 32 characters each, separated by commas: the first one signs, all of them verify");
+        insta::assert_snapshot!(error("UNSUBSCRIBE_MAILTO", "nobody"), @r#"UNSUBSCRIBE_MAILTO is "nobody": expected an address such as unsubscribe@example.com, of at most 200 characters"#);
+        insta::assert_snapshot!(UnsubscribeSettings::default().required_keys().unwrap_err(), @"UNSUBSCRIBE_SECRET is not set: expected keys of at least 32 characters each, separated by commas: the first one signs, all of them verify");
         assert!(!format!("{:?}", read("UNSUBSCRIBE_SECRET", KEY)).contains(KEY));
     }
 

@@ -2,15 +2,12 @@
 
 import json
 import os
-import pathlib
-import re
 import subprocess
 import time
 import urllib.request
 import uuid
 
 import boto3
-import psycopg
 import pytest
 import yaml
 from moto.server import ThreadedMotoServer
@@ -18,10 +15,10 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSfn,
 )
 
-from lambda_service import LambdaService, clean_environment
+from database import Database
+from function import ROOT, TARGET, clean_environment
+from lambda_service import LambdaService
 
-ROOT = pathlib.Path(__file__).parents[2]
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
@@ -94,15 +91,8 @@ def roles(world):
 class World:
     def __init__(self, aws, lambda_service, ses):
         self.aws, self.functions, self.ses = aws, lambda_service, ses
-        self.name = f"orchestration_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-        self.server = os.environ["DATABASE_URL"]
-        with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {self.name}")
-        self.database_url = re.sub(r"/[^/?]*(\?|$)", rf"/{self.name}\1", self.server.split("://", 1)[1], count=1)
-        self.database_url = f"postgres://{self.database_url}"
-        self.database = psycopg.connect(self.database_url, autocommit=True)
-        for file in sorted((ROOT / "migrations").glob("*.sql")):
-            self.database.execute(file.read_text())
+        self.database = Database("orchestration")
+        self.name, self.database_url = self.database.name, self.database.url
         # The endpoint is shared: each test finds it empty and at rest.
         for method, what, body in [
             ("DELETE", "messages", None),
@@ -117,8 +107,6 @@ class World:
     def close(self):
         self.functions.reset()
         self.database.close()
-        with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {self.name} WITH (FORCE)")
 
     def client(self):
         return {
@@ -136,6 +124,8 @@ class World:
                 "AWS_REGION": REGION,
                 "AWS_ACCESS_KEY_ID": "AKIDLOCAL",
                 "AWS_SECRET_ACCESS_KEY": "local-secret",
+                "UNSUBSCRIBE_URL": "https://unsubscribe.example.com",
+                "UNSUBSCRIBE_SECRET": "a-secret-of-the-tests-0123456789abcdef",
                 **variables,
             }
         )

@@ -4,7 +4,7 @@ import itertools
 import json
 import time
 
-from conftest import ROOT
+from function import ROOT
 
 
 def test_a_campaign_is_sent_from_start_to_done(world):

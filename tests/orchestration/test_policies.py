@@ -7,8 +7,7 @@ import botocore.session
 import pytest
 import yaml
 
-from conftest import ROOT
-from lambda_service import QuietHandler, serve
+from function import ROOT, QuietHandler, serve
 
 
 class Template(yaml.SafeLoader):
