@@ -31,6 +31,7 @@ use crate::preflight::Severity;
 use crate::preflight::campaign::examine_campaign;
 use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::ses::Ses;
+use crate::unsubscribe::link::Links;
 use crate::verdict::{AWAY_WAIT, Verdict};
 
 /// Campaigns that a tick looks at before it answers that nothing is due.
@@ -46,6 +47,8 @@ pub struct Handler {
     ses: OnceCell<Ses>,
     record_statement: OnceCell<String>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
+    /// Or the variable that is missing for them.
+    links: Result<Links, String>,
 }
 
 /// What one invocation is about.
@@ -67,6 +70,7 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
+            links: Links::new(&settings.unsubscribe),
             settings,
             database,
             ses: OnceCell::new(),
@@ -184,12 +188,13 @@ impl Handler {
             };
             return Err(Failure::new("CampaignNotReady", format!("campaign {} {problem}", campaign.id)));
         }
-        let templates = match compiled {
-            Ok(templates) => templates,
-            Err(InvalidTemplate { .. }) if !campaign.sendable => {
+        let ready = compiled.map_err(|error| error.to_string());
+        let (templates, links) = match ready.and_then(|ready| Ok((ready, self.links_for(campaign)?))) {
+            Ok(ready) => ready,
+            Err(_) if !campaign.sendable => {
                 return self.stopped(campaign, &campaign.status, invocation).await.map(Some);
             }
-            Err(error) => return self.halt(campaign, &error.to_string(), invocation).await.map(Some),
+            Err(reason) => return self.halt(campaign, &reason, invocation).await.map(Some),
         };
         if campaign.sendable
             && campaign.progress.sent == 0
@@ -223,8 +228,9 @@ impl Handler {
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
-                    let result =
-                        self.send_and_record(campaign, &templates, ses, batch, claimed_at, invocation).await;
+                    let result = self
+                        .send_and_record(campaign, (&templates, links), ses, batch, claimed_at, invocation)
+                        .await;
                     return Ok(Some(result));
                 }
                 Claim::Takeover { batch_id, noted } => {
@@ -264,6 +270,15 @@ impl Handler {
         let templates = Rc::new(Templates::compile(source.clone())?);
         *self.templates.borrow_mut() = Some((source.clone(), Rc::clone(&templates)));
         Ok(templates)
+    }
+
+    /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
+    fn links_for(&self, campaign: &Campaign) -> Result<Option<&Links>, String> {
+        match &self.links {
+            Ok(links) => Ok(Some(links)),
+            Err(_) if campaign.source.transactional => Ok(None),
+            Err(reason) => Err(reason.clone()),
+        }
     }
 
     /// Records what an earlier invocation sent. Paying twice changes nothing.
@@ -308,13 +323,13 @@ impl Handler {
     async fn send_and_record(
         &self,
         campaign: &Campaign,
-        templates: &Templates,
+        (templates, links): (&Templates, Option<&Links>),
         ses: &Ses,
         batch: Batch,
         claimed_at: Instant,
         invocation: &Invocation,
     ) -> BatchResult {
-        let sender = Sender::new(campaign, self.settings.configuration_set.as_deref());
+        let sender = Sender::new(campaign, self.settings.configuration_set.as_deref(), links);
         let sending = Sending {
             database: &self.database,
             ses,

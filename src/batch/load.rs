@@ -72,6 +72,7 @@ fn campaign(row: &Row) -> Campaign {
             html: row.get("html"),
             text: row.get("text"),
             variables: row.get("variables"),
+            transactional: row.get("transactional"),
         },
         progress: progress(row),
     }

@@ -19,7 +19,7 @@ WITH chosen AS (
       LIMIT 1)
 )
 SELECT c.id, c.organization_id, c.name, c.status, c.from_address, c.reply_to, c.subject, c.html, c.text,
-       c.variables::text AS variables, c.configuration_set,
+       c.variables::text AS variables, c.configuration_set, c.transactional,
        c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false)
            OR c.status = 'sent' AND EXISTS (
                   SELECT FROM campaign_cursors AS k JOIN campaign_recipients AS r ON r.campaign_id = k.campaign_id

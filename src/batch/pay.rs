@@ -63,7 +63,12 @@ pub async fn subjects(
     let subject = |row: &Row| {
         let (email, name): (String, Option<String>) = (row.get("email"), row.get("name"));
         let variables: Option<String> = row.get("variables");
-        let person = Person { email: &email, name: name.as_deref(), variables: variables.as_deref() };
+        let person = Person {
+            email: &email,
+            name: name.as_deref(),
+            variables: variables.as_deref(),
+            unsubscribe_url: None,
+        };
         let subject = templates.and_then(|templates| templates.subject(&person).ok());
         (row.get("id"), subject.unwrap_or_else(|| fallback.to_owned()))
     };

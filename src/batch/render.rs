@@ -3,6 +3,8 @@
 //! Pure: what a recipient gets depends on its data and the campaign's, and on nothing else. A recipient's data
 //! cannot make the process run without end or out of memory: instructions and output are bounded.
 
+mod footer;
+
 use std::collections::BTreeMap;
 use std::io;
 
@@ -20,6 +22,7 @@ pub struct Templates {
     shared: Vec<(String, Value)>,
     has_html: bool,
     has_text: bool,
+    transactional: bool,
 }
 
 /// The templates of a campaign, as its row has them.
@@ -35,6 +38,8 @@ pub struct Source {
     pub text: Option<String>,
     /// JSON object of variables for all recipients.
     pub variables: Option<String>,
+    /// No footer with a link to unsubscribe is added.
+    pub transactional: bool,
 }
 
 /// What is rendered for: one recipient's own data.
@@ -46,7 +51,13 @@ pub struct Person<'a> {
     pub name: Option<&'a str>,
     /// JSON object of variables, over the campaign's.
     pub variables: Option<&'a str>,
+    /// The link with which it unsubscribes, for `{{ unsubscribe_url }}`, which no variable overrides. It ends in the
+    /// link's token.
+    pub unsubscribe_url: Option<&'a str>,
 }
+
+/// The name of the variable that is the recipient's link to unsubscribe, and no one else's to set.
+const UNSUBSCRIBE_URL: &str = "unsubscribe_url";
 
 /// What one recipient gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +102,7 @@ impl Templates {
         environment.set_fuel(Some(FUEL));
         // Errors know their expression; by itself that is so in debug builds only.
         environment.set_debug(true);
-        let Source { campaign_name, subject, html, text, variables } = source;
+        let Source { campaign_name, subject, html, text, variables, transactional } = source;
         let (has_html, has_text) = (html.is_some(), text.is_some());
         if !has_html && !has_text {
             return Err(InvalidTemplate("the campaign has neither html nor text".to_owned()));
@@ -106,10 +117,11 @@ impl Templates {
         let mut shared = object(variables.as_deref())
             .map_err(|found| InvalidTemplate(format!("the campaign's variables are {found}")))?;
         shared.push(("campaign_name".to_owned(), Value::from(campaign_name)));
-        Ok(Templates { environment, shared, has_html, has_text })
+        Ok(Templates { environment, shared, has_html, has_text, transactional })
     }
 
-    /// Renders all parts for one recipient. The same data always gives the same parts.
+    /// Renders all parts for one recipient. The same data always gives the same parts. Each part of a campaign that
+    /// is not transactional has the recipient's link to unsubscribe, in a footer where the template does not show it.
     ///
     /// # Errors
     /// In one line, with the part, the line and the variable that is not there.
@@ -117,11 +129,17 @@ impl Templates {
         let context = self.context(person)?;
         let part = |name: &str, present: bool| present.then(|| self.part(name, &context)).transpose();
         let subject = one_line(&self.part("subject", &context)?);
-        let html = part("html", self.has_html)?;
-        let text = match part("text", self.has_text)? {
-            None => html.as_deref().map(nanohtml2text::html2text),
-            text => text,
-        };
+        let mut html = part("html", self.has_html)?;
+        let mut text = part("text", self.has_text)?;
+        let footer = person.unsubscribe_url.filter(|_| !self.transactional);
+        if let (Some(url), Some(html)) = (footer, &mut html) {
+            footer::add_to_html(html, url);
+        }
+        // Of the HTML with its footer, so that a derived text has the link as well.
+        text = text.or_else(|| html.as_deref().map(nanohtml2text::html2text));
+        if let (Some(url), Some(text)) = (footer, &mut text) {
+            footer::add_to_text(text, url);
+        }
         Ok(Content { subject, html, text })
     }
 
@@ -140,7 +158,13 @@ impl Templates {
         let known = [("email", Some(person.email)), ("name", name)]
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), Value::from(value?))));
-        Ok(Value::from(self.shared.iter().cloned().chain(own).chain(known).collect::<BTreeMap<_, _>>()))
+        let mut variables: BTreeMap<_, _> = self.shared.iter().cloned().chain(own).chain(known).collect();
+        variables.remove(UNSUBSCRIBE_URL);
+        if let Some(url) = person.unsubscribe_url {
+            // It has no character that HTML would have escaped.
+            variables.insert(UNSUBSCRIBE_URL.to_owned(), Value::from_safe_string(url.to_owned()));
+        }
+        Ok(Value::from(variables))
     }
 
     fn part(&self, name: &str, context: &Value) -> Result<String, RenderError> {
@@ -230,12 +254,13 @@ mod tests {
             variables: Some(
                 r#"{"city": "Oslo", "plan": "free", "url": "https://example.com/?a=1&b=2"}"#.into(),
             ),
+            transactional: false,
         })
         .unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn person<'a>(name: Option<&'a str>, variables: Option<&'a str>) -> Person<'a> {
-        Person { email: "ada@example.com", name, variables }
+        Person { email: "ada@example.com", name, variables, unsubscribe_url: None }
     }
 
     #[test]
@@ -286,6 +311,7 @@ mod tests {
                 html: html.map(str::to_owned),
                 text: None,
                 variables: variables.map(str::to_owned),
+                transactional: false,
             })
             .err()
             .unwrap()
@@ -309,6 +335,69 @@ mod tests {
         let error = |html| templates("x", html).render(&person(None, None)).unwrap_err().to_string();
         insta::assert_snapshot!(error("{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"), @"it takes too many steps (html, line 1: at most 1000000)");
         insta::assert_snapshot!(error("{% for a in range(90000) %}{{ 'x' * 1000 }}{% endfor %}"), @"it grows beyond 2097152 bytes (html)");
+    }
+
+    const LINK: &str = "https://example.com/u/TOKEN";
+
+    fn with_link<'a>(variables: &'a str) -> Person<'a> {
+        Person { unsubscribe_url: Some(LINK), ..person(None, Some(variables)) }
+    }
+
+    #[test]
+    fn nobodys_data_overrides_the_link_to_unsubscribe() {
+        let theirs = r#"{"unsubscribe_url": "https://evil.example.com"}"#;
+        let compile = |transactional| {
+            Templates::compile(Source {
+                campaign_name: "Spring".into(),
+                subject: "x".into(),
+                html: Some("<a href=\"{{ unsubscribe_url }}\">Enough</a>".into()),
+                text: None,
+                variables: Some(theirs.into()),
+                transactional,
+            })
+            .unwrap()
+        };
+        for transactional in [false, true] {
+            let content = compile(transactional).render(&with_link(theirs)).unwrap();
+            assert_eq!(content.html.unwrap(), format!("<a href=\"{LINK}\">Enough</a>"));
+            assert!(content.text.unwrap().contains(LINK));
+            let error = compile(transactional).render(&person(None, Some(theirs))).unwrap_err().to_string();
+            assert_eq!(error, "unsubscribe_url is not defined (html, line 1)");
+        }
+    }
+
+    #[test]
+    fn each_part_that_does_not_show_the_link_gets_a_footer_unless_the_campaign_is_transactional() {
+        let render = |html: Option<&str>, text: Option<&str>, transactional| {
+            Templates::compile(Source {
+                campaign_name: "Spring".into(),
+                subject: "x".into(),
+                html: html.map(str::to_owned),
+                text: text.map(str::to_owned),
+                variables: None,
+                transactional,
+            })
+            .unwrap()
+            .render(&with_link("{}"))
+            .unwrap()
+        };
+        let links = |part: Option<String>| part.map(|part| part.matches(LINK).count());
+        for (html, text) in [
+            (Some("<p>Hi</p>"), None),
+            (Some("<p>Hi</p>"), Some("Hi")),
+            (None, Some("Hi")),
+            (Some("<a href='{{ unsubscribe_url }}'>Enough</a>"), Some("Hi")),
+            (Some("{% if false %}{{ unsubscribe_url }}{% endif %}"), None),
+        ] {
+            let content = render(html, text, false);
+            assert_eq!(links(content.html), html.map(|_| 1), "{html:?}");
+            assert_eq!(links(content.text), Some(1), "{text:?}");
+        }
+        let content = render(Some("<p>Hi</p>"), None, true);
+        assert_eq!(
+            (content.html.as_deref(), content.text.as_deref().map(str::trim)),
+            (Some("<p>Hi</p>"), Some("Hi"))
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod call;
 mod compose;
+mod headers;
 mod ledger;
 mod pace;
 mod request;
@@ -227,7 +228,9 @@ impl Sending<'_> {
     ) -> Option<(usize, Message)> {
         loop {
             let index = next(ledger)?;
-            match compose::prepare(self.templates, &batch.recipients[index]) {
+            let recipient = &batch.recipients[index];
+            let link = self.sender.link(recipient.id);
+            match compose::prepare(self.templates, recipient, link.as_ref()) {
                 Prepared::Outcome(outcome) => ledger.settle(index, outcome),
                 Prepared::Message(message) => {
                     ledger.start(index, message.content.subject.clone());

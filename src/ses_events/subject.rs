@@ -66,13 +66,19 @@ fn source(row: &Row) -> Source {
         html: row.get("html"),
         text: row.get("text"),
         variables: row.get("campaign_variables"),
+        transactional: true,
     }
 }
 
 fn render_one(templates: &Templates, row: &Row) -> Option<String> {
     let (email, name): (String, Option<String>) = (row.get("email"), row.get("name"));
     let variables: Option<String> = row.get("variables");
-    let person = Person { email: &email, name: name.as_deref(), variables: variables.as_deref() };
+    let person = Person {
+        email: &email,
+        name: name.as_deref(),
+        variables: variables.as_deref(),
+        unsubscribe_url: None,
+    };
     // One recipient's data must not take the events of all others down.
     catch_unwind(AssertUnwindSafe(|| templates.subject(&person).ok())).ok().flatten()
 }

@@ -20,6 +20,10 @@ pub const ORGANIZATION: Uuid = Uuid::from_u128(0x0a);
 /// The person who created it.
 pub const CREATOR: Uuid = Uuid::from_u128(0x0c);
 
+/// Where the function `unsubscribe` would be, and the key of its tokens.
+pub const UNSUBSCRIBE_URL: &str = "https://unsubscribe.example.com/u";
+pub const UNSUBSCRIBE_SECRET: &str = "a-secret-of-the-tests-0123456789abcdef";
+
 /// A database and a mailbox of one test.
 pub struct World {
     pub database: TestDatabase,
@@ -56,6 +60,8 @@ impl World {
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", options.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", options.secret_access_key),
+            ("UNSUBSCRIBE_URL", UNSUBSCRIBE_URL.to_owned()),
+            ("UNSUBSCRIBE_SECRET", UNSUBSCRIBE_SECRET.to_owned()),
         ]
     }
 

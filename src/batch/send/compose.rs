@@ -8,6 +8,7 @@ use crate::batch::address;
 use crate::batch::claim::{MAX_VARIABLES_BYTES, Recipient};
 use crate::batch::render::{Content, Person, RenderError, Templates};
 use crate::outcome::Outcome;
+use crate::unsubscribe::link::Link;
 
 /// A message that is ready for SES.
 pub struct Message {
@@ -17,6 +18,8 @@ pub struct Message {
     pub address: String,
     /// What was rendered.
     pub content: Content,
+    /// The value of its `List-Unsubscribe`.
+    pub list_unsubscribe: Option<String>,
 }
 
 impl Message {
@@ -35,8 +38,9 @@ pub enum Prepared {
     Outcome(Outcome),
 }
 
-/// What this recipient gets, or why it gets nothing. The same data always comes to the same.
-pub fn prepare(templates: &Templates, recipient: &Recipient) -> Prepared {
+/// What this recipient gets, or why it gets nothing; `link` is its link to unsubscribe. The same data always comes
+/// to the same.
+pub fn prepare(templates: &Templates, recipient: &Recipient, link: Option<&Link<'_>>) -> Prepared {
     if recipient.suppressed {
         return Prepared::Outcome(Outcome::Suppressed);
     }
@@ -57,12 +61,16 @@ pub fn prepare(templates: &Templates, recipient: &Recipient) -> Prepared {
         email: &recipient.email,
         name: recipient.name.as_deref(),
         variables: recipient.variables.as_deref(),
+        unsubscribe_url: link.map(|link| link.url.as_str()),
     };
     // A defect that one recipient's data brings to light costs that recipient, not the batch.
     let rendered = catch_unwind(AssertUnwindSafe(|| templates.render(&person)))
         .unwrap_or_else(|_| Err(RenderError::crashed()));
     match rendered {
-        Ok(content) => Prepared::Message(Message { recipient_id: recipient.id, address, content }),
+        Ok(content) => {
+            let list_unsubscribe = link.map(Link::header);
+            Prepared::Message(Message { recipient_id: recipient.id, address, content, list_unsubscribe })
+        }
         Err(error) => failed("render", error.to_string()),
     }
 }

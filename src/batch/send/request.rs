@@ -10,8 +10,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::compose::Message;
+use super::headers::Headers;
 use crate::batch::load::Campaign;
 use crate::ses::header_mailbox;
+use crate::unsubscribe::link::{Link, Links};
+use crate::unsubscribe::token::Subject;
 
 /// Template data of one entry of a bulk call, in bytes (Amazon SES API v2, `ReplacementTemplate`: 262,144
 /// characters).
@@ -25,13 +28,20 @@ pub struct Sender {
     reply_to: Vec<String>,
     configuration_set: Option<String>,
     shared_tags: Vec<MessageTag>,
+    headers: Headers,
+    organization_id: Uuid,
+    links: Option<Links>,
 }
 
 impl Sender {
-    /// The sender of `campaign`; `configuration_set` is for a campaign that names none.
-    pub fn new(campaign: &Campaign, configuration_set: Option<&str>) -> Sender {
+    /// The sender of `campaign`; `configuration_set` is for a campaign that names none, `links` make the recipients'
+    /// links to unsubscribe.
+    pub fn new(campaign: &Campaign, configuration_set: Option<&str>, links: Option<&Links>) -> Sender {
         Sender {
             campaign_id: campaign.id,
+            organization_id: campaign.organization_id,
+            headers: Headers::new(campaign),
+            links: links.cloned(),
             from: header_mailbox(&campaign.from_address),
             reply_to: campaign.reply_to.iter().map(|mailbox| header_mailbox(mailbox)).collect(),
             configuration_set: campaign
@@ -52,11 +62,21 @@ impl Sender {
         self.campaign_id
     }
 
+    /// The link of a recipient's email.
+    pub fn link(&self, recipient_id: Uuid) -> Option<Link<'_>> {
+        let subject = Subject { recipient_id, organization_id: self.organization_id };
+        self.links.as_ref().map(|links| links.of(subject))
+    }
+
     /// `SendEmail` for one message.
     pub fn single(&self, message: Message) -> SendEmailInputBuilder {
         let content = message.content;
         let body = Body::builder().set_html(content.html.map(utf8)).set_text(content.text.map(utf8)).build();
-        let simple = SesMessage::builder().subject(utf8(content.subject)).body(body).build();
+        let simple = SesMessage::builder()
+            .subject(utf8(content.subject))
+            .body(body)
+            .set_headers(Some(self.headers.of(message.list_unsubscribe.as_deref())))
+            .build();
         SendEmailInputBuilder::default()
             .from_email_address(&self.from)
             .set_reply_to_addresses(self.reply_to())
@@ -80,7 +100,7 @@ impl Sender {
         call.default_content(BulkEmailContent::builder().template(template(parts)).build())
     }
 
-    /// All of an entry's tags are its own: whether defaults are added to them or replaced, SES does not say.
+    /// All of an entry's tags and headers are its own: whether defaults are added to them or replaced, SES does not say.
     fn entry(&self, message: &BulkMessage) -> BulkEmailEntry {
         let template = ReplacementTemplate::builder().replacement_template_data(&message.data).build();
         let content = ReplacementEmailContent::builder().replacement_template(template).build();
@@ -88,6 +108,7 @@ impl Sender {
             .destination(Destination::builder().to_addresses(&message.address).build())
             .replacement_email_content(content)
             .set_replacement_tags(Some(self.tags(message.recipient_id)))
+            .set_replacement_headers(Some(self.headers.of(message.list_unsubscribe.as_deref())))
             .build()
     }
 
@@ -108,6 +129,7 @@ pub struct BulkMessage {
     /// Where it goes.
     pub address: String,
     recipient_id: Uuid,
+    list_unsubscribe: Option<String>,
     data: String,
     has_html: bool,
     has_text: bool,
@@ -132,6 +154,7 @@ impl BulkMessage {
         (data.len() <= MAX_TEMPLATE_DATA_BYTES).then(|| BulkMessage {
             address: message.address.clone(),
             recipient_id: message.recipient_id,
+            list_unsubscribe: message.list_unsubscribe.clone(),
             data,
             has_html: html.is_some(),
             has_text: text.is_some(),

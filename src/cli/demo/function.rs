@@ -53,6 +53,8 @@ impl SendBatch {
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
+            ("UNSUBSCRIBE_URL", "https://unsubscribe.example.com"),
+            ("UNSUBSCRIBE_SECRET", "a-key-for-the-demo-which-keeps-no-secret"),
         ];
         Ok(SendBatch { function: Function::start(executable, &environment)? })
     }

@@ -147,6 +147,7 @@ mod tests {
             html: Some(include_str!("campaign.html").to_owned()),
             text: None,
             variables: Some(r##"{"shop": "Kaffa Coffee Co.", "accent": "#2f6f4f"}"##.to_owned()),
+            transactional: false,
         })
         .unwrap()
     }
@@ -158,8 +159,12 @@ mod tests {
         for recipient in (0..1000).map(recipient) {
             invalid += u32::from(address::normalize(&recipient.email).is_err());
             let variables = recipient.variables.to_string();
-            let person =
-                Person { email: &recipient.email, name: recipient.name, variables: Some(&variables) };
+            let person = Person {
+                email: &recipient.email,
+                name: recipient.name,
+                variables: Some(&variables),
+                unsubscribe_url: Some("https://example.com"),
+            };
             unrenderable += u32::from(templates.render(&person).is_err());
             assert!(seen.insert(recipient.email.to_lowercase()), "{}", recipient.email);
         }

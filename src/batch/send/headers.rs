@@ -1,0 +1,190 @@
+//! The headers by which mailbox providers know a campaign, and a recipient gets off it. Pure.
+//!
+//! | header | of | what for |
+//! | --- | --- | --- |
+//! | `List-Unsubscribe` | RFC 2369, RFC 8058 | the recipient's link, and a mailbox where one is configured |
+//! | `List-Unsubscribe-Post` | RFC 8058 | one click is enough at that link |
+//! | `List-Id` | RFC 2919 | the list: what an organization sends from a domain |
+//! | `Feedback-ID` | Gmail | complaint rates by campaign and organization |
+//!
+//! A transactional campaign has the last one only. SES signs them all by DKIM, as RFC 8058 demands of the first two.
+
+use aws_sdk_sesv2::types::MessageHeader;
+
+use crate::batch::address;
+use crate::batch::load::Campaign;
+
+/// RFC 2919, 3: the longest list identifier.
+const MAX_LIST_ID: usize = 255;
+/// Gmail wants the same 5 to 15 characters in all messages of one sender.
+const FEEDBACK_SENDER: &str = "campaign-sender";
+
+/// The headers that all messages of a campaign share, prepared once.
+#[derive(Clone, Debug)]
+pub struct Headers {
+    shared: Vec<MessageHeader>,
+    transactional: bool,
+}
+
+impl Headers {
+    /// The headers of a campaign.
+    pub fn new(campaign: &Campaign) -> Headers {
+        let transactional = campaign.source.transactional;
+        let kind = if transactional { "transactional" } else { "campaign" };
+        let feedback_id = format!("{}:{}:{kind}:{FEEDBACK_SENDER}", campaign.id, campaign.organization_id);
+        let mut shared = Vec::with_capacity(3);
+        if !transactional {
+            shared.push(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+            if let Some(list_id) = list_id(campaign) {
+                shared.push(header("List-Id", list_id));
+            }
+        }
+        shared.push(header("Feedback-ID", feedback_id));
+        Headers { shared, transactional }
+    }
+
+    /// The headers of one message; `list_unsubscribe` is what its link says.
+    pub fn of(&self, list_unsubscribe: Option<&str>) -> Vec<MessageHeader> {
+        let mut headers = Vec::with_capacity(self.shared.len() + 1);
+        let own = list_unsubscribe.filter(|_| !self.transactional);
+        headers.extend(own.map(|value| header("List-Unsubscribe", value)));
+        headers.extend_from_slice(&self.shared);
+        headers
+    }
+}
+
+/// What an organization sends from a domain is one list, whichever campaign it is: the id stays, so that what people
+/// sort by it stays sorted.
+fn list_id(campaign: &Campaign) -> Option<String> {
+    let mailbox = campaign.from_address.trim();
+    let bare = mailbox.rsplit_once('<').map_or(mailbox, |(_, rest)| rest.trim_end_matches('>'));
+    let normal = address::normalize(bare).ok()?;
+    let (_, domain) = normal.rsplit_once('@')?;
+    let id = format!("{}.{}", campaign.organization_id.simple(), domain.to_ascii_lowercase());
+    (id.len() <= MAX_LIST_ID).then(|| format!("<{id}>"))
+}
+
+fn header(name: &str, value: impl Into<String>) -> MessageHeader {
+    MessageHeader::builder().name(name).value(value).build().expect("name and value are set")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::render::Source;
+    use crate::result::Progress;
+    use crate::unsubscribe::UnsubscribeSettings;
+    use crate::unsubscribe::link::Links;
+    use crate::unsubscribe::token::Subject;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn campaign(from_address: &str, transactional: bool) -> Campaign {
+        Campaign {
+            id: Uuid::from_u128(0xca),
+            organization_id: Uuid::from_u128(0x0a),
+            status: "sending".to_owned(),
+            sendable: true,
+            unscheduled: false,
+            status_reason: None,
+            from_address: from_address.to_owned(),
+            reply_to: Vec::new(),
+            configuration_set: None,
+            source: Source {
+                campaign_name: "Spring".to_owned(),
+                subject: "x".to_owned(),
+                html: None,
+                text: Some("x".to_owned()),
+                variables: None,
+                transactional,
+            },
+            progress: Progress::default(),
+        }
+    }
+
+    fn link(url: &str, mailto: Option<&str>) -> String {
+        let settings = UnsubscribeSettings::read(&|name| match name {
+            "UNSUBSCRIBE_URL" => Some(url.to_owned()),
+            "UNSUBSCRIBE_SECRET" => Some("a-key-of-thirty-two-characters-or-more".to_owned()),
+            _ => mailto.map(str::to_owned),
+        })
+        .unwrap();
+        let subject = Subject { recipient_id: Uuid::from_u128(1), organization_id: Uuid::from_u128(2) };
+        Links::new(&settings).unwrap().of(subject).header()
+    }
+
+    fn headers(campaign: &Campaign, link: &str) -> Vec<(String, String)> {
+        let headers = Headers::new(campaign).of(Some(link));
+        headers.iter().map(|header| (header.name().to_owned(), header.value().to_owned())).collect()
+    }
+
+    #[test]
+    fn a_campaigns_message_has_all_four_and_a_transactional_one_the_feedback_id_only() {
+        let told = |transactional| {
+            let url = link("https://example.com/u", Some("off@example.com"));
+            let headers = headers(&campaign("News <news@Mail.Example.com>", transactional), &url);
+            headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>()
+        };
+        insta::assert_snapshot!(told(false), @"");
+        insta::assert_snapshot!(told(true), @"");
+    }
+
+    #[test]
+    fn a_list_id_has_the_domain_in_ascii_or_is_not_there() {
+        let value = |from: &str| {
+            let headers = headers(&campaign(from, false), "<https://example.com/u>");
+            headers.into_iter().find(|(name, _)| name == "List-Id").map(|(_, value)| value)
+        };
+        let organization = Uuid::from_u128(0x0a).simple();
+        for (from, domain) in [
+            ("news@example.com", Some("example.com")),
+            ("Zoë <news@bücher.example>", Some("xn--bcher-kva.example")),
+            ("nobody", None),
+            ("", None),
+        ] {
+            assert_eq!(value(from), domain.map(|domain| format!("<{organization}.{domain}>")), "{from}");
+        }
+    }
+
+    /// RFC 8058, 3.1 and 3.2, RFC 2369, 2 and 3.2.
+    #[test]
+    fn list_unsubscribe_is_a_list_of_urls_in_brackets_of_which_one_is_https() {
+        let value = link("https://example.com/u", Some("off@example.com"));
+        let urls: Vec<&str> = value.split(", ").collect();
+        assert!(urls.iter().all(|url| url.starts_with('<') && url.ends_with('>')), "{value}");
+        assert_eq!(urls.iter().filter(|url| url.starts_with("<https://")).count(), 1);
+        assert_eq!(urls.iter().filter(|url| url.starts_with("<mailto:")).count(), 1);
+        assert!(!value.contains("One-Click"), "that is in List-Unsubscribe-Post alone");
+    }
+
+    /// SES: at most 15 headers, a name of 126 and a value of 995 printable ASCII characters, 996 together; RFC 5322,
+    /// 2.1.1: a line of 998, of which the name, colon and space are a part.
+    fn within_bounds(headers: &[(String, String)]) -> bool {
+        headers.len() <= 15
+            && headers.iter().all(|(name, value)| {
+                name.len() <= 126
+                    && !value.is_empty()
+                    && name.len() + 2 + value.len() <= 996
+                    && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+            })
+    }
+
+    #[test]
+    fn the_longest_settings_stay_within_what_ses_takes() {
+        let url = format!("https://example.com/{}", "x".repeat(280));
+        let mailto = format!("{}@{}.example.com", "%".repeat(64), ["d"; 60].join("."));
+        assert_eq!((url.len(), mailto.len()), (300, 196));
+        let headers = headers(&campaign("news@example.com", false), &link(&url, Some(&mailto)));
+        assert!(within_bounds(&headers), "{headers:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_sender_is_called_no_header_breaks_its_line(from in ".{0,80}(@[a-zé.]{1,20})?>?") {
+            let headers = headers(&campaign(&from, false), "<https://example.com/u>");
+            prop_assert!(within_bounds(&headers), "{:?}", headers);
+            let names: std::collections::BTreeSet<_> = headers.iter().map(|(name, _)| name).collect();
+            prop_assert_eq!(names.len(), headers.len(), "each once");
+        }
+    }
+}
