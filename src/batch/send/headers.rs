@@ -125,8 +125,13 @@ mod tests {
             let headers = headers(&campaign("News <news@Mail.Example.com>", transactional), &url);
             headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>()
         };
-        insta::assert_snapshot!(told(false), @"");
-        insta::assert_snapshot!(told(true), @"");
+        insta::assert_snapshot!(told(false), @r"
+        List-Unsubscribe: <https://example.com/u/AQAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAACK4wPLzySr_kJaglrbCBAfzU4WdVLkhit8bgOniEd1Bg>, <mailto:off@example.com?subject=unsubscribe%20AQAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAACK4wPLzySr_kJaglrbCBAfzU4WdVLkhit8bgOniEd1Bg>
+        List-Unsubscribe-Post: List-Unsubscribe=One-Click
+        List-Id: <0000000000000000000000000000000a.mail.example.com>
+        Feedback-ID: 00000000-0000-0000-0000-0000000000ca:00000000-0000-0000-0000-00000000000a:campaign:campaign-sender
+        ");
+        insta::assert_snapshot!(told(true), @"Feedback-ID: 00000000-0000-0000-0000-0000000000ca:00000000-0000-0000-0000-00000000000a:transactional:campaign-sender");
     }
 
     #[test]
