@@ -78,7 +78,7 @@ fn every_message_carries_the_tags_by_which_its_events_are_traced() {
     let mut world = World::new();
     let campaign = world.campaign_of(1);
     world.database.execute(
-        "UPDATE campaigns SET configuration_set = 'own-set', reply_to = '{a@example.com,b@example.com}', from_address = 'Zoë <news@example.com>', text = 'Hi {{ name }}'",
+        "UPDATE campaigns SET configuration_set = 'own-set', reply_to = '{a@example.com,b@example.com}', from_address = 'Zoë <news@example.com>', text = 'Hi {{ name }}', transactional = true",
         &[],
     );
     invoke(&mut world.function_with(&[("SES_CONFIGURATION_SET", "default-set")]), &event(campaign, 10));

@@ -4,6 +4,7 @@
 mod support;
 
 mod answers;
+mod emails;
 mod records;
 mod tables;
 
