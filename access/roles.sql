@@ -46,10 +46,14 @@ GRANT SELECT, UPDATE (last_event_at) ON campaign_cursors TO campaign_ses_events;
 GRANT SELECT, INSERT ON recipient_events TO campaign_ses_events;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_ses_events;
 
--- unsubscribe is open to the internet: it finds the recipient whom a link is for, and adds to suppressions.
-GRANT SELECT (id, organization_id, name) ON campaigns TO campaign_unsubscribe;
-GRANT SELECT (id, campaign_id, organization_id, customer_id, email, name) ON campaign_recipients TO campaign_unsubscribe;
-GRANT SELECT, INSERT, UPDATE (reason) ON suppressions TO campaign_unsubscribe;
+-- unsubscribe is open to the internet: it finds the recipient whom a link is for, marks it and counts it, adds to
+-- suppressions, and takes back what the recipient itself added.
+GRANT SELECT (id, organization_id, name, from_address, created_by, unsubscribed_count), UPDATE (unsubscribed_count)
+    ON campaigns TO campaign_unsubscribe;
+GRANT SELECT (id, campaign_id, organization_id, customer_id, email, name, message_id, unsubscribed_at),
+      UPDATE (unsubscribed_at)
+    ON campaign_recipients TO campaign_unsubscribe;
+GRANT SELECT, INSERT, UPDATE (reason), DELETE ON suppressions TO campaign_unsubscribe;
 
 -- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.
 GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;

@@ -88,6 +88,24 @@ def bounce(world, campaign):
     return {"messageId": "1", "body": json.dumps(event)}
 
 
+def test_a_recipient_unsubscribes_and_comes_back_under_the_role(tenants):
+    world = tenants
+    campaign = world.campaign(1)
+    act_as(world, "send-batch")
+    world.invoke({"campaignId": campaign})
+    headers = {header["name"]: header["value"] for header in world.messages()[0]["headers"]}
+    token = headers["List-Unsubscribe"].strip("<>").rsplit("/", 1)[1]
+    act_as(world, "unsubscribe")
+    for request, reasons in [("one-click", ["unsubscribe"]), ("get", ["unsubscribe"]), ("subscribe-again", [])]:
+        text = (ROOT / f"events/unsubscribe/{request}.json").read_text()
+        assert world.invoke(json.loads(text.replace("/TOKEN", f"/{token}")))["statusCode"] == 200
+        found = world.database.execute("SELECT reason FROM suppressions").fetchall()
+        assert [reason for (reason,) in found] == reasons
+    sql = "SELECT action FROM activities ORDER BY created_at"
+    actions = [action for (action,) in world.database.execute(sql).fetchall()]
+    assert actions == ["email_sent", "email_unsubscribed", "email_resubscribed"]
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
@@ -101,7 +119,8 @@ def bounce(world, campaign):
         ("campaign_ses_events", "DELETE FROM suppressions"),
         ("campaign_unsubscribe", "SELECT html FROM campaigns"),
         ("campaign_unsubscribe", "UPDATE campaign_recipients SET status = 'sent'"),
-        ("campaign_unsubscribe", "DELETE FROM suppressions"),
+        ("campaign_unsubscribe", "UPDATE campaigns SET status = 'sending'"),
+        ("campaign_unsubscribe", "SELECT FROM activities"),
     ],
 )
 def test_a_role_may_not(role, statement, world, roles):
