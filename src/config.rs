@@ -44,6 +44,21 @@ impl From<DatabaseUrl> for DatabaseAccess {
     }
 }
 
+impl DatabaseAccess {
+    /// Reads this process's environment, for what needs a database and nothing else.
+    ///
+    /// # Errors
+    /// The first variable that is missing or malformed.
+    pub fn from_env() -> Result<DatabaseAccess, InvalidVariable> {
+        database_access(&|name| given(env::var(name).ok()))
+    }
+}
+
+/// An empty variable counts as unset.
+fn given(value: Option<String>) -> Option<String> {
+    value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
 /// What the environment says.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -116,7 +131,7 @@ impl Settings {
     /// # Errors
     /// The first variable that is missing or malformed.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Settings, InvalidVariable> {
-        let variable = |name: &str| variable(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        let variable = |name: &str| given(variable(name));
         Ok(Settings {
             database: database_access(&variable)?,
             activities_table: variable("ACTIVITIES_TABLE").unwrap_or_else(|| "activities".to_owned()),

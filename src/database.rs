@@ -57,6 +57,10 @@ impl DatabaseError {
 /// A statement's parameters with their types, as `query_typed` wants them.
 pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
+/// A connection that is not the pool's any more.
+#[cfg(feature = "cli")]
+pub type Session = deadpool_postgres::ClientWrapper;
+
 /// A pool of connections.
 #[derive(Clone)]
 pub struct Database {
@@ -132,15 +136,22 @@ impl Database {
         .map_err(Failure::from)
     }
 
+    /// A connection of its own, for a transaction or a stream of rows. It is closed when it is dropped, and what it
+    /// had not committed is rolled back.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be reached, or does not let us in.
+    #[cfg(feature = "cli")]
+    pub async fn session(&self) -> Result<Session, DatabaseError> {
+        Ok(Object::take(self.connection().await?))
+    }
+
     /// Runs a script of several statements, once.
     ///
     /// # Errors
     /// What PostgreSQL said.
     pub async fn run_script(&self, sql: &str) -> Result<(), DatabaseError> {
-        let connection = self.connection().await.map_err(|failure| match failure {
-            Failure::Lasting(error) => error,
-            Failure::Transient(reason) => DatabaseError::Unavailable(reason),
-        })?;
+        let connection = self.connection().await?;
         connection.batch_execute(sql).await.map_err(DatabaseError::Refused)
     }
 }
@@ -187,6 +198,21 @@ impl From<CredentialsError> for Failure {
             CredentialsError::Unreachable(reason) => Failure::Transient(reason),
             CredentialsError::NoCredentials(reason) => Failure::Lasting(DatabaseError::NoCredentials(reason)),
         }
+    }
+}
+
+impl From<Failure> for DatabaseError {
+    fn from(failure: Failure) -> DatabaseError {
+        match failure {
+            Failure::Lasting(error) => error,
+            Failure::Transient(reason) => DatabaseError::Unavailable(reason),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for DatabaseError {
+    fn from(error: tokio_postgres::Error) -> DatabaseError {
+        Failure::from(error).into()
     }
 }
 

@@ -23,6 +23,7 @@ use crate::config::Settings;
 use crate::database::{Database, DatabaseError};
 use crate::deadline::Deadline;
 use crate::event::Event;
+use crate::interrupt::Interrupt;
 use crate::lambda::Failure;
 use crate::lifecycle::Status as RecipientStatus;
 use crate::metrics::{BatchMetrics, Metrics};
@@ -49,6 +50,7 @@ pub struct Handler {
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
     /// Or the variable that is missing for them.
     links: Result<Links, String>,
+    interrupt: Interrupt,
 }
 
 /// What one invocation is about.
@@ -76,7 +78,14 @@ impl Handler {
             ses: OnceCell::new(),
             record_statement: OnceCell::new(),
             templates: RefCell::new(None),
+            interrupt: Interrupt::never(),
         })
+    }
+
+    /// The same, whose batches end early when `interrupt` is raised.
+    #[must_use]
+    pub fn interruptible(self, interrupt: Interrupt) -> Handler {
+        Handler { interrupt, ..self }
     }
 
     /// Handles one event; `deadline_ms` is the invocation's deadline in milliseconds since 1970.
@@ -336,6 +345,7 @@ impl Handler {
             templates,
             sender: &sender,
             deadline: invocation.deadline,
+            interrupt: &self.interrupt,
             concurrency: self.settings.concurrency,
             api: self.settings.send_api,
             first: campaign.progress.sent == 0,

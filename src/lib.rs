@@ -14,6 +14,7 @@ pub mod database;
 pub mod deadline;
 pub mod event;
 pub mod handler;
+pub mod interrupt;
 pub mod lambda;
 pub mod lifecycle;
 #[cfg(feature = "local")]

@@ -23,6 +23,7 @@ use super::record::Line;
 use super::render::Templates;
 use crate::database::{Database, DatabaseError};
 use crate::deadline::Deadline;
+use crate::interrupt::Interrupt;
 use crate::metrics::Latencies;
 use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
@@ -91,6 +92,8 @@ pub struct Sending<'a> {
     pub sender: &'a Sender,
     /// The time there is.
     pub deadline: Deadline,
+    /// Ends it earlier than that.
+    pub interrupt: &'a Interrupt,
     /// Requests at a time.
     pub concurrency: usize,
     /// Which of SES's calls sends.
@@ -126,7 +129,8 @@ impl Sending<'_> {
             if now >= self.deadline.last_answer {
                 break;
             }
-            if now >= self.deadline.last_start {
+            let interrupted = self.interrupt.is_raised();
+            if now >= self.deadline.last_start || interrupted {
                 ledger.stop(Stop::Deadline);
             }
             let may_start = now < status_read_at + STATUS_VALIDITY;
@@ -189,6 +193,7 @@ impl Sending<'_> {
                         }
                     }
                 }
+                () = self.interrupt.raised(), if !interrupted => {}
                 () = sleep_until(wake) => {}
             }
         }

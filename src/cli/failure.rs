@@ -25,6 +25,8 @@ pub enum Exit {
     Software = 70,
     /// A file cannot be written.
     CannotCreate = 73,
+    /// The campaign is not sent to its end: it is paused, halted or cancelled.
+    Stopped = 75,
     /// The role in use may not do that.
     NoPermission = 77,
     /// The environment or the database is not set up.
@@ -65,6 +67,12 @@ impl Failure {
 impl From<InvalidVariable> for Failure {
     fn from(error: InvalidVariable) -> Failure {
         Failure::new(Exit::Config, error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        DatabaseError::from(error).into()
     }
 }
 

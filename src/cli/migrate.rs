@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::failure::Failure;
-use super::{connect, database_url, format};
+use super::{connect, format};
+use crate::config::DatabaseAccess;
 use crate::database::{Database, DatabaseError};
 
 /// Create the tables and functions in the database, or bring them up to date
@@ -15,7 +16,7 @@ pub struct Migrate {}
 
 impl Migrate {
     pub async fn run(self) -> Result<(), Failure> {
-        let database = connect(database_url()?).await?;
+        let database = connect(DatabaseAccess::from_env()?).await?;
         apply(&database, |name, took| println!("{name}  {}", format::duration(took))).await?;
         Ok(())
     }

@@ -4,12 +4,17 @@
 mod demo;
 mod failure;
 mod format;
+mod import;
 mod migrate;
 mod preview;
 mod resolve;
 mod send_test;
 mod suppressions;
+mod retry_failed;
+mod send;
+mod status;
 
+#[cfg(feature = "local")]
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -19,7 +24,9 @@ use clap::{Parser, Subcommand};
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, DatabaseAccess, DatabaseUrl};
+use crate::config::DatabaseAccess;
+#[cfg(feature = "local")]
+use crate::config::{self, DatabaseUrl};
 use crate::database::Database;
 use failure::{Exit, Failure};
 
@@ -37,6 +44,10 @@ enum Command {
     Preview(preview::Preview),
     Resolve(resolve::Resolve),
     Suppressions(suppressions::Suppressions),
+    Import(import::Import),
+    Send(send::Send),
+    Status(status::Status),
+    RetryFailed(retry_failed::RetryFailed),
     #[cfg(feature = "local")]
     Demo(demo::Demo),
 }
@@ -57,7 +68,8 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
         }
     };
-    start_logging();
+    let in_terminal = io::stderr().is_terminal();
+    start_logging(if in_terminal && cli.command.shows_progress() { "warn" } else { "warn,campaign_sender=info" });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(Exit::Software, error).report(),
@@ -69,12 +81,21 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
+    /// Log lines below warnings would disturb it.
+    fn shows_progress(&self) -> bool {
+        matches!(self, Command::Send(command) if command.shows_progress())
+    }
+
     async fn run(self) -> Result<(), Failure> {
         match self {
             Command::Migrate(command) => command.run().await,
             Command::Preview(command) => command.run().await,
             Command::Resolve(command) => command.run().await,
             Command::Suppressions(command) => command.run().await,
+            Command::Import(command) => command.run().await,
+            Command::Send(command) => command.run().await,
+            Command::Status(command) => command.run().await,
+            Command::RetryFailed(command) => command.run().await,
             #[cfg(feature = "local")]
             Command::Demo(command) => command.run().await,
         }
@@ -82,9 +103,8 @@ impl Command {
 }
 
 /// Logs go to standard error, for standard output is the command's own: plain in a terminal, else JSON lines.
-fn start_logging() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,campaign_sender=info"));
+fn start_logging(unless_told: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if io::stderr().is_terminal() {
         logs.with_target(false).init();
@@ -93,6 +113,7 @@ fn start_logging() {
     }
 }
 
+#[cfg(feature = "local")]
 fn database_url() -> Result<DatabaseUrl, Failure> {
     let value = env::var("DATABASE_URL").ok().filter(|value| !value.trim().is_empty());
     Ok(config::database_url(value)?)

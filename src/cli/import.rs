@@ -1,0 +1,250 @@
+//! `campaign import`: recipients from a file or a query, all of them or none.
+
+mod mapping;
+mod reader;
+mod row;
+mod session;
+mod source;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::failure::{Exit, Failure};
+use super::{connect, format};
+use crate::config::DatabaseAccess;
+use mapping::Mapping;
+use reader::{Chunk, Format, Manner, ReadError};
+use session::{Campaign, Import as Transaction, Refused};
+use source::Source;
+
+/// Add recipients to a campaign, from CSV, NDJSON or a query
+///
+/// The columns email, name, customer_id and contact_id become the recipient's own, the members of a column
+/// `variables` (a JSON object) and every other column its variables. One address is taken once per campaign,
+/// whatever its letter case. If a row is refused nothing is imported, unless --skip-bad is given.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["file", "query"]))]
+pub struct Import {
+    /// The campaign's id
+    campaign: Uuid,
+    /// A file, or - for standard input
+    file: Option<PathBuf>,
+    /// Take the rows of the SELECT in this file
+    #[arg(long, value_name = "FILE.sql")]
+    query: Option<PathBuf>,
+    /// Run the query on this database [default: the campaign's own]
+    #[arg(long, value_name = "URL", env = "IMPORT_FROM_URL", hide_env_values = true, requires = "query")]
+    from: Option<String>,
+    /// Take a field or variable from the column of another name; may be given several times
+    #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = mapping::parse_pair)]
+    map: Vec<(String, String)>,
+    /// Leave a column out; may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    ignore: Vec<String>,
+    /// The form of the file [default: as it looks]
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "query")]
+    format: Option<Format>,
+    /// Import the good rows, and only them
+    #[arg(long)]
+    skip_bad: bool,
+    /// Write the refused rows to this file as CSV: line, reason, detail, email
+    #[arg(long, value_name = "FILE.csv")]
+    refused: Option<PathBuf>,
+    /// Check everything, and import nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign import 5f0c2c1e-… people.csv --map email=E-Mail --map name='Full name' --ignore Notes
+  campaign import 5f0c2c1e-… people.csv --skip-bad --refused refused.csv
+  zcat people.ndjson.gz | campaign import 5f0c2c1e-… -
+  campaign import 5f0c2c1e-… --query newsletter.sql --from postgres://reader@crm.example.com/crm";
+
+/// Brings a campaign's total up to date with recipients that were added or moved.
+pub const COUNT: &str = include_str!("import/count.sql");
+
+/// What an import came to.
+struct Outcome {
+    rows: u64,
+    imported: u64,
+    refused: Vec<Refused>,
+    unnameable: Vec<String>,
+}
+
+impl Import {
+    pub async fn run(self) -> Result<(), Failure> {
+        let work = self.import();
+        // The transaction is rolled back when its connection ends.
+        tokio::select! {
+            done = Box::pin(work) => done,
+            _ = tokio::signal::ctrl_c() => {
+                Err(Failure::new(Exit::Declined, "interrupted: nothing was imported"))
+            }
+        }
+    }
+
+    async fn import(&self) -> Result<(), Failure> {
+        let started_at = Instant::now();
+        let access = DatabaseAccess::from_env()?;
+        let database = connect(access.clone()).await?;
+        let client = database.session().await?;
+        let campaign = open_campaign(&client, self.campaign).await?;
+        let source = match &self.query {
+            Some(query) => {
+                let access = self.from.clone().map(source::from_url).transpose()?.unwrap_or(access);
+                Source::query(query.clone(), access).await?
+            }
+            None => Source::file(self.file.as_deref().unwrap_or(Path::new("-")))?,
+        };
+        let mut report = self.refused.as_deref().map(create).transpose()?;
+        let place = source.place.clone();
+
+        let transaction = Transaction::begin(&client, &campaign).await?;
+        let outcome = self.load(&transaction, source).await?;
+        if let Some((file, path)) = &mut report {
+            let written = transaction.report(file).await?;
+            written.map_err(|error| cannot_create(path, &error))?;
+        }
+        let refused: i64 = outcome.refused.iter().map(|refused| refused.count).sum();
+        self.describe(&campaign, &outcome, &place, started_at);
+        if refused > 0 && !self.skip_bad {
+            let refused = format::count(refused);
+            let rows = format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row");
+            let message =
+                format!("{refused} of {rows} refused, so nothing was imported: correct them, or give --skip-bad");
+            return Err(Failure::new(Exit::Data, message));
+        }
+        if self.dry_run {
+            println!("Nothing was imported: that was a dry run.");
+            return Ok(());
+        }
+        let (total, status) = transaction.commit().await?;
+        println!("The campaign is {status} and has {}.", format::counted(total.unsigned_abs() as usize, "recipient"));
+        if status == "sent" && outcome.imported > 0 {
+            println!("It is sending again when it is started: campaign send start {}", campaign.id);
+        }
+        Ok(())
+    }
+
+    /// Streams the rows to PostgreSQL while another thread reads them, and settles what becomes of each.
+    async fn load(&self, transaction: &Transaction<'_>, source: Source) -> Result<Outcome, Failure> {
+        let bar = progress_bar(source.length);
+        let manner = Manner {
+            format: if source.is_query { Some(Format::Ndjson) } else { self.format },
+            mapping: Mapping { from: self.map.clone(), ignored: self.ignore.clone() },
+            backslashes_doubled: source.is_query,
+        };
+        let (place, input) = (source.place, source.input);
+        let (chunks, mut received) = mpsc::channel::<Result<Chunk, ReadError>>(8);
+        std::thread::spawn(move || {
+            let deliver = |chunk| chunks.blocking_send(Ok(chunk)).is_ok();
+            if let Err(error) = reader::read(input, &manner, deliver) {
+                let _ = chunks.blocking_send(Err(error));
+            }
+        });
+        let mut rows = transaction.rows().await?;
+        let (mut read, mut unnameable) = (0, Vec::new());
+        while let Some(chunk) = received.recv().await {
+            let Chunk { copy, rows: more, bytes_read, unnameable: names } =
+                chunk.map_err(|error| read_failure(&place, error))?;
+            rows.send(copy).await?;
+            read += more;
+            unnameable.extend(names);
+            bar.set_position(bytes_read);
+            bar.set_message(format!("{} rows", format::count(read)));
+        }
+        rows.finish().await?;
+        bar.set_message(format!("{} rows read, writing recipients", format::count(read)));
+        let imported = transaction.settle().await?;
+        let refused = transaction.refused().await?;
+        bar.finish_and_clear();
+        Ok(Outcome { rows: read, imported, refused, unnameable })
+    }
+
+    fn describe(&self, campaign: &Campaign, outcome: &Outcome, place: &str, started_at: Instant) {
+        let verb = match (outcome.refused.is_empty() || self.skip_bad) && !self.dry_run {
+            true => "imported",
+            false => "good",
+        };
+        println!(
+            "\"{}\": {} of {} {verb} in {}",
+            campaign.name,
+            format::count(outcome.imported),
+            format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row"),
+            format::duration(started_at.elapsed()),
+        );
+        for Refused { reason, count, first_line, detail } in &outcome.refused {
+            println!("  {:>7}  {reason:<12}  such as {place}{first_line}: {detail}", format::count(*count));
+        }
+        match &self.refused {
+            Some(path) if !outcome.refused.is_empty() => println!("The refused rows are in {}.", path.display()),
+            _ => {}
+        }
+        for name in &outcome.unnameable {
+            println!(
+                "No template can name the variable \"{name}\": rename it with --map NAME='{name}', or leave it out with --ignore."
+            );
+        }
+    }
+}
+
+/// The campaign, if it may get recipients.
+async fn open_campaign(client: &Client, id: Uuid) -> Result<Campaign, Failure> {
+    let sql = "SELECT organization_id, name, status FROM campaigns WHERE id = $1";
+    let row = client
+        .query_opt(sql, &[&id])
+        .await?
+        .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+    let campaign = Campaign { id, organization_id: row.get(0), name: row.get(1), status: row.get(2) };
+    match campaign.status.as_str() {
+        status @ ("cancelled" | "failed") => {
+            let message = format!("campaign {id} is {status}, and sends to nobody any more: create another one");
+            Err(Failure::new(Exit::Data, message))
+        }
+        _ => Ok(campaign),
+    }
+}
+
+fn create(path: &Path) -> Result<(BufWriter<File>, &Path), Failure> {
+    let file = File::create(path).map_err(|error| cannot_create(path, &error))?;
+    Ok((BufWriter::new(file), path))
+}
+
+fn cannot_create(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::CannotCreate, format!("--refused {}: {error}", path.display()))
+}
+
+fn read_failure(place: &str, error: ReadError) -> Failure {
+    match error {
+        ReadError::At(line, problem) => Failure::new(Exit::Data, format!("{place}{line}: {problem}")),
+        ReadError::Io(error) => {
+            let place = place.trim_end_matches(", row ").trim_end_matches(':');
+            Failure::new(Exit::NoInput, format!("{place}: {error}"))
+        }
+    }
+}
+
+/// A bar in a terminal, nothing elsewhere. Of an input whose length is not known it shows that it is alive.
+fn progress_bar(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "  {bar:40.green/237}  {msg}, {elapsed}"),
+        None => (ProgressBar::new_spinner(), "  {spinner}  {msg}, {elapsed}"),
+    };
+    bar.set_style(
+        ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━╸━"),
+    );
+    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    bar
+}

@@ -1,0 +1,11 @@
+-- What only the tables can tell of the rows: addresses that are there twice, and suppressed ones.
+ANALYZE imported;
+
+UPDATE imported AS i SET reason = 'duplicate', detail = 'the same address as in line ' || d.first
+  FROM (SELECT lower(email) AS email, min(line) AS first FROM imported WHERE reason IS NULL
+         GROUP BY lower(email) HAVING count(*) > 1) AS d
+ WHERE lower(i.email) = d.email AND i.line > d.first AND i.reason IS NULL;
+
+UPDATE imported AS i SET reason = 'suppressed', detail = 'on the suppression list: ' || s.reason
+  FROM suppressions AS s
+ WHERE s.organization_id = {organization} AND s.email = lower(i.email) AND i.reason IS NULL;

@@ -1,0 +1,111 @@
+//! The transaction in which rows become recipients, all or none.
+
+use std::io::{Cursor, Write};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, CopyInSink};
+use uuid::Uuid;
+
+use super::super::failure::Failure;
+
+/// The campaign that gets recipients.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    pub id: Uuid,
+    pub organization_id: Uuid,
+    pub name: String,
+    pub status: String,
+}
+
+/// An open transaction; what it did is gone unless it is committed.
+pub struct Import<'a> {
+    client: &'a Client,
+    campaign: &'a Campaign,
+}
+
+/// The refused rows of one reason.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub reason: String,
+    pub count: i64,
+    pub first_line: i64,
+    pub detail: String,
+}
+
+impl<'a> Import<'a> {
+    pub async fn begin(client: &'a Client, campaign: &'a Campaign) -> Result<Import<'a>, Failure> {
+        client.batch_execute("BEGIN").await?;
+        client.batch_execute(include_str!("table.sql")).await?;
+        Ok(Import { client, campaign })
+    }
+
+    /// The stream into the temporary table.
+    pub async fn rows(&self) -> Result<Rows, Failure> {
+        Ok(Rows(Box::pin(self.client.copy_in("COPY imported FROM STDIN").await?)))
+    }
+
+    /// Marks what is refused for what the tables hold, and makes recipients of the rest. Returns how many.
+    pub async fn settle(&self) -> Result<u64, Failure> {
+        let Campaign { id, organization_id, .. } = self.campaign;
+        let judge = include_str!("judge.sql").replace("{organization}", &format!("'{organization_id}'::uuid"));
+        self.client.batch_execute(&judge).await?;
+        let wanted: i64 =
+            self.client.query_one("SELECT count(*) FROM imported WHERE reason IS NULL", &[]).await?.get(0);
+        let inserted = self.client.execute(include_str!("insert.sql"), &[id, organization_id]).await?;
+        if inserted < wanted.unsigned_abs() {
+            self.client.execute(include_str!("known.sql"), &[id]).await?;
+        }
+        Ok(inserted)
+    }
+
+    pub async fn refused(&self) -> Result<Vec<Refused>, Failure> {
+        let rows = self.client.query(include_str!("reasons.sql"), &[]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| Refused {
+                reason: row.get("reason"),
+                count: row.get("count"),
+                first_line: row.get("line"),
+                detail: row.get::<_, Option<String>>("detail").unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// Writes the refused rows as CSV, in the order of their lines.
+    pub async fn report(&self, file: &mut impl Write) -> Result<std::io::Result<()>, Failure> {
+        let copy = "COPY (SELECT line, reason, detail, email FROM imported WHERE reason IS NOT NULL ORDER BY line)
+                    TO STDOUT (FORMAT csv, HEADER)";
+        let mut rows = Box::pin(self.client.copy_out(copy).await?);
+        while let Some(row) = rows.next().await {
+            if let Err(error) = file.write_all(&row?) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(file.flush())
+    }
+
+    /// The import holds from here on. Returns how many recipients the campaign has, and its status.
+    pub async fn commit(self) -> Result<(i32, String), Failure> {
+        let id = [(&self.campaign.id as _, Type::UUID)];
+        self.client.query_typed(super::COUNT, &id).await?;
+        let sql = "SELECT total_count, status FROM campaigns WHERE id = $1";
+        let row = self.client.query_one(sql, &[&self.campaign.id]).await?;
+        self.client.batch_execute("COMMIT").await?;
+        Ok((row.get(0), row.get(1)))
+    }
+}
+
+/// Takes rows in the form of `COPY`.
+pub struct Rows(std::pin::Pin<Box<CopyInSink<Cursor<Vec<u8>>>>>);
+
+impl Rows {
+    pub async fn send(&mut self, copy: Vec<u8>) -> Result<(), Failure> {
+        Ok(self.0.as_mut().send(Cursor::new(copy)).await?)
+    }
+
+    pub async fn finish(mut self) -> Result<(), Failure> {
+        self.0.as_mut().finish().await?;
+        Ok(())
+    }
+}

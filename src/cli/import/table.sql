@@ -1,0 +1,14 @@
+-- Where the rows of the input stand until all of them are judged. It is gone with the transaction.
+CREATE TEMPORARY TABLE imported (
+    line        bigint NOT NULL,
+    id          uuid NOT NULL,      -- the recipient's, if the row becomes one
+    email       text NOT NULL,
+    name        text,
+    customer_id uuid,
+    contact_id  uuid,
+    variables   jsonb,
+    reason      text,               -- why it becomes none
+    detail      text
+) ON COMMIT DROP;
+-- A million addresses fit into that much while they are compared.
+SET LOCAL work_mem = '128MB';

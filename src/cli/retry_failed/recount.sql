@@ -1,0 +1,11 @@
+-- What counts by position counts anew, under the lock of campaign $1's cursor; and a refusal that all have met so far
+-- is forgotten, for it may be mended.
+WITH cursor AS MATERIALIZED (
+    SELECT FROM campaign_cursors WHERE campaign_id = $1 FOR UPDATE
+),
+forgotten AS (
+    UPDATE campaign_cursors SET refusal = NULL, refusal_count = 0
+     WHERE campaign_id = $1 AND (SELECT count(*) FROM cursor) >= 0
+    RETURNING 1
+)
+SELECT count(*) FROM forgotten

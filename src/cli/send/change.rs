@@ -1,0 +1,266 @@
+//! What a person may do with a campaign's status.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::{connect, format, soon};
+use crate::batch::load;
+use crate::batch::render::{Source, Templates};
+use crate::config::DatabaseAccess;
+use crate::database::Database;
+
+/// Let a campaign be sent from a time on
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  campaign send schedule 5f0c2c1e-… --at 2026-03-20T08:00:00+01:00")]
+pub struct Schedule {
+    /// The campaign's id
+    campaign: Uuid,
+    /// When, with a time zone, as PostgreSQL reads it
+    #[arg(long, value_name = "TIME", value_parser = time_with_zone)]
+    at: String,
+}
+
+/// Let a campaign be sent now: send-batch takes it at its next tick, or `campaign send run` from here
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  campaign send start 5f0c2c1e-…")]
+pub struct Start {
+    /// The campaign's id
+    campaign: Uuid,
+}
+
+/// Stop a campaign for the time being; within two seconds no more is sent
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  campaign send pause 5f0c2c1e-… --why 'the coupon is wrong'")]
+pub struct Pause {
+    /// The campaign's id
+    campaign: Uuid,
+    /// Why, as `campaign status` shows it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+/// Go on with a campaign that is paused
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  campaign send resume 5f0c2c1e-…")]
+pub struct Resume {
+    /// The campaign's id
+    campaign: Uuid,
+}
+
+/// End a campaign for good; within two seconds no more is sent
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  campaign send cancel 5f0c2c1e-… --yes --why 'wrong list'")]
+pub struct Cancel {
+    /// The campaign's id
+    campaign: Uuid,
+    /// Why, as `campaign status` shows it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Schedule {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        case.check_templates()?;
+        let change = Change { from: &["draft", "scheduled"], to: "scheduled", at: Some(&self.at), why: None };
+        let at = case.change(&change).await?;
+        println!("\"{}\" is scheduled for {at}.", case.name());
+        case.warn_of_nobody();
+        Ok(())
+    }
+}
+
+impl Start {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        case.check_templates()?;
+        if case.recipients == 0 {
+            let message = format!(
+                "campaign {} has no recipients, and would be sent at once: add some with campaign import",
+                self.campaign
+            );
+            return Err(Failure::new(Exit::Data, message));
+        }
+        let change = Change { from: &["draft", "scheduled", "sent"], to: "sending", at: None, why: None };
+        case.change(&change).await?;
+        println!("\"{}\" is sending to {}.", case.name(), case.counted());
+        Ok(())
+    }
+}
+
+impl Pause {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        let why = self.why.as_deref();
+        case.change(&Change { from: &["sending", "scheduled"], to: "paused", at: None, why }).await?;
+        println!("\"{}\" is paused: within two seconds no more is sent.", case.name());
+        Ok(())
+    }
+}
+
+impl Resume {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        case.check_templates()?;
+        case.change(&Change { from: &["paused"], to: "sending", at: None, why: None }).await?;
+        println!("\"{}\" is sending again.", case.name());
+        Ok(())
+    }
+}
+
+impl Cancel {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        let change = Change {
+            from: &["draft", "scheduled", "sending", "paused"],
+            to: "cancelled",
+            at: None,
+            why: self.why.as_deref(),
+        };
+        case.allows(&change)?;
+        if !self.yes {
+            confirm(&format!("Cancel \"{}\" for good?", case.name()))?;
+        }
+        case.change(&change).await?;
+        println!("\"{}\" is cancelled: within two seconds no more is sent.", case.name());
+        Ok(())
+    }
+}
+
+/// A step from one of some statuses to another.
+struct Change<'a> {
+    from: &'a [&'a str],
+    to: &'a str,
+    /// `scheduled_at`.
+    at: Option<&'a str>,
+    /// `status_reason`.
+    why: Option<&'a str>,
+}
+
+struct Case {
+    database: Database,
+    id: Uuid,
+    status: String,
+    source: Source,
+    recipients: i64,
+}
+
+impl Case {
+    async fn open(id: Uuid) -> Result<Case, Failure> {
+        let database = connect(DatabaseAccess::from_env()?).await?;
+        let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
+        let (campaign, _) = loaded
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        let sql = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1";
+        let counted = database.query(sql, &[(&id, Type::UUID)], soon()).await?;
+        let recipients = counted.first().map_or(0, |row| row.get(0));
+        Ok(Case { database, id, status: campaign.status, source: campaign.source, recipients })
+    }
+
+    fn name(&self) -> &str {
+        &self.source.campaign_name
+    }
+
+    fn counted(&self) -> String {
+        format::counted(usize::try_from(self.recipients).unwrap_or_default(), "recipient")
+    }
+
+    fn check_templates(&self) -> Result<(), Failure> {
+        match Templates::compile(self.source.clone()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failure::new(Exit::Data, format!("campaign {}: {error}", self.id))),
+        }
+    }
+
+    fn warn_of_nobody(&self) {
+        if self.recipients == 0 {
+            println!("It has no recipients yet: add some with campaign import {} FILE", self.id);
+        }
+    }
+
+    fn allows(&self, change: &Change<'_>) -> Result<(), Failure> {
+        if change.from.contains(&self.status.as_str()) {
+            return Ok(());
+        }
+        Err(self.not_from(&self.status, change))
+    }
+
+    fn not_from(&self, status: &str, change: &Change<'_>) -> Failure {
+        let advice = match (status, change.to) {
+            ("paused", "sending" | "scheduled") => format!("; go on with campaign send resume {}", self.id),
+            ("draft", _) => format!("; start it with campaign send start {}", self.id),
+            _ => String::new(),
+        };
+        let from = change.from.join(", ");
+        let message =
+            format!("campaign {} is {status}: only what is {from} can become {}{advice}", self.id, change.to);
+        Failure::new(Exit::Data, message)
+    }
+
+    /// Returns its time, where it has one.
+    async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
+        self.allows(change)?;
+        let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&self.id, Type::UUID),
+            (&from, Type::TEXT_ARRAY),
+            (&change.to, Type::TEXT),
+            (&change.at, Type::TEXT),
+            (&change.why, Type::TEXT),
+        ];
+        let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await;
+        let rows = rows.map_err(|error| match (&error, change.at) {
+            (error, Some(at)) if error.is_of_the_data() => {
+                Failure::new(Exit::Usage, format!("--at {at}: {error}"))
+            }
+            _ => Failure::from(error),
+        })?;
+        match rows.first() {
+            Some(row) if row.get("changed") => Ok(row.get::<_, Option<String>>("at").unwrap_or_default()),
+            Some(row) => Err(self.not_from(row.get("status"), change)),
+            None => Err(Failure::new(Exit::Data, format!("campaign {} is gone", self.id))),
+        }
+    }
+}
+
+fn confirm(question: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        let message = "there is no terminal to ask at: give --yes to do it without asking";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    print!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
+    match (read, answer.trim().to_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
+    }
+}
+
+/// PostgreSQL takes a time without a zone for one of its own zone, which is not the person's.
+fn time_with_zone(text: &str) -> Result<String, String> {
+    let time = text.trim().split_once(['T', ' ']).map(|(_, time)| time);
+    match time {
+        Some(time) if time.ends_with('Z') || time.contains(['+', '-']) => Ok(text.trim().to_owned()),
+        _ => Err("expected a time with its zone, such as 2026-03-20T08:00:00+01:00".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_needs_its_zone() {
+        assert!(time_with_zone("2026-03-20T08:00:00+01:00").is_ok());
+        assert!(time_with_zone("2026-03-20 08:00Z").is_ok());
+        assert!(time_with_zone("2026-03-20T08:00:00").is_err());
+        assert!(time_with_zone("tomorrow").is_err());
+    }
+}
