@@ -28,8 +28,8 @@ impl Status {
     /// Whether what is known now may turn this status into `next`.
     ///
     /// Nothing becomes less than `sent`. What is in doubt is settled by evidence only, and by a decision
-    /// (`campaign resolve`, or the policy for doubt without a word) where there is none: only that leads back to
-    /// `pending`.
+    /// (`campaign resolve`, or the policy for doubt without a word) where there is none: only that, and `campaign
+    /// retry-failed`, leads back to `pending`.
     pub fn may_become(self, next: Status) -> bool {
         use Status::{Failed, Pending, Sent, Suppressed, Uncertain};
         match (self, next) {

@@ -118,10 +118,12 @@ impl Import {
         let refused: i64 = outcome.refused.iter().map(|refused| refused.count).sum();
         self.describe(&campaign, &outcome, &place, started_at);
         if refused > 0 && !self.skip_bad {
-            let refused = format::count(refused);
-            let rows = format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row");
-            let message =
-                format!("{refused} of {rows} refused, so nothing was imported: correct them, or give --skip-bad");
+            let verb = if refused == 1 { "is" } else { "are" };
+            let message = format!(
+                "{} of {} {verb} refused, so nothing was imported: correct them, or give --skip-bad",
+                format::count(refused),
+                format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row")
+            );
             return Err(Failure::new(Exit::Data, message));
         }
         if self.dry_run {
@@ -129,7 +131,9 @@ impl Import {
             return Ok(());
         }
         let (total, status) = transaction.commit().await?;
-        println!("The campaign is {status} and has {}.", format::counted(total.unsigned_abs() as usize, "recipient"));
+        let status_in_words = if status == "draft" { "a draft" } else { &status };
+        let recipients = format::counted(total.unsigned_abs() as usize, "recipient");
+        println!("The campaign is {status_in_words} and has {recipients}.");
         if status == "sent" && outcome.imported > 0 {
             println!("It is sending again when it is started: campaign send start {}", campaign.id);
         }
@@ -187,7 +191,9 @@ impl Import {
             println!("  {:>7}  {reason:<12}  such as {place}{first_line}: {detail}", format::count(*count));
         }
         match &self.refused {
-            Some(path) if !outcome.refused.is_empty() => println!("The refused rows are in {}.", path.display()),
+            Some(path) if !outcome.refused.is_empty() => {
+                println!("The refused rows are in {}.", path.display())
+            }
             _ => {}
         }
         for name in &outcome.unnameable {
@@ -208,7 +214,8 @@ async fn open_campaign(client: &Client, id: Uuid) -> Result<Campaign, Failure> {
     let campaign = Campaign { id, organization_id: row.get(0), name: row.get(1), status: row.get(2) };
     match campaign.status.as_str() {
         status @ ("cancelled" | "failed") => {
-            let message = format!("campaign {id} is {status}, and sends to nobody any more: create another one");
+            let message =
+                format!("campaign {id} is {status}, and sends to nobody any more: create another one");
             Err(Failure::new(Exit::Data, message))
         }
         _ => Ok(campaign),

@@ -1,5 +1,6 @@
 //! The command line `campaign`: one file for each command.
 
+mod completions;
 #[cfg(feature = "local")]
 mod demo;
 mod failure;
@@ -7,6 +8,7 @@ mod format;
 mod import;
 mod migrate;
 mod preview;
+mod report;
 mod resolve;
 mod send_test;
 mod suppressions;
@@ -20,7 +22,7 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
@@ -47,17 +49,34 @@ enum Command {
     Import(import::Import),
     Send(send::Send),
     Status(status::Status),
+    Report(report::Report),
     RetryFailed(retry_failed::RetryFailed),
     #[cfg(feature = "local")]
     Demo(demo::Demo),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 const EXIT_STATUSES: &str = "\
-The database is the one that DATABASE_URL names: postgres://USER:PASSWORD@HOST:PORT/DATABASE
+Environment:
+  DATABASE_URL         postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS
+  DATABASE_IAM_AUTH    true: with a token of the AWS credentials in use in place of the password
+  DATABASE_SECRET_ARN  instead of both: a Secrets Manager secret of RDS's own form
+  RUST_LOG             log filter; logs go to standard error
+  send run needs what the function needs, AWS_* among it
 
-Exit statuses: 0 done, 1 declined or interrupted, 64 wrong usage, 65 wrong data, 66 a file cannot be read,
-69 PostgreSQL cannot be reached, 70 a defect, 73 a file cannot be written, 77 not permitted, 78 wrong
-configuration.";
+Exit statuses:
+   0  done
+   1  declined or interrupted; what was recorded stays, and the command can be given again
+  64  wrong usage: an argument is missing or malformed
+  65  wrong data: what the arguments or a file say does not fit the tables
+  66  a file cannot be read
+  69  PostgreSQL cannot be reached
+  70  a defect, or a statement that PostgreSQL refused
+  73  a file cannot be written
+  75  the campaign stopped before its end: it is paused, halted or cancelled
+  77  the database role lacks a right
+  78  wrong configuration: a variable, the AWS setup, or tables that are not migrated";
 
 /// Parses the arguments, runs the command, and says in one line on standard error what went wrong, if anything.
 pub fn main() -> ExitCode {
@@ -69,7 +88,11 @@ pub fn main() -> ExitCode {
         }
     };
     let in_terminal = io::stderr().is_terminal();
-    start_logging(if in_terminal && cli.command.shows_progress() { "warn" } else { "warn,campaign_sender=info" });
+    start_logging(if in_terminal && cli.command.shows_progress() {
+        "warn"
+    } else {
+        "warn,campaign_sender=info"
+    });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(Exit::Software, error).report(),
@@ -95,6 +118,9 @@ impl Command {
             Command::Import(command) => command.run().await,
             Command::Send(command) => command.run().await,
             Command::Status(command) => command.run().await,
+            Command::Report(command) => command.run().await,
+            Command::Completions(command) => command.run(Cli::command()),
+            Command::Man(command) => command.run(Cli::command()),
             Command::RetryFailed(command) => command.run().await,
             #[cfg(feature = "local")]
             Command::Demo(command) => command.run().await,

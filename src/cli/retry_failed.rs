@@ -40,7 +40,9 @@ const HELD: [(&str, &str); 3] = [
 
 impl RetryFailed {
     pub async fn run(self) -> Result<(), Failure> {
-        if let Some((code, why)) = HELD.iter().find(|(code, _)| self.codes.iter().any(|chosen| chosen == code)) {
+        if let Some((code, why)) =
+            HELD.iter().find(|(code, _)| self.codes.iter().any(|chosen| chosen == code))
+        {
             return Err(Failure::new(Exit::Data, format!("--code {code}: {why}, so none is sent again")));
         }
         let database = connect(DatabaseAccess::from_env()?).await?;
@@ -50,16 +52,18 @@ impl RetryFailed {
         if let Some(unknown) = self.codes.iter().find(|code| failed.iter().all(|(known, _)| known != *code)) {
             return Err(Failure::new(Exit::Data, nobody_failed_with(unknown, &name, &failed)));
         }
-        let verb = if self.dry_run { "would be" } else { "are" };
         let total: i64 = chosen.iter().map(|(_, count)| count).sum();
         if self.dry_run {
-            println!("\"{name}\": {} {verb} pending again", recipients(total));
+            println!("\"{name}\": {} would be pending again", recipients(total));
         } else {
             let (status, again) = self.retry(&database).await?;
+            let verb = if again == 1 { "is" } else { "are" };
             println!("\"{name}\": {} {verb} pending again", recipients(again));
             describe(&chosen);
             match status.as_str() {
-                "sending" => println!("The campaign is sending: the next invocation of send-batch sends to them."),
+                "sending" => {
+                    println!("The campaign is sending: the next invocation of send-batch sends to them.")
+                }
                 other => println!("The campaign is {other}: they are sent to when it is sending again."),
             }
             return Ok(());
@@ -101,7 +105,8 @@ impl RetryFailed {
         session.batch_execute("BEGIN").await?;
         let again = session.query_typed(include_str!("retry_failed/retry.sql"), &parameters).await?;
         let again: i64 = again.first().map_or(0, |row| row.get(0));
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&self.campaign, Type::UUID), (&again, Type::INT8)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.campaign, Type::UUID), (&again, Type::INT8)];
         session.query_typed(include_str!("retry_failed/recount.sql"), &parameters[..1]).await?;
         session.query_typed(super::import::COUNT, &parameters[..1]).await?;
         let status = session.query_typed(include_str!("retry_failed/reopen.sql"), &parameters).await?;

@@ -120,6 +120,11 @@ pub struct Detail {
     pub advice: Vec<String>,
 }
 
+/// One campaign with its addresses masked, if there is such a one.
+pub async fn detail(database: &Database, id: Uuid) -> Result<Option<Detail>, Failure> {
+    gather::detail(database, id, false).await
+}
+
 impl Status {
     pub async fn run(self) -> Result<(), Failure> {
         let database = connect(DatabaseAccess::from_env()?).await?;

@@ -5,4 +5,4 @@ INSERT INTO campaign_recipients (id, campaign_id, organization_id, email, name, 
 SELECT i.id, $1, $2, i.email, i.name, i.customer_id, i.contact_id, i.variables
   FROM imported AS i
  WHERE i.reason IS NULL
-ON CONFLICT DO NOTHING
+ON CONFLICT (campaign_id, lower(email)) DO NOTHING

@@ -74,8 +74,7 @@ impl Mapping {
         }
         let wanted = self.from.iter().map(|(_, column)| ("--map", column));
         let unwanted = self.ignored.iter().map(|column| ("--ignore", column));
-        if let Some((option, missing)) =
-            wanted.chain(unwanted).find(|(_, column)| !columns.contains(column))
+        if let Some((option, missing)) = wanted.chain(unwanted).find(|(_, column)| !columns.contains(column))
         {
             return Err(format!("{option}: there is no column \"{missing}\"; the columns are {}", listed()));
         }

@@ -69,7 +69,10 @@ pub fn read(input: impl Read, manner: &Manner, deliver: impl Deliver) -> Result<
     match format {
         Format::Ndjson => read_ndjson(input, manner, &mut writer)?,
         Format::Csv if first == Some(b'[') => {
-            return Err(ReadError::At(1, "a JSON array: expected one object per line, as jq -c '.[]' gives".into()));
+            return Err(ReadError::At(
+                1,
+                "a JSON array: expected one object per line, as jq -c '.[]' gives".into(),
+            ));
         }
         Format::Csv => {
             let delimiter = delimiter(start);
@@ -177,7 +180,9 @@ fn json_row(text: &[u8], mapping: &Mapping) -> Row {
         }
         Ok(_) => Row::unreadable("it is JSON, and not an object"),
         // The line is the row's own, always the first.
-        Err(error) => Row::unreadable(format!("it is not JSON: {}", error.to_string().replace(" at line 1", " at"))),
+        Err(error) => {
+            Row::unreadable(format!("it is not JSON: {}", error.to_string().replace(" at line 1", " at")))
+        }
     }
 }
 
@@ -318,9 +323,6 @@ mod tests {
     fn what_postgresql_copies_out_is_read_as_it_was() {
         let manner = Manner { backslashes_doubled: true, format: Some(Format::Ndjson), ..plain() };
         let copied = br#"{"email": "a@example.com", "x": "a\\\\b \\"q\\""}"#;
-        assert_eq!(
-            rows(copied, &manner).unwrap(),
-            [r#"1 a@example.com {"x":"a\\\\b \\"q\\""} \N"#]
-        );
+        assert_eq!(rows(copied, &manner).unwrap(), [r#"1 a@example.com {"x":"a\\\\b \\"q\\""} \N"#]);
     }
 }

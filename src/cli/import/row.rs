@@ -91,7 +91,10 @@ impl Row {
         if self.refusal.is_none()
             && let Err(error) = address::normalize(&self.email)
         {
-            self.refuse("bad_address", if self.email.is_empty() { "there is none".into() } else { error.to_string() });
+            self.refuse(
+                "bad_address",
+                if self.email.is_empty() { "there is none".into() } else { error.to_string() },
+            );
         }
         let variables = (!self.variables.is_empty()).then(|| Value::Object(self.variables).to_string());
         if let Some(bytes) = variables.as_ref().map(String::len)
@@ -200,7 +203,8 @@ mod tests {
 
     #[test]
     fn a_row_that_cannot_be_sent_to_carries_the_reason() {
-        let reason = |values: &[(Target, Value)]| written(values).splitn(7, '|').nth(6).unwrap().trim().to_owned();
+        let reason =
+            |values: &[(Target, Value)]| written(values).splitn(7, '|').nth(6).unwrap().trim().to_owned();
         let ada = (Target::Email, json!("ada@example.com"));
         insta::assert_snapshot!(reason(&[]), @"bad_address|there is none");
         insta::assert_snapshot!(reason(&[(Target::Email, json!("ada"))]), @"bad_address|it is not of the form local@domain");

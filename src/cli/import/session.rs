@@ -48,7 +48,8 @@ impl<'a> Import<'a> {
     /// Marks what is refused for what the tables hold, and makes recipients of the rest. Returns how many.
     pub async fn settle(&self) -> Result<u64, Failure> {
         let Campaign { id, organization_id, .. } = self.campaign;
-        let judge = include_str!("judge.sql").replace("{organization}", &format!("'{organization_id}'::uuid"));
+        let judge =
+            include_str!("judge.sql").replace("{organization}", &format!("'{organization_id}'::uuid"));
         self.client.batch_execute(&judge).await?;
         let wanted: i64 =
             self.client.query_one("SELECT count(*) FROM imported WHERE reason IS NULL", &[]).await?.get(0);
@@ -74,7 +75,8 @@ impl<'a> Import<'a> {
 
     /// Writes the refused rows as CSV, in the order of their lines.
     pub async fn report(&self, file: &mut impl Write) -> Result<std::io::Result<()>, Failure> {
-        let copy = "COPY (SELECT line, reason, detail, email FROM imported WHERE reason IS NOT NULL ORDER BY line)
+        let copy =
+            "COPY (SELECT line, reason, detail, email FROM imported WHERE reason IS NOT NULL ORDER BY line)
                     TO STDOUT (FORMAT csv, HEADER)";
         let mut rows = Box::pin(self.client.copy_out(copy).await?);
         while let Some(row) = rows.next().await {

@@ -36,8 +36,7 @@ impl Source {
             let place = "standard input:".to_owned();
             return Ok(Source { input: Box::new(io::stdin()), place, length: None, is_query: false });
         }
-        let problem =
-            |error: io::Error| Failure::new(Exit::NoInput, format!("{}: {error}", path.display()));
+        let problem = |error: io::Error| Failure::new(Exit::NoInput, format!("{}: {error}", path.display()));
         let file = File::open(path).map_err(problem)?;
         let metadata = file.metadata().map_err(problem)?;
         if metadata.is_dir() {
@@ -118,7 +117,9 @@ async fn pass_on(client: Client, rows: CopyOutStream, chunks: mpsc::Sender<io::R
 }
 
 fn said(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |db| format!("{} [{}]", db.message(), db.code().code()))
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |db| format!("{} [{}]", db.message(), db.code().code()))
 }
 
 /// What is passed on, for a thread that reads.

@@ -92,7 +92,10 @@ impl Create {
             return Err(Failure::new(Exit::Data, format!("there is a campaign {id} already")));
         }
         println!("{id}");
-        eprintln!("\"{}\" is a draft. Next: campaign import {id} FILE, then campaign send start {id}", self.name);
+        eprintln!(
+            "\"{}\" is a draft. Next: campaign import {id} FILE, then campaign send start {id}",
+            self.name
+        );
         Ok(())
     }
 

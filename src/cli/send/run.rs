@@ -85,7 +85,8 @@ impl Run {
         let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
         match row.get::<_, &str>("status") {
             "draft" => {
-                let message = format!("campaign {id} is a draft: start it first, with campaign send start {id}");
+                let message =
+                    format!("campaign {id} is a draft: start it first, with campaign send start {id}");
                 Err(Failure::new(Exit::Data, message))
             }
             "paused" => {
@@ -102,7 +103,11 @@ impl Run {
         let (at_end, took) = (lanes.progress(), progress.elapsed());
         let id = self.campaign;
         let sent = format::counted(lanes.sent(), "email");
-        println!("{sent} sent in {}, by {}.", format::duration(took), format::counted(lanes.batches(), "batch"));
+        println!(
+            "{sent} sent in {}, by {}.",
+            format::duration(took),
+            format::counted(lanes.batches(), "batch")
+        );
         println!(
             "The campaign: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",
             format::count(at_end.sent),

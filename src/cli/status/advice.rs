@@ -13,8 +13,14 @@ const REASONS: [(&str, &str); 18] = [
     ("AccountSuspendedException", "The account may not send: the SES console says why."),
     ("SendingPausedException", "The account may not send: the SES console says why."),
     ("MailFromDomainNotVerifiedException", "Verify the MAIL FROM domain in SES."),
-    ("not verified", "Verify the identity that it names, in that region; in SES's sandbox recipients need it too."),
-    ("NotFoundException", "Correct SES_CONFIGURATION_SET, or the campaign's configuration_set: SES has none of that name."),
+    (
+        "not verified",
+        "Verify the identity that it names, in that region; in SES's sandbox recipients need it too.",
+    ),
+    (
+        "NotFoundException",
+        "Correct SES_CONFIGURATION_SET, or the campaign's configuration_set: SES has none of that name.",
+    ),
     ("AccessDenied", "Let the function's role send from this identity and with this configuration set."),
     ("UnrecognizedClientException", CREDENTIALS),
     ("InvalidClientTokenId", CREDENTIALS),
@@ -88,7 +94,8 @@ fn of_doubt(detail: &Detail) -> Option<String> {
 
 fn of_failed(detail: &Detail) -> Option<String> {
     let id = detail.overview.campaign_id;
-    let retried = |code: &&str| !matches!(*code, "invalid_address" | "rejected" | "rendering_failure" | "resolved");
+    let retried =
+        |code: &&str| !matches!(*code, "invalid_address" | "rejected" | "rendering_failure" | "resolved");
     let failed = detail.outcomes.iter().filter(|outcome| outcome.status == "failed");
     let code = failed.filter_map(|outcome| outcome.code.as_deref()).find(retried)?;
     Some(format!(
@@ -103,7 +110,8 @@ mod tests {
     #[test]
     fn every_reason_of_a_halt_that_is_documented_has_its_advice() {
         let documented = include_str!("../../../docs/operate.md");
-        let table = documented.split("### Reasons of `halted`").nth(1).unwrap().split("\n## ").next().unwrap();
+        let table =
+            documented.split("### Reasons of `halted`").nth(1).unwrap().split("\n## ").next().unwrap();
         let reasons: Vec<&str> = table
             .lines()
             .filter(|line| line.starts_with("| `"))

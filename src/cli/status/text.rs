@@ -19,11 +19,16 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
     if campaigns.is_empty() {
         return "There are no campaigns yet: campaign send create --help\n".to_owned();
     }
-    let header = ["CAMPAIGN", "NAME", "STATUS", "DONE", "TOTAL", "SENT", "FAILED", "SUPPRESSED", "UNCERTAIN", "SINCE"];
+    let header =
+        ["CAMPAIGN", "NAME", "STATUS", "DONE", "TOTAL", "SENT", "FAILED", "SUPPRESSED", "UNCERTAIN", "SINCE"];
     let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).to_vec()];
     rows.extend(campaigns.iter().map(|campaign| {
         let Progress { total, sent, failed, suppressed, uncertain, .. } = campaign.progress;
-        let since = campaign.completed_at.as_ref().or(campaign.started_at.as_ref()).or(campaign.scheduled_at.as_ref());
+        let since = campaign
+            .completed_at
+            .as_ref()
+            .or(campaign.started_at.as_ref())
+            .or(campaign.scheduled_at.as_ref());
         vec![
             campaign.campaign_id.to_string(),
             truncate_str(&campaign.name, 28, "…").into_owned(),
@@ -84,9 +89,13 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     lines.extend(outcomes(detail));
     if !detail.lanes.is_empty() {
         lines.push(String::new());
-        lines.extend(detail.lanes.iter().enumerate().map(|(number, lane)| {
-            labelled(if number == 0 { "Batches" } else { "" }, &self::lane(lane))
-        }));
+        lines.extend(
+            detail
+                .lanes
+                .iter()
+                .enumerate()
+                .map(|(number, lane)| labelled(if number == 0 { "Batches" } else { "" }, &self::lane(lane))),
+        );
     }
     if let Some(seconds) = detail.last_event_seconds {
         lines.push(String::new());
@@ -121,8 +130,10 @@ fn heading(campaign: &Overview) -> Vec<String> {
         ("started", &campaign.started_at),
         ("completed", &campaign.completed_at),
     ];
-    let times: Vec<String> =
-        times.iter().filter_map(|(what, at)| at.as_ref().map(|at| format!("{what} {}", minute(at)))).collect();
+    let times: Vec<String> = times
+        .iter()
+        .filter_map(|(what, at)| at.as_ref().map(|at| format!("{what} {}", minute(at))))
+        .collect();
     if !times.is_empty() {
         lines.push(format!("  {}", style(times.join(", ")).dim()));
     }
@@ -134,7 +145,8 @@ fn heading(campaign: &Overview) -> Vec<String> {
 fn bar(progress: Progress, cells: usize) -> String {
     let Progress { total, remaining, .. } = progress;
     let settled = total - remaining;
-    let filled = cells * usize::try_from(settled).unwrap_or_default() / usize::try_from(total).unwrap_or(1).max(1);
+    let filled =
+        cells * usize::try_from(settled).unwrap_or_default() / usize::try_from(total).unwrap_or(1).max(1);
     format!(
         "{}{}  {}  {} of {}",
         style("━".repeat(filled)).green(),
@@ -148,8 +160,9 @@ fn bar(progress: Progress, cells: usize) -> String {
 fn pace(detail: &Detail) -> Option<String> {
     let now = detail.per_second_now.map(|rate| format!("{} per second now", figure(rate)));
     let mean = detail.per_second_mean.map(|rate| format!("{} per second on average", figure(rate)));
-    let left =
-        detail.seconds_left.map(|seconds| format!("about {} left", format::duration(Duration::from_secs(seconds))));
+    let left = detail
+        .seconds_left
+        .map(|seconds| format!("about {} left", format::duration(Duration::from_secs(seconds))));
     let parts: Vec<String> = [now, mean, left].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
@@ -173,9 +186,13 @@ fn outcomes(detail: &Detail) -> Vec<String> {
         ("uncertain", "Uncertain", uncertain),
     ] {
         lines.push(labelled(label, &style(format!("{:>9}", format::count(count))).bold().to_string()));
-        let of_status: Vec<&Outcome> =
-            detail.outcomes.iter().filter(|outcome| outcome.status == status && outcome.code.is_some()).collect();
-        let widest = of_status.iter().filter_map(|outcome| outcome.code.as_ref()).map(String::len).max().unwrap_or(0);
+        let of_status: Vec<&Outcome> = detail
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.status == status && outcome.code.is_some())
+            .collect();
+        let widest =
+            of_status.iter().filter_map(|outcome| outcome.code.as_ref()).map(String::len).max().unwrap_or(0);
         lines.extend(of_status.into_iter().map(|outcome| labelled("", &cause(outcome, widest))));
     }
     lines.push(labelled("To send", &style(format!("{:>9}", format::count(remaining))).bold().to_string()));
@@ -184,7 +201,8 @@ fn outcomes(detail: &Detail) -> Vec<String> {
 
 fn cause(outcome: &Outcome, widest: usize) -> String {
     let code = outcome.code.as_deref().unwrap_or_default();
-    let age = outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
+    let age =
+        outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
     let error = outcome.example.error.as_ref().map(|error| format!("{error}, ")).unwrap_or_default();
     let example = style(format!("{age}{error}such as {}", outcome.example.email)).dim();
     format!("{:>9}  {code:<widest$}  {example}", format::count(outcome.count))

@@ -1,46 +1,14 @@
-//! The command line `campaign`, as an executable, on a real PostgreSQL.
+//! `campaign resolve`, `migrate` and `demo`, and what is said when something is wrong.
 
-mod support;
-
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Output;
 
 use campaign_sender::local::ses::{Effect, Rule};
 use serde_json::Value;
-use support::database::TestDatabase;
-use support::{World, event, run};
 use uuid::Uuid;
 
-/// Runs `campaign` on a database, with `input` as its standard input.
-fn campaign(database_url: &str, arguments: &[&str], input: &str) -> Output {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_campaign"))
-        .args(arguments)
-        .env("DATABASE_URL", database_url)
-        .env("SEND_BATCH", env!("CARGO_BIN_EXE_send-batch"))
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("campaign starts");
-    // Where the command does not read its input, the pipe may be closed.
-    let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
-    process.wait_with_output().unwrap()
-}
-
-/// What a command that succeeds prints.
-fn done(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// The exit status of a command that fails, and its one line.
-fn refused(output: &Output) -> String {
-    let line = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(line.lines().count(), 1, "{line}");
-    format!("{}: {}", output.status.code().unwrap(), line.trim())
-}
+use crate::support::database::TestDatabase;
+use crate::support::{self, World, event, run};
+use crate::{campaign, done, refused, waits_for_a_lock};
 
 impl World {
     /// A campaign of 6 that is done, with 3 in doubt: SES has accepted those to r1 and r2, and not that to r3.
@@ -97,17 +65,6 @@ fn resolve(world: &World, campaign_id: Uuid, arguments: &[&str]) -> Output {
 fn resolve_on(database_url: &str, campaign_id: Uuid, arguments: &[&str]) -> Output {
     let id = campaign_id.to_string();
     campaign(database_url, &[&["resolve", &id], arguments].concat(), "")
-}
-
-/// Returns when a statement in this database waits for a lock.
-fn waits_for_a_lock(database: &TestDatabase) {
-    let mut observer = database.connect();
-    let sql = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let end = Instant::now() + Duration::from_secs(20);
-    while observer.query(sql, &[]).unwrap().is_empty() {
-        assert!(Instant::now() < end, "nothing waits for a lock");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

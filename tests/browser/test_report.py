@@ -1,0 +1,87 @@
+"""The report on a campaign, as a browser shows it and a printer prints it."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+from conftest import TARGET, shoot
+
+ID = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35"
+
+
+@pytest.fixture
+def report(database, tmp_path):
+    """The page of a campaign that was sent, and of which SES has told."""
+    for statement in pathlib.Path(__file__).with_name("report.sql").read_text().split(";\n"):
+        if statement.strip():
+            database.execute(statement)
+    return write(database, tmp_path)
+
+
+def write(database, tmp_path):
+    page = tmp_path / "report.html"
+    subprocess.run(
+        [TARGET / "campaign", "report", ID, "--html", page], check=True, env={"DATABASE_URL": database.url}
+    )
+    return page
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_report_shows_figures_and_plots_in_light_and_dark(report, open_page, accessible, dark):
+    page = open_page(width=900, dark=dark)
+    page.goto(report.as_uri())
+    assert page.locator("h1").inner_text() == "Spring <harvest> & more"
+    figures = dict(zip(page.locator("dt").all_inner_texts(), page.locator("dd").all_inner_texts()))
+    assert figures["Sent"].split("\n") == ["5,900", "of 6,000"]
+    assert figures["Bounced"].split("\n") == ["118", "2.0%"]
+    assert figures["Failed"].split("\n") == ["80", "1.3% of all"]
+    # The gap of three minutes in the middle stands in the plot: a column for every minute but those.
+    assert page.locator("svg rect.sent").count() in range(38, 44)
+    assert page.locator("svg polyline").count() == 2
+    assert page.locator("svg .name").count() == 12
+    assert "others" in page.locator("svg .name").last.text_content()
+    accessible(page)
+    shoot(page, f"report-{'dark' if dark else 'light'}")
+
+
+def test_every_plot_stays_within_its_frame(report, open_page):
+    page = open_page(width=900)
+    page.goto(report.as_uri())
+    for svg in page.locator("svg").all():
+        frame = svg.bounding_box()
+        for text in svg.locator("text").all():
+            box = text.bounding_box()
+            assert box["x"] >= frame["x"] - 1, text.text_content()
+            assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, text.text_content()
+
+
+def test_the_report_fits_a_narrow_window_and_asks_for_nothing_from_elsewhere(report, open_page):
+    page = open_page(width=390)
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(report.as_uri())
+    assert requests == [report.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    shoot(page, "report-narrow")
+
+
+def test_the_report_is_printed_on_few_pages_in_ink_on_white(report, open_page):
+    page = open_page(dark=True)
+    page.goto(report.as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    printed = page.pdf(format="A4")
+    assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") in (1, 2, 3)
+
+
+def test_a_campaign_of_which_nothing_is_known_has_a_report_too(database, tmp_path, open_page, accessible):
+    database.execute(
+        """INSERT INTO campaigns (id, organization_id, from_address, subject, html)
+           VALUES (%s, gen_random_uuid(), 'a@example.com', '', '')""",
+        [ID],
+    )
+    page = open_page()
+    page.goto(write(database, tmp_path).as_uri())
+    assert "Nothing is sent yet." in page.locator("body").inner_text()
+    accessible(page)

@@ -1,0 +1,277 @@
+//! `campaign import`: which rows become recipients, and what is said of the others.
+
+use std::io::Write as _;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{ORGANIZATION, World, event, run};
+use crate::{Scratch, campaign, command, done, refused, waits_for_a_lock};
+
+const PEOPLE: &str = "\u{feff}E-Mail;Full name;Customer;city;Notes
+ada@example.com;Ada;5f0c2c1e-0000-4000-8000-00000000000a;Oslo;x
+info@münchen.example;;;\"Mün\nchen\";
+no-at-sign;Nobody;;Rome;
+ADA@example.com;Ada again;;Oslo;
+gone@example.com;Gone;;Oslo;
+alan@example.com;Alan;12;Bern;
+short@example.com;Short
+";
+const MAPPING: [&str; 8] = [
+    "--map",
+    "email=E-Mail",
+    "--map",
+    "name=Full name",
+    "--map",
+    "customer_id=Customer",
+    "--ignore",
+    "Notes",
+];
+
+impl World {
+    fn draft(&mut self) -> Uuid {
+        let campaign = self.campaign();
+        self.set_status(campaign, "draft");
+        campaign
+    }
+
+    fn suppress(&mut self, email: &str) {
+        let sql = "INSERT INTO suppressions (organization_id, email, reason) VALUES ($1, $2, 'bounce')";
+        self.database.execute(sql, &[&ORGANIZATION, &email]);
+    }
+
+    /// The campaign's recipients in their order: address, name, customer, variables, organization, status.
+    fn recipients(&mut self, campaign: Uuid) -> Vec<String> {
+        let sql = "SELECT concat_ws(' | ', email, coalesce(name, '-'), coalesce(customer_id::text, '-'),
+                          coalesce(variables::text, '-'), status)
+                     FROM campaign_recipients WHERE campaign_id = $1 AND organization_id = $2 ORDER BY position";
+        self.database.query(sql, &[&campaign, &ORGANIZATION]).iter().map(|row| row.get(0)).collect()
+    }
+}
+
+fn import(world: &World, campaign_id: Uuid, arguments: &[&str], input: &str) -> std::process::Output {
+    let id = campaign_id.to_string();
+    campaign(&world.database.url, &[&["import", &id], arguments].concat(), input)
+}
+
+#[test]
+fn good_rows_become_recipients_and_the_others_are_reported_with_their_lines() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let campaign = world.draft();
+    world.suppress("gone@example.com");
+    let (people, report) = (scratch.file("people.csv", PEOPLE), scratch.path("refused.csv"));
+    let arguments = [&[&people, "--skip-bad", "--refused", &report], &MAPPING[..]].concat();
+    let said = done(&import(&world, campaign, &arguments, ""));
+    insta::assert_snapshot!(scratch.stable(&said), @r#"
+    "Spring": 2 of 7 rows imported in T
+            1  bad_address   such as people.csv:5: it is not of the form local@domain
+            1  duplicate     such as people.csv:6: the same address as in line 2
+            1  malformed_id  such as people.csv:8: Customer is "12", not a UUID
+            1  suppressed    such as people.csv:7: on the suppression list: bounce
+            1  unreadable    such as people.csv:9: it has 2 fields, and the header 5
+    The refused rows are in refused.csv.
+    The campaign is a draft and has 2 recipients.
+    "#);
+    insta::assert_snapshot!(scratch.read("refused.csv"), @r#"
+    line,reason,detail,email
+    5,bad_address,it is not of the form local@domain,no-at-sign
+    6,duplicate,the same address as in line 2,ADA@example.com
+    7,suppressed,on the suppression list: bounce,gone@example.com
+    8,malformed_id,"Customer is ""12"", not a UUID",alan@example.com
+    9,unreadable,"it has 2 fields, and the header 5",""
+    "#);
+    assert_eq!(
+        world.recipients(campaign),
+        [
+            r#"ada@example.com | Ada | 5f0c2c1e-0000-4000-8000-00000000000a | {"city": "Oslo"} | pending"#,
+            r#"info@münchen.example | - | - | {"city": "Mün\nchen"} | pending"#,
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_imported_when_a_row_is_refused_or_in_a_dry_run() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let campaign = world.draft();
+    let people = scratch.file("people.csv", "email\nada@example.com\nADA@EXAMPLE.COM\n");
+    let output = import(&world, campaign, &[&people], "");
+    assert_eq!(
+        refused(&output),
+        "65: campaign: 1 of 2 rows is refused, so nothing was imported: correct them, or give --skip-bad"
+    );
+    let said = done(&import(&world, campaign, &[&people, "--skip-bad", "--dry-run"], ""));
+    assert!(said.ends_with("Nothing was imported: that was a dry run.\n"), "{said}");
+    assert_eq!(world.recipients(campaign), [] as [&str; 0]);
+}
+
+#[test]
+fn an_address_that_the_campaign_has_is_not_taken_again_whatever_its_case() {
+    let mut world = World::new();
+    let campaign = world.draft();
+    world.add_recipient(campaign, "Ada@Example.com");
+    let input = "{\"email\": \"ada@example.com\"}\n{\"email\": \"grace@example.com\", \"name\": null}\n";
+    let said = done(&import(&world, campaign, &["-", "--skip-bad"], input));
+    assert!(
+        said.contains("1  in_campaign   such as standard input:1: the campaign has this address"),
+        "{said}"
+    );
+    assert_eq!(
+        world.recipients(campaign),
+        ["Ada@Example.com | - | - | - | pending", "grace@example.com | - | - | - | pending"]
+    );
+}
+
+#[test]
+fn an_address_that_another_transaction_is_adding_is_waited_for() {
+    let mut world = World::new();
+    let campaign = world.draft();
+    let mut other = world.database.connect();
+    let mut other = other.transaction().unwrap();
+    let sql = "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES ($1, $2, 'ada@example.com')";
+    other.execute(sql, &[&campaign, &ORGANIZATION]).unwrap();
+    let said = std::thread::scope(|scope| {
+        let importing = scope.spawn(|| {
+            let input = "email\nADA@example.com\ngrace@example.com\n";
+            done(&import(&world, campaign, &["-", "--skip-bad"], input))
+        });
+        waits_for_a_lock(&world.database);
+        other.commit().unwrap();
+        importing.join().unwrap()
+    });
+    assert!(said.contains("1  in_campaign "), "{said}");
+    assert!(said.contains("has 2 recipients"), "{said}");
+}
+
+#[test]
+fn recipients_that_are_added_while_a_campaign_is_sending_are_counted_and_sent_to() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(3);
+    let mut function = world.function();
+    function.invoke(&event(campaign, 2), crate::support::TIMEOUT).unwrap();
+    // These take a place before that of the rows that are imported below, and become visible after them.
+    let mut late = world.database.connect();
+    let mut late = late.transaction().unwrap();
+    let sql = "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES ($1, $2, 'late@example.com')";
+    late.execute(sql, &[&campaign, &ORGANIZATION]).unwrap();
+    let said =
+        done(&import(&world, campaign, &["-"], "email,name\nada@example.com,Ada\ngrace@example.com,\n"));
+    assert!(said.ends_with("The campaign is sending and has 5 recipients.\n"), "{said}");
+    let total = |world: &mut World| -> i32 {
+        world.database.query("SELECT total_count FROM campaigns WHERE id = $1", &[&campaign])[0].get(0)
+    };
+    assert_eq!(total(&mut world), 5);
+    function.invoke(&event(campaign, 2), crate::support::TIMEOUT).unwrap();
+    assert_eq!(total(&mut world), 5);
+    late.commit().unwrap();
+    run(&mut function, event(campaign, 10));
+    assert_eq!(world.campaign_status(campaign).0, "sent");
+    assert_eq!((world.ses.message_count(), total(&mut world)), (6, 6));
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn the_rows_of_a_query_become_recipients() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let campaign = world.draft();
+    world.database.execute(
+        "CREATE TABLE customers AS SELECT * FROM (VALUES
+             ('ada@example.com', 'Ada', 'O\"s\\lo', ARRAY[1, 2]), ('grace@example.com', NULL, 'Rome', NULL))
+             AS c (mail, name, city, tags)",
+        &[],
+    );
+    let query = scratch.file(
+        "newsletter.sql",
+        "-- Who gets the newsletter.\nSELECT mail AS email, name, city, tags FROM customers ORDER BY mail; \n",
+    );
+    let said = done(&import(&world, campaign, &["--query", &query], ""));
+    assert!(said.starts_with("\"Spring\": 2 of 2 rows imported in "), "{said}");
+    assert_eq!(
+        world.recipients(campaign),
+        [
+            r#"ada@example.com | Ada | - | {"city": "O\"s\\lo", "tags": [1, 2]} | pending"#,
+            r#"grace@example.com | - | - | {"city": "Rome", "tags": null} | pending"#,
+        ]
+    );
+    let elsewhere = World::new();
+    let there = import(&elsewhere, Uuid::nil(), &["--query", &query, "--from", &world.database.url], "");
+    assert!(refused(&there).starts_with("65: campaign: there is no campaign"));
+}
+
+#[test]
+fn a_query_is_run_where_from_says_and_may_only_read() {
+    let (mut world, mut crm, scratch) = (World::new(), World::new(), Scratch::new());
+    let campaign = world.draft();
+    crm.database.execute("CREATE TABLE people (email text)", &[]);
+    crm.database.execute("INSERT INTO people VALUES ('ada@example.com'), ('x')", &[]);
+    let query = scratch.file("people.sql", "SELECT email\n  FROM people");
+    let from = ["--query", &query, "--from", &crm.database.url];
+    let said = done(&import(&world, campaign, &[&from[..], &["--skip-bad"]].concat(), ""));
+    assert!(scratch.stable(&said).contains("such as people.sql, row 2: it is not of the form"), "{said}");
+    assert_eq!(world.recipients(campaign).len(), 1);
+
+    let error = |text: &str| {
+        scratch.file("people.sql", text);
+        scratch.stable(&refused(&import(&world, campaign, &from, "")))
+    };
+    insta::assert_snapshot!(error("SELECT email\n  FROM persons"), @r#"65: campaign: people.sql:2: relation "persons" does not exist [42P01]"#);
+    insta::assert_snapshot!(error("SELECT email\n  FORM people"), @r#"65: campaign: people.sql:2: syntax error at or near "FORM" [42601]"#);
+    insta::assert_snapshot!(error("SELECT setval('s', 1) FROM (SELECT 1/0) AS x"), @r#"65: campaign: people.sql:1: relation "s" does not exist [42P01]"#);
+}
+
+#[test]
+fn what_cannot_be_imported_at_all_is_told_with_its_place() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let campaign_id = world.draft();
+    let error = |text: &str, arguments: &[&str]| {
+        let people = scratch.file("people.csv", text);
+        let output = import(&world, campaign_id, &[&[people.as_str()], arguments].concat(), "");
+        scratch.stable(&refused(&output))
+    };
+    insta::assert_snapshot!(error("Mail,Name\n", &[]), @r#"65: campaign: people.csv:1: there is no column "email"; the columns are "Mail", "Name": name it with --map email=COLUMN"#);
+    insta::assert_snapshot!(error("email\n", &["--ignore", "Notes"]), @r#"65: campaign: people.csv:1: --ignore: there is no column "Notes"; the columns are "email""#);
+    insta::assert_snapshot!(error("[{\"email\": 1}]", &[]), @"65: campaign: people.csv:1: a JSON array: expected one object per line, as jq -c '.[]' gives");
+    insta::assert_snapshot!(error("email\n", &["--refused", "/nowhere/x"]), @"73: campaign: --refused /nowhere/x: No such file or directory (os error 2)");
+    let nowhere = import(&world, campaign_id, &["/nowhere"], "");
+    insta::assert_snapshot!(refused(&nowhere), @"66: campaign: /nowhere: No such file or directory (os error 2)");
+    world.set_status(campaign_id, "cancelled");
+    let cancelled = import(&world, campaign_id, &["-"], "");
+    assert!(refused(&cancelled).ends_with("is cancelled, and sends to nobody any more: create another one"));
+}
+
+#[test]
+fn an_import_of_100_000_rows_takes_memory_that_does_not_grow_with_it() {
+    const ROWS: u32 = 100_000;
+    let mut world = World::new();
+    let campaign = world.draft();
+    let mut process = command(&world.database.url, &["import", &campaign.to_string(), "-"])
+        .spawn()
+        .expect("campaign starts");
+    let mut input = process.stdin.take().unwrap();
+    let story = "x".repeat(400);
+    let mut at_a_tenth = 0;
+    for number in 0..ROWS {
+        let row = json!({"email": format!("person{number}@example.com"), "name": "Ada", "story": story});
+        writeln!(input, "{row}").unwrap();
+        if number == ROWS / 10 {
+            at_a_tenth = peak_memory(process.id());
+        }
+    }
+    let at_the_end = peak_memory(process.id());
+    drop(input);
+    done(&process.wait_with_output().unwrap());
+    assert_eq!(
+        world.count(campaign, "status = 'pending' AND length(variables->>'story') = 400"),
+        i64::from(ROWS)
+    );
+    let total: i32 = world.database.query("SELECT total_count FROM campaigns", &[])[0].get(0);
+    assert_eq!(total.unsigned_abs(), ROWS);
+    // 45 MB have gone through it.
+    assert!(at_the_end < at_a_tenth + 8_000, "{at_a_tenth} kB at a tenth, {at_the_end} kB at the end");
+}
+
+/// `VmHWM` of a process in kB, and 0 where the system does not tell.
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok()).unwrap_or_default()
+}
