@@ -30,7 +30,7 @@ use source::Source;
 /// `variables` (a JSON object) and every other column its variables. One address is taken once per campaign,
 /// whatever its letter case. If a row is refused nothing is imported, unless --skip-bad is given.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 #[command(group = clap::ArgGroup::new("input").required(true).args(["file", "query"]))]
 pub struct Import {
     /// The campaign's id
@@ -62,6 +62,9 @@ pub struct Import {
     #[arg(long)]
     dry_run: bool,
 }
+
+const USAGE: &str =
+    "campaign import [OPTIONS] CAMPAIGN FILE|-\n       campaign import [OPTIONS] CAMPAIGN --query FILE.sql";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -124,15 +124,16 @@ fn an_address_that_the_campaign_has_is_not_taken_again_whatever_its_case() {
 #[test]
 fn an_address_that_another_transaction_is_adding_is_waited_for() {
     let mut world = World::new();
-    let campaign = world.draft();
+    let campaign_id = world.draft();
     let mut other = world.database.connect();
     let mut other = other.transaction().unwrap();
     let sql = "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES ($1, $2, 'ada@example.com')";
-    other.execute(sql, &[&campaign, &ORGANIZATION]).unwrap();
+    other.execute(sql, &[&campaign_id, &ORGANIZATION]).unwrap();
+    let url = world.database.url.clone();
     let said = std::thread::scope(|scope| {
-        let importing = scope.spawn(|| {
-            let input = "email\nADA@example.com\ngrace@example.com\n";
-            done(&import(&world, campaign, &["-", "--skip-bad"], input))
+        let importing = scope.spawn(move || {
+            let arguments = ["import", &campaign_id.to_string(), "-", "--skip-bad"];
+            done(&campaign(&url, &arguments, "email\nADA@example.com\ngrace@example.com\n"))
         });
         waits_for_a_lock(&world.database);
         other.commit().unwrap();

@@ -65,9 +65,9 @@ fn word_from_ses_that_an_email_was_sent_wins_against_the_retry() {
              UPDATE campaigns SET sent_count = sent_count + 1, failed_count = failed_count - 1",
         )
         .unwrap();
+    let url = world.database.url.clone();
     let said = std::thread::scope(|scope| {
-        let retrying =
-            scope.spawn(|| done(&retry(&world.database.url, campaign, &["--code", "MessageRejected"])));
+        let retrying = scope.spawn(move || done(&retry(&url, campaign, &["--code", "MessageRejected"])));
         waits_for_a_lock(&world.database);
         event.commit().unwrap();
         retrying.join().unwrap()

@@ -1,4 +1,8 @@
 -- What only the tables can tell of the rows: addresses that are there twice, and suppressed ones.
+
+-- Imports into one campaign take turns from here on: two that bring the same addresses would wait for each other.
+SELECT pg_advisory_xact_lock(hashtextextended('campaign import ' || {campaign}, 0));
+
 ANALYZE imported;
 
 UPDATE imported AS i SET reason = 'duplicate', detail = 'the same address as in line ' || d.first

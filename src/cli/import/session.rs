@@ -48,8 +48,9 @@ impl<'a> Import<'a> {
     /// Marks what is refused for what the tables hold, and makes recipients of the rest. Returns how many.
     pub async fn settle(&self) -> Result<u64, Failure> {
         let Campaign { id, organization_id, .. } = self.campaign;
-        let judge =
-            include_str!("judge.sql").replace("{organization}", &format!("'{organization_id}'::uuid"));
+        let judge = include_str!("judge.sql")
+            .replace("{campaign}", &format!("'{id}'"))
+            .replace("{organization}", &format!("'{organization_id}'::uuid"));
         self.client.batch_execute(&judge).await?;
         let wanted: i64 =
             self.client.query_one("SELECT count(*) FROM imported WHERE reason IS NULL", &[]).await?.get(0);

@@ -18,11 +18,14 @@ domain AS (
 ),
 ranked AS (
     SELECT *, row_number() OVER (ORDER BY sent DESC, domain) AS rank, count(*) OVER () AS domains FROM domain
+),
+named AS (
+    SELECT CASE WHEN rank <= 11 OR domains = 12 THEN domain ELSE (domains - 11) || ' others' END AS domain,
+           least(rank, 12) AS rank, sent, delivered, bounced, complained
+      FROM ranked
 )
-SELECT CASE WHEN rank <= 11 OR domains = 12 THEN domain
-            ELSE (max(domains) - 11) || ' others' END AS domain,
-       sum(sent)::bigint AS sent, sum(delivered)::bigint AS delivered,
-       sum(bounced)::bigint AS bounced, sum(complained)::bigint AS complained
-  FROM ranked
- GROUP BY CASE WHEN rank <= 11 OR domains = 12 THEN domain END, least(rank, 12), rank <= 11 OR domains = 12, domains
- ORDER BY least(rank, 12)
+SELECT domain, sum(sent)::bigint AS sent, sum(delivered)::bigint AS delivered, sum(bounced)::bigint AS bounced,
+       sum(complained)::bigint AS complained
+  FROM named
+ GROUP BY rank, domain
+ ORDER BY rank

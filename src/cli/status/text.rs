@@ -9,9 +9,9 @@ use super::super::format;
 use super::{Detail, Lane, Outcome, Overview};
 use crate::result::Progress;
 
-/// The columns of standard output's terminal, or enough where it is none.
+/// The columns of standard output's terminal; where it is none, nothing is cut off.
 pub fn width() -> usize {
-    Term::stdout().size_checked().map_or(140, |(_, columns)| usize::from(columns))
+    Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))
 }
 
 /// Campaigns at a glance.
@@ -19,8 +19,18 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
     if campaigns.is_empty() {
         return "There are no campaigns yet: campaign send create --help\n".to_owned();
     }
-    let header =
-        ["CAMPAIGN", "NAME", "STATUS", "DONE", "TOTAL", "SENT", "FAILED", "SUPPRESSED", "UNCERTAIN", "SINCE"];
+    let header = [
+        "CAMPAIGN",
+        "NAME",
+        "STATUS",
+        "DONE",
+        "TOTAL",
+        "SENT",
+        "FAILED",
+        "SUPPRESSED",
+        "UNCERTAIN",
+        "SINCE (UTC)",
+    ];
     let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).to_vec()];
     rows.extend(campaigns.iter().map(|campaign| {
         let Progress { total, sent, failed, suppressed, uncertain, .. } = campaign.progress;
@@ -31,7 +41,7 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
             .or(campaign.scheduled_at.as_ref());
         vec![
             campaign.campaign_id.to_string(),
-            truncate_str(&campaign.name, 28, "…").into_owned(),
+            truncate_str(&campaign.name, 24, "…").into_owned(),
             campaign.status.clone(),
             percent(campaign.progress),
             format::count(total),
@@ -39,7 +49,7 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
             format::count(failed),
             format::count(suppressed),
             format::count(uncertain),
-            since.map_or_else(String::new, |at| minute(at)),
+            since.map_or_else(String::new, |at| minute(at).trim_end_matches(" UTC").to_owned()),
         ]
     }));
     let widths: Vec<usize> = (0..header.len())
