@@ -71,7 +71,7 @@ fn run(world: &World, directory: &Scratch, command: &str) -> String {
 fn the_commands_of_the_documentation_give_what_stands_below_them() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
     let page = std::fs::read_to_string(path).unwrap();
-    let (mut world, directory) = (World::new(), Scratch::new());
+    let (mut world, directory) = (World::single(), Scratch::new());
     world.database.execute(
         "INSERT INTO suppressions (organization_id, email, reason)
          VALUES ('0a77c3d2-0000-4000-8000-000000000001', 'gone@example.com', 'bounce')",

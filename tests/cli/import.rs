@@ -215,7 +215,7 @@ fn a_query_is_run_where_from_says_and_may_only_read() {
         scratch.stable(&refused(&import(&world, campaign, &from, "")))
     };
     insta::assert_snapshot!(error("SELECT email\n  FROM persons"), @r#"65: campaign: people.sql:2: relation "persons" does not exist [42P01]"#);
-    insta::assert_snapshot!(error("SELECT email\n  FORM people"), @r#"65: campaign: people.sql:2: syntax error at or near "FORM" [42601]"#);
+    insta::assert_snapshot!(error("SELECT email\n  FORM people"), @r#"65: campaign: people.sql:2: syntax error at or near "people" [42601]"#);
     insta::assert_snapshot!(error("SELECT setval('s', 1) FROM (SELECT 1/0) AS x"), @r#"65: campaign: people.sql:1: relation "s" does not exist [42P01]"#);
 }
 

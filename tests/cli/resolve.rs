@@ -94,7 +94,7 @@ fn migrating_twice_or_two_at_once_changes_nothing_more() {
 
 #[test]
 fn a_recipient_resolved_as_sent_has_its_activity_and_gets_no_email() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_doubt();
     let r1 = world.recipient("r1@example.com");
     let output = resolve(&world, campaign, &[&["--as", "sent", "--recipient", &r1], &WHO[..]].concat());
@@ -129,7 +129,7 @@ fn a_recipient_resolved_as_sent_has_its_activity_and_gets_no_email() {
 
 #[test]
 fn a_recipient_resolved_as_failed_says_who_and_why() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_doubt();
     done(&resolve(&world, campaign, &[&["--as", "failed"], &WHO[..]].concat()));
     assert_eq!(world.counters(campaign), "sent: 6 = 3 sent + 3 failed + 0 uncertain + 0 pending");
@@ -143,7 +143,7 @@ fn a_recipient_resolved_as_failed_says_who_and_why() {
 
 #[test]
 fn a_recipient_resolved_to_be_sent_again_is_found_behind_the_cursor() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_doubt();
     let r3 = world.recipient("r3@example.com");
     let summary =
@@ -159,7 +159,7 @@ fn a_recipient_resolved_to_be_sent_again_is_found_behind_the_cursor() {
 
 #[test]
 fn what_is_not_in_doubt_is_not_resolved() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_doubt();
     let before = world.contents();
     let (r1, r4) = (world.recipient("r1@example.com"), world.recipient("r4@example.com"));
@@ -171,7 +171,7 @@ fn what_is_not_in_doubt_is_not_resolved() {
 
 #[test]
 fn word_from_ses_that_comes_while_a_person_decides_wins() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_doubt();
     // SES's event for r1 is being recorded, and not committed yet, when the person's decision comes.
     let mut events = world.database.connect();
@@ -194,7 +194,7 @@ fn word_from_ses_that_comes_while_a_person_decides_wins() {
 
 #[test]
 fn nothing_is_resolved_without_a_yes() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_doubt();
     let before = world.contents();
     let error = refused(&resolve(&world, campaign, &[&["--as", "failed"], &WHO[1..]].concat()));
@@ -204,7 +204,7 @@ fn nothing_is_resolved_without_a_yes() {
 
 #[test]
 fn what_the_log_says_was_accepted_is_recorded_once() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign_id = world.campaign_of(6);
     let other = world.campaign_of(0);
     let mut function = world.function();
@@ -269,9 +269,9 @@ fn the_demo_sends_a_campaign_to_its_end_and_leaves_nothing_but_emails() {
     for line in [
         "  Sent             55  55 in the mailbox, nobody got two",
         "  Failed            4",
-        "                    2  invalid_address  it is not of the form local@domain, such as no-at-sign-7.example.com",
-        "                    1  MessageRejected  Address blacklisted., such as priya.sharma17@refused.example",
-        "                    1  render           coupon is not defined (html, line 15), such as lukasz_wojcik37@example.org",
+        "                    2  invalid_address   it is not of the form local@domain, such as no-at-sign-7.example.com",
+        "                    1  MESSAGE_REJECTED  Address blacklisted., such as priya.sharma17@refused.example",
+        "                    1  render            coupon is not defined (html, line 15), such as lukasz_wojcik37@example.org",
         "  Suppressed        1  not written to",
         "  Uncertain         0",
         "  Timeline    55 activities, one for each email sent",

@@ -33,7 +33,7 @@ impl World {
 
 #[test]
 fn those_who_failed_by_the_chosen_codes_are_sent_to_again_and_nobody_else() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_failures();
     let said = done(&retry(&world.database.url, campaign, &["--code", "MessageRejected"]));
     insta::assert_snapshot!(said, @r#"
@@ -55,7 +55,7 @@ fn those_who_failed_by_the_chosen_codes_are_sent_to_again_and_nobody_else() {
 
 #[test]
 fn word_from_ses_that_an_email_was_sent_wins_against_the_retry() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_failures();
     let mut events = world.database.connect();
     let mut event = events.transaction().unwrap();
@@ -83,7 +83,7 @@ fn word_from_ses_that_an_email_was_sent_wins_against_the_retry() {
 
 #[test]
 fn those_whom_ses_may_have_accepted_are_never_sent_to_again() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_failures();
     for code in ["rejected", "rendering_failure", "resolved"] {
         let error = refused(&retry(&world.database.url, campaign, &["--code", code]));
@@ -101,7 +101,7 @@ fn those_whom_ses_may_have_accepted_are_never_sent_to_again() {
 
 #[test]
 fn a_dry_run_and_a_code_that_nobody_has_change_nothing() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_with_failures();
     let said = done(&retry(
         &world.database.url,

@@ -43,7 +43,7 @@ impl World {
 
 #[test]
 fn a_campaign_is_created_imported_started_and_run_from_the_command_line_alone() {
-    let (mut world, scratch) = (World::new(), Scratch::new());
+    let (mut world, scratch) = (World::single(), Scratch::new());
     let html = scratch.file("spring.html", "<p>{{ city }} is waiting, {{ name or \"friend\" }}.</p>");
     let variables = scratch.file("spring.json", "{\"city\": \"Oslo\"}");
     let organization = ORGANIZATION.to_string();
@@ -100,7 +100,7 @@ fn a_campaign_is_created_imported_started_and_run_from_the_command_line_alone() 
 
 #[test]
 fn several_lanes_send_a_campaign_and_nobody_gets_two() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(100);
     let said = done(&world.run(campaign, &["--lanes", "4", "--batch-size", "10"]));
     assert!(said.starts_with("100 emails sent in "), "{said}");
@@ -110,7 +110,7 @@ fn several_lanes_send_a_campaign_and_nobody_gets_two() {
 
 #[test]
 fn ctrl_c_records_what_was_accepted_and_leaves_the_rest_to_the_next_run() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(40);
     world.database.execute("INSERT INTO send_rates (region, per_second) VALUES ('us-east-1', 20)", &[]);
     let environment = world.environment();
@@ -141,7 +141,7 @@ fn ctrl_c_records_what_was_accepted_and_leaves_the_rest_to_the_next_run() {
 
 #[test]
 fn a_second_ctrl_c_ends_at_once_and_what_was_under_way_is_in_doubt_and_not_sent_twice() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(10);
     world.ses.add_rule(Rule::any(Effect::AcceptThenDelay { ms: 60_000 }));
     let mut process = world.start(&["send", "run", &campaign.to_string()]);
@@ -163,7 +163,7 @@ fn a_second_ctrl_c_ends_at_once_and_what_was_under_way_is_in_doubt_and_not_sent_
 
 #[test]
 fn a_campaign_that_stops_before_its_end_says_why_and_what_to_do() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(3);
     world.ses.add_rule(Rule::any(Effect::Refuse {
         code: "SendingPausedException".to_owned(),
@@ -200,7 +200,7 @@ fn a_campaign_that_stops_before_its_end_says_why_and_what_to_do() {
 
 #[test]
 fn a_status_changes_only_from_those_that_allow_it() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(2);
     let id = campaign.to_string();
     let said = |world: &World, arguments: &[&str]| {
@@ -233,7 +233,7 @@ fn a_status_changes_only_from_those_that_allow_it() {
 
 #[test]
 fn a_template_that_does_not_compile_is_told_with_its_file_and_line() {
-    let (world, scratch) = (World::new(), Scratch::new());
+    let (world, scratch) = (World::single(), Scratch::new());
     let html = scratch.file("spring.html", "<p>Hello</p>\n<p>{{ name </p>\n");
     let organization = ORGANIZATION.to_string();
     let create = |more: &[&str]| {
@@ -264,7 +264,7 @@ fn a_template_that_does_not_compile_is_told_with_its_file_and_line() {
 
 #[test]
 fn a_run_without_a_region_does_not_start() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(1);
     let output = crate::command(&world.database.url, &["send", "run", &campaign.to_string()])
         .env_remove("AWS_REGION")

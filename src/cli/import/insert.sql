@@ -1,8 +1,6 @@
 -- The rows that nothing speaks against become recipients of campaign $1, in their order (a temporary table is read
--- in the order in which it was written). What the campaign has already stays as it is, also where another
--- transaction has added it meanwhile.
+-- in the order in which it was written).
 INSERT INTO campaign_recipients (id, campaign_id, organization_id, email, name, customer_id, contact_id, variables)
 SELECT i.id, $1, $2, i.email, i.name, i.customer_id, i.contact_id, i.variables
   FROM imported AS i
  WHERE i.reason IS NULL
-ON CONFLICT (campaign_id, lower(email)) DO NOTHING

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Write};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, CopyInSink};
 use uuid::Uuid;
@@ -54,11 +55,32 @@ impl<'a> Import<'a> {
         self.client.batch_execute(&judge).await?;
         let wanted: i64 =
             self.client.query_one("SELECT count(*) FROM imported WHERE reason IS NULL", &[]).await?.get(0);
-        let inserted = self.client.execute(include_str!("insert.sql"), &[id, organization_id]).await?;
+        let inserted = self.insert().await?;
         if inserted < wanted.unsigned_abs() {
             self.client.execute(include_str!("known.sql"), &[id]).await?;
         }
         Ok(inserted)
+    }
+
+    /// What the campaign has already stays as it is, also where another transaction adds it meanwhile. Looking for that
+    /// makes each row a third dearer, so it is done only where there is something to find.
+    async fn insert(&self) -> Result<u64, Failure> {
+        let Campaign { id, organization_id, .. } = self.campaign;
+        let insert = include_str!("insert.sql");
+        let sql = "SELECT EXISTS (SELECT FROM campaign_recipients WHERE campaign_id = $1)";
+        let has_some: bool = self.client.query_one(sql, &[id]).await?.get(0);
+        if !has_some {
+            self.client.batch_execute("SAVEPOINT plain").await?;
+            match self.client.execute(insert, &[id, organization_id]).await {
+                Ok(inserted) => return Ok(inserted),
+                Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                    self.client.batch_execute("ROLLBACK TO SAVEPOINT plain").await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let insert = format!("{insert} ON CONFLICT (campaign_id, lower(email)) DO NOTHING");
+        Ok(self.client.execute(&insert, &[id, organization_id]).await?)
     }
 
     pub async fn refused(&self) -> Result<Vec<Refused>, Failure> {

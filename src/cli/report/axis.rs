@@ -53,7 +53,8 @@ pub fn times(from: f64, to: f64) -> Vec<(f64, String)> {
 fn label(at: f64, step: f64) -> String {
     let text = utc(at);
     let (day, time) = text.split_once('T').unwrap_or((&text, ""));
-    if step >= 86_400.0 {
+    // Of a plot of several days, midnight is where a day begins.
+    if step >= 86_400.0 || time == "00:00:00Z" {
         return day_and_month(day);
     }
     if step >= 60.0 {
@@ -114,8 +115,12 @@ mod tests {
         let labels =
             |from, to| times(from, to).into_iter().map(|(_, label)| label).collect::<Vec<_>>().join(" ");
         let eight = 1_772_352_000.0; // 2026-03-01T08:00:00Z
-        assert_eq!(labels(eight + 3.0, eight + 65.0), "08:00:15 08:00:30 08:00:45 08:01:00");
+        assert_eq!(
+            labels(eight + 3.0, eight + 65.0),
+            "08:00:10 08:00:20 08:00:30 08:00:40 08:00:50 08:01:00"
+        );
         assert_eq!(labels(eight, eight + 7200.0), "08:00 08:30 09:00 09:30 10:00");
+        assert_eq!(labels(eight, eight + 86_400.0), "12:00 18:00 2 Mar 06:00");
         assert_eq!(labels(eight, eight + 4.0 * 86_400.0), "2 Mar 3 Mar 4 Mar 5 Mar");
     }
 }

@@ -71,8 +71,8 @@ pub fn reactions(reactions: &Reactions, sent: i64) -> String {
 /// What became of each domain's emails, as one bar of 100 % each, with the figures beside it.
 pub fn domains(domains: &[Domain]) -> String {
     const ROW: f64 = 26.0;
-    const LABEL: f64 = 170.0;
-    const BAR: f64 = 300.0;
+    const LABEL: f64 = 165.0;
+    const BAR: f64 = 250.0;
     let height = ROW * figure(domains.len() as i64) + 4.0;
     let mut svg = format!(
         r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Delivered, bounced and complained of, by domain">"#

@@ -117,7 +117,8 @@ fn outcome(row: &Row, show_addresses: bool) -> Outcome {
 
 /// SES's words may hold addresses.
 fn without_addresses(text: &str) -> String {
-    let masked = |word: &str| if word.contains('@') { address::masked(word) } else { word.to_owned() };
+    let is_address = |word: &str| word.rsplit_once('@').is_some_and(|(_, domain)| domain.contains('.'));
+    let masked = |word: &str| if is_address(word) { address::masked(word) } else { word.to_owned() };
     text.split(' ').map(masked).collect::<Vec<_>>().join(" ")
 }
 
