@@ -10,11 +10,11 @@ mod migrate;
 mod preview;
 mod report;
 mod resolve;
-mod send_test;
-mod suppressions;
 mod retry_failed;
 mod send;
+mod send_test;
 mod status;
+mod suppressions;
 
 #[cfg(feature = "local")]
 use std::env;

@@ -20,6 +20,7 @@ use crate::database::Database;
 use crate::preflight::campaign::examine_campaign;
 use crate::preflight::message::examine_message;
 use crate::preflight::{Finding, Findings};
+use crate::unsubscribe::link::Links;
 use sample::Sample;
 
 pub use sample::Selection;
@@ -125,7 +126,6 @@ pub struct Case {
     database: Database,
     campaign: Campaign,
     sender: Sender,
-    transactional: bool,
 }
 
 impl Case {
@@ -134,23 +134,17 @@ impl Case {
         let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
         let (campaign, _) = loaded
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        let rows = database
-            .query(
-                "SELECT transactional FROM campaigns WHERE id = $1",
-                &[(&id, tokio_postgres::types::Type::UUID)],
-                soon(),
-            )
-            .await?;
-        let transactional = rows.first().is_some_and(|row| row.get(0));
-        let sender = Sender::new(&campaign, settings.configuration_set.as_deref());
-        Ok(Case { database, campaign, sender, transactional })
+        // Without its variables the links are missing, and the checks say so.
+        let links = Links::new(&settings.unsubscribe).ok();
+        let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
+        Ok(Case { database, campaign, sender })
     }
 
     async fn samples(&self, templates: &Templates, selections: &[Selection]) -> Result<Vec<Sample>, Failure> {
         let mut samples = Vec::new();
         for selection in selections {
             let recipient = sample::find(&self.database, self.campaign.id, selection).await?;
-            samples.push(Sample::of(templates, &self.sender, recipient, self.transactional));
+            samples.push(Sample::of(templates, &self.sender, recipient, self.campaign.source.transactional));
         }
         Ok(samples)
     }

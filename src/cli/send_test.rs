@@ -38,7 +38,7 @@ pub async fn run(
         })
         .collect::<Result<_, _>>()?;
     let nobody = Recipient { id: Uuid::new_v4(), suppressed: false, ..recipient.clone() };
-    let request = match prepare(templates, &nobody) {
+    let request = match prepare(templates, &nobody, sender.link(nobody.id).as_ref()) {
         Prepared::Message(message) => sender.single(message),
         Prepared::Outcome(Outcome::Failed { code, error }) => {
             return Err(Failure::new(Exit::Data, format!("{}: {code}: {error}", recipient.email)));

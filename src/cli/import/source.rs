@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
+use tokio_postgres::CopyOutStream;
 use tokio_postgres::error::ErrorPosition;
-use tokio_postgres::{Client, CopyOutStream};
 
 use super::super::connect;
 use super::super::failure::{Exit, Failure};
 use crate::config::{self, DatabaseAccess};
+use crate::database::Session;
 
 /// An opened input.
 pub struct Source {
@@ -97,7 +98,7 @@ fn query_failure(path: &Path, query: &str, error: tokio_postgres::Error) -> Fail
 }
 
 /// Until the query ends, or nobody wants more.
-async fn pass_on(client: Client, rows: CopyOutStream, chunks: mpsc::Sender<io::Result<Vec<u8>>>) {
+async fn pass_on(client: Session, rows: CopyOutStream, chunks: mpsc::Sender<io::Result<Vec<u8>>>) {
     let mut rows = Box::pin(rows);
     let mut chunk = Vec::new();
     while let Some(row) = rows.next().await {

@@ -37,7 +37,8 @@ pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) ->
         let Some(last) = rows.last() else { break };
         position = last.get("position");
         for row in &rows {
-            let sample = Sample::of(templates, &case.sender, recipient(row), case.transactional);
+            let sample =
+                Sample::of(templates, &case.sender, recipient(row), case.campaign.source.transactional);
             // Whoever gets nothing meets no error.
             if sample.suppressed {
                 checked.suppressed += 1;

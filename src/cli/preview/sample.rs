@@ -51,7 +51,7 @@ impl Sample {
     pub fn of(templates: &Templates, sender: &Sender, recipient: Recipient, transactional: bool) -> Sample {
         let suppressed = recipient.suppressed;
         let recipient = Recipient { suppressed: false, ..recipient };
-        let message = match prepare(templates, &recipient) {
+        let message = match prepare(templates, &recipient, sender.link(recipient.id).as_ref()) {
             Prepared::Message(message) => Ok(envelope(sender.single(message), transactional)),
             Prepared::Outcome(Outcome::Failed { code, error }) => Err(failed(&code, &error)),
             Prepared::Outcome(other) => Err(failed("unsendable", other.status().as_str())),

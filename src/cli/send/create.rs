@@ -67,6 +67,7 @@ impl Create {
             html: part(&self.html)?,
             text: part(&self.text)?,
             variables: self.variables.as_deref().map(read_object).transpose()?,
+            transactional: self.transactional,
         };
         Templates::compile(source.clone())
             .map_err(|error| Failure::new(Exit::Data, self.with_files(&error.to_string())))?;
