@@ -42,7 +42,7 @@ const STATUS_VALIDITY: Duration = Duration::from_millis(1800);
 /// A request that has no answer by then is in doubt.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Content of the messages that are under way: what bounds the memory of a batch with large ones.
-const MAX_BYTES_IN_FLIGHT: usize = 8 * 1024 * 1024;
+const MAX_BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
 /// As many recipients, the first of a campaign, that meet the same refusal halt it.
 pub const SAME_REFUSALS: i32 = 20;
 
