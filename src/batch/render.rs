@@ -339,7 +339,7 @@ mod tests {
 
     const LINK: &str = "https://example.com/u/TOKEN";
 
-    fn with_link<'a>(variables: &'a str) -> Person<'a> {
+    fn with_link(variables: &str) -> Person<'_> {
         Person { unsubscribe_url: Some(LINK), ..person(None, Some(variables)) }
     }
 

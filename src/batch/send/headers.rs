@@ -123,7 +123,7 @@ mod tests {
         let told = |transactional| {
             let url = link("https://example.com/u", Some("off@example.com"));
             let headers = headers(&campaign("News <news@Mail.Example.com>", transactional), &url);
-            headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>()
+            headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
         };
         insta::assert_snapshot!(told(false), @r"
         List-Unsubscribe: <https://example.com/u/AQAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAACK4wPLzySr_kJaglrbCBAfzU4WdVLkhit8bgOniEd1Bg>, <mailto:off@example.com?subject=unsubscribe%20AQAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAACK4wPLzySr_kJaglrbCBAfzU4WdVLkhit8bgOniEd1Bg>
