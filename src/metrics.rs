@@ -208,6 +208,6 @@ mod tests {
     #[test]
     fn a_campaign_that_the_guard_pauses_is_counted_and_named() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        insta::assert_snapshot!(guard_document("ses-events", Uuid::from_u128(1), now), @"");
+        insta::assert_snapshot!(guard_document("ses-events", Uuid::from_u128(1), now), @r#"{"FunctionName":"ses-events","PausedByGuard":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"PausedByGuard","Unit":"Count"}],"Namespace":"CampaignSender"}],"Timestamp":1800000000000},"campaign_id":"00000000-0000-0000-0000-000000000001"}"#);
     }
 }

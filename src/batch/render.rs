@@ -420,6 +420,10 @@ mod tests {
                     <a href=\"https://example.com/x\"><img src=\"b.png\"></a> <img src=\"c.png\" alt=\"\">\
                     <style>p{}</style><a href=\"mailto:a@example.com\">a@example.com</a>";
         let content = templates("x", html).render(&person(None, None)).unwrap();
-        insta::assert_snapshot!(content.text.unwrap(), @"");
+        insta::assert_snapshot!(content.text.unwrap(), @r"
+        Kaffa (https://example.com/?a=1&b=2)
+        Our offers (/offers)
+        https://example.com/x a@example.com (mailto:a@example.com)
+        ");
     }
 }

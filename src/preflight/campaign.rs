@@ -81,7 +81,11 @@ mod tests {
 
     #[test]
     fn what_would_fail_for_everybody_is_found_before_anybody_is_claimed() {
-        insta::assert_snapshot!(found("News <news@example>", "<a href='http://'>x</a><a href=\"https://exa mple.com\">y</a>").join("\n"), @"");
+        insta::assert_snapshot!(found("News <news@example>", "<a href='http://'>x</a><a href=\"https://exa mple.com\">y</a>").join("\n"), @r#"
+        from_address is no mailbox: the domain is not a valid host name with at least one dot
+        the link "http://" is not a valid address of the web
+        the link "https://exa mple.com" is not a valid address of the web
+        "#);
     }
 
     #[test]

@@ -177,7 +177,18 @@ td { font-family: "Open Sans", serif; width: {{ n }}px }
 <table>{% for i in items %}<tr><td style="color: {{ i.color }}">{{ i.n }}</td></tr>{% endfor %}</table>
 <a class=btn href="{{ url }}?a=1&b={{ x }}" {% if y %}title="x>y"{% endif %} style='margin:0'>go &nbsp;</a>
 <!-- <p>not an element</p> --><P>Bye<br/></P>"#;
-        insta::assert_snapshot!(inline(template).unwrap(), @"");
+        insta::assert_snapshot!(inline(template).unwrap(), @r#"
+        <style>
+        p { color: {{ accent or "red" }}; margin: 0 }
+        td { font-family: "Open Sans", serif; width: {{ n }}px }
+        .btn { padding: 4px } a:hover { color: blue }
+        @media (max-width: 600px) { p { margin: 9px } }
+        </style>
+        {% if name %}<p style="color: {{ accent or "red" }};margin: 0;" class="x">Dear {{ name | e }} & {{ 'a' if x < 3 else "b" }}</p>{% endif %}
+        <table>{% for i in items %}<tr><td style="font-family: 'Open Sans', serif;width: {{ n }}px;color: {{ i.color }}">{{ i.n }}</td></tr>{% endfor %}</table>
+        <a class=btn href="{{ url }}?a=1&b={{ x }}" {% if y %}title="x>y"{% endif %} style="padding: 4px;margin: 0">go &nbsp;</a>
+        <!-- <p>not an element</p> --><P style="color: {{ accent or "red" }};margin: 0;">Bye<br/></P>
+        "#);
     }
 
     #[test]
@@ -185,7 +196,7 @@ td { font-family: "Open Sans", serif; width: {{ n }}px }
         let once = inline("<style>p{margin:0}</style><p>a</p><p style='color:red'>b").unwrap();
         assert_eq!(
             once,
-            "<style>p{margin:0}</style><p style=\"margin: 0;\">a</p><p style=\"margin: 0;color:red\">b"
+            "<style>p{margin:0}</style><p style=\"margin: 0;\">a</p><p style=\"margin: 0;color: red\">b"
         );
         assert_eq!(inline(&once).unwrap().matches("margin").count(), 3);
     }
@@ -194,6 +205,6 @@ td { font-family: "Open Sans", serif; width: {{ n }}px }
     fn a_condition_among_the_rules_is_refused_with_its_line() {
         let template =
             "<p>{% if a %}x{% endif %}</p>\n<style>\n{% if dark %}p{color:#fff}{% endif %}</style>";
-        insta::assert_snapshot!(inline(template).unwrap_err(), @"");
+        insta::assert_snapshot!(inline(template).unwrap_err(), @"{% if dark %} stands in a <style> element (line 2), whose rules would be inlined for everybody");
     }
 }

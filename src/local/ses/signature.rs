@@ -137,11 +137,13 @@ fn request_time(headers: &HeaderMap) -> Result<(&str, SystemTime), Refusal> {
     Ok((value, SystemTime::try_from(time).map_err(|_| refusal())?))
 }
 
-/// The canonical request of Signature Version 4. The paths of this API need no encoding.
+/// The canonical request of Signature Version 4, in which a path that is encoded already is encoded once more: of the
+/// paths of this API only that matters.
 fn canonical_request(parts: &Parts, signed_headers: &str, body: &[u8]) -> Result<String, Refusal> {
     let mut query: Vec<&str> = parts.uri.query().unwrap_or_default().split('&').collect();
     query.sort_unstable();
-    let mut canonical = format!("{}\n{}\n{}\n", parts.method, parts.uri.path(), query.join("&"));
+    let path = parts.uri.path().replace('%', "%25");
+    let mut canonical = format!("{}\n{path}\n{}\n", parts.method, query.join("&"));
     for name in signed_headers.split(';') {
         let mut values = parts.headers.get_all(name).iter().peekable();
         if values.peek().is_none() {
