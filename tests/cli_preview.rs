@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_campaign"));
-    command.args(arguments).env_clear().envs(world.environment());
+    // Without the link to unsubscribe, whose token differs from run to run.
+    let environment = world.environment().into_iter().filter(|(name, _)| !name.starts_with("UNSUBSCRIBE"));
+    command.args(arguments).env_clear().envs(environment);
     command
 }
 
@@ -168,6 +170,25 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
     assert_eq!(world.count(id, "status = 'pending'"), 3);
     let unknown = campaign(&world, &["preview", &id.to_string(), "--recipient", "r9@example.com"]);
     insta::assert_snapshot!(refused(&unknown), @"65: campaign: --recipient r9@example.com: the campaign has no such recipient");
+}
+
+#[test]
+fn a_preview_has_the_link_to_unsubscribe_and_a_test_has_nobodys() {
+    let mut world = World::new();
+    let id = world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>");
+    world.add_recipients(id, 1);
+    let with_links = |arguments: &[&str]| {
+        let mut command = command(&world, arguments);
+        done(&command.envs(world.environment()).output().expect("campaign starts"))
+    };
+    let shown = with_links(&["preview", &id.to_string()]);
+    assert!(shown.contains("List-Unsubscribe: <https://unsubscribe.example.com/u/"), "{shown}");
+    assert!(!shown.contains("unsubscribe_missing"), "{shown}");
+    let shown_link = shown.split("List-Unsubscribe: <").nth(1).unwrap().split('>').next().unwrap();
+    with_links(&["preview", &id.to_string(), "--send-to", "me@example.com"]);
+    let messages = world.ses.messages();
+    let link = messages[0].header("List-Unsubscribe").unwrap();
+    assert!(link.starts_with("<https://unsubscribe.example.com/u/") && !link.contains(shown_link), "{link}");
 }
 
 #[test]

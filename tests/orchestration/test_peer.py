@@ -48,7 +48,8 @@ def test_each_recipient_gets_what_was_rendered(world, peer, api):
     http("POST", f"{peer}/clear-store")
     world.configure(AWS_ENDPOINT_URL_SESV2=peer, SEND_API=api)
     campaign = world.campaign(
-        0, subject="Grüße, {{ name }} — 日本語", html=HTML, text=TEXT, reply_to=["Help <help@example.com>"]
+        0, subject="Grüße, {{ name }} — 日本語", html=HTML, text=TEXT, reply_to=["Help <help@example.com>"],
+        transactional=True,
     )
     names = {"ada@example.com": "Ada", "zoe@example.com": "Zoë O'Neil <x>", "li@example.com": "李"}
     for address, name in names.items():

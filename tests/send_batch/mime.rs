@@ -12,7 +12,7 @@ fn what_arrives_is_what_was_rendered() {
                 <a href=\"https://example.com/?a=1&amp;b=2\">die Angebote</a> <img alt=\"Eine Tasse\" src=\"https://example.com/a.png\"></p>";
     world.database.execute(
         "UPDATE campaigns SET subject = 'Grüße, {{ name }} — 日本語 ' || repeat('lang ', 40), html = $1,
-                from_address = 'Zoë & Łukasz <news@example.com>', reply_to = '{Help <help@example.com>}'",
+                from_address = 'Zoë & Łukasz <news@example.com>', reply_to = '{Help <help@example.com>}', transactional = true",
         &[&html],
     );
     for (email, name) in
