@@ -100,7 +100,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Every length of time (`12 ms`, `3 min 5 s`), rate and point of time is `T`.
+/// What was said, with `T` for every length of time (`12 ms`, `3 min 5 s`), rate and time of day, and `D` for a day.
 fn without_times(said: &str) -> String {
     said.split('\n').map(line_without_times).collect::<Vec<_>>().join("\n")
 }
@@ -109,18 +109,22 @@ fn line_without_times(line: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in line.split(' ') {
         let unit = word.trim_end_matches(['.', ',', ':', ';', ')']);
-        let is_time = matches!(unit, "ms" | "s" | "min" | "h" | "d" | "per" | "UTC");
+        let is_unit = matches!(unit, "ms" | "s" | "min" | "h" | "d" | "per");
         let figure = words.last().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
-        if !is_time || !figure {
-            words.push(word.to_owned());
-            continue;
-        }
-        words.pop();
-        if unit == "UTC" && words.last().is_some_and(|day| day.matches('-').count() == 2) {
+        let digits = |parts: usize, separator: char| {
+            word.split(separator).count() == parts
+                && word.chars().all(|character| character == separator || character.is_ascii_digit())
+        };
+        if is_unit && figure {
             words.pop();
+            words.push(if unit == "per" { "T per".to_owned() } else { format!("T{}", &word[unit.len()..]) });
+        } else if digits(3, '-') {
+            words.push("D".to_owned());
+        } else if digits(2, ':') {
+            words.push("T".to_owned());
+        } else {
+            words.push(word.to_owned());
         }
-        let rest = &word[unit.len()..];
-        words.push(if unit == "per" { "T per".to_owned() } else { format!("T{rest}") });
     }
     words.join(" ").replace("T T", "T")
 }

@@ -50,7 +50,7 @@ fn a_campaign_is_shown_with_its_causes_its_batches_and_what_to_do() {
 
       "Spring"  sending
       ID
-      started T
+      started D T UTC
 
       ━━━━━━━━━━━━━━━━━━━━━━━━━━──────────────  66%  8 of 12
       T per second now, T per second on average, about T left
