@@ -91,11 +91,13 @@ fn delimiter(start: &[u8]) -> u8 {
 }
 
 fn read_csv<D: Deliver>(
-    input: impl Read,
+    input: impl BufRead,
     delimiter: u8,
     manner: &Manner,
     writer: &mut Writer<D>,
 ) -> Result<(), ReadError> {
+    let lines = Rc::new(Cell::new(0));
+    let input = LineByLine { input, lines: Rc::clone(&lines), within: false };
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(input);
     let header = reader.headers().map_err(|error| csv_error(error, 1))?.clone();
     let columns: Vec<String> = header.iter().map(|column| column.trim().to_owned()).collect();
@@ -103,15 +105,37 @@ fn read_csv<D: Deliver>(
     writer.note_variables(&targets);
     let mut record = csv::ByteRecord::new();
     loop {
-        let line = reader.position().line();
+        let next = lines.get() + 1;
         writer.count.start_row();
-        if !reader.read_byte_record(&mut record).map_err(|error| csv_error(error, line))? {
+        if !reader.read_byte_record(&mut record).map_err(|error| csv_error(error, next))? {
             return Ok(());
         }
-        let line = record.position().map_or(line, csv::Position::line);
-        if !writer.row(line, csv_row(&record, &columns, &targets)) {
+        let within = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        if !writer.row(lines.get() - within, csv_row(&record, &columns, &targets)) {
             return Ok(());
         }
+    }
+}
+
+/// Hands on at most one line at a time, and counts them: so the last line that was handed on is the one on which a
+/// record ends. (The reader's own position is before empty lines, and before the second half of a CR LF.)
+struct LineByLine<R> {
+    input: R,
+    lines: Rc<Cell<u64>>,
+    within: bool,
+}
+
+impl<R: BufRead> Read for LineByLine<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let line = self.input.fill_buf()?.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        let taken = line.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&line[..taken]);
+        if taken > 0 && !self.within {
+            self.lines.set(self.lines.get() + 1);
+        }
+        self.within = taken > 0 && buffer[taken - 1] != b'\n';
+        self.input.consume(taken);
+        Ok(taken)
     }
 }
 
@@ -130,7 +154,6 @@ fn csv_row(record: &csv::ByteRecord, columns: &[String], targets: &[Target]) -> 
 }
 
 fn csv_error(error: csv::Error, line: u64) -> ReadError {
-    let line = error.position().map_or(line, csv::Position::line);
     match error.into_kind() {
         csv::ErrorKind::Io(error) => io_error(error, line),
         csv::ErrorKind::Utf8 { .. } => ReadError::At(line, "the header is not UTF-8".to_owned()),
@@ -161,8 +184,8 @@ fn read_ndjson<D: Deliver>(
         if manner.backslashes_doubled {
             halve_backslashes(&mut text);
         }
-        let text = text.strip_prefix(b"\xef\xbb\xbf").filter(|_| line == 1).unwrap_or(&text);
-        if !text.trim_ascii().is_empty() && !writer.row(line, json_row(text, &manner.mapping)) {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").filter(|_| line == 1).unwrap_or(&text).trim_ascii();
+        if !text.is_empty() && !writer.row(line, json_row(text, &manner.mapping)) {
             break;
         }
     }
@@ -299,7 +322,7 @@ mod tests {
             rows(ndjson.as_bytes(), &plain()).unwrap(),
             [
                 r#"1 ada@example.com {"tags":[1,null]} \N"#,
-                r"3  \N it is not JSON: EOF while parsing an object at column 12",
+                r"3  \N it is not JSON: EOF while parsing an object at column 11",
                 r"4  \N it is JSON, and not an object",
             ]
         );
