@@ -92,3 +92,47 @@ def test_the_typescript_example_keeps_its_types():
     command = ["npx", "--no-install", "tsc", "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022"]
     subprocess.run([*command, "--skipLibCheck", "write-campaign.ts"], cwd=EXAMPLES, check=True)
 
+
+
+def source(*files):
+    texts = (ROOT.joinpath("src", file).read_text() for file in files)
+    return "\n".join(text.split("#[cfg(test)]")[0] for text in texts)
+
+
+def names_to_explain():
+    """Every status, reason, error type and code that a user can meet, read from the code, and every alarm."""
+    patterns = {
+        r"^    (\w+),$": source("result.rs").split("pub enum Status {")[1].split("}")[0],
+        r'Verdict::wait\([^"]*"([^"{:]+)': source("verdict.rs", "handler.rs"),
+        r'Failure::new\(\s*"(\w+)"|=> "(Database\w+)"': source("handler.rs", "lambda.rs", "ses_events/mod.rs"),
+        r'uncertain\(\s*"(\w+)"|code: "(\w+)"|failed\("(\w+)"': source(
+            "ses/classify.rs", "batch/record.rs", "batch/send.rs", "batch/send/ledger.rs", "batch/send/compose.rs"
+        ),
+        r"error_code = '(\w+)'": source("batch/record.sql"),
+        r"^  (\w+Alarm):$": (ROOT / "template.yaml").read_text(),
+    }
+    for pattern, text in patterns.items():
+        found = {next(filter(None, match.groups())) for match in re.finditer(pattern, text, re.MULTILINE)}
+        assert found, pattern
+        yield from (name.lower() if pattern.startswith("^    ") else name for name in found)
+
+
+def test_operate_explains_what_a_user_can_meet():
+    page = (ROOT / "docs/operate.md").read_text()
+    assert [name for name in names_to_explain() if name not in page] == []
+
+
+def test_links_lead_somewhere():
+    for document in [*DOCUMENTS, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+            if not link.startswith("https:"):
+                path, _, anchor = link.partition("#")
+                target = document.parent / path if path else document
+                assert target.exists(), f"{document.name}: {link}"
+                assert not anchor or anchor in anchors(target), f"{document.name}: {link}"
+
+
+def anchors(document):
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
