@@ -37,22 +37,23 @@ GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates T
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
 
--- ses-events settles recipients that are known, and suppresses addresses. It sends nothing and claims nothing.
+-- ses-events settles recipients that are known, suppresses addresses, and pauses a campaign that harms the sender's
+-- reputation. It claims nothing.
 GRANT SELECT ON campaigns, campaign_recipients, suppressions TO campaign_ses_events;
-GRANT UPDATE (sent_count, failed_count, uncertain_count) ON campaigns TO campaign_ses_events;
+GRANT UPDATE (status, status_reason, sent_count, failed_count, uncertain_count) ON campaigns TO campaign_ses_events;
 GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
     ON campaign_recipients TO campaign_ses_events;
 GRANT SELECT, UPDATE (last_event_at) ON campaign_cursors TO campaign_ses_events;
 GRANT SELECT, INSERT ON recipient_events TO campaign_ses_events;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_ses_events;
+GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback TO campaign_ses_events;
 
--- unsubscribe is open to the internet: it finds the recipient whom a link is for, marks it and counts it, adds to
--- suppressions, and takes back what the recipient itself added.
-GRANT SELECT (id, organization_id, name, from_address, created_by, unsubscribed_count), UPDATE (unsubscribed_count)
-    ON campaigns TO campaign_unsubscribe;
+-- unsubscribe is open to the internet: it finds the recipient whom a link is for, and knows neither what the
+-- campaign says nor the recipient's variables.
+GRANT SELECT (id, organization_id, name, from_address, created_by, unsubscribed_count),
+      UPDATE (unsubscribed_count) ON campaigns TO campaign_unsubscribe;
 GRANT SELECT (id, campaign_id, organization_id, customer_id, email, name, message_id, unsubscribed_at),
-      UPDATE (unsubscribed_at)
-    ON campaign_recipients TO campaign_unsubscribe;
+      UPDATE (unsubscribed_at) ON campaign_recipients TO campaign_unsubscribe;
 GRANT SELECT, INSERT, UPDATE (reason), DELETE ON suppressions TO campaign_unsubscribe;
 
 -- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.

@@ -4,16 +4,17 @@ import json
 
 import pytest
 
-from conftest import ROOT, TARGET
+from function import ROOT, TARGET
 
 EVENTS = ROOT / "events"
 CAMPAIGN = json.loads((EVENTS / "send-batch.json").read_text())["campaignId"]
 FOR_SEND_BATCH = sorted(EVENTS.glob("*.json"))
 FOR_SES_EVENTS = sorted((EVENTS / "ses").rglob("*.json"))
+FOR_UNSUBSCRIBE = sorted((EVENTS / "unsubscribe").glob("*.json"))
 
 
 def test_each_file_is_for_one_function():
-    assert {*FOR_SEND_BATCH, *FOR_SES_EVENTS} == set(EVENTS.rglob("*.json"))
+    assert {*FOR_SEND_BATCH, *FOR_SES_EVENTS, *FOR_UNSUBSCRIBE} == set(EVENTS.rglob("*.json"))
 
 
 @pytest.mark.parametrize("file", FOR_SEND_BATCH, ids=lambda file: file.stem)
@@ -29,3 +30,11 @@ def test_ses_events_takes_every_file(world):
     for file in FOR_SES_EVENTS:
         payload, failed = world.functions.invoke(file.read_bytes())
         assert (json.loads(payload), failed) == ({"batchItemFailures": []}, False), file
+
+
+def test_unsubscribe_answers_every_file(world):
+    world.configure(TARGET / "unsubscribe")
+    for file in FOR_UNSUBSCRIBE:
+        payload, failed = world.functions.invoke(file.read_bytes())
+        # Their token is the word TOKEN, which no link has.
+        assert not failed and json.loads(payload)["statusCode"] in (400, 404), (file, payload)
