@@ -27,7 +27,7 @@ GRANT USAGE ON SCHEMA public TO campaign_send_batch, campaign_ses_events, campai
 
 -- send-batch reads campaigns and recipients, and writes what becomes of them. Whom to write to and what to say it
 -- cannot change; the claims, notes and rates are its own.
-GRANT SELECT ON campaigns, campaign_recipients, suppressions TO campaign_send_batch;
+GRANT SELECT ON campaigns, campaign_recipients, suppressions, opted_out TO campaign_send_batch;
 GRANT UPDATE (status, status_reason, started_at, completed_at,
               total_count, sent_count, failed_count, suppressed_count, uncertain_count)
     ON campaigns TO campaign_send_batch;
