@@ -157,6 +157,8 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
     From: News <news@example.com>
     To: r1@example.com
     Subject: Hello Recipient 1
+    List-Id: <0000000000000000000000000000000a.example.com>
+    Feedback-ID: CAMPAIGN:ORGANIZATION:campaign:campaign-sender
     Tag: campaign_id=CAMPAIGN
     Tag: organization_id=ORGANIZATION
     Size: HTML 85 bytes, text 70 bytes

@@ -112,7 +112,7 @@ fn line_without_times(line: &str) -> String {
         let is_unit = matches!(unit, "ms" | "s" | "min" | "h" | "d" | "per");
         let figure = words.last().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
         let digits = |parts: usize, separator: char| {
-            word.split(separator).count() == parts
+            word.split(separator).filter(|part| !part.is_empty()).count() == parts
                 && word.chars().all(|character| character == separator || character.is_ascii_digit())
         };
         if is_unit && figure {

@@ -94,7 +94,7 @@ fn a_campaign_is_created_imported_started_and_run_from_the_command_line_alone() 
     The campaign: 2 of 2 sent, 0 failed, 0 suppressed, 0 uncertain, 0 to send.
     ");
     let bodies: Vec<_> = world.ses.messages().iter().filter_map(|message| message.html.clone()).collect();
-    assert!(bodies.iter().any(|body| &**body == "<p>Oslo is waiting, Ada.</p>"), "{bodies:?}");
+    assert!(bodies.iter().any(|body| body.starts_with("<p>Oslo is waiting, Ada.</p>")), "{bodies:?}");
     world.assert_consistent(ID.parse().unwrap());
 }
 

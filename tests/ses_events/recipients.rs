@@ -135,7 +135,7 @@ fn unknown_recipients_and_other_senders_are_passed_over_and_counted() {
 
 #[test]
 fn events_that_overtake_the_record_and_the_record_make_one_activity() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(6);
     // The last answer keeps the batch unrecorded while the events of the others arrive.
     world.ses.add_rule(Rule::to("r6@example.com", Effect::Delay { ms: 4000 }));
@@ -155,7 +155,7 @@ fn events_that_overtake_the_record_and_the_record_make_one_activity() {
 
 #[test]
 fn a_lost_answer_is_settled_by_late_doubled_and_shuffled_events() {
-    let mut world = World::new();
+    let mut world = World::single();
     let campaign = world.campaign_of(9);
     for address in ["r2@example.com", "r5@example.com"] {
         world.ses.add_rule(Rule::to(address, Effect::DropAfterAccept));

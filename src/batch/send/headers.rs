@@ -32,12 +32,9 @@ impl Headers {
         let transactional = campaign.source.transactional;
         let kind = if transactional { "transactional" } else { "campaign" };
         let feedback_id = format!("{}:{}:{kind}:{FEEDBACK_SENDER}", campaign.id, campaign.organization_id);
-        let mut shared = Vec::with_capacity(3);
-        if !transactional {
-            shared.push(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
-            if let Some(list_id) = list_id(campaign) {
-                shared.push(header("List-Id", list_id));
-            }
+        let mut shared = Vec::with_capacity(2);
+        if !transactional && let Some(list_id) = list_id(campaign) {
+            shared.push(header("List-Id", list_id));
         }
         shared.push(header("Feedback-ID", feedback_id));
         Headers { shared, transactional }
@@ -45,9 +42,11 @@ impl Headers {
 
     /// The headers of one message; `list_unsubscribe` is what its link says.
     pub fn of(&self, list_unsubscribe: Option<&str>) -> Vec<MessageHeader> {
-        let mut headers = Vec::with_capacity(self.shared.len() + 1);
-        let own = list_unsubscribe.filter(|_| !self.transactional);
-        headers.extend(own.map(|value| header("List-Unsubscribe", value)));
+        let mut headers = Vec::with_capacity(self.shared.len() + 2);
+        if let Some(value) = list_unsubscribe.filter(|_| !self.transactional) {
+            headers.push(header("List-Unsubscribe", value));
+            headers.push(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+        }
         headers.extend_from_slice(&self.shared);
         headers
     }

@@ -6,9 +6,13 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 18] = [
+const REASONS: [(&str, &str); 19] = [
     ("the template does not compile", "Correct the template at that line."),
     ("the campaign has neither html nor text", "Fill one of the columns html and text."),
+    (
+        "UNSUBSCRIBE_",
+        "Set the variable for send-batch; or the campaign's transactional, if that is what it is.",
+    ),
     ("the campaign's variables are", "Correct the column variables of the campaign."),
     ("AccountSuspendedException", "The account may not send: the SES console says why."),
     ("SendingPausedException", "The account may not send: the SES console says why."),
