@@ -32,6 +32,6 @@ impl Interrupt {
             return;
         }
         // Nobody can raise it (any more).
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

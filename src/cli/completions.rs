@@ -20,9 +20,8 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(&self, mut command: Command) -> Result<(), Failure> {
+    pub fn run(&self, mut command: Command) {
         clap_complete::generate(self.shell, &mut command, "campaign", &mut io::stdout());
-        Ok(())
     }
 }
 

@@ -179,10 +179,8 @@ impl Import {
     }
 
     fn describe(&self, campaign: &Campaign, outcome: &Outcome, place: &str, started_at: Instant) {
-        let verb = match (outcome.refused.is_empty() || self.skip_bad) && !self.dry_run {
-            true => "imported",
-            false => "good",
-        };
+        let imported = (outcome.refused.is_empty() || self.skip_bad) && !self.dry_run;
+        let verb = if imported { "imported" } else { "good" };
         println!(
             "\"{}\": {} of {} {verb} in {}",
             campaign.name,
@@ -195,7 +193,7 @@ impl Import {
         }
         match &self.refused {
             Some(path) if !outcome.refused.is_empty() => {
-                println!("The refused rows are in {}.", path.display())
+                println!("The refused rows are in {}.", path.display());
             }
             _ => {}
         }

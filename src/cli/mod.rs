@@ -1,4 +1,14 @@
 //! The command line `campaign`: one file for each command.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::doc_markdown,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::naive_bytecount,
+    clippy::struct_excessive_bools,
+    reason = "figures are for people, doc comments are help texts, flags are flags, and pages are small"
+)]
 
 mod completions;
 #[cfg(feature = "local")]
@@ -119,7 +129,10 @@ impl Command {
             Command::Send(command) => command.run().await,
             Command::Status(command) => command.run().await,
             Command::Report(command) => command.run().await,
-            Command::Completions(command) => command.run(Cli::command()),
+            Command::Completions(command) => {
+                command.run(Cli::command());
+                Ok(())
+            }
             Command::Man(command) => command.run(Cli::command()),
             Command::RetryFailed(command) => command.run().await,
             #[cfg(feature = "local")]

@@ -62,7 +62,7 @@ impl RetryFailed {
             describe(&chosen);
             match status.as_str() {
                 "sending" => {
-                    println!("The campaign is sending: the next invocation of send-batch sends to them.")
+                    println!("The campaign is sending: the next invocation of send-batch sends to them.");
                 }
                 other => println!("The campaign is {other}: they are sent to when it is sending again."),
             }

@@ -40,6 +40,7 @@ pub struct Credentials {
     current: Mutex<Current>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum Source {
     Fixed,
     IamToken(Target),

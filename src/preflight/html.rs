@@ -98,9 +98,12 @@ pub fn starts(html: &str) -> (Vec<Start>, Vec<&str>) {
     (starts, styles)
 }
 
+/// Names, and values as they are written.
+type Attributes<'a> = Vec<(String, &'a str)>;
+
 /// Reads `<name attribute="value" …>` or `</name>`; the name of the latter begins with a slash. `None`: it is no
 /// tag, but a lone `<`.
-fn tag(markup: &str) -> Option<(String, Vec<(String, &str)>, &str)> {
+fn tag(markup: &str) -> Option<(String, Attributes<'_>, &str)> {
     let inner = &markup[1..];
     let slash = usize::from(inner.starts_with('/'));
     inner[slash..].chars().next().filter(char::is_ascii_alphabetic)?;

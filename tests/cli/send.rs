@@ -208,9 +208,10 @@ fn a_status_changes_only_from_those_that_allow_it() {
             world,
             &[arguments[0], &id].into_iter().chain(arguments[1..].iter().copied()).collect::<Vec<_>>(),
         );
-        match output.status.success() {
-            true => String::from_utf8(output.stdout).unwrap().trim().to_owned(),
-            false => refused(&output).replace(&id, "ID"),
+        if output.status.success() {
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        } else {
+            refused(&output).replace(&id, "ID")
         }
     };
     insta::assert_snapshot!(said(&world, &["start"]), @"65: campaign: campaign ID is sending: only what is draft, scheduled, sent can become sending");

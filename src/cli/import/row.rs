@@ -40,7 +40,7 @@ impl Row {
         }
         match target {
             Target::Ignored => {}
-            Target::Email => self.email = text(value).trim().to_owned(),
+            Target::Email => text(value).trim().clone_into(&mut self.email),
             Target::Name => self.name = Some(text(value)).filter(|name| !name.trim().is_empty()),
             Target::CustomerId => self.customer_id = self.id(column, value),
             Target::ContactId => self.contact_id = self.id(column, value),

@@ -1,5 +1,6 @@
 //! Whether SES and the receivers take the sender for who it is: its verified identity, and DKIM by its domain.
 
+use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityError;
 use std::env;
 use std::time::Duration;
 
@@ -43,7 +44,8 @@ async fn ask(client: &Client, address: &str) -> Vec<Finding> {
         let answer = client.get_email_identity().email_identity(identity).send().await;
         match answer {
             Ok(answer) => return judge(identity, &answer),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found_exception()) => {}
+            Err(error)
+                if error.as_service_error().is_some_and(GetEmailIdentityError::is_not_found_exception) => {}
             Err(error) => {
                 return vec![unknown(&aws_sdk_sesv2::error::DisplayErrorContext(&error).to_string())];
             }

@@ -1,6 +1,7 @@
 //! One recipient, and what it would get.
 
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
+use aws_sdk_sesv2::types::Message as SesMessage;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -78,7 +79,7 @@ fn envelope(request: SendEmailInputBuilder, transactional: bool) -> Envelope {
         html: part(body.and_then(|body| body.html())),
         text: part(body.and_then(|body| body.text())),
         headers: simple
-            .map(|message| message.headers())
+            .map(SesMessage::headers)
             .unwrap_or_default()
             .iter()
             .map(|header| (header.name().to_owned(), header.value().to_owned()))

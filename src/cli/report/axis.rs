@@ -85,15 +85,16 @@ pub fn span(seconds: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "one of SPANS")]
     let seconds = seconds as u64;
     let (count, unit) = match seconds {
-        ..60 => (seconds, "second"),
-        ..3600 => (seconds / 60, "minute"),
-        ..86_400 => (seconds / 3600, "hour"),
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
         _ => (seconds / 86_400, "day"),
     };
     if count == 1 { unit.to_owned() } else { format!("{count} {unit}s") }
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the steps are exact")]
 mod tests {
     use super::*;
 

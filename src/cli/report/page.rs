@@ -143,9 +143,9 @@ fn not_sent(figures: &Figures) -> String {
         figures.detail.outcomes.iter().filter(|outcome| outcome.code.is_some() && outcome.status != "sent");
     let mut rows = String::new();
     for outcome in causes {
-        let _ = write!(
+        let _ = writeln!(
             rows,
-            "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}, such as {}</td></tr>\n",
+            "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}, such as {}</td></tr>",
             format::count(outcome.count),
             escape(&outcome.status),
             escape(outcome.code.as_deref().unwrap_or_default()),

@@ -102,9 +102,10 @@ fn rounded(rate: f64) -> f64 {
 
 fn outcome(row: &Row, show_addresses: bool) -> Outcome {
     let (email, error): (String, Option<String>) = (row.get("email"), row.get("error"));
-    let (email, error) = match show_addresses {
-        true => (email, error),
-        false => (address::masked(&email), error.map(|error| without_addresses(&error))),
+    let (email, error) = if show_addresses {
+        (email, error)
+    } else {
+        (address::masked(&email), error.map(|error| without_addresses(&error)))
     };
     Outcome {
         status: row.get("status"),

@@ -85,7 +85,8 @@ impl<'a> Lanes<'a> {
         loop {
             let owes = event.get("unrecorded").is_some();
             if self.interrupt.is_raised() && !owes {
-                return self.finish(End::Interrupted);
+                self.finish(End::Interrupted);
+                return Ok(());
             }
             if self.end.borrow().is_some() && !owes {
                 return Ok(());
@@ -96,7 +97,10 @@ impl<'a> Lanes<'a> {
                     attempts = 0;
                     self.note(&result);
                     match verdict(&result) {
-                        Some(end) => return self.finish(end),
+                        Some(end) => {
+                            self.finish(end);
+                            return Ok(());
+                        }
                         None => event = next(&result),
                     }
                     Duration::from_secs(result.wait_seconds)
@@ -143,10 +147,9 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    fn finish(&self, end: End) -> Result<(), Failure> {
+    fn finish(&self, end: End) {
         self.end.borrow_mut().get_or_insert(end);
         self.ended.notify_waiters();
-        Ok(())
     }
 
     pub fn end(&self) -> End {
