@@ -242,13 +242,19 @@ fn a_test_is_marked_and_touches_no_recipient() {
     let mut world = World::new();
     let id = world.draft("<p>Dear {{ name }}</p>");
     world.add_recipients(id, 1);
-    let sent = ["preview", &id.to_string(), "--send-to", "me@example.com", "--send-to", "you@example.com"];
-    done(&campaign(&world, &sent));
-    let messages = world.ses.messages();
-    let to: Vec<&str> = messages.iter().flat_map(|message| &message.to).map(String::as_str).collect();
-    assert_eq!(to, ["me@example.com", "you@example.com"]);
-    assert_eq!(messages[0].subject, "[Test] Hello Recipient 1");
-    assert_eq!((messages[0].tag("campaign_test"), messages[0].tag("recipient_id")), (Some("true"), None));
+    let id_text = id.to_string();
+    for sent in [
+        &["preview", &id_text, "--send-to", "me@example.com", "--send-to", "you@example.com"][..],
+        &["send", &id_text, "--test", "me@example.com", "you@example.com"],
+    ] {
+        world.ses.clear_messages();
+        done(&campaign(&world, sent));
+        let messages = world.ses.messages();
+        let to: Vec<&str> = messages.iter().flat_map(|message| &message.to).map(String::as_str).collect();
+        assert_eq!(to, ["me@example.com", "you@example.com"]);
+        assert_eq!(messages[0].subject, "[Test] Hello Recipient 1");
+        assert_eq!((messages[0].tag("campaign_test"), messages[0].tag("recipient_id")), (Some("true"), None));
+    }
     assert_eq!(world.count(id, "status = 'pending'"), 1);
     assert!(world.database.query("SELECT 1 FROM activities", &[]).is_empty());
 }

@@ -121,6 +121,20 @@ impl Preview {
     }
 }
 
+/// Sends what a recipient (the first, unless named) would get to `addresses`, marked as a test.
+pub async fn send_tests(
+    campaign: Uuid,
+    recipient: Option<&str>,
+    addresses: &[String],
+) -> Result<(), Failure> {
+    let case = Case::open(&Settings::from_env()?, campaign).await?;
+    let templates = Templates::compile(case.campaign.source.clone())
+        .map_err(|error| Failure::new(Exit::Data, format!("campaign {campaign}: {error}")))?;
+    let selection = recipient.map_or(Selection::First, Selection::of);
+    let recipient = sample::find(&case.database, campaign, &selection).await?;
+    send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
+}
+
 /// A campaign, and what previewing it needs.
 pub struct Case {
     database: Database,

@@ -5,15 +5,33 @@ mod create;
 mod run;
 
 use clap::{Args, Subcommand};
+use uuid::Uuid;
 
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
+use super::preview;
 
-/// Create, schedule, start, pause, resume or cancel a campaign, or run it from here
+/// Create, schedule, start, pause, resume or cancel a campaign, run it from here, or send a test of it
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Send {
     #[command(subcommand)]
-    order: Order,
+    order: Option<Order>,
+    #[command(flatten)]
+    test: Option<Test>,
+}
+
+/// A test: recipients and activities stay as they are.
+#[derive(Args)]
+struct Test {
+    /// The campaign's id, for a test of it
+    #[arg(requires = "test")]
+    campaign: Uuid,
+    /// Send what a recipient would get to these addresses instead, marked as a test
+    #[arg(long, value_name = "ADDRESS", num_args = 1.., requires = "campaign")]
+    test: Vec<String>,
+    /// What this recipient would get, by id or address [default: the first]
+    #[arg(long, requires = "test")]
+    recipient: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -21,6 +39,7 @@ Examples:
   id=$(campaign send create --organization 0a77… --name Spring --from 'News <news@example.com>' \\
          --subject 'Hello {{ name or \"you\" }}' --html spring.html)
   campaign import $id people.csv
+  campaign send $id --test me@example.com you@example.com
   campaign send start $id
   campaign send run $id           # without Step Functions, from here";
 
@@ -37,19 +56,26 @@ enum Order {
 
 impl Send {
     pub async fn run(self) -> Result<(), Failure> {
-        match self.order {
-            Order::Create(order) => order.run().await,
-            Order::Schedule(order) => order.run().await,
-            Order::Start(order) => order.run().await,
-            Order::Pause(order) => order.run().await,
-            Order::Resume(order) => order.run().await,
-            Order::Cancel(order) => order.run().await,
-            Order::Run(order) => order.run().await,
+        match (self.order, self.test) {
+            (Some(Order::Create(order)), _) => order.run().await,
+            (Some(Order::Schedule(order)), _) => order.run().await,
+            (Some(Order::Start(order)), _) => order.run().await,
+            (Some(Order::Pause(order)), _) => order.run().await,
+            (Some(Order::Resume(order)), _) => order.run().await,
+            (Some(Order::Cancel(order)), _) => order.run().await,
+            (Some(Order::Run(order)), _) => order.run().await,
+            (None, Some(Test { campaign, test, recipient })) => {
+                preview::send_tests(campaign, recipient.as_deref(), &test).await
+            }
+            (None, None) => Err(Failure::new(
+                Exit::Usage,
+                "expected one of create, schedule, start, pause, resume, cancel, run, or CAMPAIGN --test ADDRESS",
+            )),
         }
     }
 
     /// Whether it shows a bar of its own in a terminal.
     pub fn shows_progress(&self) -> bool {
-        matches!(self.order, Order::Run(_))
+        matches!(self.order, Some(Order::Run(_)))
     }
 }
