@@ -28,8 +28,13 @@ CREATE OR REPLACE FUNCTION email_sent_metadata(
     id uuid, email text, name text, subject text, campaign_id uuid, campaign_name text, message_id text
 ) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT jsonb_build_object(
+    SELECT CASE WHEN btrim(name) <> '' THEN
+        jsonb_build_object(
+            'emailId', id, 'recipientEmail', email, 'recipientName', name, 'subject', subject,
+            'campaignId', campaign_id, 'campaignName', campaign_name, 'messageId', message_id)
+    ELSE
+        jsonb_build_object(
             'emailId', id, 'recipientEmail', email, 'subject', subject,
             'campaignId', campaign_id, 'campaignName', campaign_name, 'messageId', message_id)
-        || CASE WHEN btrim(name) <> '' THEN jsonb_build_object('recipientName', name) ELSE '{}' END
+    END
 $$;

@@ -246,8 +246,10 @@ BEGIN
                array_agg(CASE WHEN r.bytes <= p_variables_limit THEN r.json END ORDER BY r.position),
                array_agg(r.bytes ORDER BY r.position), array_agg(r.suppressed ORDER BY r.position)
           INTO positions, ids, emails, names, variables, variables_bytes, suppressed
-          FROM (SELECT n.*, row_number() OVER (ORDER BY n.position) AS nth,
-                       sum(least(n.bytes, p_variables_limit)) OVER (ORDER BY n.position) AS bytes_so_far,
+          FROM (SELECT n.*, coalesce(octet_length(n.json), 0) AS bytes,
+                       row_number() OVER (ORDER BY n.position) AS nth,
+                       sum(least(coalesce(octet_length(n.json), 0), p_variables_limit)) OVER (ORDER BY n.position)
+                           AS bytes_so_far,
                        EXISTS (SELECT FROM suppressions AS s
                                 WHERE s.organization_id IN (n.organization_id,
                                                             '00000000-0000-0000-0000-000000000000')
@@ -255,8 +257,7 @@ BEGIN
                        OR EXISTS (SELECT FROM opted_out AS o
                                    WHERE o.organization_id = n.organization_id
                                      AND o.email = normalized_address(n.email)) AS suppressed
-                  FROM (SELECT position, id, email, name, organization_id, variables::text AS json,
-                               coalesce(octet_length(variables::text), 0) AS bytes
+                  FROM (SELECT position, id, email, name, organization_id, variables::text AS json
                           FROM campaign_recipients
                          WHERE campaign_id = p_campaign_id AND status = 'pending'
                            AND position BETWEEN b.first_position AND b.last_position

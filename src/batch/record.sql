@@ -82,4 +82,5 @@ RETURNING c.status, c.status_reason, c.total_count, c.sent_count, c.failed_count
           -- Emails of these outcomes that are in the timeline: by this statement, or by an earlier one.
           (SELECT count(*) FROM settled WHERE status = 'sent')
           + (SELECT count(*) FROM outcome AS o JOIN campaign_recipients AS r ON r.id = o.recipient_id
-              WHERE o.status = 'sent' AND r.status = 'sent') AS activities
+              WHERE o.status = 'sent' AND r.status = 'sent'
+                AND o.recipient_id NOT IN (SELECT id FROM settled)) AS activities

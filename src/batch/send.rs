@@ -4,6 +4,7 @@
 //! is noted there as it moves. What makes pause and cancel fast: no send starts when the campaign's status was
 //! last read too long ago.
 
+mod bulk;
 mod call;
 mod compose;
 mod headers;
@@ -213,7 +214,7 @@ impl Sending<'_> {
         let mut call = Call::bulk();
         while call.has_room(size) {
             let Some((index, message)) = self.next_message(batch, ledger, Ledger::next) else { break };
-            if !call.add(index, &message) {
+            if !call.add(self.sender, index, message) {
                 ledger.answer(index, Answer::Singly("too large for a bulk call".to_owned()));
             }
         }

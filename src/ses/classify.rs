@@ -69,7 +69,7 @@ where
 pub fn classify_bulk<R>(
     result: Result<SendBulkEmailOutput, SdkError<SendBulkEmailError, R>>,
     status: impl Fn(&R) -> u16,
-    recipients: &[&str],
+    recipients: &[String],
 ) -> Vec<Answer>
 where
     R: std::fmt::Debug + 'static,
@@ -296,7 +296,7 @@ mod tests {
         });
         let output =
             SendBulkEmailOutput::builder().set_bulk_email_entry_results(Some(results.to_vec())).build();
-        let recipients = ["ada@example.com"; 11];
+        let recipients = ["ada@example.com"; 11].map(str::to_owned);
         let answers = classify_bulk(output.map_err(SdkError::construction_failure), |(): &()| 0, &recipients);
         let refused =
             |code: &str, message: &str| Answer::Refused { code: code.into(), message: message.into() };

@@ -20,6 +20,25 @@ fn the_tables_have_the_columns_of_the_contract() {
 }
 
 #[test]
+fn ids_that_nobody_gives_are_in_the_order_of_time() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(1);
+    invoke(&mut world.function(), &event(campaign, 10));
+    let sql = "SELECT id, (date_part('epoch', now()) * 1000)::bigint FROM campaign_recipients
+               UNION ALL SELECT id, (date_part('epoch', now()) * 1000)::bigint FROM activities";
+    let mut last = 0;
+    for row in world.database.query(sql, &[]) {
+        let (id, now): (Uuid, i64) = (row.get(0), row.get(1));
+        assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        let made = i64::try_from(seconds).unwrap() * 1000 + i64::from(nanos) / 1_000_000;
+        assert!(last <= made && made <= now, "{last} {made} {now}");
+        last = made;
+    }
+    assert!(last > 0);
+}
+
+#[test]
 fn one_address_is_once_in_a_campaign_whatever_its_letter_case() {
     let mut world = World::new();
     let campaign = world.campaign();

@@ -1,7 +1,8 @@
 //! One call to SES: `SendEmail` for one message, or `SendBulkEmail` for several.
 
+use super::bulk::Entries;
 use super::compose::Message;
-use super::request::{BulkMessage, Sender};
+use super::request::Sender;
 use crate::ses::{Answer, Ses};
 
 /// Recipients of one bulk call (Amazon SES API v2, `SendBulkEmail`: 50 destinations).
@@ -45,7 +46,7 @@ pub enum Call {
     /// One message.
     Single(usize, Message),
     /// Several.
-    Bulk(Vec<(usize, BulkMessage)>),
+    Bulk(Entries),
 }
 
 impl Call {
@@ -54,14 +55,14 @@ impl Call {
     }
 
     pub fn bulk() -> Call {
-        Call::Bulk(Vec::new())
+        Call::Bulk(Entries::new())
     }
 
     /// Recipients.
     pub fn len(&self) -> usize {
         match self {
             Call::Single(..) => 1,
-            Call::Bulk(messages) => messages.len(),
+            Call::Bulk(entries) => entries.indexes.len(),
         }
     }
 
@@ -69,7 +70,7 @@ impl Call {
     pub fn bytes(&self) -> usize {
         match self {
             Call::Single(_, message) => message.bytes(),
-            Call::Bulk(messages) => messages.iter().map(|(_, message)| message.bytes()).sum(),
+            Call::Bulk(entries) => entries.bytes(),
         }
     }
 
@@ -77,7 +78,7 @@ impl Call {
     pub fn indexes(&self) -> Vec<usize> {
         match self {
             Call::Single(index, _) => vec![*index],
-            Call::Bulk(messages) => messages.iter().map(|(index, _)| *index).collect(),
+            Call::Bulk(entries) => entries.indexes.clone(),
         }
     }
 
@@ -87,13 +88,10 @@ impl Call {
     }
 
     /// Adds a message to a bulk call; false if it does not go into one.
-    pub fn add(&mut self, index: usize, message: &Message) -> bool {
-        match (self, BulkMessage::new(message)) {
-            (Call::Bulk(messages), Some(message)) => {
-                messages.push((index, message));
-                true
-            }
-            _ => false,
+    pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> bool {
+        match self {
+            Call::Single(..) => false,
+            Call::Bulk(entries) => entries.add(sender, index, message),
         }
     }
 
@@ -104,11 +102,9 @@ impl Call {
                 let address = message.address.clone();
                 vec![ses.send(sender.single(message), &address).await]
             }
-            Call::Bulk(messages) => {
-                let call = sender.bulk(messages.iter().map(|(_, message)| message));
-                let addresses: Vec<&str> =
-                    messages.iter().map(|(_, message)| message.address.as_str()).collect();
-                ses.send_bulk(call, &addresses).await
+            Call::Bulk(mut entries) => {
+                let addresses = std::mem::take(&mut entries.addresses);
+                ses.send_bulk(entries.into_body(sender), &addresses).await
             }
         }
     }
