@@ -169,7 +169,8 @@ impl Templates {
 
     fn part(&self, name: &str, context: &Value) -> Result<String, RenderError> {
         let template = self.environment.get_template(name).map_err(|error| RenderError(error.to_string()))?;
-        let mut output = Bounded(Vec::new());
+        // What is filled in seldom doubles the template.
+        let mut output = Bounded(Vec::with_capacity(template.source().len() * 5 / 4));
         match template.render_captured_to(context, &mut output) {
             Ok(_) => String::from_utf8(output.0).map_err(|error| RenderError(error.to_string())),
             Err(error) => Err(RenderError(describe(name, &error))),

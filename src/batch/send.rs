@@ -12,11 +12,8 @@ mod ledger;
 mod pace;
 mod request;
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
-
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint};
 use super::claim::Batch;
@@ -29,8 +26,10 @@ use crate::metrics::Latencies;
 use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
 use call::Call;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ledger::Ledger;
 use pace::Pace;
+use tokio::time::{Instant, sleep_until};
 
 pub use call::SendApi;
 pub use compose::{Message, Prepared, prepare};
@@ -165,10 +164,8 @@ impl Sending<'_> {
                     latencies.record(landing.latency);
                     bytes_in_flight -= landing.bytes;
                     crate::crash_point!("send-answered");
+                    self.log_accepted(batch, &landing.answers);
                     for (index, answer) in landing.answers {
-                        if let Answer::Accepted(message_id) = &answer {
-                            self.log_accepted(batch.recipients[index].id, message_id);
-                        }
                         pace.note(&answer, Instant::now());
                         ledger.answer(index, answer);
                     }
@@ -211,8 +208,8 @@ impl Sending<'_> {
         let Some(size) = size else {
             return self.next_message(batch, ledger, Ledger::next).map(Call::single);
         };
-        let mut call = Call::bulk();
-        while call.has_room(size) {
+        let mut call = Call::bulk(size);
+        while call.has_room() {
             let Some((index, message)) = self.next_message(batch, ledger, Ledger::next) else { break };
             if !call.add(self.sender, index, message) {
                 ledger.answer(index, Answer::Singly("too large for a bulk call".to_owned()));
@@ -257,15 +254,19 @@ impl Sending<'_> {
         Landing { answers: indexes.into_iter().zip(answers).collect(), bytes, latency: started_at.elapsed() }
     }
 
-    /// One line for each accepted message, from which `campaign resolve --from-log` can replay what was lost.
-    fn log_accepted(&self, recipient_id: Uuid, message_id: &str) {
-        tracing::info!(
-            campaign_id = %self.sender.campaign_id(),
-            %recipient_id,
-            message_id,
-            sent_at_ms = epoch_millis(SystemTime::now()),
-            "accepted"
-        );
+    /// One line for what a call's answer accepted, from which `campaign resolve --from-log` can replay what was lost.
+    fn log_accepted(&self, batch: &Batch, answers: &[(usize, Answer)]) {
+        let mut messages = String::new();
+        for (index, answer) in answers {
+            if let Answer::Accepted(message_id) = answer {
+                let gap = if messages.is_empty() { "" } else { " " };
+                let _ = write!(messages, "{gap}{}={message_id}", batch.recipients[*index].id);
+            }
+        }
+        if !messages.is_empty() {
+            let (campaign_id, sent_at_ms) = (self.sender.campaign_id(), epoch_millis(SystemTime::now()));
+            tracing::info!(%campaign_id, sent_at_ms, messages, "accepted");
+        }
     }
 
     async fn commit(

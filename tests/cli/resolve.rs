@@ -243,7 +243,7 @@ fn what_the_log_says_was_accepted_is_recorded_once() {
             "\"Spring\": 6 accepted messages in the log
        4  replayed: now sent, with their activities
        2  were known already
-       1  lines of other campaigns, passed over
+       1  of other campaigns, passed over
        1  lines not whole, passed over; the first is line {broken}
 "
         )

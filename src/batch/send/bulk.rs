@@ -11,8 +11,12 @@ use super::request::Sender;
 /// Template data of one entry, in bytes (Amazon SES API v2, `ReplacementTemplate`: 262,144 characters).
 const MAX_TEMPLATE_DATA_BYTES: usize = 262_144;
 
+/// A bulk call with as many bytes takes no more entries: it is to be on its way soon.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// Entries of a bulk call: they were rendered here, so SES's template only takes them in.
 pub struct Entries {
+    size: usize,
     body: Vec<u8>,
     /// Which recipient of the batch each entry is of.
     pub indexes: Vec<usize>,
@@ -40,10 +44,21 @@ struct NameAndValue<'a> {
 }
 
 impl Entries {
-    /// No entry.
-    pub fn new() -> Entries {
-        let body = br#"{"BulkEmailEntries":["#.to_vec();
-        Entries { body, indexes: Vec::new(), addresses: Vec::new(), has_html: false, has_text: false }
+    /// No entry yet, of `size` at most.
+    pub fn new(size: usize) -> Entries {
+        let (body, indexes, addresses) =
+            (br#"{"BulkEmailEntries":["#.to_vec(), Vec::with_capacity(size), Vec::with_capacity(size));
+        Entries { size, body, indexes, addresses, has_html: false, has_text: false }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.indexes.len()
+    }
+
+    /// Whether there is room for one more.
+    pub fn has_room(&self) -> bool {
+        self.len() < self.size && self.bytes() < MAX_BYTES
     }
 
     /// The size of the request so far, in bytes.
@@ -82,6 +97,10 @@ impl Entries {
             return false;
         }
         body.extend_from_slice(br#""}}}"#);
+        if self.indexes.is_empty() {
+            // The others will be about as large.
+            body.reserve((body.len() * self.size).min(MAX_BYTES));
+        }
         (self.has_html, self.has_text) = (html.is_some(), text.is_some());
         self.indexes.push(index);
         self.addresses.push(message.address);

@@ -7,8 +7,6 @@ use crate::ses::{Answer, Ses};
 
 /// Recipients of one bulk call (Amazon SES API v2, `SendBulkEmail`: 50 destinations).
 const MAX_ENTRIES: usize = 50;
-/// Content of one bulk call, in bytes: it is to be on its way soon.
-const MAX_CALL_BYTES: usize = 4 * 1024 * 1024;
 /// A bulk call carries what the rate allows in this time, in seconds: SES limits a call's recipients by the rate per
 /// second, and takes them all at once.
 const CALL_SECONDS: f64 = 0.1;
@@ -54,15 +52,16 @@ impl Call {
         Call::Single(index, message)
     }
 
-    pub fn bulk() -> Call {
-        Call::Bulk(Entries::new())
+    /// A bulk call that may have `size` recipients, and has none yet.
+    pub fn bulk(size: usize) -> Call {
+        Call::Bulk(Entries::new(size))
     }
 
     /// Recipients.
     pub fn len(&self) -> usize {
         match self {
             Call::Single(..) => 1,
-            Call::Bulk(entries) => entries.indexes.len(),
+            Call::Bulk(entries) => entries.len(),
         }
     }
 
@@ -82,9 +81,12 @@ impl Call {
         }
     }
 
-    /// Whether a bulk call that may have `size` recipients takes one more.
-    pub fn has_room(&self, size: usize) -> bool {
-        self.len() < size && self.bytes() < MAX_CALL_BYTES
+    /// Whether it takes one more message.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Call::Single(..) => false,
+            Call::Bulk(entries) => entries.has_room(),
+        }
     }
 
     /// Adds a message to a bulk call; false if it does not go into one.

@@ -58,7 +58,7 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
         line(strangers, "of recipients that this campaign does not have (any more)");
     }
     if log.of_other_campaigns > 0 {
-        line(log.of_other_campaigns, "lines of other campaigns, passed over");
+        line(log.of_other_campaigns, "of other campaigns, passed over");
     }
     if let Some(first) = log.broken.first() {
         line(log.broken.len(), &format!("lines not whole, passed over; the first is line {first}"));
@@ -98,10 +98,15 @@ impl Log {
                 break;
             }
             match accepted::parse(&String::from_utf8_lossy(&line)) {
-                Line::Accepted(accepted) if accepted.campaign_id == campaign_id => {
-                    log.accepted.entry(accepted.recipient_id).or_insert(accepted);
+                Line::Accepted(messages) => {
+                    for accepted in messages {
+                        if accepted.campaign_id == campaign_id {
+                            log.accepted.entry(accepted.recipient_id).or_insert(accepted);
+                        } else {
+                            log.of_other_campaigns += 1;
+                        }
+                    }
                 }
-                Line::Accepted(_) => log.of_other_campaigns += 1,
                 Line::Broken => log.broken.push(number),
                 Line::Other => {}
             }
