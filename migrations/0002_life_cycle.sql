@@ -8,33 +8,28 @@
 --
 -- Back to `pending` leads no evidence, only a decision: `campaign resolve`, and the policy for doubt of which SES says nothing.
 CREATE OR REPLACE FUNCTION recipient_may_become(status text, next text) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE next
-        WHEN 'sent' THEN status IN ('pending', 'uncertain', 'failed')
-        WHEN 'failed' THEN status IN ('pending', 'uncertain')
-        WHEN 'suppressed' THEN status = 'pending'
-        WHEN 'uncertain' THEN status = 'pending'
-        ELSE false
-    END
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE next
+    WHEN 'sent' THEN status IN ('pending', 'uncertain', 'failed')
+    WHEN 'failed' THEN status IN ('pending', 'uncertain')
+    WHEN 'suppressed' THEN status = 'pending'
+    WHEN 'uncertain' THEN status = 'pending'
+    ELSE false
+END;
 
 -- The `email_sent` activity of a recipient: what it says, and what it carries.
 CREATE OR REPLACE FUNCTION email_sent_description(email text, name text, subject text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT 'Email sent to ' || coalesce(nullif(btrim(name), ''), email) || ': ' || coalesce(subject, '')
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'Email sent to ' || coalesce(nullif(btrim(name), ''), email) || ': ' || coalesce(subject, '');
 
+-- (All of it are strings, for which jsonb_object takes half of the time of jsonb_build_object.)
 CREATE OR REPLACE FUNCTION email_sent_metadata(
     id uuid, email text, name text, subject text, campaign_id uuid, campaign_name text, message_id text
 ) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN btrim(name) <> '' THEN
-        jsonb_build_object(
-            'emailId', id, 'recipientEmail', email, 'recipientName', name, 'subject', subject,
-            'campaignId', campaign_id, 'campaignName', campaign_name, 'messageId', message_id)
-    ELSE
-        jsonb_build_object(
-            'emailId', id, 'recipientEmail', email, 'subject', subject,
-            'campaignId', campaign_id, 'campaignName', campaign_name, 'messageId', message_id)
-    END
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN jsonb_object(CASE WHEN btrim(name) <> ''
+    THEN ARRAY['emailId', id::text, 'recipientEmail', email, 'recipientName', name, 'subject', subject,
+               'campaignId', campaign_id::text, 'campaignName', campaign_name, 'messageId', message_id]
+    ELSE ARRAY['emailId', id::text, 'recipientEmail', email, 'subject', subject,
+               'campaignId', campaign_id::text, 'campaignName', campaign_name, 'messageId', message_id]
+END);

@@ -10,9 +10,8 @@ CREATE TABLE IF NOT EXISTS send_rates (
 
 -- Additive increase: 2 % of the rate come back each second. (The decrease is in `record.sql`: a fifth.)
 CREATE OR REPLACE FUNCTION send_share(share double precision, throttled_at timestamptz) RETURNS double precision
-LANGUAGE sql STABLE AS $$
-    SELECT least(1, share + 0.02 * coalesce(extract(epoch FROM now() - throttled_at), 0)::double precision)
-$$;
+LANGUAGE sql STABLE
+RETURN least(1, share + 0.02 * coalesce(extract(epoch FROM now() - throttled_at), 0)::double precision);
 
 -- Whose turn it is: what each campaign that sends has reserved of the rate, as if it had its fair share of it alone.
 -- Shares are equal between organizations, and between the campaigns of one.

@@ -3,9 +3,8 @@
 -- A reason is only replaced by a stronger one. A complaint and a person's decision outweigh everything, and each
 -- other not at all.
 CREATE OR REPLACE FUNCTION suppression_strength(reason text) RETURNS int
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE reason WHEN 'bounce' THEN 1 WHEN 'unsubscribe' THEN 2 ELSE 3 END
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE reason WHEN 'bounce' THEN 1 WHEN 'unsubscribe' THEN 2 ELSE 3 END;
 
 -- The transient bounces of an address: when each message bounced, in seconds since 1970 by its SES message id, and
 -- when a message was last delivered. There is a row only for an address that has bounced so.

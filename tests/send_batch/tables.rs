@@ -309,6 +309,23 @@ fn a_table_that_refuses_every_activity_leaves_them_owed() {
 }
 
 #[test]
+fn the_new_version_of_a_recipient_finds_room_in_its_page() {
+    let mut world = World::new();
+    let campaign = world.campaign();
+    // The smallest that a writer may insert: they grow most.
+    let sql = "INSERT INTO campaign_recipients (campaign_id, organization_id, email)
+               SELECT $1, $2, 'r' || n || '@example.com' FROM generate_series(1, 1000) AS n";
+    world.database.client().execute(sql, &[&campaign, &ORGANIZATION]).unwrap();
+    let pages = |world: &mut World, status: &str| {
+        let sql = "SELECT array_agg((ctid::text::point)[0]::int ORDER BY position) FROM campaign_recipients WHERE status = $1";
+        world.database.query(sql, &[&status])[0].get::<_, Vec<i32>>(0)
+    };
+    let before = pages(&mut world, "pending");
+    invoke(&mut world.function(), &event(campaign, 1000));
+    assert_eq!(pages(&mut world, "sent"), before);
+}
+
+#[test]
 fn no_index_mentions_what_recording_changes_so_that_its_updates_touch_none() {
     let mut world = World::new();
     let sql = "SELECT string_agg(regexp_replace(indexdef, '^.* ON ', ''), ', ' ORDER BY indexname)
