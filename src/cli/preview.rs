@@ -73,6 +73,8 @@ impl Preview {
         if self.inline_css {
             case.inline_css(self.write).await?;
         }
+        #[cfg(feature = "local")]
+        let title = case.campaign.source.campaign_name.clone();
         let mut findings = Findings::default();
         for finding in examine_campaign(&case.campaign.from_address, case.campaign.source.html.as_deref()) {
             findings.add(finding, None);
@@ -81,7 +83,12 @@ impl Preview {
             Ok(templates) => templates,
             Err(error) => {
                 findings.add(Finding::error("template", error.to_string()), None);
-                return show::verdict(&findings, None);
+                let verdict = show::verdict(&findings, None);
+                #[cfg(feature = "local")]
+                if self.inbox {
+                    inbox::serve(&title, &[], None, &findings).await?;
+                }
+                return verdict;
             }
         };
         let samples = case.samples(&templates, &self.selections()).await?;
@@ -108,7 +115,7 @@ impl Preview {
         }
         #[cfg(feature = "local")]
         if self.inbox {
-            inbox::serve(&samples).await?;
+            inbox::serve(&title, &samples, checked.map(|checked| checked.total()), &findings).await?;
         }
         verdict
     }

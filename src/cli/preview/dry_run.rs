@@ -24,6 +24,13 @@ pub struct Checked {
     pub suppressed: u64,
 }
 
+impl Checked {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.sendable + self.failing + self.suppressed
+    }
+}
+
 /// Renders the campaign for each recipient that is still to be sent to, and adds what is found. One page of
 /// recipients is held at a time. Those that are added meanwhile behind the page at hand are left out.
 pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) -> Result<Checked, Failure> {

@@ -9,13 +9,20 @@ use console::style;
 
 use super::super::failure::{Exit, Failure};
 use super::sample::Sample;
-use crate::local::ses::{Options, SesEndpoint};
+use crate::local::ses::{Options, Preview, SesEndpoint};
+use crate::preflight::Findings;
 
 /// No connection outlives the few messages.
 const MAX_IDLE: Duration = Duration::from_secs(3);
 
-/// Puts the messages into a mailbox on this machine and serves its page until Ctrl-C. Amazon is not asked.
-pub async fn serve(samples: &[Sample]) -> Result<(), Failure> {
+/// Puts the messages into a mailbox on this machine and serves its page, with what was found, until Ctrl-C. Amazon is
+/// not asked.
+pub async fn serve(
+    title: &str,
+    samples: &[Sample],
+    checked: Option<u64>,
+    findings: &Findings,
+) -> Result<(), Failure> {
     let options = Options::default();
     let credentials = Credentials::new(
         options.access_key_id.clone(),
@@ -34,7 +41,9 @@ pub async fn serve(samples: &[Sample]) -> Result<(), Failure> {
         .http_client(crate::aws::http_client(MAX_IDLE))
         .build();
     let client = aws_sdk_sesv2::Client::from_conf(config);
-    for envelope in samples.iter().filter_map(|sample| sample.message.as_ref().ok()) {
+    ses.set_preview(Preview::new(title, checked, findings));
+    // The page has the latest at its top: there the first belongs.
+    for envelope in samples.iter().rev().filter_map(|sample| sample.message.as_ref().ok()) {
         envelope.request.clone().send_with(&client).await.map_err(|error| {
             let cause = DisplayErrorContext(&error).to_string();
             Failure::new(Exit::Data, format!("SES would refuse the message: {cause}"))

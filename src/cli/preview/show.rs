@@ -42,11 +42,12 @@ fn headers(envelope: &Envelope) {
 
 /// Prints what was found, errors first. With an error, the command fails.
 pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Failure> {
-    if let Some(Checked { sendable, failing, suppressed }) = checked {
+    if let Some(checked) = checked {
+        let Checked { sendable, failing, suppressed } = checked;
         let count = |n: u64| format::count(n);
         println!(
             "{} recipients checked: {} would be sent to, {} would fail, {} suppressed",
-            count(sendable + failing + suppressed),
+            count(checked.total()),
             count(sendable),
             count(failing),
             count(suppressed)

@@ -3,10 +3,11 @@
 //! | request | what it does |
 //! | --- | --- |
 //! | `GET /` | the inbox page |
-//! | `GET /_local/messages?after=&q=&limit=` | accepted messages after a sequence number, in order, without bodies; `last` is the next request's `after` |
+//! | `GET /_local/messages?after=&q=&limit=` | accepted messages after a sequence number, in order, without bodies; `last` is the next request's `after`, `mailbox` differs once it was emptied |
 //! | `DELETE /_local/messages` | empties the mailbox |
 //! | `GET /_local/messages/ID` | one message, whole |
-//! | `GET /_local/messages/ID/raw`, `…/html` | its MIME source (`.eml`), its HTML body |
+//! | `GET /_local/messages/ID/raw`, `…/html?images=` | its MIME source (`.eml`), its HTML body; with `images=true` the images that are elsewhere are loaded |
+//! | `GET /_local/preview` | what `campaign preview` has found of the messages, or null |
 //! | `GET /_local/duplicates` | addresses that received more than one message, and how many |
 //! | `GET /_local/events?after=&limit=` | the events of accepted messages, in EventBridge's form |
 //! | `GET`, `POST`, `DELETE /_local/rules` | shows the rules; adds one or an array of them; removes all |
@@ -38,9 +39,12 @@ const INBOX: &str = include_str!("inbox.html");
 const INBOX_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     connect-src 'self'; frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
-/// An email's HTML runs no script, and opens its links in a new tab.
+/// An email's HTML runs no script, loads nothing, and opens its links in a new tab.
 const EMAIL_POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; \
-    img-src * data:; style-src 'unsafe-inline'; font-src data:; frame-ancestors 'self'";
+    img-src data:; style-src 'unsafe-inline'; font-src data:; frame-ancestors 'self'";
+/// The same with images, which a person asked for.
+const EMAIL_POLICY_WITH_IMAGES: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; \
+    img-src http: https: data:; style-src 'unsafe-inline'; font-src data:; frame-ancestors 'self'";
 const DEFAULT_LIMIT: usize = 200;
 const MAX_LIMIT: usize = 2000;
 
@@ -66,7 +70,9 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
             let page = state.mailbox.page(query.after, &query.text, query.limit);
             let summaries: Vec<Value> = page.messages.iter().map(|message| summary(message)).collect();
             let total = state.mailbox.len();
-            Ok(json_response(&json!({ "messages": summaries, "last": page.last, "total": total })))
+            Ok(json_response(
+                &json!({ "messages": summaries, "last": page.last, "total": total, "mailbox": state.mailbox.id() }),
+            ))
         }
         (&Method::DELETE, "messages") => {
             state.mailbox.clear();
@@ -116,12 +122,13 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
             state.connections.close_idle();
             Ok(done())
         }
-        (&Method::GET, rest) => one_message(state, rest),
+        (&Method::GET, "preview") => Ok(json_response(&json!(state.control().preview))),
+        (&Method::GET, rest) => one_message(state, rest, query.images),
         (method, _) => Err(Refusal::not_found(format!("{method} {path} is not served here."))),
     }
 }
 
-fn one_message(state: &State, path: &str) -> Outcome {
+fn one_message(state: &State, path: &str, images: bool) -> Outcome {
     let not_found = || Refusal::not_found(format!("There is nothing at {path}."));
     let mut steps = path.split('/');
     let (Some("messages"), Some(id), view, None) = (steps.next(), steps.next(), steps.next(), steps.next())
@@ -134,7 +141,8 @@ fn one_message(state: &State, path: &str) -> Outcome {
         Some("raw") => Ok(content(mime::source(&message), "message/rfc822", "sandbox")),
         Some("html") => {
             let html = message.html.as_deref().ok_or_else(not_found)?;
-            Ok(content(with_links_outside(html), "text/html; charset=utf-8", EMAIL_POLICY))
+            let policy = if images { EMAIL_POLICY_WITH_IMAGES } else { EMAIL_POLICY };
+            Ok(content(with_links_outside(html), "text/html; charset=utf-8", policy))
         }
         Some(_) => Err(not_found()),
     }
@@ -155,11 +163,12 @@ struct Query {
     after: u64,
     limit: usize,
     text: String,
+    images: bool,
 }
 
 impl Query {
     fn of(parts: &Parts) -> Result<Query, Refusal> {
-        let mut query = Query { after: 0, limit: DEFAULT_LIMIT, text: String::new() };
+        let mut query = Query { after: 0, limit: DEFAULT_LIMIT, text: String::new(), images: false };
         let pairs = parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         for pair in pairs {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -170,6 +179,7 @@ impl Query {
                     let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
                     query.limit = limit.ok_or_else(refusal)?;
                 }
+                "images" => query.images = value.parse().map_err(|_| refusal())?,
                 "q" => query.text = percent_decoded(value).ok_or_else(refusal)?,
                 _ => return Err(refusal()),
             }
@@ -208,6 +218,7 @@ fn content(body: impl Into<Bytes>, kind: &'static str, policy: &'static str) -> 
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, header::HeaderValue::from_static("no-referrer"));
     response
 }
 

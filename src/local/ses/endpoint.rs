@@ -15,6 +15,7 @@ use super::{
     behaviour::Rule,
     identity::Identities,
     message::Message,
+    preview::Preview,
     server,
     signature::Verifier,
     state::{State, Statistics},
@@ -144,6 +145,11 @@ impl SesEndpoint {
     /// Makes these the only verified identities, in lower case; until then every one is verified.
     pub fn set_identities(&self, identities: Vec<String>) {
         self.state.control().identities = Identities(Some(identities));
+    }
+
+    /// Makes the inbox page show this above the messages.
+    pub fn set_preview(&self, preview: Preview) {
+        self.state.control().preview = Some(preview);
     }
 
     /// Closes every connection that is not answering a request, and returns when they are closed. Those that are

@@ -5,18 +5,20 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use uuid::Uuid;
+
 use super::{message::Message, mime};
 
 /// Every message that was accepted, in the order of acceptance.
-#[derive(Default)]
 pub(super) struct Mailbox(Mutex<Contents>);
 
-#[derive(Default)]
 struct Contents {
     messages: Vec<Arc<Message>>,
     by_id: HashMap<String, usize>,
     /// Messages accepted since the start, those cleared away among them.
     accepted: u64,
+    /// Which mailbox it is: another one after the start and after clearing.
+    id: Uuid,
 }
 
 /// Some of the messages, in order.
@@ -24,6 +26,19 @@ pub(super) struct Page {
     pub(super) messages: Vec<Arc<Message>>,
     /// The sequence number after which the next page begins.
     pub(super) last: u64,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Mailbox(Mutex::new(Contents::after(0)))
+    }
+}
+
+impl Contents {
+    /// Empty, after so many messages.
+    fn after(accepted: u64) -> Contents {
+        Contents { messages: Vec::new(), by_id: HashMap::new(), accepted, id: Uuid::new_v4() }
+    }
 }
 
 impl Mailbox {
@@ -67,8 +82,12 @@ impl Mailbox {
 
     pub(super) fn clear(&self) {
         let mut contents = self.0.lock().unwrap();
-        contents.messages.clear();
-        contents.by_id.clear();
+        *contents = Contents::after(contents.accepted);
+    }
+
+    /// Another one once the mailbox was emptied, or started anew.
+    pub(super) fn id(&self) -> Uuid {
+        self.0.lock().unwrap().id
     }
 
     /// Addresses (in lower case) with more than one message, and how many each has.

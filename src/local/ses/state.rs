@@ -12,6 +12,7 @@ use super::{
     identity::Identities,
     mailbox::Mailbox,
     message::Message,
+    preview::Preview,
     refusal::Refusal,
     signature::Verifier,
     suppression::SuppressionList,
@@ -34,6 +35,7 @@ pub(super) struct Control {
     pub(super) identities: Identities,
     pub(super) latency: Duration,
     pub(super) counts: Statistics,
+    pub(super) preview: Option<Preview>,
     rate: Option<RateLimit>,
 }
 
