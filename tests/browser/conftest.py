@@ -18,7 +18,7 @@ import pathlib
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from database import Database
 from function import TARGET, Instance, QuietHandler, clean_environment, serve
@@ -34,6 +34,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A busy machine makes a browser slow, not wrong.
+expect.set_options(timeout=30_000)
 SECRET = "a-secret-of-the-tests-0123456789abcdef"
 
 
@@ -47,14 +49,16 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium):
-    """Opens pages, each in a context of its own; JavaScript is off unless a test asks for it."""
+    """Opens pages, each in a context of its own; JavaScript is off unless a test asks for it. `dark=None`: a frame
+    may have another colour scheme than the page, which Playwright would override."""
     contexts, complaints = [], []
 
-    def open_page(width=1024, height=768, dark=False, javascript=False):
+    def open_page(width=1024, height=768, dark=False, javascript=False, scale=1):
         context = chromium.new_context(
             viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
+            color_scheme={True: "dark", False: "light", None: "null"}[dark],
             java_script_enabled=javascript,
+            device_scale_factor=scale,
             is_mobile=width < 500,
             has_touch=width < 500,
         )

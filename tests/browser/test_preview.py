@@ -10,7 +10,7 @@ from conftest import TARGET, shoot
 from function import clean_environment
 
 HTML = """<p>Dear {{ name or "friend" }}, the beans of this year's harvest are here, and a bag is put aside for you.</p>
-<p><a href="/beans">See them</a></p>"""
+<p><a href="https:/shop.example.com/beans">See them</a></p>"""
 
 
 class Draft:
@@ -79,7 +79,7 @@ def test_the_first_message_is_open_and_what_was_found_stands_above_it(draft, ope
     expect(page.frame_locator("iframe").get_by_text("Dear Ada, the beans")).to_be_visible()
     expect(page.locator("#preview summary")).to_have_text("1 error, 2 warnings")
     expect(findings(page)).to_contain_text(["link_broken", "identity_unknown", "unsubscribe_missing"])
-    expect(findings(page).first).to_contain_text('the link "/beans"')
+    expect(findings(page).first).to_contain_text('the link "https:/shop.example.com/beans" lacks // after its scheme')
     expect(page.locator("#preview")).to_be_in_viewport(ratio=1)
     accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -114,5 +114,6 @@ def test_a_template_that_does_not_compile_has_a_page_that_says_so(draft, open_pa
     page.goto(draft(html="<p>{% if name %}</p>").preview())
     expect(findings(page)).to_have_count(1)
     expect(findings(page)).to_contain_text("html, line 1")
+    expect(page.get_by_text("There is no email to show")).to_be_visible()
     accessible(page)
     shoot(page, "preview-template")
