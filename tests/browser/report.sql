@@ -6,9 +6,9 @@ VALUES ('5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35', '0a77c3d2-0000-4000-8000-0000000
 
 INSERT INTO campaign_recipients (campaign_id, organization_id, email, status, message_id, sent_at, error_code, error)
 SELECT '5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35', '0a77c3d2-0000-4000-8000-000000000001',
-       'person' || n || '@' || (ARRAY['example.com', 'mail.example', 'post.example', 'inbox.example', 'firma.example',
-                                      'uni.example', 'town.example'])[1 + floor(7 * power(n * 0.61803 % 1, 2))::int]
-           || CASE WHEN n % 40 = 0 THEN n::text ELSE '' END,
+       'person' || n || '@' || CASE WHEN n % 40 = 0 THEN 'shop' || n || '.example' ELSE
+           (ARRAY['example.com', 'mail.example', 'post.example', 'inbox.example', 'firma.example', 'uni.example',
+                  'town.example'])[1 + floor(7 * power(n * 0.61803 % 1, 2))::int] END,
        CASE WHEN n <= 5900 THEN 'sent' WHEN n <= 5980 THEN 'failed' ELSE 'suppressed' END,
        CASE WHEN n <= 5900 THEN 'm' || n END,
        CASE WHEN n <= 5900 THEN timestamptz '2026-03-01 08:00Z'
