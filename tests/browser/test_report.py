@@ -71,6 +71,8 @@ def test_the_report_is_printed_on_few_pages_in_ink_on_white(report, open_page):
     page.goto(report.as_uri())
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for above in page.locator("h2, h2 + p").all():
+        assert above.evaluate("each => getComputedStyle(each).breakAfter") == "avoid", "a title stays with its plot"
     printed = page.pdf(format="A4")
     assert printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") in (1, 2, 3)
 
