@@ -29,7 +29,8 @@ def write(database, tmp_path):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_report_shows_figures_and_plots_in_light_and_dark(report, open_page, accessible, dark):
-    page = open_page(width=900, dark=dark)
+    # axe itself is JavaScript, which the page does without.
+    page = open_page(width=900, dark=dark, javascript=True)
     page.goto(report.as_uri())
     assert page.locator("h1").inner_text() == "Spring <harvest> & more"
     figures = dict(zip(page.locator("dt").all_inner_texts(), page.locator("dd").all_inner_texts()))
@@ -83,7 +84,7 @@ def test_a_campaign_of_which_nothing_is_known_has_a_report_too(database, tmp_pat
            VALUES (%s, gen_random_uuid(), 'a@example.com', '', '')""",
         [ID],
     )
-    page = open_page()
+    page = open_page(javascript=True)
     page.goto(write(database, tmp_path).as_uri())
     assert "Nothing is sent yet." in page.locator("body").inner_text()
     accessible(page)

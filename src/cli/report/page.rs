@@ -24,7 +24,7 @@ pub fn render(figures: &Figures) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{name}: report</title>\n<style>\n{}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
+         <title>{name}: report</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
         include_str!("page.css"),
         body.concat()
     )
