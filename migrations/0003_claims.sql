@@ -170,7 +170,9 @@ BEGIN
     END IF;
     IF c.status IS DISTINCT FROM 'sending' THEN
         verdict := c.status;
-        retry_seconds := extract(epoch FROM c.scheduled_at - clock_timestamp());
+        -- Three years are about what Step Functions can wait, and `infinity` cannot be subtracted from.
+        retry_seconds := extract(epoch FROM least(c.scheduled_at, clock_timestamp() + interval '3 years')
+                                            - clock_timestamp());
         RETURN;
     END IF;
     PERFORM count_new_recipients(p_campaign_id, k.counted_through);

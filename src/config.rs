@@ -114,7 +114,8 @@ pub enum InvalidVariable {
 
 /// The name of a function that no one has given a name.
 pub const LOCAL_FUNCTION: &str = "local";
-const DATABASE_URL_FORM: &str =
+/// What `DATABASE_URL` is to be.
+pub const DATABASE_URL_FORM: &str =
     "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS";
 
 impl Settings {
@@ -134,8 +135,22 @@ impl Settings {
         let variable = |name: &str| given(variable(name));
         Ok(Settings {
             database: database_access(&variable)?,
-            activities_table: variable("ACTIVITIES_TABLE").unwrap_or_else(|| "activities".to_owned()),
-            configuration_set: variable("SES_CONFIGURATION_SET"),
+            activities_table: variable("ACTIVITIES_TABLE")
+                .map(|value| {
+                    parse("ACTIVITIES_TABLE", &value, "TABLE or SCHEMA.TABLE, as in SQL", |name: &String| {
+                        is_table_name(name)
+                    })
+                })
+                .transpose()?
+                .unwrap_or_else(|| "activities".to_owned()),
+            configuration_set: variable("SES_CONFIGURATION_SET")
+                .map(|value| {
+                    let expected = "a name of 1 to 64 letters, digits, - and _";
+                    parse("SES_CONFIGURATION_SET", &value, expected, |name: &String| {
+                        is_configuration_set(name)
+                    })
+                })
+                .transpose()?,
             max_send_rate: variable("SES_MAX_SEND_RATE")
                 .map(|value| {
                     parse("SES_MAX_SEND_RATE", &value, "messages per second, such as 14", |rate: &f64| {
@@ -174,6 +189,42 @@ impl Settings {
                 .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
         })
     }
+}
+
+/// One name, or two with a dot between, each quoted or not.
+fn is_table_name(name: &str) -> bool {
+    let mut rest = name;
+    for _ in 0..2 {
+        let Some(after) = after_identifier(rest.trim_start()) else { return false };
+        match after.trim_start().strip_prefix('.') {
+            Some(next) => rest = next,
+            None => return after.trim().is_empty(),
+        }
+    }
+    false
+}
+
+/// What follows the SQL identifier at the beginning of `text`; `None` if there is none.
+fn after_identifier(text: &str) -> Option<&str> {
+    if let Some(mut quoted) = text.strip_prefix('"') {
+        if quoted.starts_with('"') && !quoted.starts_with("\"\"") {
+            return None;
+        }
+        loop {
+            let (_, after) = quoted.split_once('"')?;
+            match after.strip_prefix('"') {
+                Some(more) => quoted = more,
+                None => return Some(after),
+            }
+        }
+    }
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    let after = text.trim_start_matches(part);
+    (after.len() < text.len() && !text.starts_with(|c: char| c.is_ascii_digit() || c == '$')).then_some(after)
+}
+
+fn is_configuration_set(name: &str) -> bool {
+    name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn send_api(variable: &dyn Fn(&str) -> Option<String>) -> Result<SendApi, InvalidVariable> {
@@ -323,6 +374,8 @@ mod tests {
         insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
         insta::assert_snapshot!(error("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), @"DATABASE_URL is set (it is not shown): expected not to be set together with DATABASE_SECRET_ARN");
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
+        insta::assert_snapshot!(error("ACTIVITIES_TABLE", "a.b.c"), @r#"ACTIVITIES_TABLE is "a.b.c": expected TABLE or SCHEMA.TABLE, as in SQL"#);
+        insta::assert_snapshot!(error("SES_CONFIGURATION_SET", "all news"), @r#"SES_CONFIGURATION_SET is "all news": expected a name of 1 to 64 letters, digits, - and _"#);
         insta::assert_snapshot!(error("METRICS", "yes"), @r#"METRICS is "yes": expected on or off"#);
         insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
         insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
@@ -333,6 +386,19 @@ mod tests {
         insta::assert_snapshot!(error("GUARD_MAX_BOUNCE_RATE", "5%"), @r#"GUARD_MAX_BOUNCE_RATE is "5%": expected a part of 1 such as 0.05; 1 never pauses"#);
         insta::assert_snapshot!(error("GUARD_MIN_SAMPLE", "0"), @r#"GUARD_MIN_SAMPLE is "0": expected a number of emails, such as 100"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
+    }
+
+    #[test]
+    fn a_table_is_named_as_in_sql() {
+        for name in ["activities", "crm.timeline", "_t$1", r#"crm . "Time ""line. x""#, "journal.tätigkeiten"]
+        {
+            assert!(is_table_name(name), "{name}");
+        }
+        for name in
+            ["", ".", "crm.", ".t", "a.b.c", "a;b", "x'y", r#""x"#, r#""""#, r#""a"b"#, "1a", "a b", "a--"]
+        {
+            assert!(!is_table_name(name), "{name}");
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ impl Deadline {
     /// Shares out the time from `now` to the invocation's deadline, in milliseconds since 1970. A deadline that
     /// lies before `now` means 'unknown' (`cargo lambda watch` sends such): `fallback` is taken then.
     ///
-    /// An eighth of the time, 1 to 10 s, is kept for recording, another, 0.5 to 5 s, for answers under way.
+    /// An eighth of the time, 1 to 10 s, is kept for recording, another, 0.5 to 5 s, for answers under way; but of less
+    /// than 3 s a third for each.
     pub fn new(deadline_ms: u64, now: SystemTime, instant: Instant, fallback: Duration) -> Deadline {
         let remaining = SystemTime::UNIX_EPOCH
             .checked_add(Duration::from_millis(deadline_ms))
@@ -34,14 +35,16 @@ impl Deadline {
             .filter(|remaining| !remaining.is_zero())
             .unwrap_or(fallback)
             .min(LONGEST);
-        let share =
-            |least, most| (remaining / 8).clamp(Duration::from_millis(least), Duration::from_millis(most));
+        let share = |least, most| {
+            let least = Duration::from_millis(least).min(remaining / 3);
+            (remaining / 8).clamp(least, Duration::from_millis(most))
+        };
         let at = |before_end| instant + remaining.saturating_sub(before_end);
         let (recording, answering) = (share(1000, 10_000), share(500, 5000));
         Deadline {
             last_start: at(recording + answering),
             last_answer: at(recording),
-            last_record: at(Duration::from_millis(200)),
+            last_record: at(Duration::from_millis(200).min(recording / 2)),
             end: at(Duration::ZERO),
         }
     }
@@ -73,7 +76,8 @@ mod tests {
         assert_eq!(seconds(1_000_900_000), (885.0, 890.0, 899.8, 905.0));
         assert_eq!(seconds(1_000_060_000), (47.5, 52.5, 59.8, 65.0));
         assert_eq!(seconds(1_000_003_000), (1.5, 2.0, 2.8, 8.0));
-        assert_eq!(seconds(1_000_000_100), (0.0, 0.0, 0.0, 5.1));
+        assert_eq!(seconds(1_000_001_200), (0.4, 0.8, 1.0, 6.2));
+        assert_eq!(seconds(1_000_000_120), (0.04, 0.08, 0.1, 5.12));
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Handler {
         };
         if left_today == 0 && campaign.sendable {
             let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
-            return Ok(Some(invocation.answer(campaign, verdict)));
+            return Ok(Some(self.answer(campaign, verdict, invocation).await));
         }
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
@@ -253,20 +253,23 @@ impl Handler {
                     crate::crash_point!("takeover-after");
                 }
                 Claim::Busy(_) if invocation.due => return Ok(None),
-                Claim::Busy(lease) => return Ok(Some(invocation.answer(campaign, Verdict::busy(lease)))),
+                Claim::Busy(lease) => {
+                    return Ok(Some(self.answer(campaign, Verdict::busy(lease), invocation).await));
+                }
                 Claim::RateReserved(_) if invocation.due => return Ok(None),
                 Claim::RateReserved(reserved) => {
-                    return Ok(Some(invocation.answer(campaign, Verdict::rate_reserved(reserved))));
+                    let verdict = Verdict::rate_reserved(reserved);
+                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
                 }
                 Claim::Scheduled(due) => {
                     let verdict = Verdict::wait(due, "the campaign is scheduled for later");
-                    return Ok(Some(invocation.answer(campaign, verdict)));
+                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
                 }
                 Claim::Complete => return self.stopped(campaign, "sent", invocation).await.map(Some),
                 Claim::Stopped(status) => return self.stopped(campaign, &status, invocation).await.map(Some),
             }
         }
-        Ok(Some(invocation.answer(campaign, Verdict::more())))
+        Ok(Some(self.answer(campaign, Verdict::more(), invocation).await))
     }
 
     /// The templates of a campaign, compiled once as long as they stay the same.
@@ -383,7 +386,9 @@ impl Handler {
         crate::crash_point!("record-after");
         let recorded = match recorded {
             Ok(Some(recorded)) => recorded,
-            Ok(None) => return invocation.answer(campaign, Verdict::of_status("cancelled", None)),
+            Ok(None) => {
+                return self.answer(campaign, Verdict::of_status("cancelled", None), invocation).await;
+            }
             Err(error) => return invocation.unrecorded(campaign, &batch, counts, lines, &error),
         };
         let counts = BatchCounts {
@@ -438,7 +443,7 @@ impl Handler {
         let record = Record { halt: Some(reason), ..Record::nothing(campaign.id) };
         self.record(&record, until).await?;
         tracing::error!(reason, "the campaign is halted");
-        Ok(invocation.answer(campaign, Verdict::halted(reason)))
+        Ok(self.answer(campaign, Verdict::halted(reason), invocation).await)
     }
 
     /// The campaign's status does not allow sending; its counters are read once more, for they may have changed.
@@ -452,16 +457,23 @@ impl Handler {
         let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
         let campaign = loaded.map_or_else(|| campaign.clone(), |(campaign, _)| campaign);
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
-        Ok(invocation.answer(&campaign, verdict))
+        Ok(self.answer(&campaign, verdict, invocation).await)
+    }
+
+    /// An answer without a batch. Where sending has not started, the recipients are counted for it, if PostgreSQL
+    /// does so in time.
+    async fn answer(&self, campaign: &Campaign, verdict: Verdict, invocation: &Invocation) -> BatchResult {
+        let mut progress = campaign.progress;
+        if progress.total == 0 {
+            let counted = load::count(&self.database, campaign.id, invocation.deadline.last_start).await;
+            progress = counted.unwrap_or(progress);
+        }
+        let (batch, activities) = (BatchCounts::default(), Activities::written(0));
+        invocation.result(campaign.id, verdict, batch, activities, progress)
     }
 }
 
 impl Invocation {
-    /// An answer without a batch.
-    fn answer(&self, campaign: &Campaign, verdict: Verdict) -> BatchResult {
-        self.result(campaign.id, verdict, BatchCounts::default(), Activities::written(0), campaign.progress)
-    }
-
     fn result(
         &self,
         campaign_id: Uuid,

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::process::ExitCode;
 
 use lambda_runtime::Diagnostic;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use tracing::Instrument as _;
 
 use crate::config::LOCAL_FUNCTION;
@@ -44,6 +46,28 @@ impl From<Failure> for Diagnostic {
     }
 }
 
+/// An event as it came. Lambda hands over JSON and nothing else; an emulator may hand over what it was given.
+pub struct Payload(Result<Value, String>);
+
+impl<'de> Deserialize<'de> for Payload {
+    /// Never fails: the runtime would give such a failure an error type of its own.
+    fn deserialize<D: Deserializer<'de>>(event: D) -> Result<Payload, D::Error> {
+        Ok(Payload(Value::deserialize(event).map_err(|error| error.to_string())))
+    }
+}
+
+impl Payload {
+    /// The event.
+    ///
+    /// # Errors
+    /// `InvalidEvent`, if it is not JSON.
+    pub fn json(self) -> Result<Value, Failure> {
+        self.0.map_err(|error| {
+            Failure::new("InvalidEvent", format!("the event is not JSON ({error}): expected an object"))
+        })
+    }
+}
+
 /// One invocation: everything that it logs carries the request's id, its failure too.
 ///
 /// # Errors
@@ -68,7 +92,10 @@ pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCod
         return ExitCode::from(64);
     }
     set_what_an_emulator_leaves_out();
-    crate::telemetry::start();
+    if let Err(error) = crate::telemetry::start() {
+        eprintln!("{error}");
+        return ExitCode::from(78);
+    }
     #[cfg(feature = "failpoints")]
     let _failpoints = fail::FailScenario::setup();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

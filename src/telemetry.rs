@@ -10,12 +10,23 @@ use tracing_subscriber::EnvFilter;
 const DEFAULT_FILTER: &str = "warn,campaign_sender=info,lambda_runtime::layers::panic=off";
 
 /// Starts logging to standard output.
-pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+///
+/// # Errors
+/// When `RUST_LOG` is no filter, in one line.
+pub fn start() -> Result<(), String> {
+    let filter = match env::var("RUST_LOG").unwrap_or_default().trim() {
+        "" => EnvFilter::new(DEFAULT_FILTER),
+        given => EnvFilter::try_new(given).map_err(|_| {
+            format!(
+                "RUST_LOG is {given:?}: expected a level such as debug, or TARGET=LEVEL, separated by commas"
+            )
+        })?,
+    };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stdout);
     if env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
         logs.json().flatten_event(true).with_current_span(false).with_span_list(true).init();
     } else {
         logs.init();
     }
+    Ok(())
 }

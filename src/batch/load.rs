@@ -55,6 +55,15 @@ pub async fn load(
     Ok(rows.first().map(|row| (campaign(row), row.get("activities"))))
 }
 
+/// Where a campaign stands that has no total yet: sending has not started, and its recipients are counted here.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn count(database: &Database, id: Uuid, until: Instant) -> Result<Progress, DatabaseError> {
+    let rows = database.query(include_str!("uncounted.sql"), &[(&id, Type::UUID)], until).await?;
+    Ok(rows.first().map(progress).unwrap_or_default())
+}
+
 fn campaign(row: &Row) -> Campaign {
     Campaign {
         id: row.get("id"),

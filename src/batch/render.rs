@@ -103,6 +103,8 @@ impl Templates {
         // Errors know their expression; by itself that is so in debug builds only.
         environment.set_debug(true);
         let Source { campaign_name, subject, html, text, variables, transactional } = source;
+        let filled = |body: &String| !body.trim().is_empty();
+        let (html, text) = (html.filter(filled), text.filter(filled));
         let (has_html, has_text) = (html.is_some(), text.is_some());
         if !has_html && !has_text {
             return Err(InvalidTemplate("the campaign has neither html nor text".to_owned()));
@@ -321,6 +323,7 @@ mod tests {
         insta::assert_snapshot!(error("x", Some("<p>\n{% if %}"), None), @"the template does not compile: unexpected end of block (html, line 2)");
         insta::assert_snapshot!(error("{{ a", Some("x"), None), @"the template does not compile: unexpected end of input, expected end of variable block (subject, line 1)");
         insta::assert_snapshot!(error("x", None, None), @"the campaign has neither html nor text");
+        insta::assert_snapshot!(error("x", Some(" \n"), None), @"the campaign has neither html nor text");
         insta::assert_snapshot!(error("x", Some("x"), Some("[]")), @"the campaign's variables are an array, not an object");
     }
 

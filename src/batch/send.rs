@@ -130,8 +130,10 @@ impl Sending<'_> {
                 break;
             }
             let interrupted = self.interrupt.is_raised();
-            if now >= self.deadline.last_start || interrupted {
+            if interrupted {
                 ledger.stop(Stop::Deadline);
+            } else if now >= self.deadline.last_start {
+                ledger.stop(pace.turned_away().unwrap_or(Stop::Deadline));
             }
             let may_start = now < status_read_at + STATUS_VALIDITY;
             while may_start && pace.allows(now) && flights.len() < self.concurrency {

@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use campaign_sender::config::Settings;
 use campaign_sender::handler::Handler;
-use campaign_sender::lambda;
+use campaign_sender::lambda::{self, Payload};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::Value;
 
 fn main() -> ExitCode {
     lambda::run(async || {
         let handler = Handler::new(Settings::from_env()?)?;
         let handler = &handler;
-        lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-            let work = handler.handle(&event.payload, event.context.deadline);
-            lambda::invocation(&event.context.request_id, work).await
+        lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
+            let LambdaEvent { payload, context } = event;
+            let work = async { handler.handle(&payload.json()?, context.deadline).await };
+            lambda::invocation(&context.request_id, work).await
         }))
         .await?;
         Ok::<(), Error>(())

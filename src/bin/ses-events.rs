@@ -3,18 +3,18 @@
 use std::process::ExitCode;
 
 use campaign_sender::config::Settings;
-use campaign_sender::lambda;
+use campaign_sender::lambda::{self, Payload};
 use campaign_sender::ses_events::SesEvents;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::Value;
 
 fn main() -> ExitCode {
     lambda::run(async || {
         let function = SesEvents::new(Settings::from_env()?)?;
         let function = &function;
-        lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
-            let work = function.handle(event.payload, event.context.deadline);
-            lambda::invocation(&event.context.request_id, work).await
+        lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
+            let LambdaEvent { payload, context } = event;
+            let work = async { function.handle(payload.json()?, context.deadline).await };
+            lambda::invocation(&context.request_id, work).await
         }))
         .await?;
         Ok::<(), Error>(())

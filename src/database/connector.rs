@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use super::credentials::Credentials;
 use super::tls;
-use crate::config::{DatabaseAccess, DatabaseUrl};
+use crate::config::{DATABASE_URL_FORM, DatabaseAccess, DatabaseUrl};
 
 /// How long one attempt may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -93,18 +93,26 @@ impl Target {
 }
 
 fn read_url(url: &DatabaseUrl) -> Result<(Config, bool), String> {
+    let unusable = |problem: &str| {
+        format!("DATABASE_URL is unusable, {problem} (it is not shown): expected {DATABASE_URL_FORM}")
+    };
     let (url, encrypted) = without_verification_modes(url.as_str());
-    let config = Config::from_str(&url).map_err(|error| {
-        format!("DATABASE_URL: {}", error.source().map_or(error.to_string(), ToString::to_string))
-    })?;
+    let config = Config::from_str(&url)
+        .map_err(|error| unusable(&error.source().map_or(error.to_string(), ToString::to_string)))?;
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err(unusable("it names no host"));
+    }
     Ok((config, encrypted))
 }
 
 /// `tokio-postgres` knows `require` and leaves verification to the connector, which always verifies here: so
-/// `verify-ca` and `verify-full` become `require`. Whether the connection is to be encrypted comes second.
+/// `verify-ca` and `verify-full` become `require`. `allow` is `prefer` to it: both may go unencrypted, and do here.
+/// Whether the connection is to be encrypted comes second.
 fn without_verification_modes(url: &str) -> (String, bool) {
-    let url =
-        url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
+    let url = url
+        .replace("sslmode=verify-full", "sslmode=require")
+        .replace("sslmode=verify-ca", "sslmode=require")
+        .replace("sslmode=allow", "sslmode=prefer");
     let encrypted = url.contains("sslmode=require");
     (url, encrypted)
 }
@@ -121,10 +129,12 @@ mod tests {
             ("?a=b&sslmode=require", true),
             ("", false),
             ("?sslmode=disable", false),
+            ("?sslmode=allow", false),
         ] {
             let (url, got) = without_verification_modes(&format!("postgres://u@h/d{mode}"));
             assert_eq!(got, encrypted, "{mode}");
             assert!(!url.contains("verify"), "{url}");
+            assert!(Config::from_str(&url.replace("a=b&", "")).is_ok(), "{url}");
         }
     }
 
@@ -141,8 +151,11 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_read_is_told_without_its_password() {
-        let url = crate::config::database_url(Some("postgres://u:secret@h:port/d".to_owned())).unwrap();
-        let error = credentials(&url.into()).err().unwrap();
-        assert!(error.starts_with("DATABASE_URL: ") && !error.contains("secret"), "{error}");
+        let error = |url: &str| {
+            let url = crate::config::database_url(Some(url.to_owned())).unwrap();
+            credentials(&url.into()).err().unwrap()
+        };
+        insta::assert_snapshot!(error("postgres://u:secret@h:port/d"), @"DATABASE_URL is unusable, invalid value for option `port` (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
+        insta::assert_snapshot!(error("postgres:///d?user=u"), @"DATABASE_URL is unusable, it names no host (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
     }
 }

@@ -88,7 +88,16 @@ impl Function {
     /// When the process has ended.
     pub fn begin(&mut self, event: &Value, timeout: Duration) -> Result<Begun, InvocationError> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.hand_over(event, (now + timeout).as_millis(), timeout)
+        self.hand_over(event.to_string(), (now + timeout).as_millis(), timeout)
+    }
+
+    /// As [`Function::begin`], with what need not be JSON.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn begin_raw(&mut self, event: &str, timeout: Duration) -> Result<Begun, InvocationError> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.hand_over(event.to_owned(), (now + timeout).as_millis(), timeout)
     }
 
     /// As [`Function::begin`], with a deadline that is no time of this epoch: `cargo lambda watch` sends such.
@@ -96,12 +105,12 @@ impl Function {
     /// # Errors
     /// When the process has ended.
     pub fn begin_at(&mut self, event: &Value, deadline_ms: u128) -> Result<Begun, InvocationError> {
-        self.hand_over(event, deadline_ms, Duration::from_secs(60))
+        self.hand_over(event.to_string(), deadline_ms, Duration::from_secs(60))
     }
 
     fn hand_over(
         &mut self,
-        event: &Value,
+        event: String,
         deadline_ms: u128,
         timeout: Duration,
     ) -> Result<Begun, InvocationError> {
@@ -112,7 +121,7 @@ impl Function {
         let (sender, answer) = mpsc::channel();
         let id = format!("00000000-0000-4000-8000-{:012}", self.invocations);
         let mut state = self.runtime_api.state();
-        state.waiting.push_back((id.clone(), deadline_ms, event.to_string()));
+        state.waiting.push_back((id.clone(), deadline_ms, event));
         state.answers.push((id, sender));
         drop(state);
         self.runtime_api.changed.notify_one();

@@ -68,7 +68,7 @@ fn quota(quota: &aws_sdk_sesv2::types::SendQuota) -> Quota {
     let left = left as u32;
     Quota {
         per_second: Some(quota.max_send_rate).filter(|rate| *rate > 0.0),
-        left_today: (quota.max24_hour_send >= 0.0).then_some(left),
+        left_today: (quota.max24_hour_send > 0.0).then_some(left),
     }
 }
 
@@ -92,5 +92,7 @@ mod tests {
         assert_eq!(of(200.0, 150.0), Quota { per_second: Some(14.0), left_today: Some(50) });
         assert_eq!(of(200.0, 250.0).left_today, Some(0));
         assert_eq!(of(-1.0, 250.0).left_today, None);
+        // No account has nothing: the answer did not say.
+        assert_eq!(of(0.0, 0.0).left_today, None);
     }
 }

@@ -119,7 +119,11 @@ where
         }
         // The request could not be made or signed.
         SdkError::ConstructionFailure(_) => Answer::NotSent(root_cause(error)),
-        SdkError::DispatchFailure(failure) if failure.is_user() || never_connected(error) => {
+        SdkError::DispatchFailure(failure)
+            if failure.is_user()
+                || never_connected(error)
+                || failure.is_other() && never_dispatched(error) =>
+        {
             Answer::NotSent(root_cause(error))
         }
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
@@ -209,6 +213,12 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
             .downcast_ref::<hyper_util::client::legacy::Error>()
             .is_some_and(hyper_util::client::legacy::Error::is_connect)
     })
+}
+
+/// Whether the HTTP client has never had the request: there was no endpoint, no region, or nothing to sign with. All
+/// that goes wrong in that client has an error of its own in the chain.
+fn never_dispatched(error: &(dyn Error + 'static)) -> bool {
+    !chain(error).any(|error| error.is::<hyper_util::client::legacy::Error>() || error.is::<std::io::Error>())
 }
 
 fn root_cause(error: &(dyn Error + 'static)) -> String {

@@ -157,7 +157,7 @@ fn a_connection_that_was_never_made_leaves_no_doubt() {
     let nowhere = format!("http://127.0.0.1:{port}");
     let mut function = world.function_with(&[("AWS_ENDPOINT_URL_SESV2", &nowhere)]);
     let result = function.invoke(&event(campaign, 60), Duration::from_secs(5)).unwrap();
-    assert_eq!((&result["status"], &result["batch"]["deferred"]), (&json!("continue"), &json!(60)));
+    assert_eq!((&result["status"], &result["batch"]["deferred"]), (&json!("wait"), &json!(60)), "{result}");
     assert_eq!(world.statuses(campaign)["pending"], 60);
 
     let results = run(&mut world.function(), event(campaign, 60));
@@ -176,6 +176,27 @@ fn a_name_that_does_not_resolve_and_a_handshake_that_fails_leave_no_doubt() {
         let mut function = world.function_with(&[("AWS_ENDPOINT_URL_SESV2", endpoint)]);
         let result = function.invoke(&event(campaign, 10), Duration::from_secs(4)).unwrap();
         assert_eq!(result["batch"]["deferred"], 3, "{endpoint}: {result}");
+    }
+    assert_eq!(world.statuses(campaign)["pending"], 3);
+}
+
+#[test]
+fn a_request_that_cannot_be_addressed_or_signed_leaves_no_doubt() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(3);
+    let nobody = ("AWS_EC2_METADATA_DISABLED", "true");
+    for api in ["single", "bulk"] {
+        for (variables, cause) in [
+            (vec![("AWS_ENDPOINT_URL_SESV2", "nonsense")], "scheme"),
+            (vec![("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), nobody], "credentials"),
+            (vec![("AWS_REGION", ""), nobody], "egion"),
+        ] {
+            let variables = [variables, vec![("SEND_API", api)]].concat();
+            let mut function = world.function_with(&variables);
+            let result = function.invoke(&event(campaign, 10), Duration::from_secs(4)).unwrap();
+            assert_eq!((&result["status"], &result["batch"]["deferred"]), (&json!("wait"), &json!(3)));
+            assert!(result["reason"].as_str().unwrap().contains(cause), "{result}");
+        }
     }
     assert_eq!(world.statuses(campaign)["pending"], 3);
 }

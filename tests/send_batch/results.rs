@@ -1,5 +1,6 @@
 //! Each status of the batch result, and each form of event.
 
+use campaign_sender::local::lambda::InvocationError;
 use campaign_sender::local::ses::{Account, Effect, Rule};
 use serde_json::json;
 
@@ -51,7 +52,14 @@ fn a_campaign_that_is_scheduled_for_later_waits_until_then() {
     let wait = result["waitSeconds"].as_u64().unwrap();
     assert!((3590..=3600).contains(&wait), "{wait}");
     assert_eq!(result["next"], event(campaign, 10));
+    assert_eq!(result["progress"]["total"], 3);
     assert_eq!(invoke(&mut function, &json!({}))["status"], "idle");
+
+    world.database.execute("UPDATE campaigns SET scheduled_at = 'infinity' WHERE id = $1", &[&campaign]);
+    let result = invoke(&mut function, &event(campaign, 10));
+    assert_eq!(result["status"], "wait");
+    // The longest that Step Functions waits.
+    assert!(result["waitSeconds"].as_u64().unwrap() <= 99_999_999, "{result}");
 
     world.database.execute("UPDATE campaigns SET scheduled_at = now() WHERE id = $1", &[&campaign]);
     let result = invoke(&mut function, &json!({}));
@@ -115,6 +123,7 @@ fn a_template_that_does_not_compile_halts_before_anything_is_claimed() {
     let reason = "the template does not compile: unexpected end of block (html, line 1)";
     assert_eq!(result["reason"], reason);
     assert_eq!(world.campaign_status(campaign), ("paused".to_owned(), Some(reason.to_owned())));
+    assert_eq!((&result["progress"]["total"], &result["progress"]["remaining"]), (&json!(3), &json!(3)));
     assert_eq!(world.statuses(campaign)["pending"], 3);
     assert_eq!(world.database.query("SELECT FROM campaign_batches", &[]).len(), 0);
 }
@@ -232,6 +241,14 @@ fn an_event_that_is_wrong_is_told_what_is_wrong_and_claims_nothing() {
     ] {
         let failure = failure(&mut function, &bad);
         assert!(failure.starts_with("InvalidEvent: "), "{failure}");
+    }
+    for bad in ["", "{", "{\"campaignId\": nothing}", &"[".repeat(1000)] {
+        let begun = function.begin_raw(bad, TIMEOUT).unwrap();
+        let Err(InvocationError::Failed { error_type, message }) = function.finish(&begun) else {
+            panic!("{bad} was taken");
+        };
+        assert_eq!(error_type, "InvalidEvent");
+        assert!(message.starts_with("the event is not JSON ("), "{message}");
     }
     world.set_status(campaign, "draft");
     assert_eq!(

@@ -31,6 +31,7 @@ pub struct Pace {
     share: f64,
     hold: Duration,
     last_accepted: Instant,
+    any_accepted: bool,
     held_for: Option<Stop>,
     throttled: bool,
 }
@@ -44,6 +45,7 @@ impl Pace {
             share: 1.0,
             hold: HOLD.0,
             last_accepted: pace.map_or(now, |(start, _)| start.max(now)),
+            any_accepted: false,
             held_for: None,
             throttled: false,
         }
@@ -79,6 +81,7 @@ impl Pace {
         match answer {
             Answer::Accepted(_) => {
                 self.last_accepted = now;
+                self.any_accepted = true;
                 self.hold = HOLD.0;
                 self.held_for = None;
                 self.share = (self.share + INCREASE).min(1.0);
@@ -109,6 +112,11 @@ impl Pace {
     /// Why the batch is to be given back, if nothing was accepted for too long.
     pub fn given_up(&self, now: Instant) -> Option<Stop> {
         self.held_for.clone().filter(|_| now >= self.last_accepted + PATIENCE)
+    }
+
+    /// Why the batch came to nothing, if all that was tried was turned away.
+    pub fn turned_away(&self) -> Option<Stop> {
+        self.held_for.clone().filter(|_| !self.any_accepted)
     }
 
     /// Whether SES has said 'too fast' to this batch.
@@ -173,8 +181,11 @@ mod tests {
         let mut pace = Pace::new(None, now);
         pace.note(&Answer::NotSent("refused".into()), now);
         assert_eq!(pace.given_up(now + PATIENCE / 2), None);
+        assert_eq!(pace.turned_away(), Some(Stop::Unreachable("refused".into())));
         assert_eq!(pace.given_up(now + PATIENCE), Some(Stop::Unreachable("refused".into())));
         pace.note(&Answer::Accepted(String::new()), now + PATIENCE);
         assert_eq!(pace.given_up(now + PATIENCE * 2), None);
+        pace.note(&Answer::Throttled("too fast".into()), now + PATIENCE * 2);
+        assert_eq!(pace.turned_away(), None);
     }
 }
