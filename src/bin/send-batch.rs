@@ -13,7 +13,8 @@ fn main() -> ExitCode {
         let handler = &handler;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
             let LambdaEvent { payload, context } = event;
-            let work = async { handler.handle(&payload.json()?, context.deadline).await };
+            // Boxed, for the types that are nested in this future are as deep as the compiler follows.
+            let work = async { Box::pin(handler.handle(&payload.json()?, context.deadline)).await };
             lambda::invocation(&context.request_id, work).await
         }))
         .await?;
