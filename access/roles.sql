@@ -54,6 +54,8 @@ GRANT SELECT (id, organization_id, name, from_address, created_by, unsubscribed_
       UPDATE (unsubscribed_count) ON campaigns TO campaign_unsubscribe;
 GRANT SELECT (id, campaign_id, organization_id, customer_id, email, name, message_id, unsubscribed_at),
       UPDATE (unsubscribed_at) ON campaign_recipients TO campaign_unsubscribe;
+-- DELETE is for 'subscribe again'. Rights are the table's and know no reasons; where the table has row level security,
+-- row_level_security.sql holds this role to rows whose reason is `unsubscribe`.
 GRANT SELECT, INSERT, UPDATE (reason), DELETE ON suppressions TO campaign_unsubscribe;
 
 -- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.

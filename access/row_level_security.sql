@@ -21,6 +21,18 @@ DROP POLICY IF EXISTS campaign_sender ON suppressions;
 CREATE POLICY campaign_sender ON suppressions
     TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe USING (true);
 
+-- unsubscribe is open to the internet, and writes what a person's own word is: it takes nothing back but that, and
+-- strengthens nothing but a bounce.
+DROP POLICY IF EXISTS own_word_given ON suppressions;
+CREATE POLICY own_word_given ON suppressions AS RESTRICTIVE
+    FOR INSERT TO campaign_unsubscribe WITH CHECK (reason = 'unsubscribe');
+DROP POLICY IF EXISTS own_word_outweighs ON suppressions;
+CREATE POLICY own_word_outweighs ON suppressions AS RESTRICTIVE
+    FOR UPDATE TO campaign_unsubscribe USING (reason = 'bounce') WITH CHECK (reason = 'unsubscribe');
+DROP POLICY IF EXISTS own_word_taken_back ON suppressions;
+CREATE POLICY own_word_taken_back ON suppressions AS RESTRICTIVE
+    FOR DELETE TO campaign_unsubscribe USING (reason = 'unsubscribe');
+
 DROP POLICY IF EXISTS campaign_sender ON :activities;
 CREATE POLICY campaign_sender ON :activities
     FOR INSERT TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe WITH CHECK (true);

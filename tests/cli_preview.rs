@@ -13,9 +13,7 @@ use uuid::Uuid;
 
 fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_campaign"));
-    // Without the link to unsubscribe, whose token differs from run to run.
-    let environment = world.environment().into_iter().filter(|(name, _)| !name.starts_with("UNSUBSCRIBE"));
-    command.args(arguments).env_clear().envs(environment);
+    command.args(arguments).env_clear().envs(world.environment());
     command
 }
 
@@ -26,6 +24,17 @@ fn campaign(world: &World, arguments: &[&str]) -> Output {
 fn done(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The text with a word in place of each link to unsubscribe, whose token differs from run to run.
+fn without_tokens(text: &str) -> String {
+    let (mut parts, mut stable) = (text.split("https://unsubscribe.example.com/u/"), String::new());
+    stable.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        stable.push_str("LINK");
+        stable.push_str(&part[campaign_sender::unsubscribe::token::LENGTH..]);
+    }
+    stable
 }
 
 fn refused(output: &Output) -> String {
@@ -151,22 +160,27 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
     );
     world.add_recipients(id, 3);
     let shown = done(&campaign(&world, &["preview", &id.to_string(), "--recipient", "R1@example.com"]));
-    let shown = shown.replace(&id.to_string(), "CAMPAIGN").replace(&ORGANIZATION.to_string(), "ORGANIZATION");
+    let shown = without_tokens(&shown)
+        .replace(&id.to_string(), "CAMPAIGN")
+        .replace(&ORGANIZATION.to_string(), "ORGANIZATION");
     let shown: Vec<&str> = shown.lines().filter(|line| !line.contains("recipient_id=")).collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
     From: News <news@example.com>
     To: r1@example.com
     Subject: Hello Recipient 1
+    List-Unsubscribe: <LINK>
+    List-Unsubscribe-Post: List-Unsubscribe=One-Click
     List-Id: <0000000000000000000000000000000a.example.com>
     Feedback-ID: CAMPAIGN:ORGANIZATION:campaign:campaign-sender
     Tag: campaign_id=CAMPAIGN
     Tag: organization_id=ORGANIZATION
-    Size: HTML 85 bytes, text 70 bytes
+    Tag: ses:feedback-id-a=CAMPAIGN
+    Tag: ses:feedback-id-b=ORGANIZATION
+    Size: HTML 0 bytes, text 0 bytes
 
     Dear Recipient 1, see our offers (/offers) of this spring, please.
 
     warning  link_doubtful: the link "/offers" is relative, and an email has no page that it could be relative to
-    warning  unsubscribe_missing: there is no List-Unsubscribe header: Gmail, Yahoo and Outlook refuse bulk mail without one
     "#);
     assert_eq!(world.ses.statistics().send_requests, 0);
     assert_eq!(world.count(id, "status = 'pending'"), 3);
@@ -179,18 +193,29 @@ fn a_preview_has_the_link_to_unsubscribe_and_a_test_has_nobodys() {
     let mut world = World::new();
     let id = world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>");
     world.add_recipients(id, 1);
-    let with_links = |arguments: &[&str]| {
-        let mut command = command(&world, arguments);
-        done(&command.envs(world.environment()).output().expect("campaign starts"))
-    };
-    let shown = with_links(&["preview", &id.to_string()]);
+    let shown = done(&campaign(&world, &["preview", &id.to_string()]));
     assert!(shown.contains("List-Unsubscribe: <https://unsubscribe.example.com/u/"), "{shown}");
-    assert!(!shown.contains("unsubscribe_missing"), "{shown}");
     let shown_link = shown.split("List-Unsubscribe: <").nth(1).unwrap().split('>').next().unwrap();
-    with_links(&["preview", &id.to_string(), "--send-to", "me@example.com"]);
+    done(&campaign(&world, &["preview", &id.to_string(), "--send-to", "me@example.com"]));
     let messages = world.ses.messages();
     let link = messages[0].header("List-Unsubscribe").unwrap();
     assert!(link.starts_with("<https://unsubscribe.example.com/u/") && !link.contains(shown_link), "{link}");
+}
+
+#[test]
+fn a_link_that_cannot_be_made_stops_a_campaign_that_is_not_transactional() {
+    let mut world = World::new();
+    let id = world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>").to_string();
+    for missing in ["UNSUBSCRIBE_URL", "UNSUBSCRIBE_SECRET"] {
+        let output = command(&world, &["preview", &id]).env_remove(missing).output().expect("campaign starts");
+        let shown = String::from_utf8(output.stdout.clone()).unwrap();
+        let (_, finding) = shown.split_once("error    unsubscribe_missing: ").expect(&shown);
+        assert!(finding.starts_with("there is no List-Unsubscribe header") && finding.contains(missing), "{finding}");
+        assert_eq!(refused(&output), "65: campaign: 1 error that stop the campaign: see above");
+    }
+    world.database.execute("UPDATE campaigns SET transactional = true", &[]);
+    let output = command(&world, &["preview", &id]).env_remove("UNSUBSCRIBE_URL").output().unwrap();
+    assert!(!done(&output).contains("unsubscribe_missing"));
 }
 
 #[test]
@@ -218,7 +243,6 @@ fn a_dry_run_goes_over_all_recipients_and_counts_what_it_finds() {
      checked: 2,489 would be sent to, 10 would fail, 1 suppressed
     error    link_broken: the link "http://" is not a valid address of the web (r2400@example.com)
     error    render: would fail: city is not defined (html, line 1) (10 recipients, such as r100@example.com)
-    warning  unsubscribe_missing: there is no List-Unsubscribe header: Gmail, Yahoo and Outlook refuse bulk mail without one (2,489 recipients, such as r2@example.com)
     "#);
     insta::assert_snapshot!(refused(&output), @"65: campaign: 2 errors that stop the campaign: see above");
 }

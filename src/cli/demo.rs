@@ -1,6 +1,7 @@
 //! `campaign demo`: a campaign from the tables to the inbox, with the built function and a local Amazon SES.
 
 mod function;
+mod links;
 mod people;
 mod scratch;
 mod summary;
@@ -16,6 +17,7 @@ use super::{database_url, format, migrate};
 use crate::event::MAX_BATCH_SIZE;
 use crate::local::ses::{Effect, Options, Rule, SesEndpoint};
 use function::SendBatch;
+use links::Links;
 use scratch::Scratch;
 use summary::Summary;
 
@@ -54,6 +56,8 @@ struct Sent {
     summary: Summary,
     ses: SesEndpoint,
     emails: PathBuf,
+    /// Where the links in the emails lead.
+    _links: Links,
 }
 
 impl Demo {
@@ -80,7 +84,8 @@ impl Demo {
         let campaign = people::load(&scratch.database, self.recipients).await?;
         self.introduce(scratch, &ses, executable);
 
-        let function = SendBatch::start(executable, &scratch.url, &ses)
+        let links = Links::serve(&scratch.url)?;
+        let function = SendBatch::start(executable, &scratch.url, &ses, &links)
             .map_err(|error| Failure::new(Exit::Config, format!("{}: {error}", executable.display())))?;
         let run = function.send(campaign, self.batch_size, self.recipients, scratch, &ses).await?;
 
@@ -89,7 +94,7 @@ impl Demo {
             Failure::new(Exit::CannotCreate, format!("--emails {}: {error}", emails.display()))
         })?;
         let summary = Summary::gather(&scratch.database, campaign, run, &ses).await?;
-        Ok(Sent { summary, ses, emails })
+        Ok(Sent { summary, ses, emails, _links: links })
     }
 
     /// A local SES that refuses some addresses.
@@ -136,6 +141,7 @@ impl Demo {
         }
         line("Inbox", &style(sent.ses.url()).underlined().to_string());
         line("Database", &format!("psql {}", scratch.url_without_password()));
+        println!("\n  The links to unsubscribe work: follow one in an email, and look at the timeline.");
         println!("\n  Ctrl-C ends it all and drops the database.");
         // Where the signal cannot be had, there is nothing to wait for.
         let _ = tokio::signal::ctrl_c().await;

@@ -20,6 +20,7 @@ use crate::database::Database;
 use crate::preflight::campaign::examine_campaign;
 use crate::preflight::message::examine_message;
 use crate::preflight::{Finding, Findings};
+use crate::unsubscribe::UnsubscribeSettings;
 use crate::unsubscribe::link::Links;
 use sample::Sample;
 
@@ -75,10 +76,7 @@ impl Preview {
         }
         #[cfg(feature = "local")]
         let title = case.campaign.source.campaign_name.clone();
-        let mut findings = Findings::default();
-        for finding in examine_campaign(&case.campaign.from_address, case.campaign.source.html.as_deref()) {
-            findings.add(finding, None);
-        }
+        let mut findings = case.findings();
         let templates = match Templates::compile(case.campaign.source.clone()) {
             Ok(templates) => templates,
             Err(error) => {
@@ -142,6 +140,28 @@ pub async fn send_tests(
     send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
 }
 
+/// Renders a campaign for all its recipients, as `--check` does, and says what is found on standard error.
+///
+/// Whether its links to unsubscribe can be made is a matter of the function's environment, and not looked at here.
+///
+/// # Errors
+/// When there are errors, which stop the campaign.
+pub async fn check_all(campaign: Uuid) -> Result<(), Failure> {
+    let mut settings = Settings::from_env()?;
+    if Links::new(&settings.unsubscribe).is_err() {
+        settings.unsubscribe = UnsubscribeSettings::stand_in();
+    }
+    let case = Case::open(&settings, campaign).await?;
+    let mut findings = case.findings();
+    let templates = Templates::compile(case.campaign.source.clone())
+        .map_err(|error| Failure::new(Exit::Data, format!("campaign {campaign}: {error}")))?;
+    let checked = dry_run::run(&case, &templates, &mut findings).await?;
+    if !findings.is_empty() {
+        show::lines(&findings, Some(checked)).iter().for_each(|line| eprintln!("{line}"));
+    }
+    show::stopped(&findings)
+}
+
 /// A campaign, and what previewing it needs.
 pub struct Case {
     database: Database,
@@ -159,6 +179,15 @@ impl Case {
         let links = Links::new(&settings.unsubscribe).ok();
         let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
         Ok(Case { database, campaign, sender })
+    }
+
+    /// What is wrong with the campaign itself.
+    fn findings(&self) -> Findings {
+        let mut findings = Findings::default();
+        for finding in examine_campaign(&self.campaign.from_address, self.campaign.source.html.as_deref()) {
+            findings.add(finding, None);
+        }
+        findings
     }
 
     async fn samples(&self, templates: &Templates, selections: &[Selection]) -> Result<Vec<Sample>, Failure> {

@@ -55,7 +55,8 @@ impl Function {
     pub fn start(executable: &Path, environment: &[(&str, &str)]) -> io::Result<Function> {
         let runtime_api = Arc::new(RuntimeApi::default());
         let (serving, stopped) = oneshot::channel();
-        let address = serve(Arc::clone(&runtime_api), stopped)?;
+        let api = Arc::clone(&runtime_api);
+        let address = serve(move |request| Arc::clone(&api).handle(request), stopped)?;
         let mut process = Command::new(executable)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -264,8 +265,13 @@ impl RuntimeApi {
     }
 }
 
-/// Serves on a port of its own, on a thread of its own, until the other end of `stopped` is dropped.
-fn serve(runtime_api: Arc<RuntimeApi>, mut stopped: oneshot::Receiver<()>) -> io::Result<String> {
+/// Serves on a port of its own, on a thread of its own, until the other end of `stopped` is dropped. Returns the
+/// address.
+pub(super) fn serve<H, F>(handler: H, mut stopped: oneshot::Receiver<()>) -> io::Result<String>
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?.to_string();
@@ -279,9 +285,8 @@ fn serve(runtime_api: Arc<RuntimeApi>, mut stopped: oneshot::Receiver<()>) -> io
                     _ = &mut stopped => return,
                 };
                 let Ok((stream, _)) = accepted else { return };
-                let runtime_api = Arc::clone(&runtime_api);
+                let service = service_fn(handler.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(|request| Arc::clone(&runtime_api).handle(request));
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;

@@ -45,9 +45,9 @@ pub fn examine_message(message: &Message) -> Vec<Finding> {
         findings.push(Finding::warning("text_missing", text));
     }
     if !message.transactional && !message.headers.iter().any(|(name, _)| name == "List-Unsubscribe") {
-        let text =
-            "there is no List-Unsubscribe header: Gmail, Yahoo and Outlook refuse bulk mail without one";
-        findings.push(Finding::warning("unsubscribe_missing", text));
+        let text = "there is no List-Unsubscribe header, without which mailbox providers refuse bulk mail and send-batch \
+                    halts: set UNSUBSCRIBE_URL and UNSUBSCRIBE_SECRET, or the campaign's column transactional";
+        findings.push(Finding::error("unsubscribe_missing", text));
     }
     let parts = [Some(&message.subject), message.html.as_ref(), message.text.as_ref()];
     if let Some(rest) = parts.into_iter().flatten().find_map(|part| placeholder(part)) {
@@ -273,7 +273,8 @@ mod tests {
         assert_eq!(kinds(&Message { text: Some("Hi {{ name }}".into()), ..good() }), ["placeholder"]);
         let text = "word ".repeat(40);
         let html = |more: &str| kinds(&with_html(&format!("<p style='a:b'>{text}</p>{more}")));
-        assert_eq!(html(&"x".repeat(CLIPPING)), ["clipped"]);
+        assert_eq!(html(&"x".repeat(104_448)), ["clipped"], "102 KiB");
+        assert_eq!(html(&"x".repeat(103_000)), Vec::<&str>::new());
         assert_eq!(html("<a href='http://'>a</a>"), ["link_broken"]);
         assert_eq!(html("<a href='/a'>a</a><img src='a.png' alt=''>"), ["link_doubtful", "link_doubtful"]);
         assert_eq!(html("<img src='https://example.com/a.png'>"), ["image_alt"]);

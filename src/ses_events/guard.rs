@@ -226,6 +226,15 @@ mod tests {
     }
 
     #[test]
+    fn campaigns_of_more_than_a_week_ago_are_not_held_against_the_organization() {
+        let old: Vec<Watched> =
+            (0..5).map(|id| Watched { recent: false, ..campaign(id, 80, 9, 0) }).collect();
+        assert_eq!(judge(&old, &Limits::default()), []);
+        let with_new: Vec<Watched> = old.into_iter().chain([campaign(9, 100, 1, 0)]).collect();
+        assert_eq!(judge(&with_new, &Limits::default()), []);
+    }
+
+    #[test]
     fn one_bad_campaign_does_not_stop_the_others_of_its_organization() {
         let campaigns = [campaign(1, 900, 500, 0), campaign(2, 2000, 3, 0)];
         let stops = judge(&campaigns, &Limits::default());

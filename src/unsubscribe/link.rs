@@ -82,6 +82,7 @@ fn escaped(mailbox: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     fn links(mailto: Option<&str>) -> Links {
@@ -108,6 +109,35 @@ mod tests {
             both.of(subject()).header(),
             format!("<{}>, <mailto:off%26on%25@example.com?subject=unsubscribe%20{token}>", link.url)
         );
+    }
+
+    proptest! {
+        /// Whatever the settings let pass, a mail program finds the link and the mailbox, and the token in each.
+        #[test]
+        fn any_settings_that_are_taken_make_a_header_of_urls(
+            url in "https://[ -~]{1,40}",
+            mailto in "[ -~]{1,20}@[a-z.<>,]{1,20}",
+        ) {
+            let read = |mailto: Option<&str>| UnsubscribeSettings::read(&|name| match name {
+                "UNSUBSCRIBE_URL" => Some(url.clone()),
+                "UNSUBSCRIBE_SECRET" => Some("a-key-of-thirty-two-characters-or-more".to_owned()),
+                _ => mailto.map(str::to_owned),
+            });
+            // Where only the mailbox is refused, the link alone is looked at.
+            if let Ok(settings) = read(Some(&mailto)).or_else(|_| read(None)) {
+                let (has_mailbox, links) = (settings.mailto.is_some(), Links::new(&settings).unwrap());
+                let link = links.of(subject());
+                let token = links.keys.sign(subject());
+                let header = link.header();
+                let parts: Vec<&str> = header.split(", ").collect();
+                prop_assert_eq!(parts.len(), 1 + usize::from(has_mailbox));
+                for part in parts {
+                    let url = part.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap();
+                    prop_assert!(url.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>,".contains(&byte)), "{}", url);
+                    prop_assert!(url.ends_with(&token));
+                }
+            }
+        }
     }
 
     #[test]

@@ -36,6 +36,16 @@ impl UnsubscribeSettings {
         })
     }
 
+    /// Settings that make links which lead nowhere, to look at a campaign where the real ones are not known.
+    #[cfg(feature = "cli")]
+    pub fn stand_in() -> UnsubscribeSettings {
+        UnsubscribeSettings {
+            url: Some("https://unsubscribe.example.com".to_owned()),
+            keys: Keys::parse("a-key-that-signs-no-link-of-any-email"),
+            mailto: None,
+        }
+    }
+
     /// The keys, for the function that cannot do without.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 -- for another reason, and where it is not suppressed, nothing changes.
 WITH known AS MATERIALIZED (
     SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.email, r.name, r.message_id,
-           lower(btrim(r.email)) AS address, c.name AS campaign_name, c.created_by, c.from_address
+           normalized_address(r.email) AS address, c.name AS campaign_name, c.created_by, c.from_address
       FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
      WHERE r.id = $1 AND c.organization_id = $2
 ),
@@ -38,7 +38,9 @@ entry AS MATERIALIZED (
 activity AS (
     {activity}
 )
+-- An address that is off the list for all organizations stays so.
 SELECT k.email, k.from_address, EXISTS (SELECT FROM entry) AS changed,
-       CASE WHEN s.reason <> 'unsubscribe' THEN s.reason END AS reason
+       CASE WHEN s.reason <> 'unsubscribe' THEN s.reason WHEN a.reason IS NOT NULL THEN 'manual' END AS reason
   FROM known AS k
   LEFT JOIN suppressions AS s ON s.organization_id = k.organization_id AND s.email = k.address
+  LEFT JOIN suppressions AS a ON a.organization_id = '00000000-0000-0000-0000-000000000000' AND a.email = k.address

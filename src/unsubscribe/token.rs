@@ -108,7 +108,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_another_form_is_none_of_ours_even_when_our_key_has_signed_it() {
+        let mut bytes = URL_SAFE_NO_PAD.decode(keys(NEW).sign(subject(1, 2))).unwrap();
+        bytes[0] = VERSION + 1;
+        let tag = hmac::sign(&keys(NEW).0[0], &bytes[..SIGNED]);
+        bytes[SIGNED..].copy_from_slice(tag.as_ref());
+        assert_eq!(keys(NEW).verify(&URL_SAFE_NO_PAD.encode(bytes)), None);
+    }
+
+    #[test]
     fn keys_are_long_and_never_shown() {
+        assert!(Keys::parse(&"k".repeat(31)).is_none() && Keys::parse(&"k".repeat(32)).is_some());
         for secret in ["", "short", &format!("{NEW},"), &format!("{NEW},short"), &" ".repeat(40)] {
             assert!(Keys::parse(secret).is_none(), "{secret:?}");
         }

@@ -103,6 +103,35 @@ def test_a_link_works_there_and_back_under_the_role(tenants):
         assert world.invoke(json.loads(event))["statusCode"] == 200
         suppressed += world.database.execute("SELECT count(*) FROM suppressions").fetchone()
     assert suppressed == [0, 1, 0]
+    # Also where there is another reason already, which the person's word outweighs, or does not.
+    for reason, then in (("bounce", "unsubscribe"), ("complaint", "complaint")):
+        world.database.execute("DELETE FROM suppressions")
+        world.database.execute(
+            "INSERT INTO suppressions SELECT organization_id, email, %s FROM campaign_recipients", [reason]
+        )
+        event = (ROOT / "events/unsubscribe/one-click.json").read_text().replace("TOKEN", token)
+        assert world.invoke(json.loads(event))["statusCode"] == 200
+        assert world.database.execute("SELECT reason FROM suppressions").fetchall() == [(then,)]
+
+
+def test_whoever_takes_over_the_page_takes_back_no_other_reason(tenants):
+    world = tenants
+    world.database.execute(
+        "INSERT INTO suppressions SELECT %s, reason || '@example.com', reason"
+        " FROM unnest('{bounce,complaint,manual,unsubscribe}'::text[]) AS r (reason)",
+        [ORGANIZATIONS[0]],
+    )
+    with connect_as(world, "campaign_unsubscribe") as role:
+        role.execute("DELETE FROM suppressions")
+        for statement in (
+            "UPDATE suppressions SET reason = 'manual' WHERE reason = 'bounce'",
+            f"INSERT INTO suppressions VALUES ('{ORGANIZATIONS[0]}', 'a@example.com', 'manual')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                role.execute(statement)
+        role.execute("UPDATE suppressions SET reason = 'unsubscribe' WHERE reason = 'complaint'")
+    left = world.database.execute("SELECT reason FROM suppressions ORDER BY reason").fetchall()
+    assert left == [("bounce",), ("complaint",), ("manual",)]
 
 
 def test_a_due_campaign_is_halted_and_slowed_down_under_the_role(tenants):

@@ -42,7 +42,9 @@ fn a_link_that_is_not_ours_is_told_so_and_nothing_else() {
     // Another organization's id, rightly signed, is not this recipient's.
     let elsewhere = Subject { organization_id: Uuid::from_u128(0x0b), ..subject };
     let elsewhere = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(elsewhere);
-    assert_eq!(answer(&mut function, &request("one-click", &elsewhere)).0, 410);
+    for kind in ["get", "one-click", "subscribe-again"] {
+        assert_eq!(answer(&mut function, &request(kind, &elsewhere)).0, 410, "{kind}");
+    }
     assert_eq!(suppressions(&mut world), []);
 }
 

@@ -110,6 +110,69 @@ fn the_way_back_takes_back_ones_own_word_and_nothing_else() {
 }
 
 #[test]
+fn white_space_of_any_kind_around_an_address_keeps_nobody_off_the_list_or_on_it() {
+    let mut world = World::new();
+    let mut function = function(&world);
+    let id = recipient(&mut world, "\u{a0}Ada@Example.com\t");
+    for (kind, title, count) in [
+        ("one-click", "You are unsubscribed", 1),
+        ("get", "You are unsubscribed", 1),
+        ("subscribe-again", "You are subscribed again", 0),
+        ("get", "Do you want to unsubscribe?", 0),
+    ] {
+        assert_eq!(answer(&mut function, &request(kind, &token(id))), (200, title.to_owned()), "{kind}");
+        assert_eq!(suppressions(&mut world).len(), count, "{kind}");
+    }
+}
+
+#[test]
+fn what_holds_for_all_organizations_is_not_taken_back_by_a_recipient_of_one() {
+    let mut world = World::new();
+    let mut function = function(&world);
+    let id = recipient(&mut world, "Ada@example.com");
+    let sql = "INSERT INTO suppressions (organization_id, email, reason) VALUES ($1, 'ada@example.com', 'complaint')";
+    world.database.execute(sql, &[&Uuid::nil()]);
+    let last = "This address gets no more emails";
+    assert_eq!(answer(&mut function, &request("get", &token(id))).1, last);
+    assert_eq!(answer(&mut function, &request("one-click", &token(id))).1, "You are unsubscribed");
+    assert_eq!(answer(&mut function, &request("subscribe-again", &token(id))).1, last);
+    assert_eq!(suppressions(&mut world), []);
+    let everywhere = world.database.query("SELECT FROM suppressions WHERE reason = 'complaint'", &[]);
+    assert_eq!(everywhere.len(), 1);
+}
+
+#[test]
+fn recipients_that_unsubscribe_while_their_batch_is_sent_lose_no_word_and_no_count() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(200);
+    world.ses.set_latency(Duration::from_millis(50));
+    let mut send_batch = world.function_with(&[("SEND_CONCURRENCY", "5"), ("SEND_API", "single")]);
+    let batch = send_batch.begin(&support::event(campaign, 200), Duration::from_secs(60)).unwrap();
+    let mut function = function(&world);
+    let mut unsubscribed = Vec::new();
+    while unsubscribed.len() < 10 {
+        // Whoever has its email already, while the others' are under way and nothing is recorded yet.
+        for message in world.ses.messages().iter().skip(unsubscribed.len()).take(10 - unsubscribed.len()) {
+            let id: Uuid = message.tag("recipient_id").unwrap().parse().unwrap();
+            assert_eq!(answer(&mut function, &request("one-click", &token(id))).0, 200);
+            unsubscribed.push(id);
+        }
+        std::thread::yield_now();
+    }
+    assert_eq!(world.count(campaign, "status = 'sent'"), 0, "the batch is not recorded yet");
+    let result = send_batch.finish(&batch).unwrap();
+    assert_eq!((&result["status"], &result["batch"]["sent"]), (&json!("done"), &json!(200)));
+    for id in unsubscribed {
+        assert_eq!(mark(&mut world, id), (true, 10));
+        let mut actions = actions(&mut world, id);
+        actions.sort();
+        assert_eq!(actions, ["email_sent", "email_unsubscribed"]);
+    }
+    assert_eq!(suppressions(&mut world).len(), 10);
+    world.assert_consistent(campaign);
+}
+
+#[test]
 fn a_suppression_that_somebody_took_away_comes_back_with_the_next_request() {
     let mut world = World::new();
     let mut function = function(&world);

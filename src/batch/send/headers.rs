@@ -8,6 +8,8 @@
 //! | `Feedback-ID` | Gmail | complaint rates by campaign and organization |
 //!
 //! A transactional campaign has the last one only. SES signs them all by DKIM, as RFC 8058 demands of the first two.
+//! It writes a `Feedback-ID` of its own as well, whose first two places are those of this one: they are tags of each
+//! message (`ses:feedback-id-a`, `ses:feedback-id-b`).
 
 use aws_sdk_sesv2::types::MessageHeader;
 
@@ -143,6 +145,7 @@ mod tests {
         for (from, domain) in [
             ("news@example.com", Some("example.com")),
             ("Zoë <news@bücher.example>", Some("xn--bcher-kva.example")),
+            (&format!("a@{}.example", ["d"; 120].join(".")), None),
             ("nobody", None),
             ("", None),
         ] {
@@ -150,15 +153,50 @@ mod tests {
         }
     }
 
-    /// RFC 8058, 3.1 and 3.2, RFC 2369, 2 and 3.2.
+    /// The value of `List-Unsubscribe` as a mail program takes it apart (RFC 2369, 2): URLs in angle brackets, commas
+    /// between them, and white space around them that means nothing.
+    fn urls(value: &str) -> Vec<url::Url> {
+        let bracketed = |part: &str| {
+            let url = part.trim().strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).expect(part);
+            assert!(!url.contains([' ', '<', '>', ',']), "{url}");
+            url::Url::parse(url).expect(url)
+        };
+        value.split(',').map(bracketed).collect()
+    }
+
+    /// RFC 8058, 3.1: one HTTPS URL; other URLs may stand beside it.
     #[test]
     fn list_unsubscribe_is_a_list_of_urls_in_brackets_of_which_one_is_https() {
-        let value = link("https://example.com/u", Some("off@example.com"));
-        let urls: Vec<&str> = value.split(", ").collect();
-        assert!(urls.iter().all(|url| url.starts_with('<') && url.ends_with('>')), "{value}");
-        assert_eq!(urls.iter().filter(|url| url.starts_with("<https://")).count(), 1);
-        assert_eq!(urls.iter().filter(|url| url.starts_with("<mailto:")).count(), 1);
-        assert!(!value.contains("One-Click"), "that is in List-Unsubscribe-Post alone");
+        for mailto in [None, Some("off@example.com"), Some("off&on%@example.com")] {
+            let value = link("https://example.com/u", mailto);
+            let urls = urls(&value);
+            assert_eq!(urls[0].scheme(), "https", "the first is the most wanted (RFC 2369, 2)");
+            assert!(urls[0].query().is_none() && urls[0].path().starts_with("/u/"));
+            assert!(urls[1..].iter().all(|url| url.scheme() == "mailto"), "{value}");
+            assert!(!value.contains("One-Click"), "that is in List-Unsubscribe-Post alone");
+        }
+        let both = urls(&link("https://example.com/u", Some("off&on%@example.com")));
+        let (_, subject) = both[1].query_pairs().next().unwrap();
+        assert_eq!(both[1].path(), "off%26on%25@example.com");
+        assert_eq!(both[0].path(), format!("/u/{}", subject.strip_prefix("unsubscribe ").unwrap()));
+    }
+
+    /// RFC 8058, 4: a DKIM signature must cover both headers. It can, where each stands once (RFC 6376, 5.4.2) and is
+    /// none of those that change on the way (RFC 6376, 5.4); what else is here is recommended to be signed (5.4.1).
+    #[test]
+    fn what_dkim_has_to_cover_it_can() {
+        const MUST_BE_SIGNED: [&str; 2] = ["List-Unsubscribe", "List-Unsubscribe-Post"];
+        const CHANGE_ON_THE_WAY: [&str; 5] =
+            ["Return-Path", "Received", "Comments", "Keywords", "DKIM-Signature"];
+        let headers = headers(&campaign("news@example.com", false), "<https://example.com/u>");
+        for name in MUST_BE_SIGNED {
+            let found = headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+            assert_eq!(found.count(), 1, "{name}");
+        }
+        assert!(headers.iter().all(|(name, _)| !CHANGE_ON_THE_WAY.contains(&name.as_str())));
+        // RFC 8058, 3.2: neither without the other.
+        let without = Headers::new(&campaign("news@example.com", false)).of(None);
+        assert!(without.iter().all(|header| !MUST_BE_SIGNED.contains(&header.name())));
     }
 
     /// SES: at most 15 headers, a name of 126 and a value of 995 printable ASCII characters, 996 together; RFC 5322,

@@ -20,6 +20,7 @@ pub struct Sender {
     from: String,
     reply_to: Vec<String>,
     configuration_set: Option<String>,
+    /// Also the two of which SES makes the first places of its own `Feedback-ID`.
     shared_tags: Vec<MessageTag>,
     headers: Headers,
     organization_id: Uuid,
@@ -46,6 +47,8 @@ impl Sender {
             shared_tags: vec![
                 tag("campaign_id", campaign.id.to_string()),
                 tag("organization_id", campaign.organization_id.to_string()),
+                tag("ses:feedback-id-a", campaign.id.to_string()),
+                tag("ses:feedback-id-b", campaign.organization_id.to_string()),
             ],
         }
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::format;
+use super::links::{self, Links};
 use super::scratch::Scratch;
 use crate::config::DatabaseUrl;
 use crate::local::lambda::{Function, InvocationError};
@@ -45,7 +46,12 @@ impl SendBatch {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(executable: &Path, database: &DatabaseUrl, ses: &SesEndpoint) -> io::Result<SendBatch> {
+    pub fn start(
+        executable: &Path,
+        database: &DatabaseUrl,
+        ses: &SesEndpoint,
+        links: &Links,
+    ) -> io::Result<SendBatch> {
         let credentials = Options::default();
         let environment = [
             ("DATABASE_URL", database.as_str()),
@@ -53,8 +59,8 @@ impl SendBatch {
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
             ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
-            ("UNSUBSCRIBE_URL", "https://unsubscribe.example.com"),
-            ("UNSUBSCRIBE_SECRET", "a-key-for-the-demo-which-keeps-no-secret"),
+            ("UNSUBSCRIBE_URL", links.url()),
+            ("UNSUBSCRIBE_SECRET", links::SECRET),
         ];
         Ok(SendBatch { function: Function::start(executable, &environment)? })
     }

@@ -42,24 +42,27 @@ fn headers(envelope: &Envelope) {
 
 /// Prints what was found, errors first. With an error, the command fails.
 pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Failure> {
+    lines(findings, checked).iter().for_each(|line| println!("{line}"));
+    stopped(findings)
+}
+
+/// What was found, errors first, in lines for a person.
+pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(checked) = checked {
         let Checked { sendable, failing, suppressed } = checked;
         let count = |n: u64| format::count(n);
-        println!(
+        lines.push(format!(
             "{} recipients checked: {} would be sent to, {} would fail, {} suppressed",
             count(checked.total()),
             count(sendable),
             count(failing),
             count(suppressed)
-        );
+        ));
     }
-    let mut errors = 0;
     for (severity, kind, tally) in findings.iter() {
         let sign = match severity {
-            Severity::Error => {
-                errors += 1;
-                style("error  ").red().bold()
-            }
+            Severity::Error => style("error  ").red().bold(),
             Severity::Warning => style("warning").yellow(),
         };
         let of = match (&tally.example, checked) {
@@ -69,14 +72,23 @@ pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Fail
             }
             _ => String::new(),
         };
-        println!("{sign}  {kind}: {}{}", tally.text, style(of).dim());
+        lines.push(format!("{sign}  {kind}: {}{}", tally.text, style(of).dim()));
     }
     if findings.is_empty() {
-        println!("{}", style("Nothing to object to.").green());
+        lines.push(style("Nothing to object to.").green().to_string());
     }
-    if findings.has_errors() {
-        let message = format!("{} that stop the campaign: see above", format::counted(errors, "error"));
-        return Err(Failure::new(Exit::Data, message));
+    lines
+}
+
+/// Whether the campaign may be sent, as far as it was looked at.
+///
+/// # Errors
+/// When there are errors: how many.
+pub fn stopped(findings: &Findings) -> Result<(), Failure> {
+    let errors = findings.iter().filter(|(severity, ..)| *severity == Severity::Error).count();
+    if errors == 0 {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("{} that stop the campaign: see above", format::counted(errors, "error"));
+    Err(Failure::new(Exit::Data, message))
 }

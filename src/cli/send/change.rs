@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{connect, format, soon};
+use super::super::{connect, format, preview, soon};
 use crate::batch::load;
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
@@ -21,14 +21,34 @@ pub struct Schedule {
     /// When, with a time zone, as PostgreSQL reads it
     #[arg(long, value_name = "TIME", value_parser = time_with_zone)]
     at: String,
+    #[command(flatten)]
+    check: Check,
 }
 
 /// Let a campaign be sent now: send-batch takes it at its next tick, or `campaign send run` from here
+///
+/// It is rendered for all its recipients first, as `campaign preview --check` does: errors stop it, warnings are shown.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  campaign send start 5f0c2c1e-…")]
 pub struct Start {
     /// The campaign's id
     campaign: Uuid,
+    #[command(flatten)]
+    check: Check,
+}
+
+/// Whether a campaign is looked at before it is let go.
+#[derive(clap::Args)]
+struct Check {
+    /// Do not render it for all recipients first; those whose data does not fit fail when it is their turn
+    #[arg(long)]
+    unchecked: bool,
+}
+
+impl Check {
+    async fn run(&self, campaign: Uuid) -> Result<(), Failure> {
+        if self.unchecked { Ok(()) } else { preview::check_all(campaign).await }
+    }
 }
 
 /// Stop a campaign for the time being; within two seconds no more is sent
@@ -69,6 +89,8 @@ impl Schedule {
         let case = Case::open(self.campaign).await?;
         case.check_templates()?;
         let change = Change { from: &["draft", "scheduled"], to: "scheduled", at: Some(&self.at), why: None };
+        case.allows(&change)?;
+        self.check.run(self.campaign).await?;
         let at = case.change(&change).await?;
         println!("\"{}\" is scheduled for {at}.", case.name());
         case.warn_of_nobody();
@@ -88,6 +110,8 @@ impl Start {
             return Err(Failure::new(Exit::Data, message));
         }
         let change = Change { from: &["draft", "scheduled", "sent"], to: "sending", at: None, why: None };
+        case.allows(&change)?;
+        self.check.run(self.campaign).await?;
         case.change(&change).await?;
         println!("\"{}\" is sending to {}.", case.name(), case.counted());
         Ok(())
