@@ -78,27 +78,32 @@ fn suppressions_come_from_a_file_and_go_into_one_and_reasons_only_get_stronger()
     let mut world = World::new();
     world.database.execute(
         "INSERT INTO suppressions (organization_id, email, reason)
-         VALUES ($1, 'a@example.com', 'bounce'), ($1, 'b@example.com', 'complaint')",
+         VALUES ($1, 'a@example.com', 'bounce'), ($1, 'b@example.com', 'complaint'), ($1, 'd@example.com', 'bounce')",
         &[&ORGANIZATION],
     );
     let organization = ORGANIZATION.to_string();
     let given = file(
         "in.csv",
-        "\u{feff}Reason,EMAIL,created_at\nmanual, A@Example.com ,2026-01-31T08:00:00+01:00\nunsubscribe,b@example.com,\n,c@example.com,\nbounce,C@example.com,\n",
+        "\u{feff}Reason,EMAIL,created_at\nmanual, A@Example.com ,2026-01-31T08:00:00+01:00\nunsubscribe,b@example.com,\n,c@example.com,\nbounce,C@example.com,\nunsubscribe,d@example.com,\n",
     );
     let import = ["suppressions", "import", "--organization", &organization, "--reason", "unsubscribe"];
     let import: Vec<&str> = import.into_iter().chain([given.to_str().unwrap()]).collect();
-    insta::assert_snapshot!(done(&campaign(&world, &import)), @"1 added, 1 with a stronger reason now, 2 known already");
-    insta::assert_snapshot!(done(&campaign(&world, &import)), @"0 added, 0 with a stronger reason now, 4 known already");
+    insta::assert_snapshot!(done(&campaign(&world, &import)), @"1 added, 2 with a stronger reason now, 2 known already");
+    insta::assert_snapshot!(done(&campaign(&world, &import)), @"0 added, 0 with a stronger reason now, 5 known already");
     assert_eq!(
         world.suppressions(),
-        ["own a@example.com manual", "own b@example.com complaint", "own c@example.com unsubscribe"]
+        [
+            "own a@example.com manual",
+            "own b@example.com complaint",
+            "own c@example.com unsubscribe",
+            "own d@example.com unsubscribe"
+        ]
     );
 
     let exported = file("out.csv", "");
     done(&campaign(&world, &["suppressions", "export", exported.to_str().unwrap()]));
     let text = std::fs::read_to_string(&exported).unwrap();
-    assert_eq!(text.lines().count(), 4);
+    assert_eq!(text.lines().count(), 5);
     assert!(text.starts_with("organization_id,email,reason,created_at\n"), "{text}");
     world.database.execute("DELETE FROM suppressions", &[]);
     done(&campaign(&world, &["suppressions", "import", exported.to_str().unwrap()]));
@@ -176,9 +181,11 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
     Tag: organization_id=ORGANIZATION
     Tag: ses:feedback-id-a=CAMPAIGN
     Tag: ses:feedback-id-b=ORGANIZATION
-    Size: HTML 0 bytes, text 0 bytes
+    Size: HTML 418 bytes, text 227 bytes
 
     Dear Recipient 1, see our offers (/offers) of this spring, please.
+
+    Unsubscribe (LINK) from these emails
 
     warning  link_doubtful: the link "/offers" is relative, and an email has no page that it could be relative to
     "#);
@@ -205,12 +212,17 @@ fn a_preview_has_the_link_to_unsubscribe_and_a_test_has_nobodys() {
 #[test]
 fn a_link_that_cannot_be_made_stops_a_campaign_that_is_not_transactional() {
     let mut world = World::new();
-    let id = world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>").to_string();
+    let id =
+        world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>").to_string();
     for missing in ["UNSUBSCRIBE_URL", "UNSUBSCRIBE_SECRET"] {
-        let output = command(&world, &["preview", &id]).env_remove(missing).output().expect("campaign starts");
+        let output =
+            command(&world, &["preview", &id]).env_remove(missing).output().expect("campaign starts");
         let shown = String::from_utf8(output.stdout.clone()).unwrap();
         let (_, finding) = shown.split_once("error    unsubscribe_missing: ").expect(&shown);
-        assert!(finding.starts_with("there is no List-Unsubscribe header") && finding.contains(missing), "{finding}");
+        assert!(
+            finding.starts_with("there is no List-Unsubscribe header") && finding.contains(missing),
+            "{finding}"
+        );
         assert_eq!(refused(&output), "65: campaign: 1 error that stop the campaign: see above");
     }
     world.database.execute("UPDATE campaigns SET transactional = true", &[]);

@@ -115,8 +115,8 @@ mod tests {
         /// Whatever the settings let pass, a mail program finds the link and the mailbox, and the token in each.
         #[test]
         fn any_settings_that_are_taken_make_a_header_of_urls(
-            url in "https://[ -~]{1,40}",
-            mailto in "[ -~]{1,20}@[a-z.<>,]{1,20}",
+            url in "https://[a-zA-Z0-9._~:/%?#<>, -]{1,12}",
+            mailto in "[a-z0-9!#$%&'*+/=?^_`{|}~.<>,-]{1,8}@[a-z]{1,10}[.][a-z<>,]{1,5}",
         ) {
             let read = |mailto: Option<&str>| UnsubscribeSettings::read(&|name| match name {
                 "UNSUBSCRIBE_URL" => Some(url.clone()),

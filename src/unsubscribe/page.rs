@@ -198,11 +198,13 @@ mod tests {
             let response = pages.response(&page, false);
             assert_eq!(response.status_code, status);
             let policy = &response.headers["content-security-policy"];
-            let (own_style, rest) =
-                policy.strip_prefix("default-src 'none'; style-src 'sha256-").unwrap().split_once("';").unwrap();
+            let (own_style, rest) = policy
+                .strip_prefix("default-src 'none'; style-src 'sha256-")
+                .unwrap()
+                .split_once("';")
+                .unwrap();
             assert_eq!(own_style.len(), 44, "{policy}");
-            let expected =
-                " img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+            let expected = " img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
             assert_eq!(rest, expected);
             assert_eq!(response.headers["x-content-type-options"], "nosniff");
             assert_eq!(response.headers["cache-control"], "no-store");

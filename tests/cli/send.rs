@@ -237,17 +237,29 @@ fn a_campaign_is_rendered_for_everybody_before_it_is_let_go_and_errors_stop_it()
     let mut world = World::single();
     let campaign = world.campaign_of(1500);
     world.database.execute(
-        "UPDATE campaigns SET status = 'draft', html = '<p>{{ unsubscribe_url }} {{ city }}</p>', variables = '{}'",
+        "UPDATE campaigns SET status = 'draft', html = '<p>{{ unsubscribe_url }} <a href=/offers>{{ city }}</a></p>', variables = '{}'",
         &[],
     );
     world.database.execute("UPDATE campaign_recipients SET variables = '{\"city\": \"Oslo\"}'", &[]);
-    world.database.execute("UPDATE campaign_recipients SET variables = NULL WHERE email = 'r1234@example.com'", &[]);
+    world
+        .database
+        .execute("UPDATE campaign_recipients SET variables = NULL WHERE email = 'r1234@example.com'", &[]);
     let id = campaign.to_string();
     for order in [&["start", &id][..], &["schedule", &id, "--at", "2099-03-20T08:00:00Z"]] {
         let output = send(&world, order);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.starts_with("1,500 recipients checked: 1,499 would be sent to, 1 would fail, 0 suppressed\n"), "{said}");
-        assert!(said.contains("error    render: would fail: city is not defined (html, line 1) (r1234@example.com)"), "{said}");
+        assert!(
+            said.starts_with(
+                "1,500 recipients checked: 1,499 would be sent to, 1 would fail, 0 suppressed\n"
+            ),
+            "{said}"
+        );
+        assert!(
+            said.contains(
+                "error    render: would fail: city is not defined (html, line 1) (r1234@example.com)"
+            ),
+            "{said}"
+        );
         assert_eq!(last_line(&output), "65: campaign: 1 error that stop the campaign: see above");
         assert_eq!(world.campaign_status(campaign).0, "draft");
     }
@@ -259,7 +271,10 @@ fn a_campaign_is_rendered_for_everybody_before_it_is_let_go_and_errors_stop_it()
     world.database.execute("UPDATE campaign_recipients SET variables = '{\"city\": \"Oslo\"}'", &[]);
     let warned = send(&world, &["start", &id]);
     assert_eq!(done(&warned), "\"Spring\" is sending to 1,500 recipients.\n");
-    assert!(String::from_utf8_lossy(&warned.stderr).contains("warning  preheader_missing"), "shown, and no reason to stop");
+    assert!(
+        String::from_utf8_lossy(&warned.stderr).contains("warning  link_doubtful"),
+        "shown, and no reason to stop"
+    );
 }
 
 #[test]

@@ -19,7 +19,8 @@ pub struct Links(FunctionUrl);
 impl Links {
     /// Starts to serve it.
     pub fn serve(database: &DatabaseUrl) -> Result<Links, Failure> {
-        let failed = |problem: String| Failure::new(Exit::Software, format!("the unsubscribe page: {problem}"));
+        let failed =
+            |problem: String| Failure::new(Exit::Software, format!("the unsubscribe page: {problem}"));
         let settings = Settings::read(&|name| match name {
             "DATABASE_URL" => Some(database.as_str().to_owned()),
             "UNSUBSCRIBE_SECRET" => Some(SECRET.to_owned()),
