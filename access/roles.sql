@@ -1,4 +1,4 @@
--- A role for each function, with the rights that it needs and no others. Run it after the migrations, as the
+-- A role for each function, and one for the command line `campaign`, with the rights that each needs and no others. Run it after the migrations, as the
 -- owner of the tables with CREATEROLE (or a superuser); it may be run again, and has to be after new migrations.
 --
 --   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -f access/roles.sql
@@ -15,7 +15,8 @@ DO $$
 DECLARE
     v_role text;
 BEGIN
-    FOREACH v_role IN ARRAY ARRAY['campaign_send_batch', 'campaign_ses_events', 'campaign_unsubscribe'] LOOP
+    FOREACH v_role IN ARRAY ARRAY['campaign_send_batch', 'campaign_ses_events', 'campaign_unsubscribe',
+                                 'campaign_operator'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = v_role) THEN
             EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
         END IF;
@@ -57,6 +58,16 @@ GRANT SELECT (id, campaign_id, organization_id, customer_id, email, name, messag
 -- DELETE is for 'subscribe again'. Rights are the table's and know no reasons; where the table has row level security,
 -- row_level_security.sql holds this role to rows whose reason is `unsubscribe`.
 GRANT SELECT, INSERT, UPDATE (reason), DELETE ON suppressions TO campaign_unsubscribe;
+
+-- campaign is a person's tool: it does what send-batch does, makes campaigns, adds recipients, settles what is left
+-- over, and reads what it shows. It deletes nothing, changes no address, and does not migrate. (Its temporary tables
+-- need TEMPORARY on the database, which everybody has unless it was revoked.)
+GRANT campaign_send_batch TO campaign_operator;
+GRANT INSERT, UPDATE (status, status_reason, scheduled_at, html) ON campaigns TO campaign_operator;
+GRANT INSERT, UPDATE (position) ON campaign_recipients TO campaign_operator;
+GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
+GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_operator;
+GRANT SELECT ON recipient_events TO campaign_operator;
 
 -- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.
 GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;

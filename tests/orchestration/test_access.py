@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
 
 import psycopg
 import pytest
 
 from conftest import http
-from function import ROOT, TARGET
+from function import ROOT, TARGET, clean_environment
 from test_documents import sql_blocks
 
 ORGANIZATIONS = ["0d5b1a52-3b1f-4f6e-8f0a-6c2d8e7b9a10", "9a10b7c3-1f52-4e0d-8a6b-3c4d5e6f7a8b"]
@@ -144,6 +145,59 @@ def test_a_due_campaign_is_halted_and_slowed_down_under_the_role(tenants):
     assert world.invoke({})["batch"]["sent"] == 3 and world.status(campaign) == "sent"
 
 
+def test_the_command_line_does_its_work_under_its_role(tenants, tmp_path):
+    world = tenants
+    files = {
+        "people.csv": "email,name\nada@example.com,Ada\ngrace@example.com,\nalan@refused.example,\nbob@example.com,\n",
+        "more.sql": "SELECT 'more' || n || '@example.com' AS email FROM generate_series(1, 3) AS n",
+        "spring.html": "<style>p { color: red }</style><p>Hello {{ name or 'friend' }}</p>",
+        "gone.csv": "email\nbob@example.com\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    url = as_role(world, "campaign_operator")
+    environment = clean_environment(**{**world.functions.environment, "DATABASE_URL": url, "RUST_LOG": "off"})
+
+    def campaign(*arguments, status=0):
+        command = [TARGET / "campaign", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == status, (arguments, done.stdout, done.stderr)
+        return done.stdout
+
+    of = ["--organization", ORGANIZATIONS[0]]
+    campaign("suppressions", "import", *of, "gone.csv")
+    sender = ["--from", "News <news@example.com>", "--subject", "Hello", "--html", "spring.html"]
+    made = campaign("send", "create", *of, "--name", "Spring", *sender).strip()
+    campaign("import", made, "people.csv", status=65)
+    assert "3 of 4 rows imported" in campaign("import", made, "people.csv", "--skip-bad", "--refused", "refused.csv")
+    campaign("import", made, "--query", "more.sql")
+    campaign("preview", made, "--check")
+    campaign("preview", made, "--inline-css", "--write")
+    campaign("send", "schedule", made, "--at", "2099-01-01T08:00:00Z")
+    campaign("send", "start", made)
+    campaign("send", "pause", made, "--why", "wait")
+    campaign("send", "resume", made)
+    # SES refuses an address once, and of another nobody knows whether it was accepted.
+    refusal = {"refuse": {"code": "MessageRejected", "message": "no", "status": 400}}
+    world.ses_rule({"recipient": {"exact": "alan@refused.example"}, "effect": refusal, "times": 1})
+    world.ses_rule({"recipient": {"exact": "more1@example.com"}, "effect": "dropAfterAccept", "times": 1})
+    environment["SEND_API"] = "single"
+    campaign("send", "run", made)
+    assert world.outcomes(made) == {"sent": 4, "failed": 1, "uncertain": 1}
+    campaign("retry-failed", made, "--code", "MessageRejected")
+    campaign("resolve", made, "--as", "sent", "--by", "Ada", "--why", "it is in the inbox", "--yes")
+    campaign("send", "run", made)
+    status = json.loads(campaign("status", made, "--json"))
+    assert (status["status"], status["progress"]["sent"]) == ("sent", 6)
+    assert made in campaign("status")
+    campaign("report", made, "--html", "report.html")
+    assert "bob@example.com" in campaign("suppressions", "list", *of)
+    campaign("suppressions", "export", *of, "out.csv")
+    other = campaign("send", "create", *of, "--name", "Summer", *sender).strip()
+    campaign("send", "cancel", other, "--yes")
+    campaign("migrate", status=77)
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
@@ -159,6 +213,12 @@ def test_a_due_campaign_is_halted_and_slowed_down_under_the_role(tenants):
         ("campaign_unsubscribe", "UPDATE campaign_recipients SET status = 'sent'"),
         ("campaign_unsubscribe", "UPDATE campaigns SET status = 'sending'"),
         ("campaign_unsubscribe", "SELECT FROM activities"),
+        ("campaign_operator", "DELETE FROM campaigns"),
+        ("campaign_operator", "DELETE FROM campaign_recipients"),
+        ("campaign_operator", "DELETE FROM suppressions"),
+        ("campaign_operator", "UPDATE campaign_recipients SET email = 'mallory@example.com'"),
+        ("campaign_operator", "UPDATE campaign_recipients SET organization_id = gen_random_uuid()"),
+        ("campaign_operator", "SELECT FROM activities"),
     ],
 )
 def test_a_role_may_not(role, statement, world, roles):
