@@ -33,6 +33,22 @@ pub enum Exit {
     Config = 78,
 }
 
+#[cfg(test)]
+impl Exit {
+    pub const ALL: [Exit; 10] = [
+        Exit::Declined,
+        Exit::Usage,
+        Exit::Data,
+        Exit::NoInput,
+        Exit::Unavailable,
+        Exit::Software,
+        Exit::CannotCreate,
+        Exit::Stopped,
+        Exit::NoPermission,
+        Exit::Config,
+    ];
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)

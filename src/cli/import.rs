@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, format};
+use super::{connect, format, id};
 use crate::config::DatabaseAccess;
 use mapping::Mapping;
 use reader::{Chunk, Format, Manner, ReadError};
@@ -34,6 +34,7 @@ use source::Source;
 #[command(group = clap::ArgGroup::new("input").required(true).args(["file", "query"]))]
 pub struct Import {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// A file, or - for standard input
     file: Option<PathBuf>,
@@ -151,7 +152,7 @@ impl Import {
             mapping: Mapping { from: self.map.clone(), ignored: self.ignore.clone() },
             backslashes_doubled: source.is_query,
         };
-        let (place, input) = (source.place, source.input);
+        let (place, input, line) = (source.place, source.input, if source.is_query { "row" } else { "line" });
         let (chunks, mut received) = mpsc::channel::<Result<Chunk, ReadError>>(8);
         std::thread::spawn(move || {
             let deliver = |chunk| chunks.blocking_send(Ok(chunk)).is_ok();
@@ -171,8 +172,14 @@ impl Import {
             bar.set_message(format!("{} rows", format::count(read)));
         }
         rows.finish().await?;
-        bar.set_message(format!("{} rows read, writing recipients", format::count(read)));
-        let imported = transaction.settle().await?;
+        bar.set_message(format!("{} rows read, checking them", format::count(read)));
+        let (good, refused) = transaction.judge(line).await?;
+        let imported = if self.dry_run || (refused > 0 && !self.skip_bad) {
+            good - transaction.mark_known().await?
+        } else {
+            bar.set_message(format!("{} rows read, writing recipients", format::count(read)));
+            transaction.settle(good).await?
+        };
         let refused = transaction.refused().await?;
         bar.finish_and_clear();
         Ok(Outcome { rows: read, imported, refused, unnameable })
@@ -251,7 +258,7 @@ fn progress_bar(length: Option<u64>) -> ProgressBar {
     bar.set_style(
         ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("━╸━"),
+            .progress_chars("━╸─"),
     );
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
     bar

@@ -13,6 +13,8 @@
 mod completions;
 #[cfg(feature = "local")]
 mod demo;
+#[cfg(all(test, feature = "local"))]
+mod examples;
 mod failure;
 mod format;
 mod import;
@@ -35,6 +37,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
 
 use crate::config::DatabaseAccess;
 #[cfg(feature = "local")]
@@ -44,7 +47,7 @@ use failure::{Exit, Failure};
 
 /// Email campaigns from PostgreSQL through Amazon SES: the operator's and the developer's commands.
 #[derive(Parser)]
-#[command(name = "campaign", version, max_term_width = 100, after_help = EXIT_STATUSES)]
+#[command(name = "campaign", version, max_term_width = 100, after_help = MORE)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,22 +55,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Migrate(migrate::Migrate),
-    Preview(preview::Preview),
-    Resolve(resolve::Resolve),
-    Suppressions(suppressions::Suppressions),
-    Import(import::Import),
     Send(send::Send),
+    Import(import::Import),
+    Preview(preview::Preview),
     Status(status::Status),
     Report(report::Report),
     RetryFailed(retry_failed::RetryFailed),
+    Resolve(resolve::Resolve),
+    Suppressions(suppressions::Suppressions),
+    Migrate(migrate::Migrate),
     #[cfg(feature = "local")]
     Demo(demo::Demo),
     Completions(completions::Completions),
     Man(completions::Man),
 }
 
-const EXIT_STATUSES: &str = "\
+const MORE: &str = "\
+Examples:
+  campaign status                         # where campaigns stand
+  campaign status 5f0c2c1e-… --watch      # one of them: progress, causes, what to do next
+  campaign import 5f0c2c1e-… people.csv --map email=E-Mail
+  campaign send --help                    # create, start, pause, resume, cancel, run, send a test
+
 Environment:
   DATABASE_URL         postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS
   DATABASE_IAM_AUTH    true: with a token of the AWS credentials in use in place of the password
@@ -99,9 +108,9 @@ pub fn main() -> ExitCode {
     };
     let in_terminal = io::stderr().is_terminal();
     start_logging(if in_terminal && cli.command.shows_progress() {
-        "warn"
+        "warn,aws_config=error"
     } else {
-        "warn,campaign_sender=info"
+        "warn,aws_config=error,campaign_sender=info"
     });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -141,7 +150,8 @@ impl Command {
     }
 }
 
-/// Logs go to standard error, for standard output is the command's own: plain in a terminal, else JSON lines.
+/// Logs go to standard error, for standard output is the command's own: plain in a terminal, else JSON lines. What the
+/// AWS SDK looks for in vain on the way to its configuration is no warning here: what is missing in the end is an error.
 fn start_logging(unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
@@ -158,6 +168,13 @@ fn database_url() -> Result<DatabaseUrl, Failure> {
     Ok(config::database_url(value)?)
 }
 
+/// An id as an argument.
+fn id(text: &str) -> Result<Uuid, String> {
+    text.trim().parse().map_err(|_| {
+        "expected a UUID, such as 5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35 (campaign status has those of campaigns)".to_owned()
+    })
+}
+
 /// A database that answers: a person at a terminal is told at once when it cannot be reached.
 async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure> {
     let database = Database::new(&access.into()).map_err(|error| Failure::new(Exit::Config, error))?;
@@ -165,7 +182,58 @@ async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure>
     Ok(database)
 }
 
-/// When a statement that is run now is given up.
+/// When a statement that goes through all recipients of a campaign, which may be millions, is given up.
+fn patiently() -> Instant {
+    Instant::now() + Duration::from_secs(600)
+}
+
+/// When another statement that is run now is given up.
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_explained(command: &clap::Command, name: &str) {
+        assert!(command.get_about().is_some(), "{name} says nothing of itself");
+        let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(more.contains("Example"), "{name} has no example");
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{name}: {} is not explained", argument.get_id());
+        }
+        for subcommand in command.get_subcommands() {
+            assert_explained(subcommand, &format!("{name} {}", subcommand.get_name()));
+        }
+    }
+
+    #[test]
+    fn every_command_explains_itself_and_its_arguments_and_has_an_example() {
+        Cli::command().debug_assert();
+        assert_explained(&Cli::command(), "campaign");
+    }
+
+    #[test]
+    fn the_exit_statuses_of_the_help_are_those_of_the_documentation_and_of_the_code() {
+        let helped: Vec<(u8, &str)> = MORE
+            .split("Exit statuses:\n")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.trim().split_once("  "))
+            .map(|(status, meaning)| (status.parse().unwrap(), meaning))
+            .collect();
+        let documented: Vec<(u8, &str)> = include_str!("../../docs/cli.md")
+            .split("## Exit statuses")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
+            .filter_map(|(status, meaning)| Some((status.parse().ok()?, meaning)))
+            .collect();
+        assert_eq!(helped, documented);
+        let used = Exit::ALL.map(|exit| exit as u8);
+        assert_eq!(helped[1..].iter().map(|(status, _)| *status).collect::<Vec<_>>(), used);
+    }
 }

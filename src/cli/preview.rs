@@ -113,7 +113,7 @@ impl Preview {
         }
         #[cfg(feature = "local")]
         if self.inbox {
-            inbox::serve(&title, &samples, checked.map(|checked| checked.total()), &findings).await?;
+            inbox::serve(&title, &samples, checked.map(dry_run::Checked::total), &findings).await?;
         }
         verdict
     }
@@ -157,7 +157,9 @@ pub async fn check_all(campaign: Uuid) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Data, format!("campaign {campaign}: {error}")))?;
     let checked = dry_run::run(&case, &templates, &mut findings).await?;
     if !findings.is_empty() {
-        show::lines(&findings, Some(checked)).iter().for_each(|line| eprintln!("{line}"));
+        for line in show::lines(&findings, Some(checked)) {
+            eprintln!("{line}");
+        }
     }
     show::stopped(&findings)
 }

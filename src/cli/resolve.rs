@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, soon};
+use super::{connect, id, soon};
 use crate::activities::ActivitiesTable;
 use crate::batch::load::{self, Campaign};
 use crate::batch::render::Templates;
@@ -27,12 +27,13 @@ use crate::lifecycle::Status;
 #[command(group = clap::ArgGroup::new("how").required(true).args(["decision", "from_log"]))]
 pub struct Resolve {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// What they become: `sent` (with its activity), `failed`, or `pending` again and sent once more (`resend`)
     #[arg(long = "as", value_enum, value_name = "OUTCOME", requires_all = ["by", "why"])]
     decision: Option<Decision>,
     /// Only this recipient; may be given several times
-    #[arg(long = "recipient", value_name = "ID", conflicts_with = "from_log")]
+    #[arg(long = "recipient", value_name = "ID", value_parser = id, conflicts_with = "from_log")]
     recipients: Vec<Uuid>,
     /// Who decides, for the log
     #[arg(long, value_name = "WHO", value_parser = clap::builder::NonEmptyStringValueParser::new())]

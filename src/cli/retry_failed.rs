@@ -5,7 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, format, soon};
+use super::{connect, format, id, patiently, soon};
 use crate::config::DatabaseAccess;
 use crate::database::Database;
 
@@ -17,6 +17,7 @@ use crate::database::Database;
 #[command(after_help = EXAMPLES)]
 pub struct RetryFailed {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// The error codes, as `campaign status` shows them
     #[arg(long = "code", value_name = "CODE", required = true, num_args = 1.., value_parser = NonEmptyStringValueParser::new())]
@@ -92,7 +93,7 @@ impl RetryFailed {
     async fn failed(&self, database: &Database) -> Result<Vec<(String, i64)>, Failure> {
         let sql = "SELECT coalesce(error_code, '') AS code, count(*) AS count FROM campaign_recipients
                     WHERE campaign_id = $1 AND status = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1";
-        let rows = database.query(sql, &[(&self.campaign, Type::UUID)], soon()).await?;
+        let rows = database.query(sql, &[(&self.campaign, Type::UUID)], patiently()).await?;
         Ok(rows.iter().map(|row| (row.get("code"), row.get("count"))).collect())
     }
 

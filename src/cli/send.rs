@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::preview;
+use super::{id, preview};
 
 /// Create, schedule, start, pause, resume or cancel a campaign, run it from here, or send a test of it
 #[derive(Args)]
-#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = EXAMPLES, arg_required_else_help = true, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Send {
     #[command(subcommand)]
     order: Option<Order>,
@@ -24,7 +24,7 @@ pub struct Send {
 #[derive(Args)]
 struct Test {
     /// The campaign's id, for a test of it
-    #[arg(requires = "test")]
+    #[arg(requires = "test", value_parser = id)]
     campaign: Uuid,
     /// Send what a recipient would get to these addresses instead, marked as a test
     #[arg(long, value_name = "ADDRESS", num_args = 1.., requires = "campaign")]

@@ -11,8 +11,8 @@ use clap::value_parser;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::connect;
 use super::failure::{Exit, Failure};
+use super::{connect, id};
 use crate::config::DatabaseAccess;
 use crate::database::Database;
 use crate::result::Progress;
@@ -25,6 +25,7 @@ use crate::result::Progress;
 #[command(after_help = EXAMPLES)]
 pub struct Status {
     /// The campaign's id [default: the latest campaigns, in a table]
+    #[arg(value_parser = id)]
     campaign: Option<Uuid>,
     /// Draw it again and again, until the campaign is at its end or Ctrl-C
     #[arg(long)]
@@ -181,7 +182,8 @@ impl Screen {
             lines if lines > 0 && again && out.is_terminal() => format!("\x1b[{lines}A\x1b[J"),
             _ => String::new(),
         };
-        self.lines = picture.lines().count();
+        // What the terminal breaks takes more than one row of it.
+        self.lines = text::rows_of(picture, text::width());
         out.write_all((back + picture).as_bytes())
             .and_then(|()| out.flush())
             .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")))

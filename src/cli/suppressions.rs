@@ -10,13 +10,16 @@ use std::fmt;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::connect;
 use super::failure::Failure;
-use crate::config::Settings;
+use super::{connect, id};
+use crate::config::DatabaseAccess;
 use crate::database::Database;
 
 /// Import, export and show the addresses that are not written to, or read in SES's own list
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  campaign suppressions list --email ada@example.com\n  campaign suppressions import --organization 0a77… --reason unsubscribe gone.csv\n  campaign suppressions pull-ses"
+)]
 pub struct Suppressions {
     #[command(subcommand)]
     command: Command,
@@ -32,7 +35,7 @@ enum Command {
 
 impl Suppressions {
     pub async fn run(self) -> Result<(), Failure> {
-        let database = connect(Settings::from_env()?.database).await?;
+        let database = connect(DatabaseAccess::from_env()?).await?;
         match self.command {
             Command::Import(command) => command.run(&database).await,
             Command::Export(command) => command.run(&database).await,
@@ -47,7 +50,7 @@ impl Suppressions {
 #[group(multiple = false)]
 struct Whose {
     /// The organization's
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id)]
     organization: Option<Uuid>,
     /// Those that hold for all organizations
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! The commands of `docs/cli.md`, run as they stand there, give what stands there.
+//! The commands of `docs/cli.md` and the demo of `README.md`, run as they stand there, give what stands there.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -114,5 +114,36 @@ fn the_commands_of_the_documentation_give_what_stands_below_them() {
         std::fs::write(path, rewritten).unwrap();
     } else {
         assert!(differences.is_empty(), "{differences}OVERWRITE_DOCS=1 writes it into docs/cli.md");
+    }
+}
+
+/// A line of the demo without its figures of time and memory, and without the names that are new each time.
+fn without_what_varies(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let stable = words.iter().enumerate().map(|(at, word)| match *word {
+        word if word.contains('/') || word.contains("127.0.0.1:") => "PLACE",
+        word if word.starts_with("campaign_demo_") => "NAME",
+        _ if words[at + 1..].starts_with(&["MB"]) || words[at + 1..].starts_with(&["emails", "per"]) => "N",
+        word => word,
+    });
+    let stable = without_times(&stable.collect::<Vec<_>>().join(" "));
+    // A batch of more than a second takes a statement more.
+    if stable.starts_with("PostgreSQL ") { "PostgreSQL".to_owned() } else { stable }
+}
+
+#[test]
+fn the_demo_of_the_readme_prints_what_stands_there() {
+    let readme = include_str!("../../README.md");
+    let shown = readme.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let (world, directory) = (World::new(), Scratch::new());
+    let send_batch = env!("CARGO_BIN_EXE_send-batch");
+    let said = run(&world, &directory, &format!("campaign demo --send-batch {send_batch} --emails emails"));
+    let mut printed = said.lines().map(without_what_varies);
+    for line in shown.lines().filter(|line| !line.is_empty() && *line != "…") {
+        let line = without_what_varies(line);
+        assert!(
+            printed.any(|printed| printed == line),
+            "it does not print, or not at that place: {line}\n{said}"
+        );
     }
 }

@@ -90,6 +90,37 @@ fn good_rows_become_recipients_and_the_others_are_reported_with_their_lines() {
 }
 
 #[test]
+fn whom_sending_would_leave_out_is_refused_for_the_same_reasons() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let campaign = world.draft();
+    world.suppress("own@example.com");
+    world.suppress("both@example.com");
+    world
+        .database
+        .client()
+        .batch_execute(
+            "INSERT INTO suppressions (organization_id, email, reason) VALUES
+                 ('00000000-0000-0000-0000-000000000000', 'both@example.com', 'complaint'),
+                 ('00000000-0000-0000-0000-000000000000', 'all@example.com', 'complaint'),
+                 (gen_random_uuid(), 'ada@example.com', 'bounce');
+             CREATE OR REPLACE VIEW opted_out AS
+                 SELECT organization_id, 'crm@example.com' AS email FROM campaigns
+                 UNION ALL SELECT gen_random_uuid(), 'ada@example.com'",
+        )
+        .unwrap();
+    let rows = "email\nown@example.com\nboth@example.com\nALL@example.com\n CRM@example.com\u{a0}\nada@example.com\n";
+    done(&import(&world, campaign, &["-", "--skip-bad", "--refused", &scratch.path("refused.csv")], rows));
+    insta::assert_snapshot!(scratch.read("refused.csv"), @r"
+    line,reason,detail,email
+    2,suppressed,on the suppression list: bounce,own@example.com
+    3,suppressed,on the suppression list: bounce,both@example.com
+    4,suppressed,on the suppression list of all organizations: complaint,ALL@example.com
+    5,suppressed,opted out in the CRM,CRM@example.com
+    ");
+    assert_eq!(world.recipients(campaign), ["ada@example.com | - | - | - | pending"]);
+}
+
+#[test]
 fn nothing_is_imported_when_a_row_is_refused_or_in_a_dry_run() {
     let (mut world, scratch) = (World::new(), Scratch::new());
     let campaign = world.draft();
@@ -102,6 +133,18 @@ fn nothing_is_imported_when_a_row_is_refused_or_in_a_dry_run() {
     let said = done(&import(&world, campaign, &[&people, "--skip-bad", "--dry-run"], ""));
     assert!(said.ends_with("Nothing was imported: that was a dry run.\n"), "{said}");
     assert_eq!(world.recipients(campaign), [] as [&str; 0]);
+    // Nothing was written and rolled back either.
+    let written = "SELECT is_called FROM campaign_recipients_position_seq";
+    assert!(!world.database.query(written, &[])[0].get::<_, bool>(0));
+
+    world.add_recipient(campaign, "Ada@example.com");
+    let said = done(&import(&world, campaign, &[&people, "--skip-bad", "--dry-run"], ""));
+    insta::assert_snapshot!(scratch.stable(&said), @r#"
+    "Spring": 0 of 2 rows good in T
+            1  duplicate     such as people.csv:3: the same address as in line 2
+            1  in_campaign   such as people.csv:2: the campaign has this address
+    Nothing was imported: that was a dry run.
+    "#);
 }
 
 #[test]
@@ -203,11 +246,17 @@ fn a_query_is_run_where_from_says_and_may_only_read() {
     let (mut world, mut crm, scratch) = (World::new(), World::new(), Scratch::new());
     let campaign = world.draft();
     crm.database.execute("CREATE TABLE people (email text)", &[]);
-    crm.database.execute("INSERT INTO people VALUES ('ada@example.com'), ('x')", &[]);
+    crm.database.execute("CREATE SEQUENCE s", &[]);
+    crm.database.execute("INSERT INTO people VALUES ('ada@example.com'), ('x'), ('ADA@example.com')", &[]);
     let query = scratch.file("people.sql", "SELECT email\n  FROM people");
     let from = ["--query", &query, "--from", &crm.database.url];
     let said = done(&import(&world, campaign, &[&from[..], &["--skip-bad"]].concat(), ""));
-    assert!(scratch.stable(&said).contains("such as people.sql, row 2: it is not of the form"), "{said}");
+    insta::assert_snapshot!(scratch.stable(&said), @r#"
+    "Spring": 1 of 3 rows imported in T
+            1  bad_address   such as people.sql, row 2: it is not of the form local@domain
+            1  duplicate     such as people.sql, row 3: the same address as in row 1
+    The campaign is a draft and has 1 recipient.
+    "#);
     assert_eq!(world.recipients(campaign).len(), 1);
 
     let error = |text: &str| {
@@ -216,7 +265,8 @@ fn a_query_is_run_where_from_says_and_may_only_read() {
     };
     insta::assert_snapshot!(error("SELECT email\n  FROM persons"), @r#"65: campaign: people.sql:2: relation "persons" does not exist [42P01]"#);
     insta::assert_snapshot!(error("SELECT email\n  FORM people"), @r#"65: campaign: people.sql:2: syntax error at or near "people" [42601]"#);
-    insta::assert_snapshot!(error("SELECT setval('s', 1) FROM (SELECT 1/0) AS x"), @r#"65: campaign: people.sql:1: relation "s" does not exist [42P01]"#);
+    insta::assert_snapshot!(error("SELECT setval('s', 7)::text AS email"), @"66: campaign: people.sql: cannot execute setval() in a read-only transaction [25006]");
+    assert_eq!(crm.database.query("SELECT last_value FROM s", &[])[0].get::<_, i64>(0), 1);
 }
 
 #[test]

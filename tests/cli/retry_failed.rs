@@ -35,6 +35,7 @@ impl World {
 fn those_who_failed_by_the_chosen_codes_are_sent_to_again_and_nobody_else() {
     let mut world = World::single();
     let campaign = world.campaign_with_failures();
+    world.database.execute("UPDATE campaign_cursors SET refusal = 'no', refusal_count = 19", &[]);
     let said = done(&retry(&world.database.url, campaign, &["--code", "MessageRejected"]));
     insta::assert_snapshot!(said, @r#"
     "Spring": 2 recipients are pending again
@@ -43,6 +44,14 @@ fn those_who_failed_by_the_chosen_codes_are_sent_to_again_and_nobody_else() {
     "#);
     assert_eq!(world.outcome("r1@example.com"), ("pending".to_owned(), None));
     world.assert_consistent(campaign);
+    // It is not complete any more, and the refusals so far are not held against those who come now.
+    let state = "SELECT completed_at IS NULL AND refusal IS NULL AND refusal_count = 0
+                   FROM campaigns JOIN campaign_cursors ON campaign_id = id";
+    assert!(world.database.query(state, &[])[0].get::<_, bool>(0));
+    // They stand behind all others, in the order in which they stood.
+    let order =
+        "SELECT string_agg(split_part(email, '@', 1), ' ' ORDER BY position) FROM campaign_recipients";
+    assert_eq!(world.database.query(order, &[])[0].get::<_, String>(0), "r3 nowhere r5 r6 r1 r2");
 
     let results = run(&mut world.function(), serde_json::json!({}));
     let batch = &results[0]["batch"];

@@ -8,7 +8,7 @@ use campaign_sender::local::ses::{Effect, Rule};
 use uuid::Uuid;
 
 use crate::support::{ORGANIZATION, World};
-use crate::{Scratch, campaign, done, refused};
+use crate::{Scratch, campaign, done, refused, waits_for_a_lock};
 
 const ID: &str = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35";
 
@@ -278,6 +278,85 @@ fn a_campaign_is_rendered_for_everybody_before_it_is_let_go_and_errors_stop_it()
 }
 
 #[test]
+fn a_change_that_comes_too_late_changes_nothing_and_says_what_the_campaign_is() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(2);
+    let mut other = world.database.connect();
+    let mut other = other.transaction().unwrap();
+    other.execute("UPDATE campaigns SET status = 'cancelled' WHERE id = $1", &[&campaign]).unwrap();
+    let url = world.database.url.clone();
+    let late = std::thread::scope(|scope| {
+        let pausing =
+            scope.spawn(move || crate::campaign(&url, &["send", "pause", &campaign.to_string()], ""));
+        waits_for_a_lock(&world.database);
+        other.commit().unwrap();
+        pausing.join().unwrap()
+    });
+    let said = refused(&late).replace(&campaign.to_string(), "ID");
+    assert_eq!(
+        said,
+        "65: campaign: campaign ID is cancelled: only what is sending, scheduled can become paused"
+    );
+    assert_eq!(world.campaign_status(campaign).0, "cancelled");
+}
+
+#[test]
+fn a_campaign_that_was_sent_is_started_again_for_those_who_were_added() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(2);
+    done(&world.run(campaign, &[]));
+    world.add_recipient(campaign, "late@example.com");
+    done(&send(&world, &["start", &campaign.to_string()]));
+    let open = "SELECT completed_at IS NULL FROM campaigns";
+    assert!(world.database.query(open, &[])[0].get::<_, bool>(0));
+    done(&world.run(campaign, &[]));
+    assert_eq!((world.campaign_status(campaign).0.as_str(), world.ses.message_count()), ("sent", 3));
+}
+
+#[test]
+fn what_a_campaign_is_created_with_is_what_stands_in_the_table() {
+    let (mut world, scratch) = (World::single(), Scratch::new());
+    let (html, text) = (scratch.file("x.html", "<p>h</p>"), scratch.file("x.txt", "t"));
+    let variables = scratch.file("x.json", "{\"city\": \"Oslo\"}");
+    let (organization, author) = (ORGANIZATION.to_string(), Uuid::from_u128(7).to_string());
+    let create = [
+        ["create", "--transactional"],
+        ["--id", ID],
+        ["--organization", &organization],
+        ["--name", "Name"],
+        ["--from", "From <from@example.com>"],
+        ["--reply-to", "one@example.com"],
+        ["--reply-to", "Two <two@example.com>"],
+        ["--subject", "Subject"],
+        ["--html", &html],
+        ["--text", &text],
+        ["--variables", &variables],
+        ["--configuration-set", "set"],
+        ["--created-by", &author],
+    ];
+    done(&send(&world, create.as_flattened()));
+    let row = "SELECT concat_ws(' | ', organization_id = $1, name, from_address, reply_to, subject, html, text, variables,
+                      configuration_set, transactional, created_by = $2, status) FROM campaigns";
+    let row = &world.database.query(row, &[&ORGANIZATION, &Uuid::from_u128(7)])[0];
+    assert_eq!(
+        row.get::<_, String>(0),
+        r#"t | Name | From <from@example.com> | {one@example.com,"Two <two@example.com>"} | Subject | <p>h</p> | t | {"city": "Oslo"} | set | t | t | draft"#
+    );
+}
+
+#[test]
+fn an_argument_that_is_no_id_is_told_what_is_expected() {
+    let world = World::single();
+    let output = send(&world, &["start", "spring"]);
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("invalid value 'spring' for '<CAMPAIGN>': expected a UUID, such as "), "{said}");
+    let nothing = send(&world, &[]);
+    assert_eq!(nothing.status.code(), Some(64));
+    assert!(String::from_utf8(nothing.stderr).unwrap().contains("  resume "), "the orders are listed");
+}
+
+#[test]
 fn a_template_that_does_not_compile_is_told_with_its_file_and_line() {
     let (world, scratch) = (World::single(), Scratch::new());
     let html = scratch.file("spring.html", "<p>Hello</p>\n<p>{{ name </p>\n");
@@ -306,6 +385,23 @@ fn a_template_that_does_not_compile_is_told_with_its_file_and_line() {
     assert_eq!(status, 65);
     assert!(said.starts_with("campaign: spring.json:2: it is not JSON"), "{said}");
     assert_eq!(create(&["--text", &text, "--reply-to", "nobody"]).0, 64);
+}
+
+#[test]
+fn a_campaign_whose_template_does_not_compile_is_not_started() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(1);
+    world.database.execute("UPDATE campaigns SET status = 'draft', html = E'<p>\n{{ name </p>'", &[]);
+    let id = campaign.to_string();
+    for order in [&["start", &id][..], &["schedule", &id, "--at", "2099-01-01T08:00:00Z"]] {
+        let said = refused(&send(&world, order));
+        assert!(
+            said.starts_with(&format!("65: campaign: campaign {campaign}: the template does not compile: ")),
+            "{said}"
+        );
+        assert!(said.ends_with("(html, line 2)"), "{said}");
+    }
+    assert_eq!(world.campaign_status(campaign).0, "draft");
 }
 
 #[test]

@@ -126,6 +126,78 @@ fn machines_read_the_same_under_names_that_stay() {
 }
 
 #[test]
+fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_age() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(9);
+    run(&mut world.function(), event(campaign, 10));
+    world
+        .database
+        .client()
+        .batch_execute(&format!(
+            "UPDATE campaigns SET status = 'sending', started_at = now() - interval '1 hour',
+                    sent_count = 1, uncertain_count = 2;
+             UPDATE campaign_recipients SET sent_at = now() - interval '10 minutes';
+             UPDATE campaign_cursors SET last_event_at = now() - interval '5 minutes';
+             UPDATE campaign_recipients SET status = 'uncertain', error_code = 'timed_out', sent_at = NULL,
+                    uncertain_since = now() - make_interval(hours => substr(email, 2, 1)::int)
+              WHERE email IN ('r1@example.com', 'r2@example.com');
+             UPDATE campaign_recipients SET status = 'pending', sent_at = NULL, message_id = NULL
+              WHERE email > 'r3@example.com';
+             INSERT INTO campaign_batches (campaign_id, first_position, last_position, claim_token, lease_ends_at)
+             SELECT campaign_id, p - 1, p + 2, token, ends FROM
+                 (SELECT campaign_id, min(position) AS p FROM campaign_recipients WHERE status = 'pending' GROUP BY 1) AS x,
+                 (VALUES (gen_random_uuid(), now() + interval '1 minute'), (NULL, NULL)) AS lane (token, ends);
+             INSERT INTO campaign_batch_outcomes
+             SELECT max(id), 1,
+                    (SELECT jsonb_agg(jsonb_build_array(gen_random_uuid(), CASE WHEN n > 120 THEN 'pending' ELSE 'sent' END, 'm',
+                                                        extract(epoch FROM now()) * 1000 - CASE WHEN n > 60 THEN 90000 ELSE 0 END))
+                       FROM generate_series(1, 130) AS n)
+               FROM campaign_batches WHERE claim_token IS NOT NULL AND campaign_id = '{campaign}';"
+        ))
+        .unwrap();
+    let json: Value = serde_json::from_str(&status(&world, &[&campaign.to_string(), "--json"])).unwrap();
+    let doubt = &json["outcomes"].as_array().unwrap().iter().find(|of| of["status"] == "uncertain").unwrap();
+    assert!((7200.0..7300.0).contains(&doubt["oldestSeconds"].as_f64().unwrap()), "{doubt}");
+    let lanes = json["lanes"].as_array().unwrap();
+    let states: Vec<_> = lanes
+        .iter()
+        .map(|lane| (lane["state"].as_str().unwrap(), &lane["noted"], &lane["pending"]))
+        .collect();
+    assert!(
+        states.contains(&("working", &120.into(), &3.into()))
+            && states.contains(&("open", &0.into(), &3.into())),
+        "{json}"
+    );
+    // By notes that are not recorded yet, of which half are older than a minute.
+    assert_eq!((&json["perSecondNow"], &json["secondsLeft"]), (&1.0.into(), &6.into()));
+    let said = without_times(&status(&world, &[&campaign.to_string()]));
+    assert!(said.contains("120 of them done and not recorded yet; at work, its lease ends in T"), "{said}");
+    assert!(said.contains("SES was last heard T ago"), "{said}");
+    assert!(said.contains("settled nothing of what is uncertain for T: look at ses-events"), "{said}");
+    assert!(!said.contains("Nobody is at work"), "{said}");
+}
+
+#[test]
+fn a_campaign_that_is_halted_says_why_and_what_to_do() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(2);
+    for (reason, advice) in [
+        ("SendingPausedException: no", "The account may not send: the SES console says why."),
+        (
+            "7 of 100 emails bounced (7 %), more than 5 %: clean the list",
+            "The reputation guard stopped it: look where the list comes from",
+        ),
+    ] {
+        world.database.execute("UPDATE campaigns SET status = 'paused', status_reason = $1", &[&reason]);
+        let said = status(&world, &[&campaign.to_string()]);
+        assert!(said.contains(&format!("Because: {reason}")), "{said}");
+        let next = said.split("Next  ").nth(1).unwrap();
+        assert!(next.trim().starts_with(advice), "{said}");
+        assert!(next.contains(&format!("Go on with it: campaign send resume {campaign}")), "{said}");
+    }
+}
+
+#[test]
 fn campaigns_are_shown_at_a_glance_the_live_ones_first() {
     let mut world = World::single();
     assert_eq!(status(&world, &[]), "There are no campaigns yet: campaign send create --help\n");

@@ -154,7 +154,7 @@ impl Progress {
         bar.set_style(
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸━"),
+                .progress_chars("━╸─"),
         );
         Progress { bar, in_terminal }
     }

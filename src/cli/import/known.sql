@@ -1,4 +1,4 @@
--- The rows that did not become recipients of campaign $1, for it has their address.
+-- The rows whose address campaign $1 has already, by another row than theirs.
 UPDATE imported AS i SET reason = 'in_campaign', detail = 'the campaign has this address'
- WHERE i.reason IS NULL
-   AND NOT EXISTS (SELECT FROM campaign_recipients AS r WHERE r.id = i.id AND r.campaign_id = $1)
+  FROM campaign_recipients AS r
+ WHERE r.campaign_id = $1 AND lower(r.email) = lower(i.email) AND r.id <> i.id AND i.reason IS NULL

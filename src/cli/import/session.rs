@@ -46,20 +46,33 @@ impl<'a> Import<'a> {
         Ok(Rows(Box::pin(self.client.copy_in("COPY imported FROM STDIN").await?)))
     }
 
-    /// Marks what is refused for what the tables hold, and makes recipients of the rest. Returns how many.
-    pub async fn settle(&self) -> Result<u64, Failure> {
+    /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
+    /// query. Returns how many are good so far, and how many are refused.
+    pub async fn judge(&self, line: &str) -> Result<(u64, u64), Failure> {
         let Campaign { id, organization_id, .. } = self.campaign;
         let judge = include_str!("judge.sql")
+            .replace("{line}", line)
             .replace("{campaign}", &format!("'{id}'"))
             .replace("{organization}", &format!("'{organization_id}'::uuid"));
         self.client.batch_execute(&judge).await?;
-        let wanted: i64 =
-            self.client.query_one("SELECT count(*) FROM imported WHERE reason IS NULL", &[]).await?.get(0);
+        let sql = "SELECT count(*) FILTER (WHERE reason IS NULL), count(reason) FROM imported";
+        let row = self.client.query_one(sql, &[]).await?;
+        Ok((row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs()))
+    }
+
+    /// Makes recipients of the good rows, and marks those that the campaign has. Returns how many were made.
+    pub async fn settle(&self, good: u64) -> Result<u64, Failure> {
         let inserted = self.insert().await?;
-        if inserted < wanted.unsigned_abs() {
-            self.client.execute(include_str!("known.sql"), &[id]).await?;
+        if inserted < good {
+            self.mark_known().await?;
         }
         Ok(inserted)
+    }
+
+    /// Marks the rows that the campaign has. Returns how many. What is not imported in the end is not written first: of
+    /// a million rows that were rolled back the table would keep the dead versions.
+    pub async fn mark_known(&self) -> Result<u64, Failure> {
+        Ok(self.client.execute(include_str!("known.sql"), &[&self.campaign.id]).await?)
     }
 
     /// What the campaign has already stays as it is, also where another transaction adds it meanwhile. Looking for that

@@ -42,7 +42,9 @@ fn headers(envelope: &Envelope) {
 
 /// Prints what was found, errors first. With an error, the command fails.
 pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Failure> {
-    lines(findings, checked).iter().for_each(|line| println!("{line}"));
+    for line in lines(findings, checked) {
+        println!("{line}");
+    }
     stopped(findings)
 }
 

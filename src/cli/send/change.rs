@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{connect, format, preview, soon};
+use super::super::{connect, format, id, patiently, preview, soon};
 use crate::batch::load;
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
@@ -17,6 +17,7 @@ use crate::database::Database;
 #[command(after_help = "Example:\n  campaign send schedule 5f0c2c1e-… --at 2026-03-20T08:00:00+01:00")]
 pub struct Schedule {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// When, with a time zone, as PostgreSQL reads it
     #[arg(long, value_name = "TIME", value_parser = time_with_zone)]
@@ -32,6 +33,7 @@ pub struct Schedule {
 #[command(after_help = "Example:\n  campaign send start 5f0c2c1e-…")]
 pub struct Start {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     #[command(flatten)]
     check: Check,
@@ -56,6 +58,7 @@ impl Check {
 #[command(after_help = "Example:\n  campaign send pause 5f0c2c1e-… --why 'the coupon is wrong'")]
 pub struct Pause {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// Why, as `campaign status` shows it
     #[arg(long, value_name = "TEXT")]
@@ -67,6 +70,7 @@ pub struct Pause {
 #[command(after_help = "Example:\n  campaign send resume 5f0c2c1e-…")]
 pub struct Resume {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
 }
 
@@ -75,6 +79,7 @@ pub struct Resume {
 #[command(after_help = "Example:\n  campaign send cancel 5f0c2c1e-… --yes --why 'wrong list'")]
 pub struct Cancel {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// Why, as `campaign status` shows it
     #[arg(long, value_name = "TEXT")]
@@ -93,7 +98,9 @@ impl Schedule {
         self.check.run(self.campaign).await?;
         let at = case.change(&change).await?;
         println!("\"{}\" is scheduled for {at}.", case.name());
-        case.warn_of_nobody();
+        if case.recipients().await? == 0 {
+            println!("It has no recipients yet: add some with campaign import {} FILE", self.campaign);
+        }
         Ok(())
     }
 }
@@ -102,7 +109,8 @@ impl Start {
     pub async fn run(self) -> Result<(), Failure> {
         let case = Case::open(self.campaign).await?;
         case.check_templates()?;
-        if case.recipients == 0 {
+        let recipients = case.recipients().await?;
+        if recipients == 0 {
             let message = format!(
                 "campaign {} has no recipients, and would be sent at once: add some with campaign import",
                 self.campaign
@@ -113,7 +121,7 @@ impl Start {
         case.allows(&change)?;
         self.check.run(self.campaign).await?;
         case.change(&change).await?;
-        println!("\"{}\" is sending to {}.", case.name(), case.counted());
+        println!("\"{}\" is sending to {}.", case.name(), format::counted(recipients, "recipient"));
         Ok(())
     }
 }
@@ -172,7 +180,6 @@ struct Case {
     id: Uuid,
     status: String,
     source: Source,
-    recipients: i64,
 }
 
 impl Case {
@@ -181,30 +188,25 @@ impl Case {
         let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
         let (campaign, _) = loaded
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        let sql = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1";
-        let counted = database.query(sql, &[(&id, Type::UUID)], soon()).await?;
-        let recipients = counted.first().map_or(0, |row| row.get(0));
-        Ok(Case { database, id, status: campaign.status, source: campaign.source, recipients })
+        Ok(Case { database, id, status: campaign.status, source: campaign.source })
     }
 
     fn name(&self) -> &str {
         &self.source.campaign_name
     }
 
-    fn counted(&self) -> String {
-        format::counted(usize::try_from(self.recipients).unwrap_or_default(), "recipient")
+    /// How many there are. Of millions that takes a while, so it is not asked where something is to be stopped.
+    async fn recipients(&self) -> Result<usize, Failure> {
+        let sql = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1";
+        let counted = self.database.query(sql, &[(&self.id, Type::UUID)], patiently()).await?;
+        let recipients: i64 = counted.first().map_or(0, |row| row.get(0));
+        Ok(usize::try_from(recipients).unwrap_or_default())
     }
 
     fn check_templates(&self) -> Result<(), Failure> {
         match Templates::compile(self.source.clone()) {
             Ok(_) => Ok(()),
             Err(error) => Err(Failure::new(Exit::Data, format!("campaign {}: {error}", self.id))),
-        }
-    }
-
-    fn warn_of_nobody(&self) {
-        if self.recipients == 0 {
-            println!("It has no recipients yet: add some with campaign import {} FILE", self.id);
         }
     }
 

@@ -6,7 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{connect, soon};
+use super::super::{connect, id, soon};
 use crate::batch::address;
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
@@ -16,7 +16,7 @@ use crate::config::DatabaseAccess;
 #[command(after_help = EXAMPLES)]
 pub struct Create {
     /// The organization that it belongs to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id)]
     organization: Uuid,
     /// Its name, as the timeline shows it
     #[arg(long)]
@@ -46,10 +46,10 @@ pub struct Create {
     #[arg(long)]
     transactional: bool,
     /// The person who creates it, as the timeline names them
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id)]
     created_by: Option<Uuid>,
     /// Its id [default: a new one]
-    #[arg(long)]
+    #[arg(long, value_parser = id)]
     id: Option<Uuid>,
 }
 

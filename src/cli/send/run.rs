@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{connect, format, soon};
+use super::super::{connect, format, id, soon};
 use crate::batch::load;
 use crate::config::Settings;
 use crate::database::Database;
@@ -30,6 +30,7 @@ use progress::Progress;
 #[command(after_help = EXAMPLES)]
 pub struct Run {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// Batches at a time; they share SES's rate, so more of them help only where answers are slow
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=16))]

@@ -6,7 +6,7 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 21] = [
+const REASONS: [(&str, &str); 23] = [
     ("the template does not compile", "Correct the template at that line."),
     ("from_address is no mailbox", "Correct the campaign's from_address."),
     ("the link \"", "Correct that link in the html: campaign preview shows all that is wrong."),
@@ -36,8 +36,11 @@ const REASONS: [(&str, &str); 21] = [
     ("ExpiredToken", CREDENTIALS),
     ("MissingAuthenticationToken", CREDENTIALS),
     ("IncompleteSignature", CREDENTIALS),
+    ("emails bounced (", GUARD),
+    ("recipients complained (", GUARD),
     ("was refused: ", "Nobody was accepted: look at the refusal, for most likely it is not the recipients'."),
 ];
+const GUARD: &str = "The reputation guard stopped it: look where the list comes from, and clean it. Whoever goes on accepts these figures.";
 const CREDENTIALS: &str = "Correct the AWS credentials in use.";
 
 /// After that much time SES's events are not late any more.

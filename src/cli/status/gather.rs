@@ -5,7 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::Failure;
-use super::super::soon;
+use super::super::{patiently, soon};
 use super::advice;
 use super::{Detail, Example, Lane, Outcome, Overview};
 use crate::batch::{address, load};
@@ -19,7 +19,7 @@ pub async fn overviews(database: &Database, limit: u32) -> Result<Vec<Overview>,
 async fn rows(database: &Database, id: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Failure> {
     let limit = i64::from(limit);
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::UUID), (&limit, Type::INT8)];
-    Ok(database.query(include_str!("overviews.sql"), &parameters, soon()).await?)
+    Ok(database.query(include_str!("overviews.sql"), &parameters, patiently()).await?)
 }
 
 fn overview(row: &Row) -> Overview {
@@ -40,7 +40,7 @@ pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Resu
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
     let campaigns = rows(database, Some(id), 1).await?;
     let Some(campaign) = campaigns.first() else { return Ok(None) };
-    let outcomes = database.query(include_str!("outcomes.sql"), &parameters, soon()).await?;
+    let outcomes = database.query(include_str!("outcomes.sql"), &parameters, patiently()).await?;
     let lanes = database.query(include_str!("lanes.sql"), &parameters, soon()).await?;
 
     let recent = |rows: &[Row]| rows.iter().map(|row| row.get::<_, i64>("recent")).sum::<i64>();
@@ -56,7 +56,7 @@ pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Resu
     let mut detail = Detail {
         per_second_now: now.map(rounded),
         per_second_mean: mean.map(rounded),
-        seconds_left: pace.seconds_left(overview.progress.remaining, now, mean),
+        seconds_left: pace.seconds_left(overview.progress.remaining, now),
         last_event_seconds: campaign.get("last_event_seconds"),
         outcomes: outcomes.iter().map(|row| outcome(row, show_addresses)).collect(),
         lanes: lanes.iter().map(lane).collect(),
@@ -90,8 +90,9 @@ impl Pace {
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive and bounded")]
-    fn seconds_left(&self, remaining: i32, now: Option<f64>, mean: Option<f64>) -> Option<u64> {
-        let rate = now.filter(|rate| *rate > 0.0).or(mean).filter(|_| self.sending && remaining > 0)?;
+    fn seconds_left(&self, remaining: i32, now: Option<f64>) -> Option<u64> {
+        // Where nothing moves there is no end in sight, however fast it went before.
+        let rate = now.filter(|rate| *rate > 0.0).filter(|_| self.sending && remaining > 0)?;
         Some((f64::from(remaining) / rate).min(1e9).ceil() as u64)
     }
 }
@@ -149,12 +150,12 @@ mod tests {
     fn the_rate_is_that_of_the_last_minute_and_the_mean_that_of_all_time() {
         let pace = Pace { sending: true, recent: 600, started_seconds: Some(300.0), last_seconds: Some(1.0) };
         assert_eq!((pace.now(), pace.mean(6000)), (Some(10.0), Some(20.0)));
-        assert_eq!(pace.seconds_left(100, pace.now(), pace.mean(6000)), Some(10));
+        assert_eq!(pace.seconds_left(100, pace.now()), Some(10));
         let stalled = Pace { recent: 0, ..pace };
-        assert_eq!(stalled.seconds_left(100, stalled.now(), stalled.mean(6000)), Some(5));
+        assert_eq!(stalled.seconds_left(100, stalled.now()), None);
         let done = Pace { sending: false, last_seconds: Some(200.0), ..stalled };
         assert_eq!((done.now(), done.mean(6000)), (None, Some(60.0)));
-        assert_eq!(done.seconds_left(0, None, None), None);
+        assert_eq!(done.seconds_left(0, None), None);
     }
 
     #[test]

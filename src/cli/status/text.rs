@@ -14,7 +14,15 @@ pub fn width() -> usize {
     Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))
 }
 
-/// Campaigns at a glance.
+/// Columns of words; the others are figures.
+const WORDS: [&str; 4] = ["CAMPAIGN", "NAME", "STATUS", "SINCE (UTC)"];
+/// Which of them may be cut off.
+const NAME: usize = 1;
+/// What a narrow terminal does without, first the first.
+const DISPENSABLE: [&str; 5] = ["SUPPRESSED", "SINCE (UTC)", "SENT", "UNCERTAIN", "TOTAL"];
+
+/// Campaigns at a glance. Where they do not fit, columns are left out: what fails is seen at any width, and an id is
+/// there to copy.
 pub fn table(campaigns: &[Overview], width: usize) -> String {
     if campaigns.is_empty() {
         return "There are no campaigns yet: campaign send create --help\n".to_owned();
@@ -52,18 +60,30 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
             since.map_or_else(String::new, |at| minute(at).trim_end_matches(" UTC").to_owned()),
         ]
     }));
-    let widths: Vec<usize> = (0..header.len())
-        .map(|column| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default())
-        .collect();
+    for column in DISPENSABLE {
+        if overhang(&rows, width) == 0 {
+            break;
+        }
+        if let Some(at) = rows[0].iter().position(|header| header == column) {
+            for row in &mut rows {
+                row.remove(at);
+            }
+        }
+    }
+    let room = widths(&rows)[NAME].saturating_sub(overhang(&rows, width)).max(8);
+    for row in &mut rows {
+        row[NAME] = truncate_str(&row[NAME], room, "…").into_owned();
+    }
+    let widths = widths(&rows);
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, width))| {
+            .zip(&rows[0])
+            .map(|((cell, width), header)| {
                 let space = " ".repeat(width - measure_text_width(cell));
-                if (3..9).contains(&column) { space + cell } else { cell.clone() + &space }
+                if WORDS.contains(&header.as_str()) { cell.clone() + &space } else { space + cell }
             })
             .collect();
         let line = cells.join("  ");
@@ -74,6 +94,44 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
         };
     }
     text
+}
+
+/// By how many columns of a terminal the rows are too wide for it.
+fn overhang(rows: &[Vec<String>], width: usize) -> usize {
+    let needed: usize = widths(rows).iter().map(|cell| cell + 2).sum();
+    needed.saturating_sub(width.saturating_add(2))
+}
+
+/// Of each column.
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default())
+        .collect()
+}
+
+/// How many rows of a terminal of this width a text takes.
+pub fn rows_of(text: &str, width: usize) -> usize {
+    text.lines().map(|line| measure_text_width(line).div_ceil(width.max(1)).max(1)).sum()
+}
+
+/// The words in lines that fit beside an indentation of so many columns. A terminal that is too narrow for that breaks
+/// them itself.
+fn wrapped(text: &str, indentation: usize, width: usize) -> Vec<String> {
+    let room = width.saturating_sub(indentation);
+    if room < 24 {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn percent(progress: Progress) -> String {
@@ -91,12 +149,12 @@ fn minute(at: &str) -> String {
 /// One campaign.
 pub fn detail(detail: &Detail, width: usize) -> String {
     let mut lines = vec![String::new()];
-    lines.extend(heading(&detail.overview));
+    lines.extend(heading(&detail.overview, width));
     lines.push(String::new());
     lines.push(format!("  {}", bar(detail.overview.progress, 40)));
     lines.extend(pace(detail).map(|pace| format!("  {pace}")));
     lines.push(String::new());
-    lines.extend(outcomes(detail));
+    lines.extend(outcomes(detail, width));
     if !detail.lanes.is_empty() {
         lines.push(String::new());
         lines.extend(
@@ -113,7 +171,7 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     }
     let mut lines: Vec<String> =
         lines.iter().map(|line| truncate_str(line.trim_end(), width, "…").into_owned()).collect();
-    // Advice holds commands to copy: it is never cut off.
+    // Advice holds commands to copy: it is neither cut off nor broken here.
     if !detail.advice.is_empty() {
         lines.push(String::new());
     }
@@ -124,7 +182,7 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-fn heading(campaign: &Overview) -> Vec<String> {
+fn heading(campaign: &Overview, width: usize) -> Vec<String> {
     let status = match campaign.status.as_str() {
         status @ ("sending" | "sent") => style(status).green(),
         status @ ("paused" | "scheduled") => style(status).yellow(),
@@ -147,7 +205,16 @@ fn heading(campaign: &Overview) -> Vec<String> {
     if !times.is_empty() {
         lines.push(format!("  {}", style(times.join(", ")).dim()));
     }
-    lines.extend(campaign.status_reason.as_ref().map(|reason| format!("  Because: {reason}")));
+    // Whoever sets the status by SQL leaves the reason of the halt before it standing.
+    let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
+    if let Some(reason) = campaign.status_reason.as_ref().filter(|_| stopped) {
+        let indentation = "  Because: ".len();
+        let parts = wrapped(reason, indentation, width);
+        lines.extend(parts.iter().enumerate().map(|(number, part)| {
+            let label = if number == 0 { "  Because: " } else { "" };
+            format!("{label:indentation$}{part}")
+        }));
+    }
     lines
 }
 
@@ -186,7 +253,7 @@ fn figure(rate: f64) -> String {
     format::count(whole)
 }
 
-fn outcomes(detail: &Detail) -> Vec<String> {
+fn outcomes(detail: &Detail, width: usize) -> Vec<String> {
     let Progress { sent, failed, suppressed, uncertain, remaining, .. } = detail.overview.progress;
     let mut lines = Vec::new();
     for (status, label, count) in [
@@ -203,19 +270,32 @@ fn outcomes(detail: &Detail) -> Vec<String> {
             .collect();
         let widest =
             of_status.iter().filter_map(|outcome| outcome.code.as_ref()).map(String::len).max().unwrap_or(0);
-        lines.extend(of_status.into_iter().map(|outcome| labelled("", &cause(outcome, widest))));
+        lines.extend(of_status.into_iter().flat_map(|outcome| cause(outcome, widest, width)));
     }
     lines.push(labelled("To send", &style(format!("{:>9}", format::count(remaining))).bold().to_string()));
     lines
 }
 
-fn cause(outcome: &Outcome, widest: usize) -> String {
+fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     let code = outcome.code.as_deref().unwrap_or_default();
     let age =
         outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
     let error = outcome.example.error.as_ref().map(|error| format!("{error}, ")).unwrap_or_default();
-    let example = style(format!("{age}{error}such as {}", outcome.example.email)).dim();
-    format!("{:>9}  {code:<widest$}  {example}", format::count(outcome.count))
+    let start = labelled("", &format!("{:>9}  {code:<widest$}  ", format::count(outcome.count)));
+    let indentation = measure_text_width(&start);
+    // Under the code, where there is too little room beside it.
+    let indentation = if indentation + 30 <= width { indentation } else { 25 };
+    let words = format!("{age}{error}such as {}", outcome.example.email);
+    let mut lines = wrapped(&words, indentation, width)
+        .into_iter()
+        .map(|part| format!("{:indentation$}{}", "", style(part).dim()))
+        .collect::<Vec<_>>();
+    if indentation == measure_text_width(&start) {
+        lines[0] = start + lines[0].trim_start();
+    } else {
+        lines.insert(0, start);
+    }
+    lines
 }
 
 fn lane(lane: &Lane) -> String {
@@ -239,4 +319,98 @@ fn labelled(label: &str, content: &str) -> String {
 
 fn span(seconds: f64) -> String {
     format::duration(Duration::from_secs_f64(seconds.clamp(0.0, 1e12)))
+}
+
+#[cfg(test)]
+mod tests {
+    use console::strip_ansi_codes;
+    use uuid::Uuid;
+
+    use super::super::Example;
+    use super::*;
+
+    fn overview(status: &str) -> Overview {
+        Overview {
+            campaign_id: Uuid::nil(),
+            name: "Spring harvest of the year".to_owned(),
+            status: status.to_owned(),
+            status_reason: Some(
+                "MessageRejected: Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: news@example.com"
+                    .to_owned(),
+            ),
+            progress: Progress { total: 120_000, sent: 100, failed: 7, suppressed: 1, uncertain: 2, remaining: 119_890 },
+            scheduled_at: None,
+            started_at: Some("2026-03-01T08:00:00Z".to_owned()),
+            completed_at: None,
+        }
+    }
+
+    fn picture(status: &str, width: usize) -> String {
+        let refused = Outcome {
+            status: "failed".to_owned(),
+            code: Some("MessageRejected".to_owned()),
+            count: 7,
+            oldest_seconds: None,
+            example: Example {
+                recipient_id: Uuid::nil(),
+                email: "a…@example.com".to_owned(),
+                error: Some("Address blacklisted by somebody who gives a reason of many words.".to_owned()),
+            },
+        };
+        let seen = Detail {
+            overview: overview(status),
+            per_second_now: None,
+            per_second_mean: Some(12.0),
+            seconds_left: None,
+            last_event_seconds: None,
+            outcomes: vec![refused],
+            lanes: Vec::new(),
+            advice: vec!["Go on with it: campaign send resume 00000000-0000-0000-0000-000000000000, and then look again".to_owned()],
+        };
+        strip_ansi_codes(&detail(&seen, width)).into_owned()
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_every_word_of_a_reason_and_an_error() {
+        for width in [50, 80, 200] {
+            let picture = picture("paused", width);
+            let (seen, advice) = picture.split_once("  Next").unwrap();
+            assert!(seen.lines().all(|line| measure_text_width(line) <= width), "{picture}");
+            let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+            let reason = overview("paused").status_reason.unwrap();
+            assert!(words.contains(&format!("Because: {reason}")), "{picture}");
+            let error =
+                "Address blacklisted by somebody who gives a reason of many words., such as a…@example.com";
+            assert!(words.contains(&format!("7 MessageRejected {error}")), "{picture}");
+            assert_eq!(advice.trim().lines().count(), 1, "{picture}");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_halt_is_not_shown_of_a_campaign_that_goes_on() {
+        assert!(picture("paused", 200).contains("Because: MessageRejected"));
+        assert!(!picture("sending", 200).contains("Because"));
+    }
+
+    #[test]
+    fn a_table_leaves_columns_out_where_they_do_not_fit_and_never_the_failed_ones() {
+        for (width, columns) in [
+            (200, "CAMPAIGN NAME STATUS DONE TOTAL SENT FAILED SUPPRESSED UNCERTAIN SINCE (UTC)"),
+            (110, "CAMPAIGN NAME STATUS DONE TOTAL FAILED UNCERTAIN"),
+            (90, "CAMPAIGN NAME STATUS DONE FAILED"),
+            (80, "CAMPAIGN NAME STATUS DONE FAILED"),
+        ] {
+            let table = strip_ansi_codes(&table(&[overview("sending")], width)).into_owned();
+            let header = table.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(table.lines().all(|line| measure_text_width(line) <= width), "{table}");
+            assert_eq!(header, columns, "{table}");
+            assert!(table.contains(&Uuid::nil().to_string()), "{table}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_breaks_counts_as_the_rows_that_it_takes() {
+        assert_eq!(rows_of("\n12345678\n123456789\n", 8), 4);
+        assert_eq!(rows_of("12345678\n", usize::MAX), 1);
+    }
 }
