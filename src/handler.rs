@@ -464,7 +464,7 @@ impl Handler {
     /// does so in time.
     async fn answer(&self, campaign: &Campaign, verdict: Verdict, invocation: &Invocation) -> BatchResult {
         let mut progress = campaign.progress;
-        if progress.total == 0 {
+        if progress.total == 0 && verdict.status != Status::Done {
             let counted = load::count(&self.database, campaign.id, invocation.deadline.last_start).await;
             progress = counted.unwrap_or(progress);
         }

@@ -222,7 +222,9 @@ fn never_dispatched(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn root_cause(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+    // The cause of credentials that are not there is a list of several lines.
+    let cause = chain(error).last().map(ToString::to_string).unwrap_or_default();
+    cause.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
