@@ -135,7 +135,8 @@ impl Debt {
         let kept = entries
             .iter()
             .take_while(|entry| {
-                let size = serde_json::to_vec(entry).map_or(usize::MAX, |json| json.len() + 1);
+                // With a separator, and a space after each as others write JSON who pass it on.
+                let size = serde_json::to_vec(entry).map_or(usize::MAX, |json| json.len() + 6);
                 let fits = size <= room;
                 room = room.saturating_sub(size);
                 fits
@@ -202,7 +203,9 @@ mod tests {
         };
         let debt =
             Debt::of_batch(7, Uuid::nil(), std::iter::once(failed.clone()).chain((1..10_000).map(sent)));
-        assert!(serde_json::to_vec(&debt).unwrap().len() <= MAX_DEBT_BYTES);
+        // Also as Python writes it.
+        let spaced = serde_json::to_string(&debt).unwrap().replace(',', ", ").replace(':', ": ");
+        assert!(spaced.len() <= MAX_DEBT_BYTES);
         assert!(debt.outcomes.len() > 1_200 && !debt.whole && !debt.outcomes.contains(&failed));
 
         let debt = Debt::of_batch(7, Uuid::nil(), [failed, sent(1)].into_iter());
