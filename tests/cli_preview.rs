@@ -179,8 +179,6 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
     Feedback-ID: CAMPAIGN:ORGANIZATION:campaign:campaign-sender
     Tag: campaign_id=CAMPAIGN
     Tag: organization_id=ORGANIZATION
-    Tag: ses:feedback-id-a=CAMPAIGN
-    Tag: ses:feedback-id-b=ORGANIZATION
     Size: HTML 418 bytes, text 227 bytes
 
     Dear Recipient 1, see our offers (/offers) of this spring, please.
@@ -223,7 +221,7 @@ fn a_link_that_cannot_be_made_stops_a_campaign_that_is_not_transactional() {
             finding.starts_with("there is no List-Unsubscribe header") && finding.contains(missing),
             "{finding}"
         );
-        assert_eq!(refused(&output), "65: campaign: 1 error that stop the campaign: see above");
+        assert_eq!(refused(&output), "65: campaign: 1 error stops the campaign: see above");
     }
     world.database.execute("UPDATE campaigns SET transactional = true", &[]);
     let output = command(&world, &["preview", &id]).env_remove("UNSUBSCRIBE_URL").output().unwrap();
@@ -256,7 +254,7 @@ fn a_dry_run_goes_over_all_recipients_and_counts_what_it_finds() {
     error    link_broken: the link "http://" is not a valid address of the web (r2400@example.com)
     error    render: would fail: city is not defined (html, line 1) (10 recipients, such as r100@example.com)
     "#);
-    insta::assert_snapshot!(refused(&output), @"65: campaign: 2 errors that stop the campaign: see above");
+    insta::assert_snapshot!(refused(&output), @"65: campaign: 2 errors stop the campaign: see above");
 }
 
 #[test]

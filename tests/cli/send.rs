@@ -260,7 +260,7 @@ fn a_campaign_is_rendered_for_everybody_before_it_is_let_go_and_errors_stop_it()
             ),
             "{said}"
         );
-        assert_eq!(last_line(&output), "65: campaign: 1 error that stop the campaign: see above");
+        assert_eq!(last_line(&output), "65: campaign: 1 error stops the campaign: see above");
         assert_eq!(world.campaign_status(campaign).0, "draft");
     }
     let started = send(&world, &["start", &id, "--unchecked"]);

@@ -106,9 +106,6 @@ fn every_message_carries_the_tags_by_which_its_events_are_traced() {
     assert_eq!(message.tag("campaign_id"), Some(campaign.to_string().as_str()));
     assert_eq!(message.tag("recipient_id"), Some(id.to_string().as_str()));
     assert_eq!(message.tag("organization_id"), Some(ORGANIZATION.to_string().as_str()));
-    // The first two places of the Feedback-ID that SES writes.
-    assert_eq!(message.tag("ses:feedback-id-a"), Some(campaign.to_string().as_str()));
-    assert_eq!(message.tag("ses:feedback-id-b"), Some(ORGANIZATION.to_string().as_str()));
     assert_eq!(message.configuration_set.as_deref(), Some("own-set"));
     assert_eq!(message.reply_to, ["a@example.com", "b@example.com"]);
     assert_eq!(message.from, "=?UTF-8?Q?Zo=C3=AB?= <news@example.com>");

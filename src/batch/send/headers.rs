@@ -8,8 +8,6 @@
 //! | `Feedback-ID` | Gmail | complaint rates by campaign and organization |
 //!
 //! A transactional campaign has the last one only. SES signs them all by DKIM, as RFC 8058 demands of the first two.
-//! It writes a `Feedback-ID` of its own as well, whose first two places are those of this one: they are tags of each
-//! message (`ses:feedback-id-a`, `ses:feedback-id-b`).
 
 use aws_sdk_sesv2::types::MessageHeader;
 

@@ -47,8 +47,6 @@ impl Sender {
             shared_tags: vec![
                 tag("campaign_id", campaign.id.to_string()),
                 tag("organization_id", campaign.organization_id.to_string()),
-                tag("ses:feedback-id-a", campaign.id.to_string()),
-                tag("ses:feedback-id-b", campaign.organization_id.to_string()),
             ],
         }
     }

@@ -91,6 +91,7 @@ pub fn stopped(findings: &Findings) -> Result<(), Failure> {
     if errors == 0 {
         return Ok(());
     }
-    let message = format!("{} that stop the campaign: see above", format::counted(errors, "error"));
+    let verb = if errors == 1 { "stops" } else { "stop" };
+    let message = format!("{} {verb} the campaign: see above", format::counted(errors, "error"));
     Err(Failure::new(Exit::Data, message))
 }

@@ -122,15 +122,11 @@ fn header(NameValue { name, value }: &NameValue) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Tags with a colon that SES takes: the first places of the `Feedback-ID` that it writes.
-const TAGS_OF_SES: [&str; 2] = ["ses:feedback-id-a", "ses:feedback-id-b"];
-
 pub(super) fn tags(tags: &[NameValue]) -> Result<(), Refusal> {
     for (index, NameValue { name, value }) in tags.iter().enumerate() {
         for part in [name, value] {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"_-.@".contains(&b);
-            let known = part == name && TAGS_OF_SES.contains(&name.as_str());
-            if !known && (part.is_empty() || part.len() > MAX_TAG || !part.bytes().all(legal)) {
+            if part.is_empty() || part.len() > MAX_TAG || !part.bytes().all(legal) {
                 return Err(Refusal::bad_request(format!(
                     "Invalid tag <{name}={value}>: only 1 to {MAX_TAG} alphanumeric ASCII characters, \
                      '_', '-', '.', '@' are allowed."
@@ -217,9 +213,6 @@ mod tests {
     #[test]
     fn tags_with_illegal_characters_or_one_name_twice_are_refused() {
         assert!(tags(&[pair("campaign_id", "a-b.c@d"), pair("k", "v")]).is_ok());
-        assert!(tags(&[pair("ses:feedback-id-a", "spring"), pair("ses:feedback-id-b", "v")]).is_ok());
-        assert!(tags(&[pair("ses:from-domain", "v")]).is_err());
-        assert!(tags(&[pair("ses:feedback-id-a", "a:b")]).is_err());
         assert!(tags(&[pair("k", "a b")]).is_err());
         assert!(tags(&[pair("k", "")]).is_err());
         assert!(tags(&[pair("k", &"v".repeat(257))]).is_err());
