@@ -92,10 +92,23 @@ where
 }
 
 fn entry(result: BulkEmailEntryResult, recipient: &str) -> Answer {
-    let code = result.status.as_ref().map_or("", |status| status.as_str());
-    match code {
+    let status = result.status.as_ref().map_or("", |status| status.as_str());
+    match status {
         "SUCCESS" => accepted(result.message_id),
-        _ => by_code(400, code, result.error.as_deref().unwrap_or_default(), recipient),
+        _ => by_code(400, code_of(status), result.error.as_deref().unwrap_or_default(), recipient),
+    }
+}
+
+/// The code by which `SendEmail` calls what the status of an entry says, where it has one: a cause has one name,
+/// whichever call met it.
+fn code_of(status: &str) -> &str {
+    match status {
+        "MESSAGE_REJECTED" => "MessageRejected",
+        "INVALID_PARAMETER" => "BadRequestException",
+        "MAIL_FROM_DOMAIN_NOT_VERIFIED" => "MailFromDomainNotVerifiedException",
+        "ACCOUNT_SUSPENDED" => "AccountSuspendedException",
+        "ACCOUNT_SENDING_PAUSED" => "SendingPausedException",
+        _ => status,
     }
 }
 
@@ -178,21 +191,16 @@ fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answer {
         | "MissingAuthenticationTokenException"
         | "NotAuthorized"
         | "OptInRequired"
-        | "ACCOUNT_SUSPENDED"
-        | "ACCOUNT_SENDING_PAUSED"
         | "CONFIGURATION_SET_SENDING_PAUSED"
         | "CONFIGURATION_SET_NOT_FOUND"
         | "TEMPLATE_NOT_FOUND"
-        | "INVALID_SENDING_POOL_NAME"
-        | "MAIL_FROM_DOMAIN_NOT_VERIFIED" => halt(),
+        | "INVALID_SENDING_POOL_NAME" => halt(),
         // Credentials that are renewed meanwhile, and a clock that is set.
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" | "RequestTimeTooSkewed" => {
             Answer::NotSent(format!("{code}: {message}"))
         }
-        "MessageRejected" | "MESSAGE_REJECTED" if says("not verified") && !only_about(recipient, message) => {
-            halt()
-        }
-        "MessageRejected" | "MESSAGE_REJECTED" if says("paused") || says("suspended") => halt(),
+        "MessageRejected" if says("not verified") && !only_about(recipient, message) => halt(),
+        "MessageRejected" if says("paused") || says("suspended") => halt(),
         _ if status == 429 => Answer::Throttled(message.to_owned()),
         _ => refused(),
     }
@@ -318,11 +326,11 @@ mod tests {
                 Answer::Accepted("id-1".into()),
                 Answer::Throttled("Maximum sending rate exceeded.".into()),
                 Answer::QuotaExhausted("x".into()),
-                refused("MESSAGE_REJECTED", "Address blacklisted."),
-                refused("INVALID_PARAMETER", "x"),
+                refused("MessageRejected", "Address blacklisted."),
+                refused("BadRequestException", "x"),
                 refused("FAILED", "x"),
                 Answer::Singly("TRANSIENT_FAILURE: x".into()),
-                Answer::Halt("ACCOUNT_SUSPENDED: x".into()),
+                Answer::Halt("AccountSuspendedException: x".into()),
                 refused("SOMETHING_NEW", "x"),
                 accepted(None),
                 accepted(None),

@@ -269,9 +269,9 @@ fn the_demo_sends_a_campaign_to_its_end_and_leaves_nothing_but_emails() {
     for line in [
         "  Sent             55  55 in the mailbox, nobody got two",
         "  Failed            4",
-        "                    2  invalid_address   it is not of the form local@domain, such as no-at-sign-7.example.com",
-        "                    1  MESSAGE_REJECTED  Address blacklisted., such as priya.sharma17@refused.example",
-        "                    1  render            coupon is not defined (html, line 15), such as lukasz_wojcik37@example.org",
+        "                    2  invalid_address  it is not of the form local@domain, such as no-at-sign-7.example.com",
+        "                    1  MessageRejected  Address blacklisted., such as priya.sharma17@refused.example",
+        "                    1  render           coupon is not defined (html, line 15), such as lukasz_wojcik37@example.org",
         "  Suppressed        1  not written to",
         "  Uncertain         0",
         "  Timeline    55 activities, one for each email sent",
