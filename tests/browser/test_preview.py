@@ -77,8 +77,8 @@ def test_the_first_message_is_open_and_what_was_found_stands_above_it(draft, ope
     expect(page).to_have_title("Preview of Spring <harvest>")
     expect(page.get_by_role("heading", name="For Oslo")).to_be_visible()
     expect(page.frame_locator("iframe").get_by_text("Dear Ada, the beans")).to_be_visible()
-    expect(page.locator("#preview summary")).to_have_text("1 error, 2 warnings")
-    expect(findings(page)).to_contain_text(["link_broken", "identity_unknown", "unsubscribe_missing"])
+    expect(page.locator("#preview summary")).to_have_text("2 errors, 1 warning")
+    expect(findings(page)).to_contain_text(["link_broken", "unsubscribe_missing", "identity_unknown"])
     expect(findings(page).first).to_contain_text('the link "https:/shop.example.com/beans" lacks // after its scheme')
     expect(page.locator("#preview")).to_be_in_viewport(ratio=1)
     accessible(page)
@@ -105,7 +105,7 @@ def test_the_recipients_that_were_asked_for_stand_in_their_order_and_a_failing_o
 def test_a_check_of_all_recipients_is_counted_on_the_page(draft, open_page):
     page = open_page(javascript=True)
     page.goto(draft().preview("--check"))
-    expect(page.locator("#preview summary")).to_have_text("3 recipients checked: 2 errors, 2 warnings")
+    expect(page.locator("#preview summary")).to_have_text("3 recipients checked: 3 errors, 1 warning")
     expect(findings(page).filter(has_text="unsubscribe_missing")).to_contain_text("(2 recipients, such as ada@example.com)")
 
 
