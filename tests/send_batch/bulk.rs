@@ -102,7 +102,7 @@ fn each_entry_of_a_call_has_an_outcome_of_its_own() {
     world.ses.add_rule(Rule::to("r4@example.com", Effect::ServerError).times(1));
     let results = run(&mut world.function(), event(campaign, 10));
     assert_eq!(results.last().unwrap()["status"], "done");
-    assert_eq!(world.outcome("r2@example.com"), ("failed".to_owned(), Some("MESSAGE_REJECTED".to_owned())));
+    assert_eq!(world.outcome("r2@example.com"), ("failed".to_owned(), Some("MessageRejected".to_owned())));
     assert_eq!(world.statuses(campaign), [("failed".to_owned(), 1), ("sent".to_owned(), 9)].into());
     world.assert_consistent(campaign);
 }

@@ -6,6 +6,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_sesv2::config::{Credentials, Region};
 use aws_sdk_sesv2::error::DisplayErrorContext;
 use console::style;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::failure::{Exit, Failure};
 use super::sample::Sample;
@@ -49,8 +50,12 @@ pub async fn serve(
             Failure::new(Exit::Data, format!("SES would refuse the message: {cause}"))
         })?;
     }
+    // Listened for before the page is offered: whoever reads its address may end it at once.
+    let interrupts = signal(SignalKind::interrupt());
     println!("\nInbox  {}  (Ctrl-C ends it)", style(ses.url()).underlined());
     // Where the signal cannot be had, there is nothing to wait for.
-    let _ = tokio::signal::ctrl_c().await;
+    if let Ok(mut interrupts) = interrupts {
+        interrupts.recv().await;
+    }
     Ok(())
 }
