@@ -15,6 +15,9 @@ mod request;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::{Instant, sleep_until};
+
 use super::checkpoint::{self, Checkpoint};
 use super::claim::Batch;
 use super::record::Line;
@@ -25,11 +28,10 @@ use crate::interrupt::Interrupt;
 use crate::metrics::Latencies;
 use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
+use bulk::Entries;
 use call::Call;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ledger::Ledger;
 use pace::Pace;
-use tokio::time::{Instant, sleep_until};
 
 pub use call::SendApi;
 pub use compose::{Message, Prepared, prepare};
@@ -210,15 +212,15 @@ impl Sending<'_> {
         let Some(size) = size else {
             return self.next_message(batch, ledger, Ledger::next).map(Call::single);
         };
-        let mut call = Call::bulk(size);
-        while call.has_room() {
+        let mut entries = Entries::new(size);
+        while entries.has_room() {
             let Some((index, message)) = self.next_message(batch, ledger, Ledger::next) else { break };
-            if !call.add(self.sender, index, message) {
+            if !entries.add(self.sender, index, message) {
                 ledger.answer(index, Answer::Singly("too large for a bulk call".to_owned()));
             }
         }
-        if call.len() > 0 {
-            Some(call)
+        if entries.len() > 0 {
+            Some(Call::Bulk(entries))
         } else {
             self.next_message(batch, ledger, Ledger::next_alone).map(Call::single)
         }

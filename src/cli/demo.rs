@@ -13,7 +13,7 @@ use clap::value_parser;
 use console::style;
 
 use super::failure::{Exit, Failure};
-use super::{database_url, format, migrate};
+use super::{database_url, format, interrupted, migrate};
 use crate::event::MAX_BATCH_SIZE;
 use crate::local::ses::{Effect, Options, Rule, SesEndpoint};
 use function::SendBatch;
@@ -139,12 +139,13 @@ impl Demo {
             println!("\n  With --keep, an inbox page and the database stay up to look at.\n");
             return;
         }
+        // Listened for before the page is offered.
+        let interrupted = interrupted();
         line("Inbox", &style(sent.ses.url()).underlined().to_string());
         line("Database", &format!("psql {}", scratch.url_without_password()));
         println!("\n  The links to unsubscribe work: follow one in an email, and look at the timeline.");
         println!("\n  Ctrl-C ends it all and drops the database.");
-        // Where the signal cannot be had, there is nothing to wait for.
-        let _ = tokio::signal::ctrl_c().await;
+        interrupted.await;
         println!();
     }
 

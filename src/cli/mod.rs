@@ -35,6 +35,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+#[cfg(feature = "local")]
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
@@ -180,6 +182,17 @@ async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure>
     let database = Database::new(&access.into()).map_err(|error| Failure::new(Exit::Config, error))?;
     database.run_script("").await?;
     Ok(database)
+}
+
+/// Ctrl-C, listened for from the call on. Where the signal cannot be had, there is nothing to wait for.
+#[cfg(feature = "local")]
+fn interrupted() -> impl Future<Output = ()> {
+    let interrupts = signal(SignalKind::interrupt());
+    async {
+        if let Ok(mut interrupts) = interrupts {
+            interrupts.recv().await;
+        }
+    }
 }
 
 /// When a statement that goes through all recipients of a campaign, which may be millions, is given up.

@@ -133,8 +133,7 @@ pub async fn send_tests(
     addresses: &[String],
 ) -> Result<(), Failure> {
     let case = Case::open(&Settings::from_env()?, campaign).await?;
-    let templates = Templates::compile(case.campaign.source.clone())
-        .map_err(|error| Failure::new(Exit::Data, format!("campaign {campaign}: {error}")))?;
+    let templates = case.templates()?;
     let selection = recipient.map_or(Selection::First, Selection::of);
     let recipient = sample::find(&case.database, campaign, &selection).await?;
     send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
@@ -153,8 +152,7 @@ pub async fn check_all(campaign: Uuid) -> Result<(), Failure> {
     }
     let case = Case::open(&settings, campaign).await?;
     let mut findings = case.findings();
-    let templates = Templates::compile(case.campaign.source.clone())
-        .map_err(|error| Failure::new(Exit::Data, format!("campaign {campaign}: {error}")))?;
+    let templates = case.templates()?;
     let checked = dry_run::run(&case, &templates, &mut findings).await?;
     if !findings.is_empty() {
         for line in show::lines(&findings, Some(checked)) {
@@ -181,6 +179,11 @@ impl Case {
         let links = Links::new(&settings.unsubscribe).ok();
         let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
         Ok(Case { database, campaign, sender })
+    }
+
+    fn templates(&self) -> Result<Templates, Failure> {
+        Templates::compile(self.campaign.source.clone())
+            .map_err(|error| Failure::new(Exit::Data, format!("campaign {}: {error}", self.campaign.id)))
     }
 
     /// What is wrong with the campaign itself.

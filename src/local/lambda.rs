@@ -88,8 +88,7 @@ impl Function {
     /// # Errors
     /// When the process has ended.
     pub fn begin(&mut self, event: &Value, timeout: Duration) -> Result<Begun, InvocationError> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.hand_over(event.to_string(), (now + timeout).as_millis(), timeout)
+        self.begin_raw(&event.to_string(), timeout)
     }
 
     /// As [`Function::begin`], with what need not be JSON.

@@ -18,6 +18,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from database import Database
 from function import ROOT, TARGET, clean_environment
 from lambda_service import LambdaService
+from ses import LocalSes
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -65,10 +66,9 @@ def lambda_service(aws):
 
 @pytest.fixture(scope="session")
 def ses():
-    process = subprocess.Popen([TARGET / "local-ses", "--port", "0"], stdout=subprocess.PIPE, text=True)
-    yield process.stdout.readline().strip()
-    process.kill()
-    process.wait()
+    endpoint = LocalSes()
+    yield endpoint.url
+    endpoint.close()
 
 
 @pytest.fixture

@@ -1,16 +1,16 @@
 //! The body of a `SendBulkEmail` request. It is most of what a campaign's bytes go through, so it is written once,
 //! straight from what was rendered: the SDK's own types would be built, copied and escaped for each recipient.
 
+use std::io;
+
 use bytes::Bytes;
 use serde::Serialize;
-use std::io;
 
 use super::compose::Message;
 use super::request::Sender;
 
 /// Template data of one entry, in bytes (Amazon SES API v2, `ReplacementTemplate`: 262,144 characters).
 const MAX_TEMPLATE_DATA_BYTES: usize = 262_144;
-
 /// A bulk call with as many bytes takes no more entries: it is to be on its way soon.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 

@@ -52,11 +52,6 @@ impl Call {
         Call::Single(index, message)
     }
 
-    /// A bulk call that may have `size` recipients, and has none yet.
-    pub fn bulk(size: usize) -> Call {
-        Call::Bulk(Entries::new(size))
-    }
-
     /// Recipients.
     pub fn len(&self) -> usize {
         match self {
@@ -78,22 +73,6 @@ impl Call {
         match self {
             Call::Single(index, _) => vec![*index],
             Call::Bulk(entries) => entries.indexes.clone(),
-        }
-    }
-
-    /// Whether it takes one more message.
-    pub fn has_room(&self) -> bool {
-        match self {
-            Call::Single(..) => false,
-            Call::Bulk(entries) => entries.has_room(),
-        }
-    }
-
-    /// Adds a message to a bulk call; false if it does not go into one.
-    pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> bool {
-        match self {
-            Call::Single(..) => false,
-            Call::Bulk(entries) => entries.add(sender, index, message),
         }
     }
 

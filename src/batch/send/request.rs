@@ -20,7 +20,6 @@ pub struct Sender {
     from: String,
     reply_to: Vec<String>,
     configuration_set: Option<String>,
-    /// Also the two of which SES makes the first places of its own `Feedback-ID`.
     shared_tags: Vec<MessageTag>,
     headers: Headers,
     organization_id: Uuid,

@@ -6,9 +6,9 @@ use aws_config::BehaviorVersion;
 use aws_sdk_sesv2::config::{Credentials, Region};
 use aws_sdk_sesv2::error::DisplayErrorContext;
 use console::style;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::failure::{Exit, Failure};
+use super::super::interrupted;
 use super::sample::Sample;
 use crate::local::ses::{Options, Preview, SesEndpoint};
 use crate::preflight::Findings;
@@ -51,11 +51,8 @@ pub async fn serve(
         })?;
     }
     // Listened for before the page is offered: whoever reads its address may end it at once.
-    let interrupts = signal(SignalKind::interrupt());
+    let interrupted = interrupted();
     println!("\nInbox  {}  (Ctrl-C ends it)", style(ses.url()).underlined());
-    // Where the signal cannot be had, there is nothing to wait for.
-    if let Ok(mut interrupts) = interrupts {
-        interrupts.recv().await;
-    }
+    interrupted.await;
     Ok(())
 }
