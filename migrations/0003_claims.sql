@@ -12,6 +12,10 @@ CREATE TABLE IF NOT EXISTS campaign_cursors (
     last_event_at     timestamptz                  -- when SES was last heard of this campaign
 );
 
+-- Every batch that begins up to here is closed: claims look for open ones behind it only. A batch that was closed
+-- stays in the index of the open ones as long as the oldest snapshot of the database may want to see it.
+ALTER TABLE campaign_cursors ADD COLUMN IF NOT EXISTS closed_through bigint NOT NULL DEFAULT -1;
+
 -- One row per batch: a range of positions, and who may work on it.
 CREATE TABLE IF NOT EXISTS campaign_batches (
     id             bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
@@ -88,7 +92,8 @@ BEGIN
     SELECT min(position) INTO v_first FROM campaign_recipients
      WHERE campaign_id = p_campaign_id AND status = 'pending';
     IF v_first IS NOT NULL THEN
-        UPDATE campaign_cursors SET claimed_through = least(claimed_through, v_first - 1)
+        UPDATE campaign_cursors SET claimed_through = least(claimed_through, v_first - 1),
+               closed_through = least(closed_through, v_first - 1)
          WHERE campaign_id = p_campaign_id;
         PERFORM count_new_recipients(p_campaign_id, -1);
         RETURN 'pending';
@@ -104,6 +109,8 @@ BEGIN
                    count(*) FILTER (WHERE status = 'uncertain') AS uncertain
               FROM campaign_recipients WHERE campaign_id = p_campaign_id) AS n
      WHERE c.id = p_campaign_id AND c.status = 'sending';
+    -- Whose turn it was long ago is of no use.
+    DELETE FROM send_shares WHERE asked_at < now() - interval '1 hour' AND free_from < now();
     SELECT coalesce(max(position), -1) INTO v_last FROM campaign_recipients WHERE campaign_id = p_campaign_id;
     UPDATE campaign_cursors SET completed_through = v_last, counted_through = v_last
      WHERE campaign_id = p_campaign_id;
@@ -144,6 +151,7 @@ DECLARE
     k campaign_cursors;
     b campaign_batches;
     v_last bigint;
+    v_closed_through bigint;
     v_is_last boolean;
     v_swept boolean := false;
     v_again boolean := false;
@@ -179,10 +187,13 @@ BEGIN
     refusal := k.refusal;
     refusal_count := k.refusal_count;
 
-    SELECT extract(epoch FROM min(lease_ends_at) - clock_timestamp()) INTO retry_seconds
+    SELECT extract(epoch FROM min(lease_ends_at) FILTER (WHERE claim_token <> p_token
+                                                           AND lease_ends_at >= clock_timestamp())
+                              - clock_timestamp()),
+           coalesce(min(first_position) - 1, k.claimed_through)
+      INTO retry_seconds, v_closed_through
       FROM campaign_batches
-     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND claim_token <> p_token
-       AND lease_ends_at >= clock_timestamp();
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > k.closed_through;
     IF p_alone AND retry_seconds IS NOT NULL THEN
         verdict := 'busy';
         RETURN;
@@ -195,7 +206,7 @@ BEGIN
     LOOP
         -- A batch that is open, or that lost its owner, goes first; before all, one that we have already.
         SELECT * INTO b FROM campaign_batches
-         WHERE campaign_id = p_campaign_id AND closed_at IS NULL
+         WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > k.closed_through
            AND (claim_token IS NULL OR claim_token = p_token OR lease_ends_at < clock_timestamp())
          ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
@@ -211,16 +222,19 @@ BEGIN
                 END IF;
                 v_swept := true;
                 SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id;
+                v_closed_through := k.closed_through;
                 CONTINUE;
             END IF;
             IF v_size < 1 THEN
+                PERFORM want_to_send(p_region, p_campaign_id, c.organization_id);
                 verdict := 'rate';
                 retry_seconds := v_room.retry_seconds;
                 RETURN;
             END IF;
             INSERT INTO campaign_batches (campaign_id, first_position, last_position)
             VALUES (p_campaign_id, k.claimed_through + 1, v_last) RETURNING * INTO b;
-            UPDATE campaign_cursors SET claimed_through = v_last WHERE campaign_id = p_campaign_id;
+            UPDATE campaign_cursors SET claimed_through = v_last, closed_through = v_closed_through
+             WHERE campaign_id = p_campaign_id;
             k.claimed_through := v_last;
         END IF;
         batch_id := b.id;
@@ -238,15 +252,16 @@ BEGIN
         END IF;
         v_again := b.handed_by IS NOT NULL;
         IF v_size < 1 AND NOT v_again THEN
+            PERFORM want_to_send(p_region, p_campaign_id, c.organization_id);
             verdict := 'rate';
             retry_seconds := v_room.retry_seconds;
             RETURN;
         END IF;
 
-        SELECT array_agg(r.position ORDER BY r.position), array_agg(r.id ORDER BY r.position),
-               array_agg(r.email ORDER BY r.position), array_agg(r.name ORDER BY r.position),
-               array_agg(CASE WHEN r.bytes <= p_variables_limit THEN r.json END ORDER BY r.position),
-               array_agg(r.bytes ORDER BY r.position), array_agg(r.suppressed ORDER BY r.position)
+        -- Sorted once, below: up to PostgreSQL 15, each aggregate with an order of its own would sort again.
+        SELECT array_agg(r.position), array_agg(r.id), array_agg(r.email), array_agg(r.name),
+               array_agg(CASE WHEN r.bytes <= p_variables_limit THEN r.json END),
+               array_agg(r.bytes), array_agg(r.suppressed)
           INTO positions, ids, emails, names, variables, variables_bytes, suppressed
           FROM (SELECT n.*, coalesce(octet_length(n.json), 0) AS bytes,
                        row_number() OVER (ORDER BY n.position) AS nth,
@@ -263,7 +278,8 @@ BEGIN
                           FROM campaign_recipients
                          WHERE campaign_id = p_campaign_id AND status = 'pending'
                            AND position BETWEEN b.first_position AND b.last_position
-                         ORDER BY position LIMIT CASE WHEN NOT v_again THEN v_size END) AS n) AS r
+                         ORDER BY position LIMIT CASE WHEN NOT v_again THEN v_size END) AS n
+                 ORDER BY n.position) AS r
          WHERE r.nth = 1 OR r.bytes_so_far <= p_bytes OR v_again;
         EXIT WHEN positions IS NOT NULL;
         UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
@@ -283,7 +299,7 @@ BEGIN
     v_is_last := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
                      AND status = 'pending' AND position > k.claimed_through ORDER BY position LIMIT 1) IS NULL
              AND NOT EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id
-                                AND closed_at IS NULL AND id <> b.id);
+                                AND closed_at IS NULL AND first_position > k.closed_through AND id <> b.id);
     -- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
     -- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
     -- Where the rate is known, what is sent within 1.5 seconds is enough.
@@ -293,8 +309,8 @@ BEGIN
     IF v_again THEN
         starts_in := v_room.starts_in - cardinality(array_positions(suppressed, false)) / per_second;
     ELSIF per_second IS NOT NULL THEN
-        starts_in := reserve_sends(p_region, p_campaign_id, cardinality(array_positions(suppressed, false)),
-                                   per_second, v_room.share);
+        starts_in := reserve_sends(p_region, p_campaign_id, c.organization_id,
+                                   cardinality(array_positions(suppressed, false)), per_second, v_room.share);
     END IF;
     -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
     IF NOT v_again THEN

@@ -39,30 +39,32 @@ CREATE OR REPLACE FUNCTION send_room(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    r         send_rates;
     v_owed    double precision; -- seconds that the campaign is ahead of its share
     v_seconds double precision; -- of the whole rate
 BEGIN
-    IF p_per_second IS NOT NULL THEN
+    -- Locked until the sends are reserved, so that there is room for them then.
+    SELECT * INTO r FROM send_rates WHERE region = p_region FOR NO KEY UPDATE;
+    IF p_per_second IS NOT NULL AND p_per_second IS DISTINCT FROM r.per_second THEN
         INSERT INTO send_rates AS s (region, per_second) VALUES (p_region, p_per_second)
         ON CONFLICT (region) DO UPDATE SET per_second = excluded.per_second
-         WHERE s.per_second <> excluded.per_second;
+        RETURNING * INTO r;
     END IF;
-    SELECT r.per_second * send_share(r.share, r.throttled_at),
-           greatest(extract(epoch FROM r.free_from - clock_timestamp()), -0.25)
-      INTO per_second, starts_in
-      FROM send_rates AS r WHERE r.region = p_region;
-    IF NOT FOUND THEN
+    IF r.region IS NULL THEN
         RETURN;
     END IF;
-    INSERT INTO send_shares AS s (region, campaign_id, organization_id)
-    VALUES (p_region, p_campaign_id, p_organization_id)
-    ON CONFLICT (region, campaign_id) DO UPDATE SET asked_at = now()
-    RETURNING greatest(extract(epoch FROM s.free_from - clock_timestamp()), 0) INTO v_owed;
-    SELECT 1.0 / count(DISTINCT s.organization_id)
-               / count(*) FILTER (WHERE s.organization_id = p_organization_id)
-      INTO share
-      FROM send_shares AS s
-     WHERE s.region = p_region AND (s.asked_at > now() - interval '30 seconds' OR s.free_from > now());
+    per_second := r.per_second * send_share(r.share, r.throttled_at);
+    starts_in := greatest(extract(epoch FROM r.free_from - clock_timestamp()), -0.25);
+    -- This campaign wants to send, whatever its row says.
+    SELECT greatest(extract(epoch FROM max(s.free_from) FILTER (WHERE s.campaign_id = p_campaign_id)
+                                       - clock_timestamp()), 0),
+           1.0 / (1 + count(DISTINCT s.organization_id) FILTER (
+                          WHERE s.wants AND s.organization_id <> p_organization_id))
+               / (1 + count(*) FILTER (WHERE s.wants AND s.organization_id = p_organization_id
+                                         AND s.campaign_id <> p_campaign_id))
+      INTO v_owed, share
+      FROM (SELECT *, asked_at > now() - interval '30 seconds' OR free_from > now() AS wants
+              FROM send_shares WHERE region = p_region) AS s;
 
     v_seconds := CASE WHEN share = 1 THEN 15 - greatest(starts_in, 0)
                       WHEN starts_in < 0.5 THEN greatest(5, (10 - v_owed) * share)
@@ -72,19 +74,30 @@ BEGIN
 END
 $$;
 
+-- Notes that a campaign wants to send and is given no room: it has its share beside others all the same.
+CREATE OR REPLACE FUNCTION want_to_send(p_region text, p_campaign_id uuid, p_organization_id uuid) RETURNS void
+LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO send_shares (region, campaign_id, organization_id)
+    VALUES (p_region, p_campaign_id, p_organization_id)
+    ON CONFLICT (region, campaign_id) DO UPDATE SET asked_at = now();
+END;
+
 -- Reserves `p_count` sends of a campaign; answers in how many seconds they may start.
 CREATE OR REPLACE FUNCTION reserve_sends(
-    p_region text, p_campaign_id uuid, p_count int, p_per_second double precision, p_share double precision
+    p_region text, p_campaign_id uuid, p_organization_id uuid, p_count int,
+    p_per_second double precision, p_share double precision
 ) RETURNS double precision
 LANGUAGE plpgsql AS $$
 DECLARE
     v_seconds   double precision := p_count / p_per_second;
     v_starts_in double precision;
 BEGIN
-    UPDATE send_shares
-       SET free_from = greatest(free_from, now()) + make_interval(secs => v_seconds / p_share)
-     WHERE region = p_region AND campaign_id = p_campaign_id;
-    DELETE FROM send_shares WHERE region = p_region AND asked_at < now() - interval '1 hour' AND free_from < now();
+    INSERT INTO send_shares AS s (region, campaign_id, organization_id, free_from)
+    VALUES (p_region, p_campaign_id, p_organization_id, now() + make_interval(secs => v_seconds / p_share))
+    ON CONFLICT (region, campaign_id) DO UPDATE
+       SET asked_at = now(),
+           free_from = greatest(s.free_from, now()) + make_interval(secs => v_seconds / p_share);
     UPDATE send_rates
        SET free_from = greatest(free_from, clock_timestamp() - interval '0.25 seconds')
                        + make_interval(secs => v_seconds)

@@ -1,5 +1,4 @@
 //! The local SES endpoint, spoken to by the AWS SDK over HTTP.
-#![cfg(feature = "local")]
 
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,8 @@ WITH chosen AS (
         AND (c.status = 'scheduled' AND c.scheduled_at <= now()
           OR c.status = 'sending' AND NOT EXISTS (
                  SELECT FROM campaign_batches AS b
-                  WHERE b.campaign_id = c.id AND b.closed_at IS NULL AND b.lease_ends_at >= clock_timestamp())
+                  WHERE b.campaign_id = c.id AND b.closed_at IS NULL
+                    AND b.first_position > coalesce(k.closed_through, -1) AND b.lease_ends_at >= clock_timestamp())
           OR c.status = 'sent' AND c.completed_at > now() - interval '1 day' AND EXISTS (
                  SELECT FROM campaign_recipients AS r
                   WHERE r.campaign_id = c.id AND r.position > k.completed_through))

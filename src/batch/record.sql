@@ -5,7 +5,10 @@
 -- SES beyond the outcomes given is in doubt (the owner did not come back). $13: why the campaign is halted.
 -- $14, $15: the refusal that every recipient of the campaign has met so far, and how many have.
 -- $16: the region whose SES said 'too fast', if it did.
-WITH outcome AS MATERIALIZED (
+WITH campaign AS MATERIALIZED (
+    SELECT created_by, name, status FROM campaigns WHERE id = $1
+),
+outcome AS MATERIALIZED (
     SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10)
         AS o (recipient_id, status, message_id, error_code, error, at, subject)
 ),
@@ -75,7 +78,7 @@ UPDATE campaigns AS c
        status = CASE WHEN halt.now THEN 'paused' ELSE c.status END,
        status_reason = CASE WHEN halt.now THEN $13 ELSE c.status_reason END
   FROM change, (SELECT $13 IS NOT NULL AND (status IN ('sending', 'scheduled') OR status = 'sent' AND $2 IS NULL) AS now
-                  FROM campaigns WHERE id = $1) AS halt
+                  FROM campaign) AS halt
  -- Cursors are locked before campaigns everywhere, so that statements that meet do not deadlock.
  WHERE c.id = $1 AND (SELECT count(*) FROM streak) >= 0
 RETURNING c.status, c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,

@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::checkpoint::{self, Checkpoint};
@@ -137,16 +138,18 @@ impl Sending<'_> {
             } else if now >= self.deadline.last_start {
                 ledger.stop(pace.turned_away().unwrap_or(Stop::Deadline));
             }
-            let may_start = now < status_read_at + STATUS_VALIDITY;
-            while may_start && pace.allows(now) && flights.len() < self.concurrency {
-                if bytes_in_flight >= MAX_BYTES_IN_FLIGHT && !flights.is_empty() {
-                    break;
-                }
-                let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(self.api)) else { break };
+            let may_start = now < status_read_at + STATUS_VALIDITY
+                && pace.allows(now)
+                && flights.len() < self.concurrency
+                && (bytes_in_flight < MAX_BYTES_IN_FLIGHT || flights.is_empty());
+            // One call at a time: it is on its way to SES while the next one is rendered.
+            let mut started = false;
+            if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(self.api)) {
                 pace.start(now, call.len());
                 bytes_in_flight += call.bytes();
                 crate::crash_point!("send-before");
                 flights.push(self.send(call));
+                started = true;
             }
             if ledger.is_idle() && flights.is_empty() && commit.is_none() {
                 break;
@@ -196,6 +199,7 @@ impl Sending<'_> {
                     }
                 }
                 () = self.interrupt.raised(), if !interrupted => {}
+                () = yield_now(), if started => {}
                 () = sleep_until(wake) => {}
             }
         }

@@ -68,7 +68,6 @@ impl Failure {
     }
 
     /// The failure with another thing to do about it.
-    #[cfg(feature = "local")]
     pub fn with_advice(self, advice: &str) -> Failure {
         Failure { message: format!("{}; or {advice}", self.message), ..self }
     }

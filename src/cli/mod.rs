@@ -11,9 +11,8 @@
 )]
 
 mod completions;
-#[cfg(feature = "local")]
 mod demo;
-#[cfg(all(test, feature = "local"))]
+#[cfg(test)]
 mod examples;
 mod failure;
 mod format;
@@ -28,22 +27,18 @@ mod send_test;
 mod status;
 mod suppressions;
 
-#[cfg(feature = "local")]
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-#[cfg(feature = "local")]
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use crate::config::DatabaseAccess;
-#[cfg(feature = "local")]
-use crate::config::{self, DatabaseUrl};
+use crate::config::{self, DatabaseAccess, DatabaseUrl};
 use crate::database::Database;
 use failure::{Exit, Failure};
 
@@ -66,7 +61,6 @@ enum Command {
     Resolve(resolve::Resolve),
     Suppressions(suppressions::Suppressions),
     Migrate(migrate::Migrate),
-    #[cfg(feature = "local")]
     Demo(demo::Demo),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -146,7 +140,6 @@ impl Command {
             }
             Command::Man(command) => command.run(Cli::command()),
             Command::RetryFailed(command) => command.run().await,
-            #[cfg(feature = "local")]
             Command::Demo(command) => command.run().await,
         }
     }
@@ -164,7 +157,6 @@ fn start_logging(unless_told: &str) {
     }
 }
 
-#[cfg(feature = "local")]
 fn database_url() -> Result<DatabaseUrl, Failure> {
     let value = env::var("DATABASE_URL").ok().filter(|value| !value.trim().is_empty());
     Ok(config::database_url(value)?)
@@ -185,7 +177,6 @@ async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure>
 }
 
 /// Ctrl-C, listened for from the call on. Where the signal cannot be had, there is nothing to wait for.
-#[cfg(feature = "local")]
 fn interrupted() -> impl Future<Output = ()> {
     let interrupts = signal(SignalKind::interrupt());
     async {

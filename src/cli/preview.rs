@@ -3,7 +3,6 @@
 mod css;
 mod dry_run;
 mod identity;
-#[cfg(feature = "local")]
 mod inbox;
 mod sample;
 mod show;
@@ -45,7 +44,6 @@ pub struct Preview {
     #[arg(long)]
     html: bool,
     /// Serve an inbox page with it on this machine, until Ctrl-C
-    #[cfg(feature = "local")]
     #[arg(long)]
     inbox: bool,
     /// Send it to this address through SES, marked as a test; may be given several times
@@ -74,7 +72,6 @@ impl Preview {
         if self.inline_css {
             case.inline_css(self.write).await?;
         }
-        #[cfg(feature = "local")]
         let title = case.campaign.source.campaign_name.clone();
         let mut findings = case.findings();
         let templates = match Templates::compile(case.campaign.source.clone()) {
@@ -82,7 +79,6 @@ impl Preview {
             Err(error) => {
                 findings.add(Finding::error("template", error.to_string()), None);
                 let verdict = show::verdict(&findings, None);
-                #[cfg(feature = "local")]
                 if self.inbox {
                     inbox::serve(&title, &[], None, &findings).await?;
                 }
@@ -111,7 +107,6 @@ impl Preview {
             send_test::run(&case.campaign, &case.sender, &templates, &samples[0].recipient, &self.send_to)
                 .await?;
         }
-        #[cfg(feature = "local")]
         if self.inbox {
             inbox::serve(&title, &samples, checked.map(dry_run::Checked::total), &findings).await?;
         }

@@ -164,6 +164,26 @@ fn a_batch_is_not_taken_over_before_its_lease_has_ended() {
 }
 
 #[test]
+fn a_lost_batch_is_found_however_many_were_closed_behind_it() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(100);
+    assert!(crash(&world, campaign, "claim-after", 1));
+    let mut function = world.function();
+    for _ in 0..5 {
+        assert_eq!(invoke(&mut function, &event(campaign, 10))["batch"]["sent"], 10);
+    }
+    let sql = "SELECT closed_through < (SELECT min(position) FROM campaign_recipients) FROM campaign_cursors";
+    assert!(world.database.query(sql, &[])[0].get::<_, bool>(0));
+    world.expire_leases();
+    run(&mut function, event(campaign, 10));
+    let sql =
+        "SELECT closed_through > 80 AND NOT EXISTS (SELECT FROM campaign_batches WHERE closed_at IS NULL)
+                 FROM campaign_cursors";
+    assert!(world.database.query(sql, &[])[0].get::<_, bool>(0));
+    world.assert_consistent(campaign);
+}
+
+#[test]
 fn a_campaign_whose_orchestrator_died_is_picked_up_by_the_next_tick() {
     let mut world = World::single();
     let campaign = world.campaign_of(RECIPIENTS);

@@ -132,11 +132,11 @@ fn a_campaign_beside_another_reserves_its_share_and_takes_what_is_left_over() {
 fn organizations_have_equal_shares_and_so_have_the_campaigns_of_one() {
     let mut world = World::new();
     let mut share = |campaign: u128, organization: u128| {
-        let row = &world.database.query(
-            "SELECT share FROM send_room('r', 10, $1, $2, 60)",
-            &[&uuid::Uuid::from_u128(campaign), &uuid::Uuid::from_u128(organization)],
-        )[0];
-        row.get::<_, f64>(0)
+        let (campaign, organization) = (uuid::Uuid::from_u128(campaign), uuid::Uuid::from_u128(organization));
+        let sql = "SELECT share FROM send_room('r', 10, $1, $2, 60)";
+        let share = world.database.query(sql, &[&campaign, &organization])[0].get::<_, f64>(0);
+        world.database.query("SELECT want_to_send('r', $1, $2)", &[&campaign, &organization]);
+        share
     };
     let shares = [(1, 1), (2, 1), (3, 2), (1, 1), (4, 3)]
         .map(|(campaign, organization)| share(campaign, organization));

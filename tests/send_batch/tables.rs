@@ -333,3 +333,25 @@ fn no_index_mentions_what_recording_changes_so_that_its_updates_touch_none() {
     let indexes: String = world.database.query(sql, &[])[0].get(0);
     insta::assert_snapshot!(indexes, @"public.campaign_recipients USING btree (campaign_id, lower(email)), public.campaign_recipients USING btree (id), public.campaign_recipients USING btree (campaign_id, \"position\")");
 }
+
+#[test]
+fn the_functions_that_recording_uses_are_part_of_its_plan() {
+    let mut world = World::new();
+    let name: String = world.database.query("SELECT current_database()", &[])[0].get(0);
+    // What PostgreSQL inlines is not called, and so not counted.
+    world
+        .database
+        .client()
+        .batch_execute(&format!("ALTER DATABASE {name} SET track_functions = 'all'"))
+        .unwrap();
+    let campaign = world.campaign_of(20);
+    let mut function = world.function();
+    run(&mut function, event(campaign, 10));
+    // A connection has all of its calls counted once it has ended.
+    drop(function);
+    let counted = "SELECT EXISTS (SELECT FROM pg_stat_user_functions WHERE funcname = 'complete_campaign')";
+    world.wait_until("calls are counted", counted);
+    let sql = "SELECT coalesce(string_agg(funcname, ', ' ORDER BY funcname), '') FROM pg_stat_user_functions
+                WHERE funcname ~ '^(email_sent_|recipient_may_become|time_ordered_uuid|normalized_address)'";
+    assert_eq!(world.database.query(sql, &[])[0].get::<_, String>(0), "");
+}

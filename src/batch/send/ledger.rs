@@ -11,8 +11,8 @@ use crate::metrics::Latencies;
 use crate::outcome::{Entry, Outcome};
 use crate::ses::Answer;
 
-/// Sends that may start while the mark is on its way, at most: 4 ms of them at 6,000 a second.
-const MAX_AHEAD: usize = 25;
+/// Sends that may start while the mark is on its way, at most: a bulk call.
+const MAX_AHEAD: usize = 50;
 
 /// The state of one batch.
 pub struct Ledger<'a> {

@@ -1,7 +1,10 @@
 -- Settles by a person's decision the recipients $2 of campaign $1 that are in doubt: each becomes $4, which is
 -- `sent`, `failed`, or `pending` to be sent again. $3: their subjects, for the activities. $5: the error of a
 -- failed one.
-WITH decided AS MATERIALIZED (
+WITH campaign AS MATERIALIZED (
+    SELECT created_by, name FROM campaigns WHERE id = $1
+),
+decided AS MATERIALIZED (
     SELECT * FROM unnest($2, $3) AS d (recipient_id, subject)
 ),
 -- The fence: only what is in doubt. SES's word may have come since a person looked.
