@@ -33,8 +33,10 @@ def versions(server):
 
 def commit():
     # Of a copy without its history there is none to tell.
-    said = _said("git", "-C", str(ROOT), "describe", "--always", "--dirty")
-    return said or "unknown"
+    said = _said("git", "-C", str(ROOT), "describe", "--always")
+    # The page itself changes with each table.
+    changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--", ":!BENCHMARKS.md")
+    return f"{said}-dirty" if changed else said or "unknown"
 
 
 def _said(*command):
