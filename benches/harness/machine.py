@@ -9,6 +9,8 @@ from pathlib import Path
 
 from .database import ROOT
 
+ABSENT = "not there"
+
 
 def machine():
     model = next(iter(_values("/proc/cpuinfo", "model name")), platform.processor())
@@ -36,14 +38,16 @@ def commit():
     said = _said("git", "-C", str(ROOT), "describe", "--always")
     # The page itself changes with each table.
     changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--", ":!BENCHMARKS.md")
-    return f"{said}-dirty" if changed else said or "unknown"
+    if said in ("", ABSENT):
+        return "unknown"
+    return f"{said}-dirty" if changed else said
 
 
 def _said(*command):
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:
-        return "not there"
+        return ABSENT
 
 
 def _values(path, name):
