@@ -26,16 +26,6 @@ pub struct Entries {
     has_text: bool,
 }
 
-/// What SES puts into its template. The order of the names is that of the template.
-#[derive(Serialize)]
-struct TemplateData<'a> {
-    subject: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    html: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct NameAndValue<'a> {
@@ -90,9 +80,7 @@ impl Entries {
         );
         let content = &message.content;
         let (html, text) = (content.html.as_deref(), content.text.as_deref());
-        let mut data = Quoted { json: body, bytes: 0 };
-        write(&mut data, &TemplateData { subject: &content.subject, html, text });
-        if data.bytes > MAX_TEMPLATE_DATA_BYTES {
+        if write_data(body, &content.subject, html, text) > MAX_TEMPLATE_DATA_BYTES {
             body.truncate(before);
             return false;
         }
@@ -133,32 +121,97 @@ impl Entries {
     }
 }
 
-/// JSON within a string of JSON. What is written to it has no control characters, so quotes and backslashes are all
-/// there is to escape.
-struct Quoted<'a> {
-    json: &'a mut Vec<u8>,
-    /// Before escaping.
-    bytes: usize,
+/// What SES puts into its template, as JSON within a string of JSON; returns its size before it is escaped for that,
+/// in bytes.
+fn write_data(json: &mut Vec<u8>, subject: &str, html: Option<&str>, text: Option<&str>) -> usize {
+    let mut size = 0;
+    for (name, value) in [("subject", Some(subject)), ("html", html), ("text", text)] {
+        let Some(value) = value else { continue };
+        json.extend_from_slice(if size == 0 { br#"{\""# } else { br#",\""# });
+        json.extend_from_slice(name.as_bytes());
+        json.extend_from_slice(br#"\":\""#);
+        size += r#"{"":"""#.len() + name.len() + escape_twice(json, value.as_bytes());
+        json.extend_from_slice(br#"\""#);
+    }
+    json.push(b'}');
+    size + 1
 }
 
-impl io::Write for Quoted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
-            self.json.extend_from_slice(&rest[..at]);
-            self.json.extend_from_slice(&[b'\\', rest[at]]);
-            rest = &rest[at + 1..];
-        }
-        self.json.extend_from_slice(rest);
-        self.bytes += bytes.len();
-        Ok(bytes.len())
+/// Appends the content of a string within a string of JSON (RFC 8259, section 7). Returns its size when it is escaped
+/// once.
+fn escape_twice(json: &mut Vec<u8>, mut text: &[u8]) -> usize {
+    let mut size = text.len();
+    while let Some(at) = first_to_escape(text) {
+        let hex = |digit: u8| b"0123456789abcdef"[usize::from(digit)];
+        json.extend_from_slice(&text[..at]);
+        let short = match text[at] {
+            b'"' => br#"\\\""#.as_slice(),
+            b'\\' => br"\\\\",
+            b'\x08' => br"\\b",
+            b'\t' => br"\\t",
+            b'\n' => br"\\n",
+            b'\x0c' => br"\\f",
+            b'\r' => br"\\r",
+            control => {
+                json.extend_from_slice(br"\\u00");
+                json.extend_from_slice(&[hex(control >> 4), hex(control & 0xf)]);
+                size += r"\u0000".len() - 1;
+                text = &text[at + 1..];
+                continue;
+            }
+        };
+        json.extend_from_slice(short);
+        size += 1;
+        text = &text[at + 1..];
     }
+    json.extend_from_slice(text);
+    size
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// Where the first quote, backslash or control character is. Eight bytes at a time: a newsletter has few of them.
+fn first_to_escape(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    let (words, rest) = text.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest bit that is set is that of the first byte below so much; those above it may be wrong.
+        let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH_BITS;
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = below(word, b' ') | equal(b'"') | equal(b'\\');
+        if found != 0 {
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
     }
+    let at = rest.iter().position(|byte| matches!(byte, 0..b' ' | b'"' | b'\\'))?;
+    Some(words.len() * 8 + at)
 }
 
 fn write(json: &mut impl io::Write, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(json, value).expect("strings are JSON, and memory takes them");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn template_data_is_json_within_json(
+            subject in "\\PC{0,40}", html in "[ -~\u{0}-\u{1f}é😀\"\\\\]{0,200}", text in proptest::option::of("(?s).{0,40}"),
+        ) {
+            let mut json = b"\"".to_vec();
+            let size = write_data(&mut json, &subject, Some(&html), text.as_deref());
+            json.push(b'"');
+            let data: String = serde_json::from_slice(&json).unwrap();
+            prop_assert_eq!(size, data.len());
+            let mut expected = serde_json::json!({"subject": subject, "html": html});
+            if let Some(text) = text {
+                expected["text"] = text.into();
+            }
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&data).unwrap(), expected);
+        }
+    }
 }
