@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use campaign_sender::local::lambda::signal;
 use campaign_sender::local::ses::{SuppressedDestination, SuppressionReason};
 use support::{ORGANIZATION, World, event, invoke};
 use uuid::Uuid;
@@ -311,8 +312,7 @@ fn the_inbox_page_shows_the_message_until_it_is_interrupted() {
     page.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("Hello Recipient 1"), "{answer}");
     assert_eq!(world.ses.statistics().send_requests, 0, "Amazon is not asked to send");
-    let interrupt = Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
-    assert!(interrupt.success() && process.wait().unwrap().success());
+    assert!(signal(process.id(), "INT") && process.wait().unwrap().success());
 }
 
 #[test]

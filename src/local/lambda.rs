@@ -153,16 +153,12 @@ impl Function {
 
     /// Stops the process where it is (`SIGSTOP`), as Lambda freezes an environment between invocations.
     pub fn freeze(&self) {
-        self.signal("STOP");
+        signal(self.pid(), "STOP");
     }
 
     /// Lets it go on (`SIGCONT`).
     pub fn thaw(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let _ = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        signal(self.pid(), "CONT");
     }
 
     /// Whether the process lives.
@@ -179,6 +175,17 @@ impl Function {
     pub fn logs(&self) -> Vec<String> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Sends a signal, such as `INT`, to a process; false if there is none. By the shell's own `kill`: the program of that
+/// name is not on every machine.
+pub fn signal(pid: u32, name: &str) -> bool {
+    let command = format!("kill -{name} {pid}");
+    Command::new("sh")
+        .args(["-c", &command])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 impl Drop for Function {

@@ -1,9 +1,10 @@
 //! `campaign send`: the life of a campaign, and running one from here.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Output};
 use std::time::Duration;
 
+use campaign_sender::local::lambda::signal;
 use campaign_sender::local::ses::{Effect, Rule};
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ fn last_line(output: &Output) -> String {
 }
 
 fn interrupt(process: &Child) {
-    assert!(Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap().success());
+    assert!(signal(process.id(), "INT"));
 }
 
 impl World {
