@@ -57,6 +57,13 @@ impl Statements {
         }
     }
 
+    /// What takes PostgreSQL as long at any time, some milliseconds.
+    pub async fn calculate(&self) -> Result<(), Box<dyn Error>> {
+        let until = Instant::now() + Duration::from_secs(60);
+        self.database.query("SELECT sum(n) FROM generate_series(1, 20000) AS n", &[], until).await?;
+        Ok(())
+    }
+
     /// Records a batch of which every message was accepted.
     pub async fn record(&self, batch: &Batch, lines: &[Line]) -> Result<(), Box<dyn Error>> {
         let closing = Closing { batch_id: batch.id, token: batch.token, reopen: false, doubt: false };

@@ -7,8 +7,9 @@ from .limits import statements
 
 NAME = "growth"
 BATCH = 1000
-# Batches at either end that are compared; the very first is left out, for it counts the whole campaign.
+# Batches at either end that are compared, at least; the very first is left out, for it counts the whole campaign.
 ENDS = 20
+STEPS = ("claim", "record", "reference")
 
 
 def run(bench):
@@ -27,9 +28,10 @@ def campaign(bench, size):
         sent = database.sent(database.campaigns[0])
         if sent != (size, size):
             raise RuntimeError(f"of {size} recipients {sent[0]} are sent, with {sent[1]} activities")
-    ends = min(ENDS, (len(times["claim"]) - 1) // 2)
+    # A tenth of the campaign: the machine is not equally fast all the time.
+    ends = min(max(ENDS, size // BATCH // 10), (len(times["claim"]) - 1) // 2)
     summary = {"opening": times["claim"][0], "batches": len(times["claim"])}
-    for step in ("claim", "record"):
+    for step in STEPS:
         # The last claim also finds that it is the last: it is compared like the others.
         summary[f"{step}_first"] = median(times[step][1 : 1 + ends])
         summary[f"{step}_last"] = median(times[step][-ends:])
@@ -38,39 +40,38 @@ def campaign(bench, size):
     return summary
 
 
+def growth(figures, step):
+    """Last to first, where the machine's own speed is taken out."""
+    ratio = {step: figures[f"{step}_last"] / figures[f"{step}_first"] for step in STEPS}
+    return ratio[step] / ratio["reference"]
+
+
 def tables(result):
-    head = [
-        "recipients",
-        "claim of 1,000, first, ms",
-        "last, ms",
-        "last to first",
-        "record of 1,000, first, ms",
-        "last, ms",
-        "last to first",
-        "per email, all batches, µs",
-        "first claim of all, ms",
-    ]
+    head = ["recipients"]
+    for step in ("claim of 1,000", "record of 1,000", "reference"):
+        head += [f"{step}, first, ms", "last, ms"]
+    head += ["claim, last to first", "record, last to first", "per email, all batches, µs", "first claim of all, ms"]
     table = Table(
         None,
         head,
-        f"First and last: the medians of {ENDS} batches at either end (fewer for the smallest). The first claim of"
-        " all counts the recipients, once. A transaction elsewhere holds a snapshot from before the first claim.",
+        "First and last: the medians of a tenth of the batches at either end (of half of them for the smallest). The"
+        " reference is a query that touches no table, made after each record: how fast the machine was then, which is"
+        " taken out of the ratios. The first claim of all counts the recipients, once. A transaction elsewhere holds a"
+        " snapshot from before the first claim.",
     )
     for size, figures in result.items():
         cells = [number(int(size))]
-        for step in ("claim", "record"):
-            first, last = figures[f"{step}_first"], figures[f"{step}_last"]
-            cells += [number(first), number(last), f"{last / first:.2f}x"]
+        for step in STEPS:
+            cells += [number(figures[f"{step}_first"]), number(figures[f"{step}_last"])]
+        cells += [f"{growth(figures, step):.2f}x" for step in ("claim", "record")]
         table.row(*cells, number(figures["per_email_us"]), number(figures["opening"]))
     yield table
 
 
 def targets(result):
     if "1000000" in result:
-        figures = result["1000000"]
-        ratio = figures["claim_last"] / figures["claim_first"]
         what = "claim of 1,000 at 1 million recipients, snapshot held, last against first"
-        yield what, {"": ratio}, "≤ 1.1x", lambda x: x <= 1.1, "{:.2f}x"
+        yield what, {"": growth(result["1000000"], "claim")}, "≤ 1.1x", lambda x: x <= 1.1, "{:.2f}x"
     if len(result) > 1:
         costs = [figures["per_email_us"] for figures in result.values()]
         what = "claim and record per email, largest campaign against smallest"
