@@ -42,8 +42,8 @@ def campaign(bench, size):
 
 def growth(figures, step):
     """Last to first, where the machine's own speed is taken out."""
-    ratio = {step: figures[f"{step}_last"] / figures[f"{step}_first"] for step in STEPS}
-    return ratio[step] / ratio["reference"]
+    ours, machine = (figures[f"{of}_last"] / figures[f"{of}_first"] for of in (step, "reference"))
+    return ours / machine
 
 
 def tables(result):

@@ -116,8 +116,9 @@ class World:
             "aws_secret_access_key": "test",
         }
 
-    def configure(self, executable=TARGET / "send-batch", timeout=30, **variables):
-        environment = clean_environment(
+    def environment(self, **variables):
+        """What a function, or the command line, needs to send."""
+        return clean_environment(
             **{
                 "DATABASE_URL": self.database_url,
                 "AWS_ENDPOINT_URL_SESV2": self.ses,
@@ -129,7 +130,9 @@ class World:
                 **variables,
             }
         )
-        self.functions.configure(executable, environment, timeout)
+
+    def configure(self, executable=TARGET / "send-batch", timeout=30, **variables):
+        self.functions.configure(executable, self.environment(**variables), timeout)
 
     def psql(self, file, **variables):
         arguments = [f"--set={name}={value}" for name, value in {"ON_ERROR_STOP": 1, **variables}.items()]

@@ -12,7 +12,7 @@ import time
 import pyte
 import pytest
 
-from function import TARGET, clean_environment
+from function import TARGET
 
 LINES, COLUMNS = 40, 100
 
@@ -20,7 +20,7 @@ LINES, COLUMNS = 40, 100
 class Terminal:
     """A command in a terminal of its own; `shows` is what stands on the screen."""
 
-    def __init__(self, *arguments, **environment):
+    def __init__(self, arguments, environment):
         try:
             self.ours, theirs = pty.openpty()
         except OSError as error:
@@ -33,7 +33,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            env=clean_environment(**{"TERM": "xterm-256color", **environment}),
+            env=environment,
             # Its own session, so that the terminal is its controlling one and Ctrl-C reaches it.
             preexec_fn=lambda: (os.setsid(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),
         )
@@ -75,8 +75,8 @@ class Terminal:
 def terminal(world):
     opened = []
 
-    def open_terminal(*arguments, **environment):
-        opened.append(Terminal(*arguments, DATABASE_URL=world.database_url, **environment))
+    def open_terminal(*arguments, **variables):
+        opened.append(Terminal(arguments, world.environment(TERM="xterm-256color", **variables)))
         return opened[-1]
 
     yield open_terminal
@@ -99,18 +99,7 @@ def test_watching_shows_one_picture_that_changes_until_ctrl_c(world, terminal):
 
 def test_a_campaign_that_is_run_from_here_shows_how_far_it_is(world, terminal):
     campaign = world.campaign(30)
-    running = terminal(
-        "send",
-        "run",
-        campaign,
-        AWS_ENDPOINT_URL_SESV2=world.ses,
-        AWS_REGION="us-east-1",
-        AWS_ACCESS_KEY_ID="AKIDLOCAL",
-        AWS_SECRET_ACCESS_KEY="local-secret",
-        UNSUBSCRIBE_URL="https://unsubscribe.example.com",
-        UNSUBSCRIBE_SECRET="a-secret-of-the-tests-0123456789abcdef",
-        BATCH_SIZE="10",
-    )
+    running = terminal("send", "run", campaign, BATCH_SIZE="10")
     assert running.ends() == 0, running.shows
     # The bar is gone: what is left is what it came to.
     lines = [line.strip() for line in running.shows.splitlines() if line.strip()]
