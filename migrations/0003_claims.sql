@@ -1,10 +1,13 @@
 -- Claims: which invocation owns which range of a campaign's recipients, and for how long.
 
+-- While a transaction elsewhere holds an old snapshot (a dump, a report), PostgreSQL keeps all versions of a row, and
+-- whoever looks it up walks over them. So what changes with each claim is in rows that are new, and are found as the
+-- last of an index: the cursor in the newest batch, the reservations of the rate in the newest shares.
+
 -- One row per campaign. Whoever claims holds it locked, for a few milliseconds: claims of one campaign come
 -- one after the other, and each sees what the one before it did.
 CREATE TABLE IF NOT EXISTS campaign_cursors (
     campaign_id       uuid PRIMARY KEY REFERENCES campaigns (id) ON DELETE CASCADE,
-    claimed_through   bigint NOT NULL DEFAULT -1,  -- every pending position up to here is, or was, in a batch
     counted_through   bigint NOT NULL DEFAULT -1,  -- total_count holds every position up to here that was visible
     completed_through bigint,                      -- the last position when the campaign became `sent`
     refusal           text,                        -- the refusal that every recipient so far has met
@@ -12,26 +15,29 @@ CREATE TABLE IF NOT EXISTS campaign_cursors (
     last_event_at     timestamptz                  -- when SES was last heard of this campaign
 );
 
--- Every batch that begins up to here is closed: claims look for open ones behind it only. A batch that was closed
--- stays in the index of the open ones as long as the oldest snapshot of the database may want to see it.
-ALTER TABLE campaign_cursors ADD COLUMN IF NOT EXISTS closed_through bigint NOT NULL DEFAULT -1;
-
--- One row per batch: a range of positions, and who may work on it.
+-- One row per batch: a range of positions, and who may work on it. The newest of a campaign says where its cursor
+-- stands.
 CREATE TABLE IF NOT EXISTS campaign_batches (
-    id             bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
-    campaign_id    uuid NOT NULL REFERENCES campaigns (id) ON DELETE CASCADE,
-    first_position bigint NOT NULL,
-    last_position  bigint NOT NULL,
-    claim_token    uuid,                           -- the invocation that owns it; null: nobody does
-    lease_ends_at  timestamptz,
-    handed_through bigint,                         -- the high-water mark: nothing beyond was handed to SES …
-    handed_by      uuid,                           -- … by this invocation, and what it did is not yet recorded
-    opened_at      timestamptz NOT NULL DEFAULT now(),
-    closed_at      timestamptz,                    -- every recipient of the range has an outcome
-    sent_count     int NOT NULL DEFAULT 0,
-    failed_count   int NOT NULL DEFAULT 0
+    id              bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    campaign_id     uuid NOT NULL REFERENCES campaign_cursors (campaign_id) ON DELETE CASCADE,
+    first_position  bigint NOT NULL,
+    last_position   bigint NOT NULL,
+    claimed_through bigint NOT NULL,                -- every pending position up to here is, or was, in a batch
+    closed_through  bigint NOT NULL,                -- every batch that begins up to here is closed
+    claim_token     uuid,                           -- the invocation that owns it; null: nobody does
+    lease_ends_at   timestamptz,
+    handed_through  bigint,                         -- the high-water mark: nothing beyond was handed to SES …
+    handed_by       uuid,                           -- … by this invocation, and what it did is not yet recorded
+    opened_at       timestamptz NOT NULL DEFAULT now(),
+    closed_at       timestamptz,                    -- every recipient of the range has an outcome
+    sent_count      int NOT NULL DEFAULT 0,
+    failed_count    int NOT NULL DEFAULT 0
 );
 
+CREATE INDEX IF NOT EXISTS campaign_batches_newest ON campaign_batches (campaign_id, id);
+
+-- Claims look for open ones behind `closed_through` only: a batch that was closed stays in this index as long as the
+-- oldest snapshot of the database may want to see it.
 CREATE INDEX IF NOT EXISTS campaign_batches_open ON campaign_batches (campaign_id, first_position)
     WHERE closed_at IS NULL;
 
@@ -43,22 +49,39 @@ CREATE TABLE IF NOT EXISTS campaign_batch_outcomes (
     PRIMARY KEY (batch_id, checkpoint)
 );
 
+-- Where the cursor of a campaign stands.
+CREATE OR REPLACE FUNCTION campaign_cursor(
+    p_campaign_id uuid, OUT claimed_through bigint, OUT closed_through bigint
+)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT claimed_through, closed_through INTO claimed_through, closed_through FROM campaign_batches
+     WHERE campaign_id = p_campaign_id ORDER BY id DESC LIMIT 1;
+    IF NOT FOUND THEN
+        claimed_through := -1;
+        closed_through := -1;
+    END IF;
+END
+$$;
+
+-- What follows looks for a recipient in the order of the index, never by EXISTS or max() over a condition: planned by
+-- estimates, those would be a scan of the whole table where the positions of many campaigns lie behind the cursor.
+
 -- Brings total_count up to date with the recipients that were added since the last count.
 CREATE OR REPLACE FUNCTION count_new_recipients(p_campaign_id uuid, p_counted_through bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     v_count int;
-    v_last  bigint;
+    v_last  bigint := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
+                        ORDER BY position DESC LIMIT 1);
 BEGIN
-    SELECT count(*), max(position) INTO v_count, v_last FROM campaign_recipients
-     WHERE campaign_id = p_campaign_id AND position > p_counted_through;
-    IF p_counted_through = -1 THEN
-        UPDATE campaigns SET total_count = v_count WHERE id = p_campaign_id;
-    ELSIF v_count > 0 THEN
-        UPDATE campaigns SET total_count = total_count + v_count WHERE id = p_campaign_id;
-    END IF;
-    IF v_count > 0 THEN
-        UPDATE campaign_cursors SET counted_through = v_last WHERE campaign_id = p_campaign_id;
+    IF v_last > p_counted_through OR p_counted_through = -1 THEN
+        SELECT count(*) INTO v_count FROM campaign_recipients
+         WHERE campaign_id = p_campaign_id AND position > p_counted_through AND position <= v_last;
+        UPDATE campaigns SET total_count = v_count + CASE WHEN p_counted_through = -1 THEN 0 ELSE total_count END
+         WHERE id = p_campaign_id;
+        UPDATE campaign_cursors SET counted_through = coalesce(v_last, -1) WHERE campaign_id = p_campaign_id;
     END IF;
 END
 $$;
@@ -88,13 +111,13 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'inserting';
     END IF;
-    -- Recipients that became visible behind the cursor: go back to the first of them.
+    -- Recipients that became visible behind the cursor: an empty batch brings it back to the first of them.
     SELECT min(position) INTO v_first FROM campaign_recipients
      WHERE campaign_id = p_campaign_id AND status = 'pending';
     IF v_first IS NOT NULL THEN
-        UPDATE campaign_cursors SET claimed_through = least(claimed_through, v_first - 1),
-               closed_through = least(closed_through, v_first - 1)
-         WHERE campaign_id = p_campaign_id;
+        INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through, closed_through,
+                                      closed_at)
+        VALUES (p_campaign_id, v_first, v_first - 1, v_first - 1, v_first - 1, now());
         PERFORM count_new_recipients(p_campaign_id, -1);
         RETURN 'pending';
     END IF;
@@ -110,7 +133,7 @@ BEGIN
               FROM campaign_recipients WHERE campaign_id = p_campaign_id) AS n
      WHERE c.id = p_campaign_id AND c.status = 'sending';
     -- Whose turn it was long ago is of no use.
-    DELETE FROM send_shares WHERE asked_at < now() - interval '1 hour' AND free_from < now();
+    DELETE FROM send_shares WHERE wants_until < now() - interval '1 hour';
     SELECT coalesce(max(position), -1) INTO v_last FROM campaign_recipients WHERE campaign_id = p_campaign_id;
     UPDATE campaign_cursors SET completed_through = v_last, counted_through = v_last
      WHERE campaign_id = p_campaign_id;
@@ -129,15 +152,15 @@ $$;
 --   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet)
 -- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
 -- again. Of the variables at most `p_bytes` are returned in all (but always one recipient), and none of a
--- recipient that has more than `p_variables_limit` bytes of them. The sends are reserved in `send_rates`: they may
--- start in `starts_in` seconds (a little in the past: catch up), at `per_second`, and they end within `p_seconds`,
--- after which the invocation starts none.
+-- recipient that has more than `p_variables_limit` bytes of them. The sends are reserved (`send_room`): they may start
+-- in `starts_in` seconds (in the past: as much is caught up, `p_catch_up` at most), at `per_second`, and they end within
+-- `p_seconds`, after which the invocation starts none.
 -- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water mark moves at a
 -- time.
 CREATE OR REPLACE FUNCTION claim_batch(
     p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
     p_bytes bigint, p_variables_limit int,
-    p_region text, p_per_second double precision, p_seconds double precision,
+    p_region text, p_per_second double precision, p_seconds double precision, p_catch_up double precision,
     OUT verdict text, OUT retry_seconds double precision,
     OUT batch_id bigint, OUT step int, OUT starts_in double precision, OUT per_second double precision,
     OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
@@ -151,7 +174,9 @@ DECLARE
     k campaign_cursors;
     b campaign_batches;
     v_last bigint;
-    v_closed_through bigint;
+    v_claimed_through bigint;
+    v_closed_through bigint; -- when the newest batch was made
+    v_closed_by_now bigint;
     v_is_last boolean;
     v_swept boolean := false;
     v_again boolean := false;
@@ -168,8 +193,8 @@ BEGIN
     -- Each statement from here on sees all that was committed before the lock was had.
     SELECT * INTO c FROM campaigns WHERE id = p_campaign_id;
     IF c.status = 'scheduled' AND c.scheduled_at <= now()
-       OR c.status = 'sent' AND EXISTS (SELECT FROM campaign_recipients
-                 WHERE campaign_id = p_campaign_id AND position > k.completed_through)
+       OR c.status = 'sent' AND (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
+                                  ORDER BY position DESC LIMIT 1) > k.completed_through
        OR c.status = 'sending' AND (c.started_at IS NULL OR c.status_reason IS NOT NULL) THEN
         UPDATE campaigns SET status = 'sending', started_at = coalesce(started_at, now()),
                completed_at = NULL, status_reason = NULL
@@ -187,32 +212,34 @@ BEGIN
     refusal := k.refusal;
     refusal_count := k.refusal_count;
 
+    SELECT * INTO v_claimed_through, v_closed_through FROM campaign_cursor(p_campaign_id);
     SELECT extract(epoch FROM min(lease_ends_at) FILTER (WHERE claim_token <> p_token
                                                            AND lease_ends_at >= clock_timestamp())
                               - clock_timestamp()),
-           coalesce(min(first_position) - 1, k.claimed_through)
-      INTO retry_seconds, v_closed_through
+           coalesce(min(first_position) - 1, v_claimed_through)
+      INTO retry_seconds, v_closed_by_now
       FROM campaign_batches
-     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > k.closed_through;
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > v_closed_through;
     IF p_alone AND retry_seconds IS NOT NULL THEN
         verdict := 'busy';
         RETURN;
     END IF;
 
     -- How many sends there is room for, as it looks now; they are reserved further down.
-    SELECT * INTO v_room FROM send_room(p_region, p_per_second, p_campaign_id, c.organization_id, p_seconds);
+    SELECT * INTO v_room FROM send_room(p_region, p_per_second, p_campaign_id, c.organization_id, p_seconds,
+                                        p_catch_up);
     v_size := least(p_size, v_room.room);
 
     LOOP
         -- A batch that is open, or that lost its owner, goes first; before all, one that we have already.
         SELECT * INTO b FROM campaign_batches
-         WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > k.closed_through
+         WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > v_closed_through
            AND (claim_token IS NULL OR claim_token = p_token OR lease_ends_at < clock_timestamp())
          ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             SELECT max(position) INTO v_last
               FROM (SELECT position FROM campaign_recipients
-                     WHERE campaign_id = p_campaign_id AND position > k.claimed_through
+                     WHERE campaign_id = p_campaign_id AND position > v_claimed_through
                        AND status = 'pending'
                      ORDER BY position LIMIT greatest(v_size, 1)) AS range;
             IF v_last IS NULL THEN
@@ -221,21 +248,20 @@ BEGIN
                     RETURN;
                 END IF;
                 v_swept := true;
-                SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id;
-                v_closed_through := k.closed_through;
+                SELECT * INTO v_claimed_through, v_closed_through FROM campaign_cursor(p_campaign_id);
+                v_closed_by_now := v_closed_through;
                 CONTINUE;
             END IF;
             IF v_size < 1 THEN
-                PERFORM want_to_send(p_region, p_campaign_id, c.organization_id);
+                PERFORM reserve_sends(p_region, p_campaign_id, c.organization_id, v_room.free_from, 0,
+                                      v_room.per_second, v_room.share, p_catch_up);
                 verdict := 'rate';
                 retry_seconds := v_room.retry_seconds;
                 RETURN;
             END IF;
-            INSERT INTO campaign_batches (campaign_id, first_position, last_position)
-            VALUES (p_campaign_id, k.claimed_through + 1, v_last) RETURNING * INTO b;
-            UPDATE campaign_cursors SET claimed_through = v_last, closed_through = v_closed_through
-             WHERE campaign_id = p_campaign_id;
-            k.claimed_through := v_last;
+            INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through, closed_through)
+            VALUES (p_campaign_id, v_claimed_through + 1, v_last, v_last, v_closed_by_now) RETURNING * INTO b;
+            v_claimed_through := v_last;
         END IF;
         batch_id := b.id;
 
@@ -252,7 +278,8 @@ BEGIN
         END IF;
         v_again := b.handed_by IS NOT NULL;
         IF v_size < 1 AND NOT v_again THEN
-            PERFORM want_to_send(p_region, p_campaign_id, c.organization_id);
+            PERFORM reserve_sends(p_region, p_campaign_id, c.organization_id, v_room.free_from, 0,
+                                  v_room.per_second, v_room.share, p_catch_up);
             verdict := 'rate';
             retry_seconds := v_room.retry_seconds;
             RETURN;
@@ -290,16 +317,15 @@ BEGIN
     verdict := 'batch';
     v_last := positions[cardinality(positions)];
     -- What does not fit into this invocation stays behind as an open batch of its own.
-    IF EXISTS (SELECT FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
-                  AND position > v_last AND position <= b.last_position) THEN
-        INSERT INTO campaign_batches (campaign_id, first_position, last_position)
-        VALUES (p_campaign_id, v_last + 1, b.last_position);
+    IF (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
+           AND position > v_last AND position <= b.last_position ORDER BY position LIMIT 1) IS NOT NULL THEN
+        INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through, closed_through)
+        VALUES (p_campaign_id, v_last + 1, b.last_position, v_claimed_through, v_closed_by_now);
     END IF;
-    -- In the order of the index: an EXISTS would be planned as a scan of the table, past all that has been sent.
     v_is_last := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
-                     AND status = 'pending' AND position > k.claimed_through ORDER BY position LIMIT 1) IS NULL
+                     AND status = 'pending' AND position > v_claimed_through ORDER BY position LIMIT 1) IS NULL
              AND NOT EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id
-                                AND closed_at IS NULL AND first_position > k.closed_through AND id <> b.id);
+                                AND closed_at IS NULL AND first_position > v_closed_through AND id <> b.id);
     -- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
     -- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
     -- Where the rate is known, what is sent within 1.5 seconds is enough.
@@ -309,8 +335,9 @@ BEGIN
     IF v_again THEN
         starts_in := v_room.starts_in - cardinality(array_positions(suppressed, false)) / per_second;
     ELSIF per_second IS NOT NULL THEN
-        starts_in := reserve_sends(p_region, p_campaign_id, c.organization_id,
-                                   cardinality(array_positions(suppressed, false)), per_second, v_room.share);
+        starts_in := reserve_sends(p_region, p_campaign_id, c.organization_id, v_room.free_from,
+                                   cardinality(array_positions(suppressed, false)), per_second, v_room.share,
+                                   p_catch_up);
     END IF;
     -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
     IF NOT v_again THEN

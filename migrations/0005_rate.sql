@@ -1,40 +1,46 @@
 -- The sending rate of an SES account (one row per region), shared by all invocations of all campaigns: each claim
--- reserves its share of the future (the generic cell rate algorithm, with `free_from` as its arrival time).
+-- reserves its share of the future, with this row locked.
 CREATE TABLE IF NOT EXISTS send_rates (
     region       text PRIMARY KEY,
     per_second   double precision NOT NULL CHECK (per_second > 0),
-    free_from    timestamptz NOT NULL DEFAULT now(),  -- all that lies before is reserved
     share        double precision NOT NULL DEFAULT 1, -- of per_second, at throttled_at: lowered when SES throttles …
     throttled_at timestamptz                          -- … and back at 1 some time later
 );
 
--- Additive increase: 2 % of the rate come back each second. (The decrease is in `record.sql`: a fifth.)
+-- Additive increase: 5 % of the rate come back each second. (The decrease is the batch's that was throttled.)
 CREATE OR REPLACE FUNCTION send_share(share double precision, throttled_at timestamptz) RETURNS double precision
 LANGUAGE sql STABLE
-RETURN least(1, share + 0.02 * coalesce(extract(epoch FROM now() - throttled_at), 0)::double precision);
+RETURN least(1, share + 0.05 * coalesce(extract(epoch FROM now() - throttled_at), 0)::double precision);
 
--- Whose turn it is: what each campaign that sends has reserved of the rate, as if it had its fair share of it alone.
--- Shares are equal between organizations, and between the campaigns of one.
+-- What each campaign that wants to send has reserved of the rate, and whose turn it is. Two generic cell rate
+-- algorithms, with a `…free_from` as arrival time: of the region, whose is the latest of all rows, and of each
+-- campaign, as if it had its fair share of the rate alone. Shares are equal between organizations, and between the
+-- campaigns of one.
+-- A row is void when it ends: only the others are looked at, and at most one of them is of a campaign.
 CREATE TABLE IF NOT EXISTS send_shares (
-    region          text NOT NULL,
-    campaign_id     uuid NOT NULL,
-    organization_id uuid NOT NULL,
-    free_from       timestamptz NOT NULL DEFAULT now(), -- all that its share allows before is reserved
-    asked_at        timestamptz NOT NULL DEFAULT now(), -- its last claim: it wants to send
-    PRIMARY KEY (region, campaign_id)
+    region           text NOT NULL,
+    campaign_id      uuid NOT NULL,
+    organization_id  uuid NOT NULL,
+    region_free_from timestamptz NOT NULL, -- all that lies before is reserved, by this campaign or others
+    free_from        timestamptz NOT NULL, -- all that its share allows before is reserved
+    wants_until      timestamptz NOT NULL  -- half a minute after its last claim, or when all it reserved is sent
 );
 
--- What a campaign may reserve now: `room` sends, at `per_second`, from `starts_in` seconds on (a little in the
--- past: catch up), which end within `p_seconds`. Where there is no room, `retry_seconds` says when to ask again;
+CREATE INDEX IF NOT EXISTS send_shares_wanted ON send_shares (region, wants_until);
+
+-- What a campaign may reserve now: `room` sends, at `per_second`, from `starts_in` seconds on, which end within `p_seconds`. Where there is no room, `retry_seconds` says when to ask again;
 -- a rate that is not known limits nothing, and all is null. The part of the rate that it may count on is `share`.
+-- The rate is used up to half a percent of it, which is for clocks that differ. Who goes on where another ended (or
+-- itself) less than a second ago may catch up `p_catch_up` seconds of the time between. Who begins does not, and waits
+-- as long as its first call takes of the rate: of how much SES takes at one instant, nothing is certain.
 --   Alone, it may reserve what is sent in 15 seconds: so long waits who comes next, at most.
 --   Beside others, it may reserve what its share sends in 10 seconds; or what the whole rate sends in 5, where
 --   nobody else has reserved the next half second, so that a share that is not used is not lost.
 CREATE OR REPLACE FUNCTION send_room(
     p_region text, p_per_second double precision, p_campaign_id uuid, p_organization_id uuid,
-    p_seconds double precision,
-    OUT per_second double precision, OUT share double precision, OUT starts_in double precision,
-    OUT room int, OUT retry_seconds double precision
+    p_seconds double precision, p_catch_up double precision,
+    OUT per_second double precision, OUT share double precision, OUT free_from timestamptz,
+    OUT starts_in double precision, OUT room int, OUT retry_seconds double precision
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -53,18 +59,20 @@ BEGIN
     IF r.region IS NULL THEN
         RETURN;
     END IF;
-    per_second := r.per_second * send_share(r.share, r.throttled_at);
-    starts_in := greatest(extract(epoch FROM r.free_from - clock_timestamp()), -0.25);
+    per_second := 0.995 * r.per_second * send_share(r.share, r.throttled_at);
     -- This campaign wants to send, whatever its row says.
-    SELECT greatest(extract(epoch FROM max(s.free_from) FILTER (WHERE s.campaign_id = p_campaign_id)
+    SELECT CASE WHEN max(s.region_free_from) > clock_timestamp() - interval '1 second'
+                THEN greatest(max(s.region_free_from), clock_timestamp() - make_interval(secs => p_catch_up))
+                ELSE clock_timestamp()
+                     + make_interval(secs => least(greatest(per_second * 0.1, 1), 50) / per_second) END,
+           greatest(extract(epoch FROM max(s.free_from) FILTER (WHERE s.campaign_id = p_campaign_id)
                                        - clock_timestamp()), 0),
-           1.0 / (1 + count(DISTINCT s.organization_id) FILTER (
-                          WHERE s.wants AND s.organization_id <> p_organization_id))
-               / (1 + count(*) FILTER (WHERE s.wants AND s.organization_id = p_organization_id
+           1.0 / (1 + count(DISTINCT s.organization_id) FILTER (WHERE s.organization_id <> p_organization_id))
+               / (1 + count(*) FILTER (WHERE s.organization_id = p_organization_id
                                          AND s.campaign_id <> p_campaign_id))
-      INTO v_owed, share
-      FROM (SELECT *, asked_at > now() - interval '30 seconds' OR free_from > now() AS wants
-              FROM send_shares WHERE region = p_region) AS s;
+      INTO free_from, v_owed, share
+      FROM send_shares AS s WHERE s.region = p_region AND s.wants_until > now();
+    starts_in := extract(epoch FROM free_from - clock_timestamp());
 
     v_seconds := CASE WHEN share = 1 THEN 15 - greatest(starts_in, 0)
                       WHEN starts_in < 0.5 THEN greatest(5, (10 - v_owed) * share)
@@ -74,35 +82,28 @@ BEGIN
 END
 $$;
 
--- Notes that a campaign wants to send and is given no room: it has its share beside others all the same.
-CREATE OR REPLACE FUNCTION want_to_send(p_region text, p_campaign_id uuid, p_organization_id uuid) RETURNS void
-LANGUAGE sql
-BEGIN ATOMIC
-    INSERT INTO send_shares (region, campaign_id, organization_id)
-    VALUES (p_region, p_campaign_id, p_organization_id)
-    ON CONFLICT (region, campaign_id) DO UPDATE SET asked_at = now();
-END;
-
--- Reserves `p_count` sends of a campaign; answers in how many seconds they may start.
+-- Reserves `p_count` sends of a campaign, behind what `send_room` found reserved; answers in how many seconds they may
+-- start. Of none, it notes that the campaign wants to send: it has its share beside others all the same.
 CREATE OR REPLACE FUNCTION reserve_sends(
-    p_region text, p_campaign_id uuid, p_organization_id uuid, p_count int,
-    p_per_second double precision, p_share double precision
+    p_region text, p_campaign_id uuid, p_organization_id uuid, p_free_from timestamptz, p_count int,
+    p_per_second double precision, p_share double precision, p_catch_up double precision
 ) RETURNS double precision
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_seconds   double precision := p_count / p_per_second;
-    v_starts_in double precision;
+    v_start  timestamptz := greatest(p_free_from, clock_timestamp() - make_interval(secs => p_catch_up));
+    v_end    timestamptz := v_start + make_interval(secs => p_count / p_per_second);
+    v_share  interval := make_interval(secs => p_count / p_per_second / p_share);
+    v_wanted timestamptz := greatest(v_end, now() + interval '30 seconds');
 BEGIN
-    INSERT INTO send_shares AS s (region, campaign_id, organization_id, free_from)
-    VALUES (p_region, p_campaign_id, p_organization_id, now() + make_interval(secs => v_seconds / p_share))
-    ON CONFLICT (region, campaign_id) DO UPDATE
-       SET asked_at = now(),
-           free_from = greatest(s.free_from, now()) + make_interval(secs => v_seconds / p_share);
-    UPDATE send_rates
-       SET free_from = greatest(free_from, clock_timestamp() - interval '0.25 seconds')
-                       + make_interval(secs => v_seconds)
-     WHERE region = p_region
-    RETURNING extract(epoch FROM free_from - clock_timestamp()) - v_seconds INTO v_starts_in;
-    RETURN v_starts_in;
+    -- The region's row is locked since `send_room`, so a campaign has one row that is not void.
+    UPDATE send_shares AS s
+       SET region_free_from = v_end, free_from = greatest(s.free_from, now()) + v_share,
+           wants_until = greatest(v_wanted, s.free_from + v_share)
+     WHERE region = p_region AND wants_until > now() AND campaign_id = p_campaign_id;
+    IF NOT FOUND THEN
+        INSERT INTO send_shares
+        VALUES (p_region, p_campaign_id, p_organization_id, v_end, now() + v_share, greatest(v_wanted, now() + v_share));
+    END IF;
+    RETURN extract(epoch FROM v_start - clock_timestamp());
 END
 $$;

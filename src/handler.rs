@@ -1,7 +1,7 @@
 //! One invocation of `send-batch`, from its event to its result. The one module that knows the order of steps:
 //! pay what is owed, load, claim, send, record, answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ use crate::batch::load::{self, Campaign};
 use crate::batch::pay;
 use crate::batch::record::{self, Closing, Line, Record, Recorded};
 use crate::batch::render::{InvalidTemplate, Source, Templates};
-use crate::batch::send::{Report, Sender, Sending, Stop};
+use crate::batch::send::{Learned, Report, Sender, Sending, Stop};
 use crate::config::Settings;
 use crate::database::{Database, DatabaseError};
 use crate::deadline::Deadline;
@@ -48,6 +48,7 @@ pub struct Handler {
     ses: OnceCell<Ses>,
     record_statement: OnceCell<String>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
+    learned: Cell<Learned>,
     /// Or the variable that is missing for them.
     links: Result<Links, String>,
     interrupt: Interrupt,
@@ -78,6 +79,7 @@ impl Handler {
             ses: OnceCell::new(),
             record_statement: OnceCell::new(),
             templates: RefCell::new(None),
+            learned: Cell::new(Learned::NOTHING),
             interrupt: Interrupt::never(),
         })
     }
@@ -212,7 +214,8 @@ impl Handler {
             return self.halt(campaign, &error, invocation).await.map(Some);
         }
         let ses = self.ses.get_or_init(Ses::from_env).await;
-        let quota = ses.quota().await;
+        let time = invocation.deadline.last_start.saturating_duration_since(Instant::now());
+        let quota = ses.quota(time / 2).await;
         let left_today = quota.left_today.unwrap_or(u32::MAX);
         let wish = Wish {
             campaign_id: campaign.id,
@@ -224,6 +227,7 @@ impl Handler {
                 .into_iter()
                 .flatten()
                 .reduce(f64::min),
+            catch_up: self.learned.get().catch_up(),
             deadline: invocation.deadline,
         };
         if left_today == 0 && campaign.sendable {
@@ -352,9 +356,11 @@ impl Handler {
             concurrency: self.settings.concurrency,
             api: self.settings.send_api,
             first: campaign.progress.sent == 0,
+            learned: self.learned.get(),
             claimed_at,
         };
-        let Report { lines, stop, refusal, throttled, latencies } = sending.run(&batch).await;
+        let Report { lines, stop, refusal, throttled_to, learned, latencies } = sending.run(&batch).await;
+        self.learned.set(learned);
         let counts = count(&lines);
         ses.spend(counts.sent);
         let halt = match &stop {
@@ -371,7 +377,7 @@ impl Handler {
             lines: &lines,
             halt,
             refusal: (refusal.0.as_deref(), refusal.1),
-            throttled: throttled.then(|| ses.region()),
+            throttled: throttled_to.map(|per_second| (ses.region(), per_second)),
         };
         let recording_at = Instant::now();
         let recorded = self.record(&record, until).await;

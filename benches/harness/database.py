@@ -22,7 +22,7 @@ class Server:
         self.admin = psycopg.connect(url, autocommit=True)
         self.admin.execute(f"CREATE DATABASE {TEMPLATE}")
         with psycopg.connect(self.at(TEMPLATE), autocommit=True) as database:
-            for file in sorted((ROOT / "migrations").glob("*.sql")):
+            for file in [*sorted((ROOT / "migrations").glob("*.sql")), ROOT / "benches" / "peers" / "cursors.sql"]:
                 database.execute(file.read_text())
 
     def at(self, name, address=None):

@@ -1,6 +1,6 @@
 //! The limits that `./dev bench` holds the functions against, and their statements without the sending.
 //!
-//! `bench-limits record SIZE ROUNDS`, `bench-limits growth SIZE BATCHES`: the claim and the record statement, for the
+//! `bench-limits record SIZE ROUNDS`, `bench-limits growth SIZE`: the claim and the record statement, for the
 //! campaign `CAMPAIGN_ID` in `DATABASE_URL`. `bench-limits http PATH BODIES` and `bench-limits echo BODIES`: what a
 //! client that does nothing else can send.
 
@@ -35,10 +35,10 @@ fn main() -> ExitCode {
 async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
     match arguments {
         ["record", size, rounds] => record::run(size.parse()?, rounds.parse()?).await,
-        ["growth", size, batches] => growth::run(size.parse()?, batches.parse()?).await,
+        ["growth", size] => growth::run(size.parse()?).await,
         ["http", path, bodies] => http::run(path, &read_lines(bodies)?).await,
         ["echo", bodies] => echo::run(&read_lines(bodies)?).await,
-        _ => Err("expected record SIZE ROUNDS, growth SIZE BATCHES, http PATH BODIES or echo BODIES".into()),
+        _ => Err("expected record SIZE ROUNDS, growth SIZE, http PATH BODIES or echo BODIES".into()),
     }
 }
 

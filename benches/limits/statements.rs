@@ -37,8 +37,8 @@ impl Statements {
         Ok(Statements { database, campaign_id, record })
     }
 
-    /// The next batch; `None`: there is none.
-    pub async fn claim(&self, size: u32) -> Result<Option<Batch>, Box<dyn Error>> {
+    /// The next batch.
+    pub async fn claim(&self, size: u32) -> Result<Batch, Box<dyn Error>> {
         let wish = Wish {
             campaign_id: self.campaign_id,
             token: Uuid::new_v4(),
@@ -46,22 +46,13 @@ impl Statements {
             alone: false,
             region: "eu-central-1",
             per_second: Some(1e6),
+            catch_up: 0.25,
             deadline: Deadline::new(0, SystemTime::now(), Instant::now(), Duration::from_secs(300)),
         };
         match claim::claim(&self.database, &wish).await? {
-            Claim::Batch(batch) => Ok(Some(batch)),
-            Claim::Complete => Ok(None),
-            // It took longer to complete than a claim waits for, and was asked again.
-            Claim::Stopped(status) if status == "sent" => Ok(None),
+            Claim::Batch(batch) => Ok(batch),
             other => Err(format!("the claim answered {other:?}").into()),
         }
-    }
-
-    /// What takes PostgreSQL as long at any time, some milliseconds.
-    pub async fn calculate(&self) -> Result<(), Box<dyn Error>> {
-        let until = Instant::now() + Duration::from_secs(60);
-        self.database.query("SELECT sum(n) FROM generate_series(1, 20000) AS n", &[], until).await?;
-        Ok(())
     }
 
     /// Records a batch of which every message was accepted.

@@ -40,16 +40,11 @@ def record(bench, size):
         with database.connect() as connection:
             connection.execute(EARLIER, [1000 if bench.quick else 200_000])
         database.settle()
-        return statements(bench, database, "record", size, rounds)
-
-
-def statements(bench, database, command, *arguments):
-    """The lines of JSON that `bench-limits` prints, as {name: [milliseconds, …]}."""
-    environment = {"DATABASE_URL": database.url, "CAMPAIGN_ID": database.campaigns[0]}
-    process = Process([bench.tool("bench-limits"), command, *arguments], environment)
-    lines = [json.loads(line) for line in process.child.stdout]
-    if process.child.wait() != 0 or not lines:
-        raise RuntimeError(f"bench-limits {command} failed")
+        environment = {"DATABASE_URL": database.url, "CAMPAIGN_ID": database.campaigns[0]}
+        process = Process([bench.tool("bench-limits"), "record", size, rounds], environment)
+        lines = [json.loads(line) for line in process.child.stdout]
+        if process.child.wait() != 0 or not lines:
+            raise RuntimeError("bench-limits record failed")
     return {name: [line[name] for line in lines] for name in lines[0]}
 
 

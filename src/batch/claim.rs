@@ -96,6 +96,8 @@ pub struct Wish<'a> {
     pub region: &'a str,
     /// Messages per second that SES takes there; `None`: not known to this invocation.
     pub per_second: Option<f64>,
+    /// How much of the time that the rate was not used may be caught up, in seconds.
+    pub catch_up: f64,
     /// This invocation's time.
     pub deadline: Deadline,
 }
@@ -162,7 +164,7 @@ async fn ask(
     seconds: f64,
     until: Instant,
 ) -> Result<Vec<Row>, DatabaseError> {
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 10] = [
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 11] = [
         (&wish.campaign_id, Type::UUID),
         (&wish.token, Type::UUID),
         (&size, Type::INT4),
@@ -173,8 +175,9 @@ async fn ask(
         (&wish.region, Type::TEXT),
         (&wish.per_second, Type::FLOAT8),
         (&seconds, Type::FLOAT8),
+        (&wish.catch_up, Type::FLOAT8),
     ];
-    let sql = "SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let sql = "SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     database.query(sql, &parameters, until).await
 }
 

@@ -12,19 +12,21 @@ WITH chosen AS (
           OR c.status = 'sending' AND NOT EXISTS (
                  SELECT FROM campaign_batches AS b
                   WHERE b.campaign_id = c.id AND b.closed_at IS NULL
-                    AND b.first_position > coalesce(k.closed_through, -1) AND b.lease_ends_at >= clock_timestamp())
-          OR c.status = 'sent' AND c.completed_at > now() - interval '1 day' AND EXISTS (
-                 SELECT FROM campaign_recipients AS r
-                  WHERE r.campaign_id = c.id AND r.position > k.completed_through))
+                    AND b.first_position > (campaign_cursor(c.id)).closed_through AND b.lease_ends_at >= clock_timestamp())
+          OR c.status = 'sent' AND c.completed_at > now() - interval '1 day'
+             AND (SELECT r.position FROM campaign_recipients AS r WHERE r.campaign_id = c.id
+                   ORDER BY r.position DESC LIMIT 1) > k.completed_through)
       ORDER BY coalesce(c.scheduled_at, c.started_at, '-infinity'), c.id
       LIMIT 1)
 )
 SELECT c.id, c.organization_id, c.name, c.status, c.from_address, c.reply_to, c.subject, c.html, c.text,
        c.variables::text AS variables, c.configuration_set, c.transactional,
        c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false)
-           OR c.status = 'sent' AND EXISTS (
-                  SELECT FROM campaign_cursors AS k JOIN campaign_recipients AS r ON r.campaign_id = k.campaign_id
-                   WHERE k.campaign_id = c.id AND r.position > k.completed_through) AS sendable,
+           OR c.status = 'sent'
+              AND coalesce((SELECT r.position FROM campaign_recipients AS r WHERE r.campaign_id = c.id
+                             ORDER BY r.position DESC LIMIT 1)
+                           > (SELECT k.completed_through FROM campaign_cursors AS k WHERE k.campaign_id = c.id), false)
+              AS sendable,
        c.status = 'scheduled' AND c.scheduled_at IS NULL AS unscheduled,
        c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
        CASE WHEN $3 IS NOT NULL THEN ({catalogue})::text END AS activities

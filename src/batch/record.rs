@@ -52,8 +52,9 @@ pub struct Record<'a> {
     pub halt: Option<&'a str>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<&'a str>, i32),
-    /// The region whose SES said 'too fast', if it did: all invocations slow down.
-    pub throttled: Option<&'a str>,
+    /// The region whose SES said 'too fast', if it did, and the messages per second that it took in the end: all
+    /// invocations slow down.
+    pub throttled: Option<(&'a str, f64)>,
 }
 
 impl<'a> Record<'a> {
@@ -149,7 +150,8 @@ pub async fn record(
     let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
     let reopen = record.closing.is_some_and(|closing| closing.reopen);
     let doubt = record.closing.is_some_and(|closing| closing.doubt);
-    let parameters: [(&(dyn ToSql + Sync), Type); 16] = [
+    let (throttled_in, throttled_to) = record.throttled.unzip();
+    let parameters: [(&(dyn ToSql + Sync), Type); 17] = [
         (&record.campaign_id, Type::UUID),
         (&batch_id, Type::INT8),
         (&token, Type::UUID),
@@ -165,7 +167,8 @@ pub async fn record(
         (&record.halt, Type::TEXT),
         (&record.refusal.0, Type::TEXT),
         (&record.refusal.1, Type::INT4),
-        (&record.throttled, Type::TEXT),
+        (&throttled_in, Type::TEXT),
+        (&throttled_to, Type::FLOAT8),
     ];
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {

@@ -4,7 +4,7 @@
 -- $11: what is pending in the batch's range is open to the next claim. $12: what its owner may have handed to
 -- SES beyond the outcomes given is in doubt (the owner did not come back). $13: why the campaign is halted.
 -- $14, $15: the refusal that every recipient of the campaign has met so far, and how many have.
--- $16: the region whose SES said 'too fast', if it did.
+-- $16, $17: the region whose SES said 'too fast', if it did, and the messages per second that it took in the end.
 WITH campaign AS MATERIALIZED (
     SELECT created_by, name, status FROM campaigns WHERE id = $1
 ),
@@ -63,7 +63,7 @@ noted AS (
     DELETE FROM campaign_batch_outcomes WHERE batch_id IN (SELECT id FROM batch)
 ),
 slowed AS (
-    UPDATE send_rates SET share = greatest(0.1, send_share(share, throttled_at) * 0.8), throttled_at = now()
+    UPDATE send_rates SET share = least(send_share(share, throttled_at), $17 / per_second), throttled_at = now()
      WHERE region = $16
 ),
 streak AS (

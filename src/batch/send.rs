@@ -36,6 +36,7 @@ use pace::Pace;
 
 pub use call::SendApi;
 pub use compose::{Message, Prepared, prepare};
+pub use pace::Learned;
 pub use request::Sender;
 
 /// How often the campaign's status is read and outcomes are noted, at least.
@@ -77,8 +78,10 @@ pub struct Report {
     pub stop: Option<Stop>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<String>, i32),
-    /// Whether SES has said 'too fast'.
-    pub throttled: bool,
+    /// Messages per second at which it ended, if SES has said 'too fast' and a rate was reserved.
+    pub throttled_to: Option<f64>,
+    /// What the next batch is to know of SES's limits.
+    pub learned: Learned,
     /// How long SES took to answer, request by request.
     pub latencies: Latencies,
 }
@@ -103,6 +106,8 @@ pub struct Sending<'a> {
     pub api: SendApi,
     /// Nothing of the campaign was ever accepted: the same refusal for all of the first halts it.
     pub first: bool,
+    /// What earlier batches have learned of SES's limits.
+    pub learned: Learned,
     /// When the claim was made, and with it the campaign's status was read.
     pub claimed_at: Instant,
 }
@@ -111,7 +116,7 @@ pub struct Sending<'a> {
 struct Landing {
     answers: Vec<(usize, Answer)>,
     bytes: usize,
-    latency: Duration,
+    started_at: Instant,
 }
 
 impl Sending<'_> {
@@ -125,7 +130,7 @@ impl Sending<'_> {
         let mut commit = None;
         let mut status_read_at = self.claimed_at;
         let mut last_checkpoint = self.claimed_at;
-        let mut pace = Pace::new(batch.pace, Instant::now());
+        let mut pace = Pace::new(batch.pace, self.learned, Instant::now());
 
         loop {
             let now = Instant::now();
@@ -168,15 +173,16 @@ impl Sending<'_> {
             tokio::select! {
                 biased;
                 Some(landing) = flights.next(), if !flights.is_empty() => {
-                    latencies.record(landing.latency);
+                    let now = Instant::now();
+                    latencies.record(now - landing.started_at);
                     bytes_in_flight -= landing.bytes;
                     crate::crash_point!("send-answered");
                     self.log_accepted(batch, &landing.answers);
                     for (index, answer) in landing.answers {
-                        pace.note(&answer, Instant::now());
+                        pace.note(&answer, landing.started_at, now);
                         ledger.answer(index, answer);
                     }
-                    if let Some(stop) = pace.given_up(Instant::now()) {
+                    if let Some(stop) = pace.given_up(now) {
                         ledger.stop(stop);
                     }
                 }
@@ -203,8 +209,8 @@ impl Sending<'_> {
                 () = sleep_until(wake) => {}
             }
         }
-        let throttled = pace.was_throttled();
-        Report { throttled, latencies, ..ledger.report(!flights.is_empty()) }
+        let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
+        Report { throttled_to, learned, latencies, ..ledger.report(!flights.is_empty()) }
     }
 
     /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call have their
@@ -259,7 +265,7 @@ impl Sending<'_> {
             let (code, message) = ("timed_out".to_owned(), "SES did not answer in time".to_owned());
             vec![Answer::Uncertain { code, message }; indexes.len()]
         });
-        Landing { answers: indexes.into_iter().zip(answers).collect(), bytes, latency: started_at.elapsed() }
+        Landing { answers: indexes.into_iter().zip(answers).collect(), bytes, started_at }
     }
 
     /// One line for what a call's answer accepted, from which `campaign resolve --from-log` can replay what was lost.

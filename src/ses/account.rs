@@ -6,13 +6,17 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::error::SdkError;
+use aws_sdk_sesv2::operation::get_account::{GetAccountError, GetAccountOutput};
 
 /// How long an answer holds. `GetAccount` itself may be called once a second, by all functions together.
 const VALIDITY: Duration = Duration::from_secs(180);
-/// After a call that failed; the rate that another invocation has stored goes on being used meanwhile.
+/// After a call that failed; twice as long after each that follows, up to [`VALIDITY`].
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// A batch waits no longer for an answer.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// Between the attempts of a call as long as nothing is known: many invocations may begin at once.
+const ATTEMPT_AFTER: Duration = Duration::from_millis(300);
+/// A batch waits no longer for an answer: the first, and any later one.
+const TIMEOUT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
 
 /// The account's quota, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,43 +27,71 @@ pub struct Quota {
     pub left_today: Option<u32>,
 }
 
+/// What was heard of it last.
+#[derive(Clone, Copy)]
+struct Heard {
+    quota: Quota,
+    expires: Instant,
+    /// How often in a row it could not be heard.
+    failures: u32,
+}
+
 /// The quota as it was last heard.
 #[derive(Default)]
-pub(super) struct Cache(Mutex<Option<(Quota, Instant)>>);
+pub(super) struct Cache(Mutex<Option<Heard>>);
 
 impl Cache {
-    /// The quota; asks for it if the last answer is too old.
-    pub(super) async fn get(&self, client: &Client) -> Quota {
+    /// The quota; asks for it if the last answer is too old, and waits for no longer than `patience`.
+    pub(super) async fn get(&self, client: &Client, patience: Duration) -> Quota {
         let now = Instant::now();
         let known = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((quota, expires)) = known
-            && now < expires
+        if let Some(heard) = known
+            && now < heard.expires
         {
-            return quota;
+            return heard.quota;
         }
-        let answer = tokio::time::timeout(TIMEOUT, client.get_account().send()).await;
-        let (quota, validity) = match answer {
-            Ok(Ok(account)) => (account.send_quota.as_ref().map(quota).unwrap_or_default(), VALIDITY),
-            Ok(Err(error)) => {
-                let cause = aws_sdk_sesv2::error::DisplayErrorContext(&error).to_string();
-                tracing::warn!(cause, "GetAccount failed: going on with the rate that is known");
-                (known.map(|(quota, _)| quota).unwrap_or_default(), RETRY_AFTER)
+        let timeout = if known.is_none() { TIMEOUT.0 } else { TIMEOUT.1 };
+        let answer = tokio::time::timeout(timeout.min(patience), ask(client, known.is_none())).await;
+        let cause = match answer {
+            Ok(Ok(account)) => {
+                let quota = account.send_quota.as_ref().map(quota).unwrap_or_default();
+                self.keep(Heard { quota, expires: now + VALIDITY, failures: 0 });
+                return quota;
             }
-            Err(_) => {
-                tracing::warn!("GetAccount did not answer: going on with the rate that is known");
-                (known.map(|(quota, _)| quota).unwrap_or_default(), RETRY_AFTER)
-            }
+            Ok(Err(error)) => aws_sdk_sesv2::error::DisplayErrorContext(&error).to_string(),
+            Err(_) => "there was no answer in time".to_owned(),
         };
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((quota, now + validity));
+        tracing::warn!(cause, "GetAccount failed: going on with the rate that is known");
+        let (quota, failures) = known.map(|heard| (heard.quota, heard.failures)).unwrap_or_default();
+        let validity = (RETRY_AFTER * 2_u32.saturating_pow(failures)).min(VALIDITY);
+        self.keep(Heard { quota, expires: now + validity, failures: failures + 1 });
         quota
+    }
+
+    fn keep(&self, heard: Heard) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(heard);
     }
 
     /// Counts what was accepted since the quota was heard.
     pub(super) fn spend(&self, accepted: u32) {
-        if let Some((quota, _)) = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_mut() {
-            quota.left_today = quota.left_today.map(|left| left.saturating_sub(accepted));
+        if let Some(heard) = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_mut() {
+            heard.quota.left_today = heard.quota.left_today.map(|left| left.saturating_sub(accepted));
         }
     }
+}
+
+/// Asks SES; with `again`, also after an answer that says nothing of the account (too many calls, a server's error).
+async fn ask(client: &Client, again: bool) -> Result<GetAccountOutput, SdkError<GetAccountError>> {
+    loop {
+        match client.get_account().send().await {
+            Err(error) if again && may_pass(&error) => tokio::time::sleep(ATTEMPT_AFTER).await,
+            answer => return answer,
+        }
+    }
+}
+
+fn may_pass(error: &SdkError<GetAccountError>) -> bool {
+    error.raw_response().is_none_or(|response| matches!(response.status().as_u16(), 429 | 500..))
 }
 
 fn quota(quota: &aws_sdk_sesv2::types::SendQuota) -> Quota {

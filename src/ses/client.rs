@@ -48,9 +48,10 @@ impl Ses {
         self.config.region().map_or("", AsRef::as_ref)
     }
 
-    /// What the account may send, as heard a few minutes ago at most; unknown where SES does not say.
-    pub async fn quota(&self) -> Quota {
-        self.quota.get(&self.client()).await
+    /// What the account may send, as heard a few minutes ago at most; unknown where SES does not say, or not within
+    /// `patience`.
+    pub async fn quota(&self, patience: Duration) -> Quota {
+        self.quota.get(&self.client(), patience).await
     }
 
     /// Counts what was accepted towards the quota.

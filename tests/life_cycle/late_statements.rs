@@ -43,7 +43,7 @@ fn a_claim_that_comes_when_its_invocation_may_not_send_any_more_claims_nothing()
     let mut world = World::new();
     let campaign = world.campaign_of(10);
     let claim =
-        "SELECT verdict FROM claim_batch($1, gen_random_uuid(), 10, 60, false, 1000, 1000, 'r', NULL, $2)";
+        "SELECT verdict FROM claim_batch($1, gen_random_uuid(), 10, 60, false, 1000, 1000, 'r', NULL, $2, 0)";
     let error = world.database.client().query(claim, &[&campaign, &0.0_f64]).unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE));
     assert_eq!(open_batches(&mut world, campaign), []);

@@ -62,7 +62,16 @@ impl Statements {
             Duration::ZERO,
         );
         let per_second = Some(per_second);
-        let wish = Wish { campaign_id, token, size, alone: false, region: "us-east-1", per_second, deadline };
+        let wish = Wish {
+            campaign_id,
+            token,
+            size,
+            alone: false,
+            region: "us-east-1",
+            per_second,
+            catch_up: 0.25,
+            deadline,
+        };
         self.runtime.block_on(claim::claim(&self.database, &wish)).unwrap()
     }
 

@@ -172,13 +172,14 @@ fn a_lost_batch_is_found_however_many_were_closed_behind_it() {
     for _ in 0..5 {
         assert_eq!(invoke(&mut function, &event(campaign, 10))["batch"]["sent"], 10);
     }
-    let sql = "SELECT closed_through < (SELECT min(position) FROM campaign_recipients) FROM campaign_cursors";
+    let sql =
+        "SELECT max(closed_through) < (SELECT min(position) FROM campaign_recipients) FROM campaign_batches";
     assert!(world.database.query(sql, &[])[0].get::<_, bool>(0));
     world.expire_leases();
     run(&mut function, event(campaign, 10));
     let sql =
-        "SELECT closed_through > 80 AND NOT EXISTS (SELECT FROM campaign_batches WHERE closed_at IS NULL)
-                 FROM campaign_cursors";
+        "SELECT max(closed_through) > 80 AND NOT EXISTS (SELECT FROM campaign_batches WHERE closed_at IS NULL)
+                 FROM campaign_batches";
     assert!(world.database.query(sql, &[])[0].get::<_, bool>(0));
     world.assert_consistent(campaign);
 }

@@ -257,6 +257,25 @@ fn recipients_that_commit_late_behind_the_cursor_are_sent_before_the_campaign_is
 }
 
 #[test]
+fn batches_leave_no_old_versions_of_the_rows_that_every_claim_looks_up() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(40);
+    let mut function = world.function();
+    let mut versions = |world: &mut World| {
+        assert_eq!(invoke(&mut function, &event(campaign, 10))["batch"]["sent"], 10);
+        let sql =
+            "SELECT ARRAY[(SELECT ctid FROM campaign_cursors), (SELECT ctid FROM send_rates)]::text[] AS versions,
+                          (SELECT max(claimed_through) FROM campaign_batches) AS cursor";
+        let row = &world.database.query(sql, &[])[0];
+        (row.get::<_, Vec<String>>("versions"), row.get::<_, i64>("cursor"))
+    };
+    let (first, begun) = versions(&mut world);
+    versions(&mut world);
+    let (last, ended) = versions(&mut world);
+    assert_eq!((first, begun + 20), (last, ended));
+}
+
+#[test]
 fn the_written_total_of_a_writer_is_made_true() {
     let mut world = World::new();
     let campaign = world.campaign_of(4);

@@ -13,7 +13,7 @@ const [CLAIM, RECORD] = await Promise.all([statement('claim'), statement('record
 await run(async ({ campaign, pool, ses }) => {
   const templates = compile(campaign);
   let total = 0;
-  await pool.query('INSERT INTO campaign_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING', [campaign.id]);
+  await pool.query('INSERT INTO peer_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING', [campaign.id]);
   for (;;) {
     const { rows } = await pool.query(CLAIM, [campaign.id, BATCH]);
     if (rows.length === 0) break;

@@ -32,7 +32,7 @@ def send(campaign, database, ses):
 
     total = 0
     cursor = RawCursor(database, row_factory=dict_row)
-    cursor.execute("INSERT INTO campaign_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING", [campaign["id"]])
+    cursor.execute("INSERT INTO peer_cursors (campaign_id) VALUES ($1) ON CONFLICT DO NOTHING", [campaign["id"]])
     with ThreadPoolExecutor(CONCURRENCY) as threads:
         while batch := cursor.execute(CLAIM, [campaign["id"], BATCH]).fetchall():
             outcomes = list(threads.map(send_one, batch))

@@ -6,7 +6,7 @@ use super::request::Sender;
 use crate::ses::{Answer, Ses};
 
 /// Recipients of one bulk call (Amazon SES API v2, `SendBulkEmail`: 50 destinations).
-const MAX_ENTRIES: usize = 50;
+pub const MAX_ENTRIES: usize = 50;
 /// A bulk call carries what the rate allows in this time, in seconds: SES limits a call's recipients by the rate per
 /// second, and takes them all at once.
 const CALL_SECONDS: f64 = 0.1;
@@ -16,7 +16,7 @@ const WORTHWHILE: usize = 10;
 /// Which of SES's calls sends: `SEND_API`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendApi {
-    /// Bulk calls at 100 messages per second and above, single ones below.
+    /// Bulk calls at 100 messages per second and above, and where the rate is not known; single ones below.
     Auto,
     /// `SendBulkEmail` for all that fit in.
     Bulk,
@@ -25,15 +25,15 @@ pub enum SendApi {
 }
 
 impl SendApi {
-    /// How many recipients a bulk call may have at a rate per second (unknown: SES's own limit, for who insists on
-    /// bulk calls); `None`: the next call is a single one.
-    pub fn call_size(self, per_second: Option<f64>) -> Option<usize> {
+    /// How many recipients a bulk call may have at a rate per second (if it is known), of which SES takes no more than
+    /// `burst` at one instant; `None`: the next call is a single one.
+    pub fn call_size(self, per_second: Option<f64>, burst: f64) -> Option<usize> {
+        let most = per_second.map_or(f64::INFINITY, |rate| rate * CALL_SECONDS).min(burst).max(1.0);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive")]
-        let size =
-            per_second.map(|rate| (rate * CALL_SECONDS).max(1.0) as usize).map(|size| size.min(MAX_ENTRIES));
+        let size = (most.round() as usize).min(MAX_ENTRIES);
         match self {
-            SendApi::Auto => size.filter(|size| *size >= WORTHWHILE),
-            SendApi::Bulk => Some(size.unwrap_or(MAX_ENTRIES)),
+            SendApi::Auto => Some(size).filter(|size| *size >= WORTHWHILE),
+            SendApi::Bulk => Some(size),
             SendApi::Single => None,
         }
     }
@@ -100,10 +100,15 @@ mod tests {
         for (per_second, bulk, auto) in
             [(1.0, 1, None), (14.0, 1, None), (100.0, 10, Some(10)), (1000.0, 50, Some(50))]
         {
-            assert_eq!(SendApi::Bulk.call_size(Some(per_second)), Some(bulk));
-            assert_eq!(SendApi::Auto.call_size(Some(per_second)), auto);
-            assert_eq!(SendApi::Single.call_size(Some(per_second)), None);
+            assert_eq!(SendApi::Bulk.call_size(Some(per_second), 1000.0), Some(bulk));
+            assert_eq!(SendApi::Auto.call_size(Some(per_second), 1000.0), auto);
+            assert_eq!(SendApi::Single.call_size(Some(per_second), 1000.0), None);
         }
-        assert_eq!((SendApi::Bulk.call_size(None), SendApi::Auto.call_size(None)), (Some(50), None));
+        for (burst, bulk, auto) in
+            [(1000.0, 50, Some(50)), (20.5, 20, Some(20)), (9.0, 9, None), (0.1, 1, None)]
+        {
+            assert_eq!(SendApi::Bulk.call_size(None, burst), Some(bulk));
+            assert_eq!(SendApi::Auto.call_size(None, burst), auto);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::{Report, SAME_REFUSALS, Stop};
+use super::{Learned, Report, SAME_REFUSALS, Stop};
 use crate::batch::checkpoint::Checkpoint;
 use crate::batch::claim::Batch;
 use crate::batch::record::Line;
@@ -222,7 +222,8 @@ impl<'a> Ledger<'a> {
             lines: lines.collect(),
             stop: self.stop,
             refusal: self.refusal,
-            throttled: false,
+            throttled_to: None,
+            learned: Learned::NOTHING,
             latencies: Latencies::default(),
         }
     }
