@@ -25,8 +25,8 @@ pub enum InvalidAddress {
 /// What is wrong with it.
 pub fn normalize(address: &str) -> Result<String, InvalidAddress> {
     let (local, domain) = address.trim().rsplit_once('@').ok_or(InvalidAddress::Form)?;
-    let atoms = |atom: &str| !atom.is_empty() && atom.bytes().all(is_atext);
-    if local.len() > 64 || !local.split('.').all(atoms) {
+    let atom = |atom: &[u8]| !atom.is_empty() && atom.iter().copied().all(is_atext);
+    if local.len() > 64 || !local.as_bytes().split(is_dot).all(atom) {
         return Err(InvalidAddress::LocalPart);
     }
     let domain = if is_host_name(domain) {
@@ -34,21 +34,26 @@ pub fn normalize(address: &str) -> Result<String, InvalidAddress> {
     } else {
         idna::domain_to_ascii_strict(domain).ok().filter(|d| is_host_name(d)).ok_or(InvalidAddress::Domain)?
     };
-    Ok(format!("{local}@{domain}"))
+    Ok([local, "@", &domain].concat())
 }
 
 fn is_atext(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~')
+}
+
+fn is_dot(byte: &u8) -> bool {
+    *byte == b'.'
 }
 
 fn is_host_name(domain: &str) -> bool {
-    let label = |label: &str| {
+    let label = |label: &[u8]| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
     };
-    domain.len() <= 253 && domain.contains('.') && domain.split('.').all(label)
+    domain.len() <= 253 && domain.contains('.') && domain.as_bytes().split(is_dot).all(label)
 }
 
 /// An address as a log may show it: the first letter and the domain.

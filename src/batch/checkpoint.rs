@@ -1,7 +1,7 @@
 //! While sending: the high-water mark moves, what is known is noted, and the campaign's status is read.
 
 use tokio::time::Instant;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
 use crate::database::{Database, DatabaseError};
@@ -31,8 +31,7 @@ pub async fn commit(
     checkpoint: &Checkpoint,
     until: Instant,
 ) -> Result<Option<String>, DatabaseError> {
-    let outcomes = (!checkpoint.outcomes.is_empty())
-        .then(|| serde_json::to_value(&checkpoint.outcomes).unwrap_or_default());
+    let outcomes = (!checkpoint.outcomes.is_empty()).then_some(Json(&checkpoint.outcomes));
     let rows = database
         .query(
             include_str!("checkpoint.sql"),

@@ -5,10 +5,11 @@
 
 mod footer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
-use minijinja::value::{Serde, Value};
+use minijinja::value::{Enumerator, Object, Value};
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 
 /// Instructions that one part of one email may take.
@@ -19,7 +20,7 @@ const MAX_PART_BYTES: usize = 2 * 1024 * 1024;
 /// The templates of one campaign and the variables that all its recipients share.
 pub struct Templates {
     environment: Environment<'static>,
-    shared: Vec<(String, Value)>,
+    shared: Arc<BTreeMap<String, Value>>,
     has_html: bool,
     has_text: bool,
     transactional: bool,
@@ -118,8 +119,9 @@ impl Templates {
         }
         let mut shared = object(variables.as_deref())
             .map_err(|found| InvalidTemplate(format!("the campaign's variables are {found}")))?;
-        shared.push(("campaign_name".to_owned(), Value::from(campaign_name)));
-        Ok(Templates { environment, shared, has_html, has_text, transactional })
+        shared.insert("campaign_name".to_owned(), Value::from(campaign_name));
+        shared.remove(UNSUBSCRIBE_URL);
+        Ok(Templates { environment, shared: Arc::new(shared), has_html, has_text, transactional })
     }
 
     /// Renders all parts for one recipient. The same data always gives the same parts. Each part of a campaign that
@@ -154,19 +156,19 @@ impl Templates {
     }
 
     fn context(&self, person: &Person<'_>) -> Result<Value, RenderError> {
-        let own = object(person.variables)
+        let mut own = object(person.variables)
             .map_err(|found| RenderError(format!("the recipient's variables are {found}")))?;
         let name = person.name.map(str::trim).filter(|name| !name.is_empty());
-        let known = [("email", Some(person.email)), ("name", name)]
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), Value::from(value?))));
-        let mut variables: BTreeMap<_, _> = self.shared.iter().cloned().chain(own).chain(known).collect();
-        variables.remove(UNSUBSCRIBE_URL);
+        own.insert("email".to_owned(), Value::from(person.email));
+        if let Some(name) = name {
+            own.insert("name".to_owned(), Value::from(name));
+        }
+        own.remove(UNSUBSCRIBE_URL);
         if let Some(url) = person.unsubscribe_url {
             // It has no character that HTML would have escaped.
-            variables.insert(UNSUBSCRIBE_URL.to_owned(), Value::from_safe_string(url.to_owned()));
+            own.insert(UNSUBSCRIBE_URL.to_owned(), Value::from_safe_string(url.to_owned()));
         }
-        Ok(Value::from(variables))
+        Ok(Value::from_object(Variables { own, shared: Arc::clone(&self.shared) }))
     }
 
     fn part(&self, name: &str, context: &Value) -> Result<String, RenderError> {
@@ -180,13 +182,40 @@ impl Templates {
     }
 }
 
+/// A recipient's variables, over those that all share.
+#[derive(Debug)]
+struct Variables {
+    own: BTreeMap<String, Value>,
+    shared: Arc<BTreeMap<String, Value>>,
+}
+
+impl Object for Variables {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.own.get(key).or_else(|| self.shared.get(key)).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let keys: BTreeSet<_> = self.own.keys().chain(self.shared.keys()).collect();
+        Enumerator::Values(keys.into_iter().map(|key| Value::from(key.as_str())).collect())
+    }
+}
+
 /// Control characters of a rendered subject, line breaks among them, become one space: a header field is one
 /// line (RFC 5322, 2.2), and what a recipient's data holds must not add another.
 pub(crate) fn one_line(subject: &str) -> String {
+    let is_gap = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    let subject = subject.trim();
+    if !subject.contains(is_gap) {
+        return subject.to_owned();
+    }
     let mut line = String::with_capacity(subject.len());
     let mut in_gap = false;
-    for character in subject.trim().chars() {
-        let gap = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    for character in subject.chars() {
+        let gap = is_gap(character);
         if !gap {
             line.push(character);
         } else if !in_gap {
@@ -198,20 +227,20 @@ pub(crate) fn one_line(subject: &str) -> String {
 }
 
 /// The entries of a JSON object, without those that are null: null is 'no value', as if it were not there.
-fn object(json: Option<&str>) -> Result<Vec<(String, Value)>, String> {
-    let json: serde_json::Value = match json {
-        None => return Ok(Vec::new()),
-        Some(json) => serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?,
-    };
-    match json {
-        serde_json::Value::Null => Ok(Vec::new()),
-        serde_json::Value::Object(entries) => Ok(entries
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| (key, Value::from(Serde(value))))
-            .collect()),
-        serde_json::Value::Array(_) => Err("an array, not an object".to_owned()),
-        _ => Err("not an object".to_owned()),
+fn object(json: Option<&str>) -> Result<BTreeMap<String, Value>, String> {
+    let Some(json) = json else { return Ok(BTreeMap::new()) };
+    let entries = serde_json::from_str::<Option<BTreeMap<String, Value>>>(json);
+    let mut entries = entries.map_err(|_| not_an_object(json))?.unwrap_or_default();
+    entries.retain(|_, value| !value.is_none());
+    Ok(entries)
+}
+
+/// What there is instead of an object.
+fn not_an_object(json: &str) -> String {
+    match serde_json::from_str(json) {
+        Err(error) => format!("not JSON: {error}"),
+        Ok(serde_json::Value::Array(_)) => "an array, not an object".to_owned(),
+        Ok(_) => "not an object".to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::compose::Message;
 use super::request::Sender;
@@ -24,13 +25,6 @@ pub struct Entries {
     pub addresses: Vec<String>,
     has_html: bool,
     has_text: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct NameAndValue<'a> {
-    name: &'a str,
-    value: &'a str,
 }
 
 impl Entries {
@@ -65,18 +59,14 @@ impl Entries {
             body.push(b',');
         }
         body.extend_from_slice(br#"{"Destination":{"ToAddresses":["#);
-        write(body, &message.address);
-        body.extend_from_slice(br#"]},"ReplacementTags":"#);
-        let tags = sender.tags(message.recipient_id);
-        let tags = tags.iter().map(|tag| NameAndValue { name: tag.name(), value: tag.value() });
-        write(body, &tags.collect::<Vec<_>>());
-        body.extend_from_slice(br#","ReplacementHeaders":"#);
-        let headers = sender.headers(message.list_unsubscribe.as_deref());
-        let headers =
-            headers.iter().map(|header| NameAndValue { name: header.name(), value: header.value() });
-        write(body, &headers.collect::<Vec<_>>());
+        write_string(body, &message.address);
+        body.extend_from_slice(br#"]},"ReplacementTags":["#);
+        let mut id = Uuid::encode_buffer();
+        write_pairs(body, sender.tags(message.recipient_id.hyphenated().encode_lower(&mut id)));
+        body.extend_from_slice(br#"],"ReplacementHeaders":["#);
+        write_pairs(body, sender.headers(message.list_unsubscribe.as_deref()));
         body.extend_from_slice(
-            br#","ReplacementEmailContent":{"ReplacementTemplate":{"ReplacementTemplateData":""#,
+            br#"],"ReplacementEmailContent":{"ReplacementTemplate":{"ReplacementTemplateData":""#,
         );
         let content = &message.content;
         let (html, text) = (content.html.as_deref(), content.text.as_deref());
@@ -185,6 +175,27 @@ fn first_to_escape(text: &[u8]) -> Option<usize> {
     }
     let at = rest.iter().position(|byte| matches!(byte, 0..b' ' | b'"' | b'\\'))?;
     Some(words.len() * 8 + at)
+}
+
+/// The elements of an array of names and values.
+fn write_pairs<'a>(json: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (number, (name, value)) in pairs.enumerate() {
+        json.extend_from_slice(if number == 0 { br#"{"Name":"# } else { br#",{"Name":"# });
+        write_string(json, name);
+        json.extend_from_slice(br#","Value":"#);
+        write_string(json, value);
+        json.push(b'}');
+    }
+}
+
+/// A string, of which few have anything to escape.
+fn write_string(json: &mut Vec<u8>, text: &str) {
+    if first_to_escape(text.as_bytes()).is_some() {
+        return write(json, text);
+    }
+    json.push(b'"');
+    json.extend_from_slice(text.as_bytes());
+    json.push(b'"');
 }
 
 fn write(json: &mut impl io::Write, value: &(impl Serialize + ?Sized)) {

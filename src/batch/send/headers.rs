@@ -9,8 +9,6 @@
 //!
 //! A transactional campaign has the last one only. SES signs them all by DKIM, as RFC 8058 demands of the first two.
 
-use aws_sdk_sesv2::types::MessageHeader;
-
 use crate::batch::address;
 use crate::batch::load::Campaign;
 
@@ -22,7 +20,7 @@ const FEEDBACK_SENDER: &str = "campaign-sender";
 /// The headers that all messages of a campaign share, prepared once.
 #[derive(Clone, Debug)]
 pub struct Headers {
-    shared: Vec<MessageHeader>,
+    shared: Vec<(&'static str, String)>,
     transactional: bool,
 }
 
@@ -34,21 +32,19 @@ impl Headers {
         let feedback_id = format!("{}:{}:{kind}:{FEEDBACK_SENDER}", campaign.id, campaign.organization_id);
         let mut shared = Vec::with_capacity(2);
         if !transactional && let Some(list_id) = list_id(campaign) {
-            shared.push(header("List-Id", list_id));
+            shared.push(("List-Id", list_id));
         }
-        shared.push(header("Feedback-ID", feedback_id));
+        shared.push(("Feedback-ID", feedback_id));
         Headers { shared, transactional }
     }
 
-    /// The headers of one message; `list_unsubscribe` is what its link says.
-    pub fn of(&self, list_unsubscribe: Option<&str>) -> Vec<MessageHeader> {
-        let mut headers = Vec::with_capacity(self.shared.len() + 2);
-        if let Some(value) = list_unsubscribe.filter(|_| !self.transactional) {
-            headers.push(header("List-Unsubscribe", value));
-            headers.push(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
-        }
-        headers.extend_from_slice(&self.shared);
-        headers
+    /// The headers of one message, names and values; `list_unsubscribe` is what its link says.
+    pub fn of<'a>(&'a self, list_unsubscribe: Option<&'a str>) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let own = list_unsubscribe.filter(|_| !self.transactional).map(|value| {
+            [("List-Unsubscribe", value), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
+        });
+        let shared = self.shared.iter().map(|(name, value)| (*name, value.as_str()));
+        own.into_iter().flatten().chain(shared)
     }
 }
 
@@ -61,10 +57,6 @@ fn list_id(campaign: &Campaign) -> Option<String> {
     let (_, domain) = normal.rsplit_once('@')?;
     let id = format!("{}.{}", campaign.organization_id.simple(), domain.to_ascii_lowercase());
     (id.len() <= MAX_LIST_ID).then(|| format!("<{id}>"))
-}
-
-fn header(name: &str, value: impl Into<String>) -> MessageHeader {
-    MessageHeader::builder().name(name).value(value).build().expect("name and value are set")
 }
 
 #[cfg(test)]
@@ -113,8 +105,8 @@ mod tests {
     }
 
     fn headers(campaign: &Campaign, link: &str) -> Vec<(String, String)> {
-        let headers = Headers::new(campaign).of(Some(link));
-        headers.iter().map(|header| (header.name().to_owned(), header.value().to_owned())).collect()
+        let headers = Headers::new(campaign);
+        headers.of(Some(link)).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     #[test]
@@ -193,8 +185,8 @@ mod tests {
         }
         assert!(headers.iter().all(|(name, _)| !CHANGE_ON_THE_WAY.contains(&name.as_str())));
         // RFC 8058, 3.2: neither without the other.
-        let without = Headers::new(&campaign("news@example.com", false)).of(None);
-        assert!(without.iter().all(|header| !MUST_BE_SIGNED.contains(&header.name())));
+        let without = Headers::new(&campaign("news@example.com", false));
+        assert!(without.of(None).all(|(name, _)| !MUST_BE_SIGNED.contains(&name)));
     }
 
     /// SES: at most 15 headers, a name of 126 and a value of 995 printable ASCII characters, 996 together; RFC 5322,

@@ -20,7 +20,7 @@ pub struct Sender {
     from: String,
     reply_to: Vec<String>,
     configuration_set: Option<String>,
-    shared_tags: Vec<MessageTag>,
+    shared_tags: [(&'static str, String); 2],
     headers: Headers,
     organization_id: Uuid,
     links: Option<Links>,
@@ -43,9 +43,9 @@ impl Sender {
                 .filter(|name| !name.trim().is_empty())
                 .or(configuration_set)
                 .map(str::to_owned),
-            shared_tags: vec![
-                tag("campaign_id", campaign.id.to_string()),
-                tag("organization_id", campaign.organization_id.to_string()),
+            shared_tags: [
+                ("campaign_id", campaign.id.to_string()),
+                ("organization_id", campaign.organization_id.to_string()),
             ],
         }
     }
@@ -64,11 +64,13 @@ impl Sender {
     /// `SendEmail` for one message.
     pub fn single(&self, message: Message) -> SendEmailInputBuilder {
         let content = message.content;
+        let recipient_id = message.recipient_id.to_string();
+        let headers = self.headers(message.list_unsubscribe.as_deref()).map(header).collect();
         let body = Body::builder().set_html(content.html.map(utf8)).set_text(content.text.map(utf8)).build();
         let simple = SesMessage::builder()
             .subject(utf8(content.subject))
             .body(body)
-            .set_headers(Some(self.headers(message.list_unsubscribe.as_deref())))
+            .set_headers(Some(headers))
             .build();
         SendEmailInputBuilder::default()
             .from_email_address(&self.from)
@@ -76,7 +78,7 @@ impl Sender {
             .destination(Destination::builder().to_addresses(message.address).build())
             .set_configuration_set_name(self.configuration_set.clone())
             .content(EmailContent::builder().simple(simple).build())
-            .set_email_tags(Some(self.tags(message.recipient_id)))
+            .set_email_tags(Some(self.tags(&recipient_id).map(tag).collect()))
     }
 
     /// From whom.
@@ -94,17 +96,18 @@ impl Sender {
         self.configuration_set.as_deref()
     }
 
-    /// The headers of one message; `list_unsubscribe` is what its link says.
-    pub fn headers(&self, list_unsubscribe: Option<&str>) -> Vec<MessageHeader> {
+    /// The headers of one message, names and values; `list_unsubscribe` is what its link says.
+    pub fn headers<'a>(
+        &'a self,
+        list_unsubscribe: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.headers.of(list_unsubscribe)
     }
 
-    /// The tags by which SES's events are traced to a recipient.
-    pub fn tags(&self, recipient_id: Uuid) -> Vec<MessageTag> {
-        let mut tags = Vec::with_capacity(self.shared_tags.len() + 1);
-        tags.extend_from_slice(&self.shared_tags);
-        tags.push(tag("recipient_id", recipient_id.to_string()));
-        tags
+    /// The tags by which SES's events are traced to a recipient, names and values.
+    pub fn tags<'a>(&'a self, recipient_id: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let shared = self.shared_tags.iter().map(|(name, value)| (*name, value.as_str()));
+        shared.chain([("recipient_id", recipient_id)])
     }
 }
 
@@ -112,6 +115,10 @@ fn utf8(data: String) -> Content {
     Content::builder().data(data).charset("UTF-8").build().expect("data is set")
 }
 
-fn tag(name: &str, value: String) -> MessageTag {
+fn header((name, value): (&str, &str)) -> MessageHeader {
+    MessageHeader::builder().name(name).value(value).build().expect("name and value are set")
+}
+
+fn tag((name, value): (&str, &str)) -> MessageTag {
     MessageTag::builder().name(name).value(value).build().expect("name and value are set")
 }
