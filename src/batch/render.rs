@@ -4,13 +4,14 @@
 //! cannot make the process run without end or out of memory: instructions and output are bounded.
 
 mod footer;
+mod variables;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object, Value};
+use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+
+use variables::{Variables, object};
 
 /// Instructions that one part of one email may take.
 const FUEL: u64 = 1_000_000;
@@ -20,7 +21,7 @@ const MAX_PART_BYTES: usize = 2 * 1024 * 1024;
 /// The templates of one campaign and the variables that all its recipients share.
 pub struct Templates {
     environment: Environment<'static>,
-    shared: Arc<BTreeMap<String, Value>>,
+    shared: Value,
     has_html: bool,
     has_text: bool,
     transactional: bool,
@@ -56,9 +57,6 @@ pub struct Person<'a> {
     /// link's token.
     pub unsubscribe_url: Option<&'a str>,
 }
-
-/// The name of the variable that is the recipient's link to unsubscribe, and no one else's to set.
-const UNSUBSCRIBE_URL: &str = "unsubscribe_url";
 
 /// What one recipient gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +99,11 @@ impl Templates {
             _ => AutoEscape::None,
         });
         environment.set_fuel(Some(FUEL));
+        environment.set_formatter(|out, state, value| match (state.auto_escape(), value.as_str()) {
+            // As it is, which needs nothing of what formats other values.
+            (AutoEscape::None, Some(text)) => Ok(out.write_str(text)?),
+            _ => minijinja::escape_formatter(out, state, value),
+        });
         // Errors know their expression; by itself that is so in debug builds only.
         environment.set_debug(true);
         let Source { campaign_name, subject, html, text, variables, transactional } = source;
@@ -117,11 +120,10 @@ impl Templates {
                 })?;
             }
         }
-        let mut shared = object(variables.as_deref())
+        let shared = object(variables.as_deref())
             .map_err(|found| InvalidTemplate(format!("the campaign's variables are {found}")))?;
-        shared.insert("campaign_name".to_owned(), Value::from(campaign_name));
-        shared.remove(UNSUBSCRIBE_URL);
-        Ok(Templates { environment, shared: Arc::new(shared), has_html, has_text, transactional })
+        let shared = variables::with(&shared, "campaign_name", Value::from(campaign_name));
+        Ok(Templates { environment, shared, has_html, has_text, transactional })
     }
 
     /// Renders all parts for one recipient. The same data always gives the same parts. Each part of a campaign that
@@ -156,19 +158,17 @@ impl Templates {
     }
 
     fn context(&self, person: &Person<'_>) -> Result<Value, RenderError> {
-        let mut own = object(person.variables)
+        let own = object(person.variables)
             .map_err(|found| RenderError(format!("the recipient's variables are {found}")))?;
         let name = person.name.map(str::trim).filter(|name| !name.is_empty());
-        own.insert("email".to_owned(), Value::from(person.email));
-        if let Some(name) = name {
-            own.insert("name".to_owned(), Value::from(name));
-        }
-        own.remove(UNSUBSCRIBE_URL);
-        if let Some(url) = person.unsubscribe_url {
+        Ok(Value::from_object(Variables {
+            email: Value::from(person.email),
+            name: name.map(Value::from),
             // It has no character that HTML would have escaped.
-            own.insert(UNSUBSCRIBE_URL.to_owned(), Value::from_safe_string(url.to_owned()));
-        }
-        Ok(Value::from_object(Variables { own, shared: Arc::clone(&self.shared) }))
+            unsubscribe_url: person.unsubscribe_url.map(|url| Value::from_safe_string(url.to_owned())),
+            own,
+            shared: self.shared.clone(),
+        }))
     }
 
     fn part(&self, name: &str, context: &Value) -> Result<String, RenderError> {
@@ -179,28 +179,6 @@ impl Templates {
             Ok(_) => String::from_utf8(output.0).map_err(|error| RenderError(error.to_string())),
             Err(error) => Err(RenderError(describe(name, &error))),
         }
-    }
-}
-
-/// A recipient's variables, over those that all share.
-#[derive(Debug)]
-struct Variables {
-    own: BTreeMap<String, Value>,
-    shared: Arc<BTreeMap<String, Value>>,
-}
-
-impl Object for Variables {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.get_value_by_str(key.as_str()?)
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.own.get(key).or_else(|| self.shared.get(key)).cloned()
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let keys: BTreeSet<_> = self.own.keys().chain(self.shared.keys()).collect();
-        Enumerator::Values(keys.into_iter().map(|key| Value::from(key.as_str())).collect())
     }
 }
 
@@ -224,24 +202,6 @@ pub(crate) fn one_line(subject: &str) -> String {
         in_gap = gap;
     }
     line
-}
-
-/// The entries of a JSON object, without those that are null: null is 'no value', as if it were not there.
-fn object(json: Option<&str>) -> Result<BTreeMap<String, Value>, String> {
-    let Some(json) = json else { return Ok(BTreeMap::new()) };
-    let entries = serde_json::from_str::<Option<BTreeMap<String, Value>>>(json);
-    let mut entries = entries.map_err(|_| not_an_object(json))?.unwrap_or_default();
-    entries.retain(|_, value| !value.is_none());
-    Ok(entries)
-}
-
-/// What there is instead of an object.
-fn not_an_object(json: &str) -> String {
-    match serde_json::from_str(json) {
-        Err(error) => format!("not JSON: {error}"),
-        Ok(serde_json::Value::Array(_)) => "an array, not an object".to_owned(),
-        Ok(_) => "not an object".to_owned(),
-    }
 }
 
 /// What is wrong, where, and with which expression.
@@ -315,6 +275,22 @@ mod tests {
         };
         assert_eq!(render(r#"{"plan": "pro", "city": null, "campaign_name": "mine"}"#), "pro Oslo mine");
         assert_eq!(render("{}"), "free Oslo Spring");
+    }
+
+    #[test]
+    fn a_template_that_is_looked_into_shows_each_variable_once_and_none_that_is_null() {
+        let person = person(Some("Ada"), Some(r#"{"plan": "pro", "city": "Rome", "note": null}"#));
+        let content = templates("{{ debug() }}", "x").render(&person).unwrap();
+        for (variable, times) in [
+            ("plan", 1),
+            ("city", 1),
+            ("campaign_name", 1),
+            ("email", 1),
+            ("note", 0),
+            ("unsubscribe_url", 0),
+        ] {
+            assert_eq!(content.subject.matches(variable).count(), times, "{variable}: {}", content.subject);
+        }
     }
 
     #[test]

@@ -134,24 +134,21 @@ fn escape_twice(json: &mut Vec<u8>, mut text: &[u8]) -> usize {
     while let Some(at) = first_to_escape(text) {
         let hex = |digit: u8| b"0123456789abcdef"[usize::from(digit)];
         json.extend_from_slice(&text[..at]);
-        let short = match text[at] {
-            b'"' => br#"\\\""#.as_slice(),
-            b'\\' => br"\\\\",
-            b'\x08' => br"\\b",
-            b'\t' => br"\\t",
-            b'\n' => br"\\n",
-            b'\x0c' => br"\\f",
-            b'\r' => br"\\r",
+        size += 1;
+        match text[at] {
+            b'"' => json.extend_from_slice(br#"\\\""#),
+            b'\\' => json.extend_from_slice(br"\\\\"),
+            b'\x08' => json.extend_from_slice(br"\\b"),
+            b'\t' => json.extend_from_slice(br"\\t"),
+            b'\n' => json.extend_from_slice(br"\\n"),
+            b'\x0c' => json.extend_from_slice(br"\\f"),
+            b'\r' => json.extend_from_slice(br"\\r"),
             control => {
                 json.extend_from_slice(br"\\u00");
                 json.extend_from_slice(&[hex(control >> 4), hex(control & 0xf)]);
-                size += r"\u0000".len() - 1;
-                text = &text[at + 1..];
-                continue;
+                size += r"\u00".len();
             }
-        };
-        json.extend_from_slice(short);
-        size += 1;
+        }
         text = &text[at + 1..];
     }
     json.extend_from_slice(text);
