@@ -26,7 +26,7 @@ pub enum InvalidAddress {
 pub fn normalize(address: &str) -> Result<String, InvalidAddress> {
     let (local, domain) = address.trim().rsplit_once('@').ok_or(InvalidAddress::Form)?;
     let atom = |atom: &[u8]| !atom.is_empty() && atom.iter().copied().all(is_atext);
-    if local.len() > 64 || !local.as_bytes().split(is_dot).all(atom) {
+    if local.len() > 64 || !local.as_bytes().split(|byte| *byte == b'.').all(atom) {
         return Err(InvalidAddress::LocalPart);
     }
     let domain = if is_host_name(domain) {
@@ -42,10 +42,6 @@ fn is_atext(byte: u8) -> bool {
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~')
 }
 
-fn is_dot(byte: &u8) -> bool {
-    *byte == b'.'
-}
-
 fn is_host_name(domain: &str) -> bool {
     let label = |label: &[u8]| {
         (1..=63).contains(&label.len())
@@ -53,7 +49,7 @@ fn is_host_name(domain: &str) -> bool {
             && !label.starts_with(b"-")
             && !label.ends_with(b"-")
     };
-    domain.len() <= 253 && domain.contains('.') && domain.as_bytes().split(is_dot).all(label)
+    domain.len() <= 253 && domain.contains('.') && domain.as_bytes().split(|byte| *byte == b'.').all(label)
 }
 
 /// An address as a log may show it: the first letter and the domain.

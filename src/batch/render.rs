@@ -191,15 +191,15 @@ pub(crate) fn one_line(subject: &str) -> String {
         return subject.to_owned();
     }
     let mut line = String::with_capacity(subject.len());
-    let mut in_gap = false;
+    let mut inside = false;
     for character in subject.chars() {
         let gap = is_gap(character);
         if !gap {
             line.push(character);
-        } else if !in_gap {
+        } else if !inside {
             line.push(' ');
         }
-        in_gap = gap;
+        inside = gap;
     }
     line
 }
