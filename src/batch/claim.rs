@@ -37,6 +37,13 @@ pub struct Batch {
     pub recipients: Vec<Recipient>,
 }
 
+impl Batch {
+    /// For how many recipients sends were reserved.
+    pub fn to_send(&self) -> usize {
+        self.recipients.iter().filter(|recipient| !recipient.suppressed).count()
+    }
+}
+
 /// One recipient of a claimed batch.
 #[derive(Clone, Debug)]
 pub struct Recipient {

@@ -130,7 +130,7 @@ impl Sending<'_> {
         let mut commit = None;
         let mut status_read_at = self.claimed_at;
         let mut last_checkpoint = self.claimed_at;
-        let mut pace = Pace::new(batch.pace, self.learned, Instant::now());
+        let mut pace = Pace::new(batch.pace, batch.to_send(), self.learned, Instant::now());
 
         loop {
             let now = Instant::now();
@@ -142,6 +142,8 @@ impl Sending<'_> {
                 ledger.stop(Stop::Deadline);
             } else if now >= self.deadline.last_start {
                 ledger.stop(pace.turned_away().unwrap_or(Stop::Deadline));
+            } else if pace.is_over(now) {
+                ledger.stop(Stop::Deadline);
             }
             let may_start = now < status_read_at + STATUS_VALIDITY
                 && pace.allows(now)

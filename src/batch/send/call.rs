@@ -28,9 +28,9 @@ impl SendApi {
     /// How many recipients a bulk call may have at a rate per second (if it is known), of which SES takes no more than
     /// `burst` at one instant; `None`: the next call is a single one.
     pub fn call_size(self, per_second: Option<f64>, burst: f64) -> Option<usize> {
-        let most = per_second.map_or(f64::INFINITY, |rate| rate * CALL_SECONDS).min(burst).max(1.0);
+        let most = per_second.map_or(f64::INFINITY, |rate| (rate * CALL_SECONDS).round()).min(burst).max(1.0);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive")]
-        let size = (most.round() as usize).min(MAX_ENTRIES);
+        let size = (most as usize).min(MAX_ENTRIES);
         match self {
             SendApi::Auto => Some(size).filter(|size| *size >= WORTHWHILE),
             SendApi::Bulk => Some(size),

@@ -17,6 +17,8 @@ use crate::ses::Answer;
 const HOLD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long nothing may be accepted, for want of rate or connection, before the batch is given back.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much longer a batch to which SES has said 'too fast' goes on than was reserved for it.
+const GRACE: Duration = Duration::from_millis(250);
 /// The largest burst, in seconds of the rate: so much of the time that was not used may be caught up.
 pub const BURST_SECONDS: f64 = 0.25;
 /// The part of the rate that is left when SES says 'too fast', and of the burst.
@@ -52,6 +54,8 @@ pub struct Pace {
     next: Instant,
     /// Per second, as reserved; `None`: nobody knows the rate.
     reserved: Option<f64>,
+    /// When the time ends that was reserved for the batch, and others have theirs.
+    ends_at: Option<Instant>,
     /// Per second, as it is used now; `None`: nothing limits.
     per_second: Option<f64>,
     learned: Learned,
@@ -67,13 +71,17 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A pace that starts at an instant with so many messages per second, if these are known.
-    pub fn new(pace: Option<(Instant, f64)>, learned: Learned, now: Instant) -> Pace {
+    /// A pace that starts at an instant with so many messages per second, if these are known, for so many messages.
+    pub fn new(pace: Option<(Instant, f64)>, count: usize, learned: Learned, now: Instant) -> Pace {
         let reserved = pace.map(|(_, per_second)| per_second);
+        let ends_at = pace.map(|(start, per_second)| {
+            start.max(now) + Duration::from_secs_f64(seconds(count, per_second)) + GRACE
+        });
         let start = pace.map_or(now, |(start, _)| start);
         Pace {
             next: start,
             reserved,
+            ends_at,
             per_second: reserved.or(learned.per_second),
             learned,
             hold: HOLD.0,
@@ -191,6 +199,11 @@ impl Pace {
         self.held_for.clone().filter(|_| now >= self.last_accepted + PATIENCE)
     }
 
+    /// Whether SES has said 'too fast', and what is left would be sent in the time of others.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.throttled && self.ends_at.is_some_and(|at| now >= at)
+    }
+
     /// Why the batch came to nothing, if all that was tried was turned away.
     pub fn turned_away(&self) -> Option<Stop> {
         self.held_for.clone().filter(|_| !self.any_accepted)
@@ -222,7 +235,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn pace(per_second: Option<f64>, now: Instant) -> Pace {
-        Pace::new(per_second.map(|per_second| (now, per_second)), Learned::NOTHING, now)
+        Pace::new(per_second.map(|per_second| (now, per_second)), 100, Learned::NOTHING, now)
     }
 
     fn accepted() -> Answer {
@@ -290,7 +303,7 @@ mod tests {
     #[test]
     fn a_reservation_that_starts_later_waits_and_a_late_start_catches_up_a_little() {
         let now = Instant::now();
-        assert!(!Pace::new(Some((now + SECOND, 10.0)), Learned::NOTHING, now).allows(now));
+        assert!(!Pace::new(Some((now + SECOND, 10.0)), 100, Learned::NOTHING, now).allows(now));
         let mut late = pace(Some(100.0), now);
         assert_eq!(sends(&mut late, now + 10 * SECOND, SECOND), 124);
     }
@@ -349,10 +362,19 @@ mod tests {
         let mut first = pace(None, now);
         assert!(against_a_bucket(&mut first, now, 100.0, 1.0, 20).1 > 0);
         let learned = first.learned();
-        let mut next = Pace::new(None, learned, now);
+        let mut next = Pace::new(None, 100, learned, now);
         let (taken, refused) = against_a_bucket(&mut next, now, 100.0, 100.0, 60);
         assert!(taken > 5000 && refused < 300, "{taken} taken, {refused} refused, {learned:?}");
         assert_eq!(first.throttled_to(), None);
+    }
+
+    #[test]
+    fn a_batch_that_was_slowed_down_ends_when_the_time_of_others_begins() {
+        let now = Instant::now();
+        let mut pace = pace(Some(100.0), now);
+        assert!(!pace.is_over(now + 10 * SECOND));
+        pace.note(&throttled(), now, now);
+        assert!(!pace.is_over(now + SECOND) && pace.is_over(now + SECOND + GRACE));
     }
 
     #[test]
