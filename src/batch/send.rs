@@ -151,7 +151,8 @@ impl Sending<'_> {
                 && (bytes_in_flight < MAX_BYTES_IN_FLIGHT || flights.is_empty());
             // One call at a time: it is on its way to SES while the next one is rendered.
             let mut started = false;
-            if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(self.api)) {
+            let api = if self.ses.takes_bulk_calls() { self.api } else { SendApi::Single };
+            if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(api)) {
                 pace.start(now, call.len());
                 bytes_in_flight += call.bytes();
                 crate::crash_point!("send-before");

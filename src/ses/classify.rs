@@ -10,6 +10,8 @@ use aws_sdk_sesv2::operation::send_bulk_email::{SendBulkEmailError, SendBulkEmai
 use aws_sdk_sesv2::operation::send_email::{SendEmailError, SendEmailOutput};
 use aws_sdk_sesv2::types::BulkEmailEntryResult;
 
+use super::wording::{Wording, wording};
+
 /// What an attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -58,14 +60,19 @@ where
 {
     match result {
         Ok(output) => accepted(output.message_id),
-        Err(error) => failure(&error, status, recipient),
+        Err(error) => match failure(&error, status, recipient) {
+            // It was by itself.
+            Answer::Singly(reason) => Answer::Halt(reason),
+            answer => answer,
+        },
     }
 }
 
 /// Classifies the result of a `SendBulkEmail` call: one answer for each recipient, in their order.
 ///
 /// A call that was refused as a whole (one malformed entry is enough) says nothing of its entries: they are to be
-/// sent singly. A call without an answer leaves all of them in doubt.
+/// sent singly. So are those of a call that the endpoint does not have. A call without an answer leaves all of them
+/// in doubt.
 pub fn classify_bulk<R>(
     result: Result<SendBulkEmailOutput, SdkError<SendBulkEmailError, R>>,
     status: impl Fn(&R) -> u16,
@@ -89,6 +96,20 @@ where
         .iter()
         .map(|recipient| results.next().map_or_else(|| accepted(None), |result| entry(result, recipient)))
         .collect()
+}
+
+/// Why the endpoint has no `SendBulkEmail`, if that is what it says: the next bulk call would be in vain too.
+pub fn no_bulk_calls<R>(
+    result: &Result<SendBulkEmailOutput, SdkError<SendBulkEmailError, R>>,
+    status: impl Fn(&R) -> u16,
+) -> Option<String> {
+    let Err(SdkError::ServiceError(service)) = result else { return None };
+    let (code, message) = (service.err().code().unwrap_or_default(), service.err().message());
+    let (status, message) = (status(service.raw()), message.unwrap_or_default());
+    // What is not there may also be the configuration set.
+    let names = message.to_ascii_lowercase().contains("configuration");
+    (has_no_such_call(status, code) && wording(message, "").is_none() && !names)
+        .then(|| format!("{}: {message}", name(status, code)))
 }
 
 fn entry(result: BulkEmailEntryResult, recipient: &str) -> Answer {
@@ -151,36 +172,51 @@ where
 
 /// Classifies an error by its HTTP status and code; also the `Status` of a bulk call's entry, as 400.
 ///
-/// Codes: Amazon SES API v2, `SendEmail`, Errors; `BulkEmailEntryResult`, Status; and Common Errors of AWS's APIs.
+/// Codes: Amazon SES API v2, `SendEmail`, Errors; `BulkEmailEntryResult`, Status; Amazon SES API version 1; Common
+/// Errors of AWS's APIs; and what AWS's SDKs take for throttling (`aws_runtime::retries::classifiers`). What the words
+/// say of all recipients goes before the code, for endpoints other than SES have codes of their own. A server error is
+/// in doubt whatever it says, but for 501: the server cannot do it at all (RFC 9110, 15.6.2).
 fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answer {
     let says = |word: &str| message.to_ascii_lowercase().contains(word);
-    let halt = || Answer::Halt(format!("{code}: {message}"));
-    let refused = || {
-        let code = if code.is_empty() { format!("http_{status}") } else { code.to_owned() };
-        Answer::Refused { code, message: message.to_owned() }
-    };
+    let reason = || format!("{}: {message}", name(status, code));
+    let words = wording(message, recipient);
     match code {
-        _ if status >= 500 => {
-            let code = if code.is_empty() { format!("http_{status}") } else { code.to_owned() };
-            Answer::Uncertain { code, message: message.to_owned() }
-        }
-        "TooManyRequestsException" | "LimitExceededException" | "ThrottlingException" | "Throttling"
-            if says("daily") =>
-        {
-            Answer::QuotaExhausted(message.to_owned())
-        }
+        _ if status >= 500 && status != 501 => Answer::uncertain(&name(status, code), message),
+        _ if words == Some(Wording::QuotaUsedUp) => Answer::QuotaExhausted(message.to_owned()),
+        _ if words == Some(Wording::MayNotSend) => Answer::Halt(reason()),
+        _ if words == Some(Wording::TooFast) => Answer::Throttled(message.to_owned()),
         "ACCOUNT_DAILY_QUOTA_EXCEEDED" => Answer::QuotaExhausted(message.to_owned()),
-        "TooManyRequestsException"
+        "ACCOUNT_THROTTLED"
+        | "TooManyRequestsException"
         | "LimitExceededException"
-        | "ThrottlingException"
         | "Throttling"
-        | "ACCOUNT_THROTTLED" => Answer::Throttled(message.to_owned()),
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RequestLimitExceeded"
+        | "SlowDown"
+        | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete"
+        | "ProvisionedThroughputExceededException"
+        | "TransactionInProgressException"
+        | "EC2ThrottledException" => {
+            if says("daily") {
+                Answer::QuotaExhausted(message.to_owned())
+            } else {
+                Answer::Throttled(message.to_owned())
+            }
+        }
         // SES says that it did not get to this entry, and not whose fault that was.
-        "TRANSIENT_FAILURE" => Answer::Singly(format!("{code}: {message}")),
+        "TRANSIENT_FAILURE" => Answer::Singly(reason()),
+        _ if has_no_such_call(status, code) => Answer::Singly(reason()),
         "AccountSuspendedException"
         | "SendingPausedException"
+        | "AccountSendingPausedException"
+        | "ConfigurationSetSendingPausedException"
+        | "ConfigurationSetDoesNotExist"
+        | "ConfigurationSetDoesNotExistException"
         | "MailFromDomainNotVerifiedException"
-        | "NotFoundException"
         | "AccessDeniedException"
         | "UnrecognizedClientException"
         | "InvalidClientTokenId"
@@ -193,17 +229,33 @@ fn by_code(status: u16, code: &str, message: &str, recipient: &str) -> Answer {
         | "OptInRequired"
         | "CONFIGURATION_SET_SENDING_PAUSED"
         | "CONFIGURATION_SET_NOT_FOUND"
+        | "CONFIGURATION_SET_DOES_NOT_EXIST"
         | "TEMPLATE_NOT_FOUND"
-        | "INVALID_SENDING_POOL_NAME" => halt(),
+        | "TEMPLATE_DOES_NOT_EXIST"
+        | "INVALID_SENDING_POOL_NAME" => Answer::Halt(reason()),
         // Credentials that are renewed meanwhile, and a clock that is set.
         "ExpiredTokenException" | "ExpiredToken" | "RequestExpired" | "RequestTimeTooSkewed" => {
-            Answer::NotSent(format!("{code}: {message}"))
+            Answer::NotSent(reason())
         }
-        "MessageRejected" if says("not verified") && !only_about(recipient, message) => halt(),
-        "MessageRejected" if says("paused") || says("suspended") => halt(),
+        "MessageRejected" if says("not verified") && !only_about(recipient, message) => {
+            Answer::Halt(reason())
+        }
         _ if status == 429 => Answer::Throttled(message.to_owned()),
-        _ => refused(),
+        _ => Answer::Refused { code: name(status, code), message: message.to_owned() },
     }
+}
+
+/// An error's code, or what stands for it where it has none.
+fn name(status: u16, code: &str) -> String {
+    if code.is_empty() { format!("http_{status}") } else { code.to_owned() }
+}
+
+/// Whether the endpoint does not have the call that was made; or, by `NotFoundException`, what it names: that too
+/// is said of the call alone.
+fn has_no_such_call(status: u16, code: &str) -> bool {
+    matches!(status, 404 | 405 | 501)
+        || matches!(code, "NotFoundException" | "UnknownOperationException" | "InvalidAction")
+        || code.starts_with("UnsupportedOperation")
 }
 
 /// Whether all the identities that SES lists as not verified are the recipient: in SES's sandbox recipients have
@@ -241,6 +293,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sesv2::error::ErrorMetadata;
+
     use super::*;
 
     fn answer(status: u16, code: &str, message: &str) -> Answer {
@@ -253,7 +307,12 @@ mod tests {
             ("AccountSuspendedException", "Account suspended"),
             ("SendingPausedException", "Sending paused for this account."),
             ("MailFromDomainNotVerifiedException", "x"),
-            ("NotFoundException", "Configuration set <x> does not exist."),
+            ("AccountSendingPausedException", "x"),
+            ("ConfigurationSetSendingPausedException", "x"),
+            ("CONFIGURATION_SET_DOES_NOT_EXIST", "x"),
+            ("BadRequestException", "Sending paused for this account."),
+            ("FAILED", "Sending paused for this configuration set."),
+            ("MessageRejected", "Sending suspended for this account."),
             ("AccessDeniedException", "x"),
             (
                 "MessageRejected",
@@ -277,6 +336,8 @@ mod tests {
                 "Email address is not verified. The following identities failed the check in region US-EAST-1: Ada@example.com",
             ),
             ("MessageRejected", "Address blacklisted."),
+            ("MessageRejected", "The recipient's account is suspended."),
+            ("FAILED", "Email address is on the suppression list for your account."),
             ("SomethingNew", "x"),
         ] {
             assert_eq!(
@@ -293,8 +354,42 @@ mod tests {
         assert_eq!(answer(429, "TooManyRequestsException", rate), Answer::Throttled(rate.into()));
         assert_eq!(answer(400, "LimitExceededException", rate), Answer::Throttled(rate.into()));
         assert_eq!(answer(429, "", ""), Answer::Throttled(String::new()));
+        for code in ["FAILED", "TRANSIENT_FAILURE", "BadRequestException", "ACCOUNT_THROTTLED", ""] {
+            assert_eq!(answer(400, code, rate), Answer::Throttled(rate.into()), "{code}");
+        }
+        for code in [
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+            "ProvisionedThroughputExceededException",
+            "TransactionInProgressException",
+            "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            "LimitExceededException",
+            "RequestThrottled",
+            "SlowDown",
+            "PriorRequestNotComplete",
+            "EC2ThrottledException",
+        ] {
+            assert_eq!(answer(400, code, "x"), Answer::Throttled("x".into()), "{code}");
+            let daily = "The daily limit is reached.";
+            assert_eq!(answer(400, code, daily), Answer::QuotaExhausted(daily.into()), "{code}");
+        }
+    }
+
+    #[test]
+    fn no_more_today_waits_whatever_the_code() {
         let quota = "Daily message quota exceeded.";
-        assert_eq!(answer(429, "TooManyRequestsException", quota), Answer::QuotaExhausted(quota.into()));
+        for (status, code) in [
+            (429, "TooManyRequestsException"),
+            (400, "ACCOUNT_THROTTLED"),
+            (400, "FAILED"),
+            (400, "MessageRejected"),
+        ] {
+            assert_eq!(answer(status, code, quota), Answer::QuotaExhausted(quota.into()), "{code}");
+        }
     }
 
     #[test]
@@ -306,7 +401,10 @@ mod tests {
             ("MESSAGE_REJECTED", "Address blacklisted.", ""),
             ("INVALID_PARAMETER", "x", ""),
             ("FAILED", "x", ""),
+            ("FAILED", "Maximum sending rate exceeded.", ""),
+            ("ACCOUNT_THROTTLED", "Daily message quota exceeded.", ""),
             ("TRANSIENT_FAILURE", "x", ""),
+            ("TRANSIENT_FAILURE", "Maximum sending rate exceeded.", ""),
             ("ACCOUNT_SUSPENDED", "x", ""),
             ("SOMETHING_NEW", "x", ""),
             ("SUCCESS", "", ""),
@@ -316,7 +414,7 @@ mod tests {
         });
         let output =
             SendBulkEmailOutput::builder().set_bulk_email_entry_results(Some(results.to_vec())).build();
-        let recipients = ["ada@example.com"; 11].map(str::to_owned);
+        let recipients = ["ada@example.com"; 14].map(str::to_owned);
         let answers = classify_bulk(output.map_err(SdkError::construction_failure), |(): &()| 0, &recipients);
         let refused =
             |code: &str, message: &str| Answer::Refused { code: code.into(), message: message.into() };
@@ -329,7 +427,10 @@ mod tests {
                 refused("MessageRejected", "Address blacklisted."),
                 refused("BadRequestException", "x"),
                 refused("FAILED", "x"),
+                Answer::Throttled("Maximum sending rate exceeded.".into()),
+                Answer::QuotaExhausted("Daily message quota exceeded.".into()),
                 Answer::Singly("TRANSIENT_FAILURE: x".into()),
+                Answer::Throttled("Maximum sending rate exceeded.".into()),
                 Answer::Halt("AccountSuspendedException: x".into()),
                 refused("SOMETHING_NEW", "x"),
                 accepted(None),
@@ -340,13 +441,67 @@ mod tests {
 
     #[test]
     fn a_server_error_is_in_doubt_whatever_it_says() {
-        for (status, code) in [
-            (500, "InternalFailure"),
-            (503, "ServiceUnavailable"),
-            (504, ""),
-            (500, "TooManyRequestsException"),
+        for (status, code, message) in [
+            (500, "InternalFailure", ""),
+            (503, "ServiceUnavailable", "Maximum sending rate exceeded."),
+            (502, "BadRequestException", "Sending paused for this account."),
+            (504, "", "Daily message quota exceeded."),
+            (505, "UnknownOperationException", ""),
+            (500, "TooManyRequestsException", ""),
         ] {
-            assert!(matches!(answer(status, code, ""), Answer::Uncertain { .. }), "{status} {code}");
+            assert!(matches!(answer(status, code, message), Answer::Uncertain { .. }), "{status} {code}");
         }
+    }
+
+    /// What a bulk call and a single one come to when they are answered so, and whether more bulk calls are in vain.
+    fn calls(status: u16, code: &str, message: &str) -> (Answer, Answer, bool) {
+        let metadata = ErrorMetadata::builder().code(code).message(message).build();
+        let bulk = || Err(SdkError::service_error(SendBulkEmailError::generic(metadata.clone()), ()));
+        let single = Err(SdkError::service_error(SendEmailError::generic(metadata.clone()), ()));
+        let answers = classify_bulk(bulk(), |(): &()| status, &["ada@example.com".to_owned()]);
+        let in_vain = no_bulk_calls(&bulk(), |(): &()| status).is_some();
+        (answers[0].clone(), classify(single, |(): &()| status, "ada@example.com"), in_vain)
+    }
+
+    #[test]
+    fn an_endpoint_without_a_call_has_accepted_nothing_by_it() {
+        for (status, code) in [
+            (501, ""),
+            (501, "NotImplemented"),
+            (404, ""),
+            (404, "UnknownOperationException"),
+            (404, "NotFoundException"),
+            (400, "NotFoundException"),
+            (405, ""),
+            (400, "UnknownOperationException"),
+            (400, "UnsupportedOperation"),
+            (400, "UnsupportedOperationException"),
+            (400, "InvalidAction"),
+        ] {
+            let reason = format!("{}: no", name(status, code));
+            let expected = (Answer::Singly(reason.clone()), Answer::Halt(reason), true);
+            assert_eq!(calls(status, code, "no"), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_bulk_call_that_is_refused_for_another_cause_says_nothing_of_the_next_one() {
+        let missing = "Configuration set <x> does not exist.";
+        let reason = format!("NotFoundException: {missing}");
+        assert_eq!(
+            calls(404, "NotFoundException", missing),
+            (Answer::Singly(reason.clone()), Answer::Halt(reason), false)
+        );
+        for (status, code, message) in [
+            (400, "BadRequestException", "x"),
+            (404, "", "Sending paused for this account."),
+            (501, "", "Maximum sending rate exceeded."),
+            (403, "AccessDeniedException", "not authorized to perform ses:SendBulkEmail"),
+            (429, "", ""),
+            (500, "", ""),
+        ] {
+            assert!(!calls(status, code, message).2, "{status} {code} {message}");
+        }
+        assert!(matches!(calls(403, "AccessDeniedException", "x").0, Answer::Halt(_)));
     }
 }

@@ -1,6 +1,7 @@
 //! The SDK's client, set up so that nothing is sent twice behind our back.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_config::retry::RetryConfig;
@@ -12,7 +13,7 @@ use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use bytes::Bytes;
 
 use super::account::Cache;
-use super::{Answer, Quota, classify, classify_bulk};
+use super::{Answer, Quota, classify, classify_bulk, no_bulk_calls};
 use crate::aws::http_client;
 
 /// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
@@ -26,6 +27,8 @@ pub struct Ses {
     config: SdkConfig,
     client: Mutex<(Client, SystemTime)>,
     quota: Cache,
+    /// The endpoint has said that it has no bulk calls.
+    only_single: AtomicBool,
 }
 
 impl Ses {
@@ -40,7 +43,7 @@ impl Ses {
             .load()
             .await;
         let client = Mutex::new((Client::new(&config), SystemTime::now()));
-        Ses { config, client, quota: Cache::default() }
+        Ses { config, client, quota: Cache::default(), only_single: AtomicBool::new(false) }
     }
 
     /// The region, by whose name the sending rate is shared.
@@ -71,7 +74,19 @@ impl Ses {
             request.headers_mut().insert("content-length", body.len().to_string());
             *request.body_mut() = body.clone().into();
         });
-        classify_bulk(call.send().await, |answer| answer.status().as_u16(), recipients)
+        let result = call.send().await;
+        if let Some(reason) = no_bulk_calls(&result, |answer| answer.status().as_u16())
+            && !self.only_single.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(reason, "the endpoint has no SendBulkEmail; messages are sent singly from now on");
+        }
+        classify_bulk(result, |answer| answer.status().as_u16(), recipients)
+    }
+
+    /// Whether bulk calls are worth a try: false once the endpoint has said that it has none, for as long as this
+    /// process lives.
+    pub fn takes_bulk_calls(&self) -> bool {
+        !self.only_single.load(Ordering::Relaxed)
     }
 
     /// The client. Where it was last used longer ago than an idle connection lives, by the wall clock (which goes

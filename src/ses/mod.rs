@@ -4,9 +4,10 @@ mod account;
 mod classify;
 mod client;
 mod mailbox;
+mod wording;
 
 pub use account::Quota;
-pub use classify::{Answer, classify, classify_bulk};
+pub use classify::{Answer, classify, classify_bulk, no_bulk_calls};
 pub use client::Ses;
 #[cfg(feature = "cli")]
 pub use client::reading_client;

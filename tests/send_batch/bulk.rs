@@ -169,3 +169,79 @@ fn a_cause_for_all_halts_by_bulk_calls_too() {
     assert_eq!((&result["status"], &result["batch"]["deferred"]), (&json!("halted"), &json!(60)));
     assert_eq!(world.statuses(campaign)["pending"], 60);
 }
+
+fn refuse(status: u16, code: &str, message: &str) -> Effect {
+    Effect::Refuse { code: code.into(), message: message.into(), status }
+}
+
+#[test]
+fn an_endpoint_without_bulk_calls_is_asked_for_one_once() {
+    for (status, code) in [
+        (501, "NotImplemented"),
+        (404, "NotFoundException"),
+        (405, "MethodNotAllowed"),
+        (400, "UnknownOperationException"),
+    ] {
+        let mut world = World::sending_by("bulk");
+        let campaign = world.campaign_of(180);
+        world.ses.add_rule(Rule::any(refuse(status, code, "no")).by(RequestKind::Bulk));
+        // One request at a time, so that none is under way while the first is answered.
+        let mut function = world.function_with(&[("SEND_CONCURRENCY", "1")]);
+        assert_eq!(run(&mut function, event(campaign, 60)).last().unwrap()["status"], "done");
+        assert_eq!(world.statuses(campaign), [("sent".to_owned(), 180)].into(), "{status} {code}");
+        assert_eq!(calls(&world), 1 + 180, "{status} {code}");
+        world.assert_consistent(campaign);
+    }
+}
+
+#[test]
+fn an_endpoint_without_any_call_halts_and_puts_nobody_in_doubt() {
+    for api in ["bulk", "single"] {
+        let mut world = World::sending_by(api);
+        let campaign = world.campaign_of(60);
+        world.ses.add_rule(Rule::any(refuse(501, "NotImplemented", "no")));
+        let result = invoke(&mut world.function(), &event(campaign, 60));
+        assert_eq!(result["status"], "halted", "{result}");
+        assert_eq!(result["reason"], "NotImplemented: no");
+        assert_eq!(world.statuses(campaign), [("pending".to_owned(), 60)].into());
+    }
+}
+
+#[test]
+fn a_configuration_set_that_does_not_exist_halts_and_bulk_calls_go_on_when_it_does() {
+    let mut world = World::sending_by("bulk");
+    let campaign = world.campaign_of(60);
+    let missing = "Configuration set <x> does not exist.";
+    world.ses.add_rule(Rule::any(refuse(404, "NotFoundException", missing)));
+    let mut function = world.function();
+    let result = invoke(&mut function, &event(campaign, 60));
+    assert_eq!(result["status"], "halted", "{result}");
+    assert_eq!(result["reason"], format!("NotFoundException: {missing}"));
+    assert_eq!(world.statuses(campaign)["pending"], 60);
+
+    world.ses.clear_rules();
+    world.set_status(campaign, "sending");
+    assert_eq!(run(&mut function, event(campaign, 60)).last().unwrap()["status"], "done");
+    assert!(world.ses.messages().iter().all(|message| message.kind == RequestKind::Bulk));
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn what_the_words_of_an_entry_say_of_all_goes_before_its_status() {
+    let mut world = World::sending_by("bulk");
+    let campaign = world.campaign_of(60);
+    let failed = |message: &str| refuse(400, "Failed", message);
+    world
+        .ses
+        .add_rule(Rule::to_containing("example.com", failed("Maximum sending rate exceeded.")).times(20));
+    let mut function = world.function();
+    assert_eq!(run(&mut function, event(campaign, 60)).last().unwrap()["status"], "done");
+    assert_eq!(world.statuses(campaign), [("sent".to_owned(), 60)].into());
+
+    let campaign = world.campaign_of(60);
+    world.ses.add_rule(Rule::to_containing("example.com", failed("Sending paused for this account.")));
+    let result = invoke(&mut function, &event(campaign, 60));
+    assert_eq!((&result["status"], &result["batch"]["deferred"]), (&json!("halted"), &json!(60)), "{result}");
+    assert_eq!(result["reason"], "FAILED: Sending paused for this account.");
+    assert_eq!(world.statuses(campaign)["pending"], 60);
+}

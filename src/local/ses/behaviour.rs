@@ -1,6 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-use super::{check::bare_address, message::Message, refusal::Refusal};
+use super::{
+    check::bare_address,
+    message::{Message, RequestKind},
+    refusal::Refusal,
+};
 
 /// What the endpoint does to certain requests. Of all rules the first that matches decides.
 ///
@@ -13,6 +17,8 @@ pub struct Rule {
     /// Matches the nth send request after the rule was added, counted from 1 (a bulk call is one request);
     /// none: every request.
     pub request: Option<u64>,
+    /// Matches requests of this operation; none: of both.
+    pub kind: Option<RequestKind>,
     pub effect: Effect,
     /// How many times the rule may match before it is spent; none: always.
     pub times: Option<u32>,
@@ -49,7 +55,7 @@ pub enum Effect {
 impl Rule {
     /// A rule for every send request.
     pub fn any(effect: Effect) -> Self {
-        Rule { recipient: None, request: None, effect, times: None }
+        Rule { recipient: None, request: None, kind: None, effect, times: None }
     }
 
     /// A rule for requests to this address.
@@ -65,6 +71,12 @@ impl Rule {
     /// A rule for the nth send request from now on, counted from 1.
     pub fn nth(request: u64, effect: Effect) -> Self {
         Rule { request: Some(request), ..Self::any(effect) }
+    }
+
+    /// The rule, for requests of this operation alone.
+    #[must_use]
+    pub fn by(self, kind: RequestKind) -> Self {
+        Rule { kind: Some(kind), ..self }
     }
 
     /// The rule, spent after so many matches.
@@ -160,6 +172,7 @@ impl Rules {
             rule.times != Some(0)
                 && eligible(rule)
                 && rule.request.is_none_or(|nth| requests - *added_at == nth)
+                && rule.kind.is_none_or(|kind| messages.iter().all(|message| message.kind == kind))
                 && rule.recipient.as_ref().is_none_or(|wanted| {
                     messages.iter().any(|message| message.recipients().any(|address| wanted.matches(address)))
                 })

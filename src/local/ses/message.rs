@@ -11,7 +11,7 @@ use super::check;
 pub use super::request::NameValue;
 
 /// The operation that brought a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RequestKind {
     /// `SendEmail`

@@ -1,0 +1,126 @@
+//! What the words of an error say, whatever its code is. Pure.
+//!
+//! SES version 1, proxies and endpoints that only speak its language have other codes for what SES says in the same
+//! words, and the entries of a bulk call may have none at all (`FAILED`).
+
+/// What the words of an error say of all recipients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wording {
+    /// No more today.
+    QuotaUsedUp,
+    /// The account or the configuration set may not send.
+    MayNotSend,
+    /// Too fast.
+    TooFast,
+}
+
+/// Auxiliary words, which may stand between what may not send and why.
+const LEFT_OUT: [&str; 8] = ["is", "was", "has", "been", "now", "currently", "temporarily", "email"];
+/// Who may not send ...
+const SUBJECTS: [&str; 4] = ["sending", "to send", "account", "configuration set"];
+/// ... and what was done to it.
+const STOPPED: [&str; 3] = ["paused", "suspended", "disabled"];
+/// Words of a refusal that is one recipient's own: their mailbox or account is suspended, or is not sent to.
+const OF_ONE: [&str; 5] = ["recipient", "mailbox", "destination", "user", "suppress"];
+
+/// What an error says of all recipients, if it does.
+pub fn wording(text: &str, recipient: &str) -> Option<Wording> {
+    let words = words(text);
+    let says = |part: &str| words.contains(part);
+    if says(" daily message quota") || says(" daily sending quota") {
+        Some(Wording::QuotaUsedUp)
+    } else if may_not_send(&words) && !OF_ONE.into_iter().any(says) && !names(text, recipient) {
+        Some(Wording::MayNotSend)
+    } else if says(" rate exceeded") && !says(" bounce rate") && !says(" complaint rate") {
+        Some(Wording::TooFast)
+    } else {
+        None
+    }
+}
+
+/// The words in lower case, with a space before and after each; without those that are left out.
+fn words(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    let words = words.filter(|word| !word.is_empty() && !LEFT_OUT.contains(word));
+    words.fold(" ".to_owned(), |all, word| all + word + " ")
+}
+
+fn may_not_send(words: &str) -> bool {
+    SUBJECTS.into_iter().any(|subject| {
+        STOPPED
+            .into_iter()
+            // What is said of mailboxes by the servers that have them.
+            .filter(|stopped| (subject, *stopped) != ("account", "disabled"))
+            .any(|stopped| words.contains(&format!(" {subject} {stopped} ")))
+    })
+}
+
+fn names(text: &str, recipient: &str) -> bool {
+    !recipient.is_empty() && text.to_ascii_lowercase().contains(&recipient.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(text: &str) -> Option<Wording> {
+        let said = wording(text, "ada@example.com");
+        assert_eq!(wording(&text.to_ascii_uppercase(), "ada@example.com"), said, "{text}");
+        said
+    }
+
+    #[test]
+    fn an_account_or_configuration_set_that_may_not_send_is_known_by_words() {
+        for text in [
+            "Sending paused for this account.",
+            "Sending paused for this account. For more information, please check the inbox of the email address \
+             associated with your AWS account.",
+            "Sending suspended for this account. Contact AWS Support for details.",
+            "Sending paused for this configuration set.",
+            "Email sending is disabled for this account.",
+            "Sending has been temporarily suspended",
+            "MessageRejected: Account suspended",
+            "Your account has been suspended because of its bounce rate exceeded 10 %.",
+            "Your account's ability to send email is paused.",
+            "Email sending for this configuration set was disabled.",
+        ] {
+            assert_eq!(says(text), Some(Wording::MayNotSend), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_one_recipient_is_not_said_of_all() {
+        for text in [
+            "",
+            "Address blacklisted.",
+            "Email address is on the suppression list for your account.",
+            "Sending is disabled to addresses on the suppression list.",
+            "The recipient's account is suspended.",
+            "Recipient account suspended",
+            "The user account is suspended.",
+            "Mailbox of a suspended account: account suspended",
+            "550 5.2.1 This account is disabled.",
+            "ada@example.com: account suspended",
+            "Account suspended: Ada@Example.com",
+            "The account was not paused while sending.",
+            "Bounce rate exceeded.",
+            "Message size exceeded.",
+        ] {
+            assert_eq!(says(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn too_fast_and_no_more_today_are_known_by_words() {
+        for text in ["Maximum sending rate exceeded.", "Rate exceeded", "Throttling: Rate exceeded"] {
+            assert_eq!(says(text), Some(Wording::TooFast), "{text}");
+        }
+        for text in [
+            "Daily message quota exceeded.",
+            "You have reached your daily sending quota; sending is paused until tomorrow.",
+        ] {
+            assert_eq!(says(text), Some(Wording::QuotaUsedUp), "{text}");
+        }
+    }
+}
