@@ -6,7 +6,7 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 23] = [
+const REASONS: [(&str, &str); 31] = [
     ("the template does not compile", "Correct the template at that line."),
     ("from_address is no mailbox", "Correct the campaign's from_address."),
     ("the link \"", "Correct that link in the html: campaign preview shows all that is wrong."),
@@ -17,16 +17,19 @@ const REASONS: [(&str, &str); 23] = [
     ),
     ("the campaign's variables are", "Correct the column variables of the campaign."),
     ("AccountSuspendedException", "The account may not send: the SES console says why."),
+    ("ConfigurationSetSendingPaused", CONFIGURATION_SET_PAUSED),
+    ("CONFIGURATION_SET_SENDING_PAUSED", CONFIGURATION_SET_PAUSED),
+    ("for this configuration set", CONFIGURATION_SET_PAUSED),
     ("SendingPausedException", "The account may not send: the SES console says why."),
+    ("for this account", "The account may not send: the SES console says why."),
     ("MailFromDomainNotVerifiedException", "Verify the MAIL FROM domain in SES."),
     (
         "not verified",
         "Verify the identity that it names, in that region; in SES's sandbox recipients need it too.",
     ),
-    (
-        "NotFoundException",
-        "Correct SES_CONFIGURATION_SET, or the campaign's configuration_set: SES has none of that name.",
-    ),
+    ("NotFoundException", NO_CONFIGURATION_SET),
+    ("ConfigurationSetDoesNotExist", NO_CONFIGURATION_SET),
+    ("CONFIGURATION_SET_", NO_CONFIGURATION_SET),
     ("AccessDenied", "Let the function's role send from this identity and with this configuration set."),
     ("UnrecognizedClientException", CREDENTIALS),
     ("InvalidClientTokenId", CREDENTIALS),
@@ -39,8 +42,15 @@ const REASONS: [(&str, &str); 23] = [
     ("emails bounced (", GUARD),
     ("recipients complained (", GUARD),
     ("was refused: ", "Nobody was accepted: look at the refusal, for most likely it is not the recipients'."),
+    ("UnknownOperation", NO_SEND_EMAIL),
+    ("http_", NO_SEND_EMAIL),
 ];
 const GUARD: &str = "The reputation guard stopped it: look where the list comes from, and clean it. Whoever goes on accepts these figures.";
+const CONFIGURATION_SET_PAUSED: &str =
+    "The configuration set may not send: turn its sending on again in the SES console.";
+const NO_CONFIGURATION_SET: &str =
+    "Correct SES_CONFIGURATION_SET, or the campaign's configuration_set: SES has none of that name.";
+const NO_SEND_EMAIL: &str = "Correct AWS_ENDPOINT_URL_SESV2: what answers there does not serve SendEmail.";
 const CREDENTIALS: &str = "Correct the AWS credentials in use.";
 
 /// After that much time SES's events are not late any more.
