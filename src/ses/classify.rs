@@ -456,10 +456,10 @@ mod tests {
     /// What a bulk call and a single one come to when they are answered so, and whether more bulk calls are in vain.
     fn calls(status: u16, code: &str, message: &str) -> (Answer, Answer, bool) {
         let metadata = ErrorMetadata::builder().code(code).message(message).build();
-        let bulk = || Err(SdkError::service_error(SendBulkEmailError::generic(metadata.clone()), ()));
+        let bulk = || SdkError::service_error(SendBulkEmailError::generic(metadata.clone()), ());
         let single = Err(SdkError::service_error(SendEmailError::generic(metadata.clone()), ()));
-        let answers = classify_bulk(bulk(), |(): &()| status, &["ada@example.com".to_owned()]);
-        let in_vain = no_bulk_calls(&bulk(), |(): &()| status).is_some();
+        let answers = classify_bulk(Err(bulk()), |(): &()| status, &["ada@example.com".to_owned()]);
+        let in_vain = no_bulk_calls(&Err(bulk()), |(): &()| status).is_some();
         (answers[0].clone(), classify(single, |(): &()| status, "ada@example.com"), in_vain)
     }
 
