@@ -116,6 +116,12 @@ fn entry(result: BulkEmailEntryResult, recipient: &str) -> Answer {
     let status = result.status.as_ref().map_or("", |status| status.as_str());
     match status {
         "SUCCESS" => accepted(result.message_id),
+        // A status of another name: without an error, only what was accepted has an id.
+        _ if result.error.as_deref().is_none_or(str::is_empty)
+            && result.message_id.as_deref().is_some_and(|id| !id.is_empty()) =>
+        {
+            accepted(result.message_id)
+        }
         _ => by_code(400, code_of(status), result.error.as_deref().unwrap_or_default(), recipient),
     }
 }
@@ -408,13 +414,14 @@ mod tests {
             ("ACCOUNT_SUSPENDED", "x", ""),
             ("SOMETHING_NEW", "x", ""),
             ("SUCCESS", "", ""),
+            ("Success", "", "id-2"),
         ]
         .map(|(status, error, id)| {
             BulkEmailEntryResult::builder().status(status.into()).error(error).message_id(id).build()
         });
         let output =
             SendBulkEmailOutput::builder().set_bulk_email_entry_results(Some(results.to_vec())).build();
-        let recipients = ["ada@example.com"; 14].map(str::to_owned);
+        let recipients = ["ada@example.com"; 15].map(str::to_owned);
         let answers = classify_bulk(output.map_err(SdkError::construction_failure), |(): &()| 0, &recipients);
         let refused =
             |code: &str, message: &str| Answer::Refused { code: code.into(), message: message.into() };
@@ -434,6 +441,7 @@ mod tests {
                 Answer::Halt("AccountSuspendedException: x".into()),
                 refused("SOMETHING_NEW", "x"),
                 accepted(None),
+                Answer::Accepted("id-2".into()),
                 accepted(None),
             ]
         );
