@@ -1,9 +1,9 @@
 -- The campaign $1 that every peer sends: $2 recipients, two of three of them customers that the CRM knows.
--- $3, $4, $5: its templates. $6: its name.
+-- $3, $4, $5: its templates. $6: its name. $7: the organization.
 WITH campaign AS (
     INSERT INTO campaigns (id, organization_id, name, status, transactional, from_address, reply_to, subject, html, text,
                            variables, created_by)
-    VALUES ($1::uuid, '7c9e6679-7425-40de-944b-e07fc1f90ae7', $6::text, 'sending', true,
+    VALUES ($1::uuid, $7::uuid, $6::text, 'sending', true,
             'Kaffa Coffee Co. <news@kaffa.example>', ARRAY['hello@kaffa.example'], $3::text, $4::text, $5::text,
             '{"shop": "Kaffa Coffee & Co.", "accent": "#9c4221"}', '0f8fad5b-d9cb-469f-a165-70867728950e')
     RETURNING id, organization_id

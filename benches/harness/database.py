@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 CAMPAIGN = ROOT / "benches" / "campaign"
 TEMPLATE = f"bench_{os.getpid()}"
 NUMBERS = itertools.count(1)
+ORGANIZATION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
 
 class Server:
@@ -70,13 +71,14 @@ class Database:
     def connect(self):
         return psycopg.connect(self.url, autocommit=True)
 
-    def load(self, recipients):
+    def load(self, recipients, organization=ORGANIZATION):
         campaign = str(uuid.uuid4())
         templates = [(CAMPAIGN / name).read_text().strip() for name in ("subject.txt", "body.html", "body.txt")]
         with self.connect() as connection:
             cursor = psycopg.RawCursor(connection)
             cursor.execute(
-                (CAMPAIGN / "campaign.sql").read_text(), [campaign, recipients, *templates, "Spring harvest"]
+                (CAMPAIGN / "campaign.sql").read_text(),
+                [campaign, recipients, *templates, "Spring harvest", organization],
             )
         return campaign
 

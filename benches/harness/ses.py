@@ -45,3 +45,16 @@ class LocalSes:
 
     def message(self, sequence):
         return self.get(f"messages?after={sequence - 1}&limit=1")["messages"][0]
+
+
+def enforcing(rate, burst=1, tokens=1, says=True):
+    """For a `LocalSes` that enforces a rate, and says it: `burst` is what its bucket holds and `tokens` what is in it at
+    the start, in seconds of the rate."""
+    bucket = {"perSecond": rate, "burst": max(1, rate * burst), "tokens": rate * tokens}
+    return {"account": {"maxSendRate": rate if says else 0}, "rate": bucket}
+
+
+def refused(ses):
+    """The share of all attempts that were too fast."""
+    statistics = ses.get("statistics")
+    return statistics["throttled"] / (statistics["accepted"] + statistics["throttled"])

@@ -83,12 +83,15 @@ impl Account {
     }
 }
 
-/// A limit on recipients per second, with a burst. It starts full.
+/// A limit on recipients per second, with a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenBucket {
     pub per_second: f64,
     pub burst: f64,
+    /// How many it holds at the start; as many as its burst unless given.
+    #[serde(default)]
+    pub tokens: Option<f64>,
 }
 
 /// A token bucket at work.
@@ -100,7 +103,7 @@ pub(super) struct RateLimit {
 
 impl RateLimit {
     pub(super) fn new(bucket: TokenBucket, now: Instant) -> Self {
-        RateLimit { bucket, tokens: bucket.burst, at: now }
+        RateLimit { bucket, tokens: bucket.tokens.unwrap_or(bucket.burst), at: now }
     }
 
     /// Takes a token for each recipient, or none and refuses.
@@ -126,12 +129,22 @@ mod tests {
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let start = Instant::now();
-        let mut limit = RateLimit::new(TokenBucket { per_second: 10.0, burst: 2.0 }, start);
+        let mut limit = RateLimit::new(TokenBucket { per_second: 10.0, burst: 2.0, tokens: None }, start);
         assert!(limit.take(2, start).is_ok());
         assert_eq!(limit.take(1, start), Err(Refusal::rate_exceeded()));
         assert!(limit.take(1, start + Duration::from_millis(100)).is_ok());
         assert!(limit.take(1, start + Duration::from_millis(150)).is_err());
         assert!(limit.take(3, start + Duration::from_secs(60)).is_err(), "never more than the burst");
+    }
+
+    #[test]
+    fn a_bucket_may_start_empty() {
+        let start = Instant::now();
+        let bucket: TokenBucket = serde_json::from_str(r#"{"perSecond":10,"burst":2,"tokens":0}"#).unwrap();
+        let mut limit = RateLimit::new(bucket, start);
+        assert_eq!(limit.take(1, start), Err(Refusal::rate_exceeded()));
+        assert!(limit.take(1, start + Duration::from_millis(100)).is_ok());
+        assert!(limit.take(1, start + Duration::from_millis(150)).is_err());
     }
 
     #[test]
