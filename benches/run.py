@@ -50,7 +50,7 @@ def parse():
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measures, and writes BENCHMARKS.md.")
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)}; all unless named")
     parser.add_argument("--quick", action="store_true", help="a short check that the benches work")
-    parser.add_argument("--rounds", type=int, help="rounds of each table; 5 unless given")
+    parser.add_argument("--rounds", type=int, help="rounds of the tables that have any; 5 unless given")
     parser.add_argument("--target", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--functions", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

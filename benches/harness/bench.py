@@ -102,7 +102,7 @@ class Bench:
             usage = process.reap() if process.ended else process.child.kill()
         if answer != f"done {emails}":
             raise Wrong(f"{peer} answered {answer!r}, expected done {emails}")
-        self.check(database, ses, emails, peer)
+        self.check(database, ses, emails, peer, kind="bulk" if peer.endswith(" bulk") else "single")
         return Sample(emails, usage)
 
     def check(self, database, ses, emails, who, kind=None):
@@ -122,7 +122,9 @@ class Bench:
             identifier = next(message["id"] for message in found if message["to"] == [address])
             message = ses.get(f"messages/{identifier}")
             parts = {part: message[part] for part in ("from", "replyTo", "subject", "html", "text")}
+            # Their values hold the campaign's id, which each run has anew.
             parts["tags"] = sorted(tag["name"] for tag in message["tags"])
+            parts["headers"] = sorted(header["name"] for header in message["headers"])
             if parts != self.messages.setdefault(address, parts):
                 different = [part for part in parts if parts[part] != self.messages[address][part]]
                 raise Wrong(f"{who}: {address} was sent other {', '.join(different)} than by the others")

@@ -10,13 +10,14 @@ Written by `./dev bench`; not edited by hand. What is run and how it is kept fai
 [SCALE.md](SCALE.md).
 """
 METHOD = """\
-All contestants of a table run on one machine in one run, in interleaved rounds (A B C A B C …); figures are \
-medians, with the least and the most of all rounds in brackets. Each run has a database of its own, copied from \
-one that has the migrations, and an SES endpoint of its own on this machine, which verifies signatures. The \
-sender, PostgreSQL and the endpoint share the processor. Processor time is the sender's own (user and system, by \
-`wait4`, its children's included, its start and imports not), memory is `VmHWM`. After each run the endpoint's \
-mailbox and the tables are compared: every recipient has one message, all senders sent the same ones, and what \
-was sent is recorded.
+All contestants of a table run on one machine in one run. Where a heading speaks of rounds they are interleaved \
+(A B C A B C …), and figures are medians, with the least and the most of all rounds in brackets. `growth` has medians \
+over turns, `pace` one run of each row. The tables may be of different commits, which are noted under each heading. \
+Each run has a database of its own, copied from one that has the migrations, and an SES endpoint of its own on this \
+machine, which verifies signatures. The sender, PostgreSQL and the endpoint share the processor. Processor time is \
+the sender's own (user and system, by `wait4`, its children's included, its start and imports not), memory is \
+`VmHWM`. After each run the endpoint's mailbox and the tables are compared: every recipient has one message, all \
+senders sent the same ones, and what was sent is recorded.
 """
 
 
@@ -30,7 +31,8 @@ def page(stored, modules, machine, versions):
             continue
         run = stored[module.NAME]
         parts += [f"## {module.NAME}: {module.__doc__.strip().rstrip('.')}\n"]
-        parts += [f"`./dev bench {module.NAME}`, {run['rounds']} rounds, {run['date']}, at {run['commit']}.\n"]
+        runs = module.RUNS.format(rounds=run["rounds"])
+        parts += [f"`./dev bench {module.NAME}`, {runs}, {run['date']}, at {run['commit']}.\n"]
         for table in module.tables(run["result"]):
             parts += [table.markdown(), ""]
     return "\n".join(parts).rstrip() + "\n"

@@ -10,6 +10,8 @@ from harness.report import Table, number
 from harness.rounds import median, note
 
 NAME = "growth"
+# How often what is in the table is run, for the page.
+RUNS = "100 turns"
 BATCH = 1000
 STEPS = ("claim", "record")
 

@@ -12,6 +12,8 @@ from harness.report import Table, number
 from harness.rounds import interleave, median, spread
 
 NAME = "limits"
+# How often what is in the table is run, for the page.
+RUNS = "records in 20 rounds (those of 10,000 in 8), sending in {rounds}"
 # Activities that are there before, so that the indexes have the depth of a table in use.
 EARLIER = """
 INSERT INTO activities (organization_id, entity_type, entity_id, action, description, metadata, source, source_ref)
@@ -130,6 +132,7 @@ def bulk(campaign, part):
             {
                 "Destination": request["Destination"],
                 "ReplacementTags": request["EmailTags"][2:],
+                "ReplacementHeaders": request["Content"]["Simple"]["Headers"],
                 "ReplacementEmailContent": {
                     "ReplacementTemplate": {"ReplacementTemplateData": json.dumps(content, ensure_ascii=False)}
                 },

@@ -11,6 +11,7 @@ from harness.ses import enforcing, refused
 from . import pace_beside
 
 NAME = "pace"
+# How often what is in the table is run, for the page.
 RUNS = "one run of each row"
 RATES = (14, 100, 1000, 5000)
 LANES = (1, 4, 16)

@@ -7,6 +7,8 @@ from harness.report import Table, number
 from harness.rounds import interleave, median, spread
 
 NAME = "round-trips"
+# How often what is in the table is run, for the page.
+RUNS = "{rounds} rounds"
 SIZES = (100, 500, 1000, 5000, 10_000)
 ROUND_TRIPS = (0, 1.25)
 APIS = ("bulk", "single")

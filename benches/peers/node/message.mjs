@@ -1,4 +1,4 @@
-// From a recipient to a SendEmail request.
+// From a recipient to a SendEmail request, and from several to a SendBulkEmail request.
 import nunjucks from 'nunjucks';
 
 const plain = new nunjucks.Environment(null, { autoescape: false });
@@ -38,12 +38,44 @@ export function request(campaign, recipient, content) {
       Simple: {
         Subject: utf8(content.subject),
         Body: { Html: utf8(content.html), Text: utf8(content.text) },
+        Headers: headers(campaign),
       },
     },
-    EmailTags: [
-      { Name: 'campaign_id', Value: campaign.id },
-      { Name: 'organization_id', Value: campaign.organizationId },
-      { Name: 'recipient_id', Value: recipient.id },
-    ],
+    EmailTags: tags(campaign, recipient),
   };
+}
+
+// Messages, each with its recipient and content, in one call: they are rendered here, SES's template only takes them in.
+export function bulkRequest(campaign, messages) {
+  return {
+    FromEmailAddress: campaign.fromAddress,
+    ReplyToAddresses: campaign.replyTo,
+    DefaultContent: {
+      Template: {
+        TemplateContent: { Subject: '{{subject}}', Html: '{{{html}}}', Text: '{{{text}}}' },
+        TemplateData: '{}',
+      },
+    },
+    BulkEmailEntries: messages.map(({ recipient, content }) => ({
+      Destination: { ToAddresses: [recipient.email] },
+      ReplacementTags: tags(campaign, recipient),
+      ReplacementHeaders: headers(campaign),
+      ReplacementEmailContent: { ReplacementTemplate: { ReplacementTemplateData: JSON.stringify(content) } },
+    })),
+  };
+}
+
+// By which Gmail counts complaints.
+function headers(campaign) {
+  return [
+    { Name: 'Feedback-ID', Value: `${campaign.id}:${campaign.organizationId}:transactional:campaign-sender` },
+  ];
+}
+
+function tags(campaign, recipient) {
+  return [
+    { Name: 'campaign_id', Value: campaign.id },
+    { Name: 'organization_id', Value: campaign.organizationId },
+    { Name: 'recipient_id', Value: recipient.id },
+  ];
 }

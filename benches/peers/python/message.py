@@ -38,6 +38,7 @@ def request(campaign, recipient, content):
             "Simple": {
                 "Subject": utf8(content["subject"]),
                 "Body": {"Html": utf8(content["html"]), "Text": utf8(content["text"])},
+                "Headers": headers(campaign),
             }
         },
         "EmailTags": [
@@ -46,3 +47,9 @@ def request(campaign, recipient, content):
             {"Name": "recipient_id", "Value": str(recipient["id"])},
         ],
     }
+
+
+def headers(campaign):
+    """By which Gmail counts complaints."""
+    value = f"{campaign['id']}:{campaign['organization_id']}:transactional:campaign-sender"
+    return [{"Name": "Feedback-ID", "Value": value}]
