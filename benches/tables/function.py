@@ -11,7 +11,7 @@ from harness.rounds import interleave, median, note, spread
 
 NAME = "function"
 # How often what is in the table is run, for the page.
-RUNS = "starts in 40 rounds, memory in {rounds}"
+RUNS = "40 rounds of starts, {rounds} of memory"
 NOTHING = "/bin/true"
 STARTS = {
     NOTHING: "`true`, until it has ended",

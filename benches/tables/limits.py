@@ -13,7 +13,7 @@ from harness.rounds import interleave, median, spread
 
 NAME = "limits"
 # How often what is in the table is run, for the page.
-RUNS = "records in 20 rounds (those of 10,000 in 8), sending in {rounds}"
+RUNS = "{rounds} rounds of sending, 20 of records (8 of those of 10,000)"
 # Activities that are there before, so that the indexes have the depth of a table in use.
 EARLIER = """
 INSERT INTO activities (organization_id, entity_type, entity_id, action, description, metadata, source, source_ref)

@@ -101,7 +101,7 @@ def endpoints_table(runs):
         "Other endpoints",
         ["endpoint", "rate, per second", "lanes", "achieved", "refused", "seconds"],
         "As above, with one campaign; no target is held against these. A bucket that holds less than what the function"
-        " may catch up at once, a quarter of a second, refuses some until the function has learnt of it. A rate that"
+        " may catch up at once, a quarter of a second, may refuse some until the function has learnt of it. A rate that"
         " nobody says is found by refusals, by each process for itself, and found again each time that it has grown"
         " towards it: they are the price of it, which `SES_MAX_SEND_RATE` saves.",
     )
