@@ -85,7 +85,11 @@ def memory(bench):
 
 
 def tables(result):
-    table = Table("From the start of the process", ["process", "ms"], "Files in the page cache. Starting a process at all, as `true` shows, is part of each figure.")
+    table = Table(
+        "From the start of the process",
+        ["process", "ms"],
+        "Files in the page cache. Starting a process at all, as `true` shows, is part of each figure.",
+    )
     for who, times in result["starts"].items():
         table.row(STARTS[who], spread(times, number))
     yield table
