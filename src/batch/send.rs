@@ -140,10 +140,8 @@ impl Sending<'_> {
             let interrupted = self.interrupt.is_raised();
             if interrupted {
                 ledger.stop(Stop::Deadline);
-            } else if now >= self.deadline.last_start {
+            } else if now >= self.deadline.last_start || pace.is_over(now) {
                 ledger.stop(pace.turned_away().unwrap_or(Stop::Deadline));
-            } else if pace.is_over(now) {
-                ledger.stop(Stop::Deadline);
             }
             let may_start = now < status_read_at + STATUS_VALIDITY
                 && pace.allows(now)
