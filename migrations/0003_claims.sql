@@ -68,20 +68,30 @@ $$;
 -- What follows looks for a recipient in the order of the index, never by EXISTS or max() over a condition: planned by
 -- estimates, those would be a scan of the whole table where the positions of many campaigns lie behind the cursor.
 
--- Brings total_count up to date with the recipients that were added since the last count.
+-- Brings total_count up to date with the recipients that were added since the last count. It takes a second at most: a
+-- claim must not wait for a count that takes longer than an invocation lives, and the next one counts on.
 CREATE OR REPLACE FUNCTION count_new_recipients(p_campaign_id uuid, p_counted_through bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
+    v_until timestamptz := clock_timestamp() + interval '1 second';
+    v_total int := 0;
+    v_last  bigint := p_counted_through;
     v_count int;
-    v_last  bigint := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
-                        ORDER BY position DESC LIMIT 1);
+    v_next  bigint;
 BEGIN
-    IF v_last > p_counted_through OR p_counted_through = -1 THEN
-        SELECT count(*) INTO v_count FROM campaign_recipients
-         WHERE campaign_id = p_campaign_id AND position > p_counted_through AND position <= v_last;
-        UPDATE campaigns SET total_count = v_count + CASE WHEN p_counted_through = -1 THEN 0 ELSE total_count END
+    LOOP
+        SELECT count(*), max(position) INTO v_count, v_next
+          FROM (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND position > v_last
+                 ORDER BY position LIMIT 50000) AS new;
+        EXIT WHEN v_count = 0;
+        v_total := v_total + v_count;
+        v_last := v_next;
+        EXIT WHEN v_count < 50000 OR clock_timestamp() > v_until;
+    END LOOP;
+    IF v_total > 0 OR p_counted_through = -1 THEN
+        UPDATE campaigns SET total_count = v_total + CASE WHEN p_counted_through = -1 THEN 0 ELSE total_count END
          WHERE id = p_campaign_id;
-        UPDATE campaign_cursors SET counted_through = coalesce(v_last, -1) WHERE campaign_id = p_campaign_id;
+        UPDATE campaign_cursors SET counted_through = v_last WHERE campaign_id = p_campaign_id;
     END IF;
 END
 $$;
@@ -173,6 +183,7 @@ DECLARE
     c campaigns;
     k campaign_cursors;
     b campaign_batches;
+    v_first bigint;
     v_last bigint;
     v_claimed_through bigint;
     v_closed_through bigint; -- when the newest batch was made
@@ -237,7 +248,7 @@ BEGIN
            AND (claim_token IS NULL OR claim_token = p_token OR lease_ends_at < clock_timestamp())
          ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
-            SELECT max(position) INTO v_last
+            SELECT min(position), max(position) INTO v_first, v_last
               FROM (SELECT position FROM campaign_recipients
                      WHERE campaign_id = p_campaign_id AND position > v_claimed_through
                        AND status = 'pending'
@@ -260,7 +271,7 @@ BEGIN
                 RETURN;
             END IF;
             INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through, closed_through)
-            VALUES (p_campaign_id, v_claimed_through + 1, v_last, v_last, v_closed_by_now) RETURNING * INTO b;
+            VALUES (p_campaign_id, v_first, v_last, v_last, v_closed_by_now) RETURNING * INTO b;
             v_claimed_through := v_last;
         END IF;
         batch_id := b.id;
