@@ -105,7 +105,8 @@ def tables(result):
         head,
         "Medians of 100 turns, of the ratios those within a turn, with the quartiles in brackets. In a turn each size has"
         " one of the first batches of a campaign, and one of the last of another in the same database, so the machine"
-        " was equally fast for all. The claim that opens a campaign counts its recipients, once. A transaction in each"
+        " was equally fast for all. The claim that opens a campaign counts its recipients,"
+        " for a second at most; those that follow count on. A transaction in each"
         " database holds a snapshot from before its first claim.",
     )
     for size, figures in result.items():
