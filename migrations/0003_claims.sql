@@ -65,7 +65,7 @@ BEGIN
 END
 $$;
 
--- What follows looks for a recipient in the order of the index, never by EXISTS or max() over a condition: planned by
+-- Claims look for a recipient in the order of the index, never by EXISTS or max() over a condition: planned by
 -- estimates, those would be a scan of the whole table where the positions of many campaigns lie behind the cursor.
 
 -- Brings total_count up to date with the recipients that were added since the last count. It takes a second at most: a
@@ -263,16 +263,13 @@ BEGIN
                 v_closed_by_now := v_closed_through;
                 CONTINUE;
             END IF;
-            IF v_size < 1 THEN
-                PERFORM reserve_sends(p_region, p_campaign_id, c.organization_id, v_room.free_from, 0,
-                                      v_room.per_second, v_room.share, p_catch_up);
-                verdict := 'rate';
-                retry_seconds := v_room.retry_seconds;
-                RETURN;
+            -- Without room there is no batch, and the answer is `rate` below.
+            IF v_size >= 1 THEN
+                INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through,
+                                              closed_through)
+                VALUES (p_campaign_id, v_first, v_last, v_last, v_closed_by_now) RETURNING * INTO b;
+                v_claimed_through := v_last;
             END IF;
-            INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through, closed_through)
-            VALUES (p_campaign_id, v_first, v_last, v_last, v_closed_by_now) RETURNING * INTO b;
-            v_claimed_through := v_last;
         END IF;
         batch_id := b.id;
 

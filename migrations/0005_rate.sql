@@ -28,8 +28,9 @@ CREATE TABLE IF NOT EXISTS send_shares (
 
 CREATE INDEX IF NOT EXISTS send_shares_wanted ON send_shares (region, wants_until);
 
--- What a campaign may reserve now: `room` sends, at `per_second`, from `starts_in` seconds on, which end within `p_seconds`. Where there is no room, `retry_seconds` says when to ask again;
--- a rate that is not known limits nothing, and all is null. The part of the rate that it may count on is `share`.
+-- What a campaign may reserve now: `room` sends, at `per_second`, from `starts_in` seconds on, which end within
+-- `p_seconds`. Where there is no room, `retry_seconds` says when to ask again; a rate that is not known limits nothing,
+-- and all is null. The part of the rate that it may count on is `share`.
 -- The rate is used up to half a percent of it, which is for clocks that differ. Who goes on where another ended (or
 -- itself) less than a second ago may catch up `p_catch_up` seconds of the time between. Who begins does not, and waits
 -- as long as its first call takes of the rate: of how much SES takes at one instant, nothing is certain.

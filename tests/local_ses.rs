@@ -264,7 +264,7 @@ async fn an_account_that_may_not_send_refuses_everything() {
 #[tokio::test]
 async fn beyond_the_rate_a_single_message_and_a_bulk_entry_are_throttled() {
     let (endpoint, client) = start();
-    endpoint.set_rate(Some(TokenBucket { per_second: 0.000_001, burst: 2.0, tokens: None }));
+    endpoint.set_rate(Some(TokenBucket::full(0.000_001, 2.0)));
     send(&client, "a@example.com").await.unwrap();
     let data = r#"{"subject":"s","html":"h","text":"t"}"#;
     let results =

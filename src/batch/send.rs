@@ -210,8 +210,9 @@ impl Sending<'_> {
                 () = sleep_until(wake) => {}
             }
         }
+        let (lines, stop, refusal) = ledger.close(!flights.is_empty());
         let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
-        Report { throttled_to, learned, latencies, ..ledger.report(!flights.is_empty()) }
+        Report { lines, stop, refusal, throttled_to, learned, latencies }
     }
 
     /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call have their

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html>
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sesv2::Client;
@@ -44,7 +44,7 @@ impl Cache {
     /// The quota; asks for it if the last answer is too old, and waits for no longer than `patience`.
     pub(super) async fn get(&self, client: &Client, patience: Duration) -> Quota {
         let now = Instant::now();
-        let known = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = *self.heard();
         if let Some(heard) = known
             && now < heard.expires
         {
@@ -55,7 +55,7 @@ impl Cache {
         let cause = match answer {
             Ok(Ok(account)) => {
                 let quota = account.send_quota.as_ref().map(quota).unwrap_or_default();
-                self.keep(Heard { quota, expires: now + VALIDITY, failures: 0 });
+                *self.heard() = Some(Heard { quota, expires: now + VALIDITY, failures: 0 });
                 return quota;
             }
             Ok(Err(error)) => aws_sdk_sesv2::error::DisplayErrorContext(&error).to_string(),
@@ -64,17 +64,17 @@ impl Cache {
         tracing::warn!(cause, "GetAccount failed: going on with the rate that is known");
         let (quota, failures) = known.map(|heard| (heard.quota, heard.failures)).unwrap_or_default();
         let validity = (RETRY_AFTER * 2_u32.saturating_pow(failures)).min(VALIDITY);
-        self.keep(Heard { quota, expires: now + validity, failures: failures + 1 });
+        *self.heard() = Some(Heard { quota, expires: now + validity, failures: failures + 1 });
         quota
     }
 
-    fn keep(&self, heard: Heard) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(heard);
+    fn heard(&self) -> MutexGuard<'_, Option<Heard>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts what was accepted since the quota was heard.
     pub(super) fn spend(&self, accepted: u32) {
-        if let Some(heard) = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_mut() {
+        if let Some(heard) = self.heard().as_mut() {
             heard.quota.left_today = heard.quota.left_today.map(|left| left.saturating_sub(accepted));
         }
     }

@@ -140,7 +140,7 @@ fn a_refusal_is_the_recipients_own_and_says_why() {
 fn too_fast_is_tried_again_and_fails_nobody() {
     let mut world = World::single();
     let campaign = world.campaign_of(100);
-    world.ses.set_rate(Some(TokenBucket { per_second: 100.0, burst: 20.0, tokens: None }));
+    world.ses.set_rate(Some(TokenBucket::full(100.0, 20.0)));
     let results = run(&mut world.function(), event(campaign, 100));
     assert_eq!(results.last().unwrap()["status"], "done");
     assert!(world.ses.statistics().refused > 0, "the rate was never met");

@@ -10,7 +10,7 @@ use crate::support::{World, event, invoke, run};
 /// An account that says its rate, and an SES that enforces it.
 fn limit(world: &World, per_second: f64) {
     world.ses.set_account(Account { max_send_rate: per_second, ..Account::default() });
-    world.ses.set_rate(Some(TokenBucket { per_second, burst: per_second, tokens: None }));
+    world.ses.set_rate(Some(TokenBucket::full(per_second, per_second)));
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn the_rate_is_shared_by_all_invocations_of_all_campaigns_and_never_overrun() {
 fn a_lower_rate_can_be_set() {
     let mut world = World::new();
     let campaign = world.campaign_of(100);
-    world.ses.set_rate(Some(TokenBucket { per_second: 50.0, burst: 50.0, tokens: None }));
+    world.ses.set_rate(Some(TokenBucket::full(50.0, 50.0)));
     let results = run(&mut world.function_with(&[("SES_MAX_SEND_RATE", "50")]), event(campaign, 100));
     assert_eq!(results.last().unwrap()["status"], "done");
     assert_eq!(world.ses.statistics().throttled, 0);
@@ -64,7 +64,7 @@ fn too_fast_slows_down_all_invocations_for_a_while() {
     let campaign = world.campaign_of(100);
     // Others use the account too: less is left than it says.
     world.ses.set_account(Account { max_send_rate: 1000.0, ..Account::default() });
-    world.ses.set_rate(Some(TokenBucket { per_second: 100.0, burst: 10.0, tokens: None }));
+    world.ses.set_rate(Some(TokenBucket::full(100.0, 10.0)));
     let results = run(&mut world.function(), event(campaign, 100));
     assert_eq!(results.last().unwrap()["status"], "done");
     assert!(world.ses.statistics().throttled > 0);
@@ -79,7 +79,7 @@ fn calls_that_are_larger_than_what_ses_takes_at_once_become_smaller() {
         let mut world = World::sending_by(api);
         let campaign = world.campaign_of(200);
         world.ses.set_account(Account { max_send_rate: 1000.0, ..Account::default() });
-        world.ses.set_rate(Some(TokenBucket { per_second: 1000.0, burst, tokens: None }));
+        world.ses.set_rate(Some(TokenBucket::full(1000.0, burst)));
         let results = run(&mut world.function(), event(campaign, 100));
         assert_eq!(results.last().unwrap()["status"], "done", "{api}, {burst} at once");
         assert_eq!(world.ses.message_count(), 200);
@@ -92,7 +92,7 @@ fn where_nobody_says_the_rate_a_process_finds_it_and_keeps_it() {
     let mut world = World::sending_by("auto");
     let campaign = world.campaign_of(300);
     world.ses.set_account(Account { max_send_rate: 0.0, ..Account::default() });
-    world.ses.set_rate(Some(TokenBucket { per_second: 100.0, burst: 10.0, tokens: None }));
+    world.ses.set_rate(Some(TokenBucket::full(100.0, 10.0)));
     let mut function = world.function();
     let refused: Vec<_> = (0..3)
         .map(|_| {

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::{Learned, Report, SAME_REFUSALS, Stop};
+use super::{SAME_REFUSALS, Stop};
 use crate::batch::checkpoint::Checkpoint;
 use crate::batch::claim::Batch;
 use crate::batch::record::Line;
-use crate::metrics::Latencies;
 use crate::outcome::{Entry, Outcome};
 use crate::ses::Answer;
 
@@ -191,10 +190,10 @@ impl<'a> Ledger<'a> {
         self.marked = self.moving;
     }
 
-    /// An outcome for every recipient. With `cut_off`, what SES has not answered yet is in doubt. Where all of
-    /// the first were refused alike, the cause is not theirs: they are deferred, so that nothing of them is lost
-    /// when it is mended.
-    pub fn report(mut self, cut_off: bool) -> Report {
+    /// An outcome for every recipient, why sending stopped early, and the refusal that all have met. With `cut_off`,
+    /// what SES has not answered yet is in doubt. Where all of the first were refused alike, the cause is not theirs:
+    /// they are deferred, so that nothing of them is lost when it is mended.
+    pub fn close(mut self, cut_off: bool) -> (Vec<Line>, Option<Stop>, (Option<String>, i32)) {
         if self.refusal.1 >= SAME_REFUSALS {
             for index in std::mem::take(&mut self.alike) {
                 self.outcomes[index] = Some(Outcome::Deferred);
@@ -218,13 +217,6 @@ impl<'a> Ledger<'a> {
             });
             Line { recipient_id: recipient.id, outcome, subject }
         });
-        Report {
-            lines: lines.collect(),
-            stop: self.stop,
-            refusal: self.refusal,
-            throttled_to: None,
-            learned: Learned::NOTHING,
-            latencies: Latencies::default(),
-        }
+        (lines.collect(), self.stop, self.refusal)
     }
 }

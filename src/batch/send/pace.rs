@@ -73,21 +73,20 @@ pub struct Pace {
 impl Pace {
     /// A pace that starts at an instant with so many messages per second, if these are known, for so many messages.
     pub fn new(pace: Option<(Instant, f64)>, count: usize, learned: Learned, now: Instant) -> Pace {
-        let reserved = pace.map(|(_, per_second)| per_second);
-        let ends_at = pace.map(|(start, per_second)| {
-            start.max(now) + Duration::from_secs_f64(seconds(count, per_second)) + GRACE
-        });
-        let start = pace.map_or(now, |(start, _)| start);
+        let (start, reserved) = pace.unzip();
+        let start = start.unwrap_or(now);
+        let begun = start.max(now);
         Pace {
             next: start,
             reserved,
-            ends_at,
+            ends_at: reserved
+                .map(|per_second| begun + Duration::from_secs_f64(seconds(count, per_second)) + GRACE),
             per_second: reserved.or(learned.per_second),
             learned,
             hold: HOLD.0,
             turned_away_at: None,
-            accepted_since: (0, start.max(now)),
-            last_accepted: start.max(now),
+            accepted_since: (0, begun),
+            last_accepted: begun,
             any_accepted: false,
             held_for: None,
             throttled: false,

@@ -94,6 +94,13 @@ pub struct TokenBucket {
     pub tokens: Option<f64>,
 }
 
+impl TokenBucket {
+    /// A bucket that is full at the start.
+    pub fn full(per_second: f64, burst: f64) -> Self {
+        TokenBucket { per_second, burst, tokens: None }
+    }
+}
+
 /// A token bucket at work.
 pub(super) struct RateLimit {
     bucket: TokenBucket,
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let start = Instant::now();
-        let mut limit = RateLimit::new(TokenBucket { per_second: 10.0, burst: 2.0, tokens: None }, start);
+        let mut limit = RateLimit::new(TokenBucket::full(10.0, 2.0), start);
         assert!(limit.take(2, start).is_ok());
         assert_eq!(limit.take(1, start), Err(Refusal::rate_exceeded()));
         assert!(limit.take(1, start + Duration::from_millis(100)).is_ok());
