@@ -49,6 +49,18 @@ CREATE TABLE IF NOT EXISTS campaign_batch_outcomes (
     PRIMARY KEY (batch_id, checkpoint)
 );
 
+-- A function that locks and then looks needs a snapshot for each of its statements. With one snapshot for the whole
+-- transaction (repeatable read, serializable) it would not see what was committed while it waited for the lock.
+CREATE OR REPLACE FUNCTION require_read_committed() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'this needs a transaction with the isolation level read committed, and it is %',
+            current_setting('transaction_isolation')
+            USING ERRCODE = 'invalid_transaction_state', HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED';
+    END IF;
+END
+$$;
+
 -- Where the cursor of a campaign stands.
 CREATE OR REPLACE FUNCTION campaign_cursor(
     p_campaign_id uuid, OUT claimed_through bigint, OUT closed_through bigint
@@ -107,6 +119,7 @@ DECLARE
     v_first bigint;
     v_last  bigint;
 BEGIN
+    PERFORM require_read_committed();
     PERFORM FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
     -- Each statement from here on sees all that was committed before the lock was had.
     IF EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id AND closed_at IS NULL
@@ -194,6 +207,7 @@ DECLARE
     v_size int := p_size;
     v_room record;
 BEGIN
+    PERFORM require_read_committed();
     SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
     IF NOT FOUND THEN
         INSERT INTO campaign_cursors (campaign_id)

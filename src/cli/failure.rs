@@ -100,6 +100,7 @@ impl From<DatabaseError> for Failure {
                     format!("{error}; check DATABASE_URL, and that the server is up"),
                 );
             }
+            DatabaseError::Locked(_) => return Failure::new(Exit::Unavailable, error),
             DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),
         };
