@@ -244,7 +244,7 @@ impl Locks {
     /// say that it was a lock, and which.
     fn timeout(self, until: Instant) -> Duration {
         let left = until.saturating_duration_since(Instant::now());
-        let left = left - (left / 10).min(LOCK_ANSWER);
+        let left = left.saturating_sub((left / 10).min(LOCK_ANSWER));
         match self {
             Locks::Awaited => left,
             Locks::AtMost(bound) => bound.min(left),

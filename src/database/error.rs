@@ -15,7 +15,11 @@ const LONGEST: usize = 1000;
 /// PostgreSQL did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// It did not do it in time; the sentence says why. What a statement wrote may or may not have been committed.
+    /// No connection could be made, until there was no time left.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It was reached and did not do it in time; the sentence says why. What a statement wrote may or may not have been
+    /// committed.
     #[error("{0}")]
     Unavailable(String),
     /// The statement waited for a lock of another transaction for as long as it was allowed to.
@@ -81,7 +85,10 @@ impl Failure {
     pub fn at_the_end(self, place: &str) -> DatabaseError {
         DatabaseError::Unavailable(match self {
             Failure::Lasting(error) => return error,
-            Failure::Unreachable(reason) => format!("PostgreSQL at {place} could not be reached: {reason}"),
+            Failure::Unreachable(reason) => {
+                let sentence = format!("PostgreSQL at {place} could not be reached: {reason}");
+                return DatabaseError::Unreachable(sentence);
+            }
             Failure::BrokeOff(reason) => format!("PostgreSQL at {place} broke off: {reason}"),
             Failure::Slow => format!("PostgreSQL at {place} did not answer the statement in time"),
             Failure::Conflict(reason) => {

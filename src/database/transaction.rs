@@ -50,13 +50,13 @@ pub async fn run(
     parameters: Parameters<'_>,
 ) -> Result<Vec<Row>, Aborted> {
     // Each future sends its message when it is first polled, in this order.
-    let (begun, rows, committed) = join3(
+    let (started, rows, committed) = join3(
         client.batch_execute(begin),
         client.query_typed(sql, parameters),
         client.batch_execute("COMMIT"),
     )
     .await;
-    begun.map_err(|error| Aborted { error, at_begin: true })?;
+    started.map_err(|error| Aborted { error, at_begin: true })?;
     let rows = rows.map_err(|error| Aborted { error, at_begin: false })?;
     committed.map_err(|error| Aborted { error, at_begin: false })?;
     Ok(rows)
