@@ -5,7 +5,6 @@ mod support;
 
 mod bulk;
 mod crashes;
-mod defaults;
 mod mime;
 mod outcomes;
 mod rate;
