@@ -79,6 +79,19 @@ CREATE TABLE IF NOT EXISTS campaign_attempts (
     retry_at    timestamptz NOT NULL -- until then, scheduled invocations pass the campaign over
 );
 
+-- A role that claims already may do so with this table.
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOR v_role IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
+                   WHERE table_schema = current_schema() AND table_name = 'campaign_cursors'
+                     AND privilege_type = 'INSERT' AND grantee <> current_user LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON campaign_attempts TO %I', v_role);
+    END LOOP;
+END
+$$;
+
 -- Refuses to go on where the statements of a function would not each see what was committed before they began, and
 -- makes sure that a commit is durable when it is acknowledged. The functions set both for each transaction; this holds
 -- whoever calls.
