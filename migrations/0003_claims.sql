@@ -98,7 +98,7 @@ $$;
 CREATE OR REPLACE FUNCTION require_read_committed() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'claims need READ COMMITTED, and this transaction is %', current_setting('transaction_isolation')
             USING ERRCODE = 'active_sql_transaction',
                   HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED, whatever default_transaction_isolation is.';
@@ -680,7 +680,7 @@ DECLARE
     v_status text;
 BEGIN
     SELECT status INTO v_status FROM campaigns WHERE id = p_campaign_id FOR KEY SHARE;
-    IF v_status IN ('scheduled', 'sending') AND current_setting('transaction_isolation') <> 'read committed' THEN
+    IF v_status IN ('scheduled', 'sending') AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'campaign % is %: its recipients can be changed at READ COMMITTED only', p_campaign_id, v_status
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED, or pause the campaign first.';

@@ -144,7 +144,8 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         let seconds = wish.deadline.last_start.saturating_duration_since(now).as_secs_f64();
         let until = (now + PATIENCE).min(wish.deadline.last_start);
         match ask(database, wish, size, lease, seconds, until).await {
-            Err(DatabaseError::Unavailable(_)) if until < wish.deadline.last_start => {}
+            Err(DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_))
+                if until < wish.deadline.last_start => {}
             answer => break answer?,
         }
     };
