@@ -356,6 +356,13 @@ impl Handler {
                 Claim::Busy(lease) => {
                     return Ok(Some(self.answer(campaign, Verdict::busy(lease), invocation).await));
                 }
+                Claim::Locked(reason) => {
+                    tracing::warn!(reason, "another transaction holds a lock on the campaign");
+                    if invocation.due {
+                        return Ok(None);
+                    }
+                    return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
+                }
                 Claim::RateReserved(_) if invocation.due => return Ok(None),
                 Claim::RateReserved(reserved) => {
                     let verdict = Verdict::rate_reserved(reserved);
