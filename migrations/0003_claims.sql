@@ -302,14 +302,15 @@ BEGIN
                        row_number() OVER (ORDER BY n.position) AS nth,
                        sum(least(coalesce(octet_length(n.json), 0), p_variables_limit)) OVER (ORDER BY n.position)
                            AS bytes_so_far,
-                       EXISTS (SELECT FROM suppressions AS s
+                       n.duplicate_of IS NOT NULL
+                       OR EXISTS (SELECT FROM suppressions AS s
                                 WHERE s.organization_id IN (n.organization_id,
                                                             '00000000-0000-0000-0000-000000000000')
-                                  AND s.email = normalized_address(n.email))
+                                  AND s.email = canonical_address(n.email))
                        OR EXISTS (SELECT FROM opted_out AS o
                                    WHERE o.organization_id = n.organization_id
-                                     AND o.email = normalized_address(n.email)) AS suppressed
-                  FROM (SELECT position, id, email, name, organization_id, variables::text AS json
+                                     AND o.email = canonical_address(n.email)) AS suppressed
+                  FROM (SELECT position, id, email, name, organization_id, duplicate_of, variables::text AS json
                           FROM campaign_recipients
                          WHERE campaign_id = p_campaign_id AND status = 'pending'
                            AND position BETWEEN b.first_position AND b.last_position
