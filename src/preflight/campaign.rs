@@ -85,10 +85,24 @@ mod tests {
     #[test]
     fn what_would_fail_for_everybody_is_found_before_anybody_is_claimed() {
         insta::assert_snapshot!(found("News <news@example>", "<a href='http://'>x</a><a href=\"https://exa mple.com\">y</a>").join("\n"), @r#"
-        from_address is no mailbox: the domain is not a valid host name with at least one dot
+        from_address is no mailbox: the domain is not a valid host name with at least one dot (it has the form … <…@…>); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
         the link "http://" is not a valid address of the web
         the link "https://exa mple.com" is not a valid address of the web
         "#);
+    }
+
+    #[test]
+    fn a_reply_to_that_is_no_mailbox_is_found_and_an_empty_one_is_not_missed() {
+        let reply_to = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().copied().map(str::to_owned).collect();
+            let findings = examine_campaign("news@example.com", &texts, None);
+            findings.into_iter().map(|finding| finding.text).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(reply_to(&["", " ", "Help <help@example.com>", "hilfe@b\u{fc}cher.example"]), "");
+        insta::assert_snapshot!(reply_to(&["a@example.com, b@example.com", "nobody"]), @r"
+        reply_to is no mailbox: it has more than one address (it has the form …@….…, …@….…); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
+        reply_to is no mailbox: it is not of the form local@domain (it has the form …); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
+        ");
     }
 
     #[test]

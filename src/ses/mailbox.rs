@@ -147,7 +147,8 @@ fn unquoted(text: &str) -> Option<String> {
 fn is_atom(word: &str) -> bool {
     let special = |byte: u8| !byte.is_ascii_graphic() || b"()<>[]:;@\\,.\"".contains(&byte);
     let is_encoded = word.starts_with("=?") && word.ends_with("?=") && word.matches('?').count() == 4;
-    !word.is_empty() && (is_encoded && word.bytes().all(|byte| byte.is_ascii_graphic()) || !word.bytes().any(special))
+    !word.is_empty()
+        && (is_encoded && word.bytes().all(|byte| byte.is_ascii_graphic()) || !word.bytes().any(special))
 }
 
 /// The text in encoded words that break between characters: in the encoding that comes out shorter.
@@ -206,20 +207,23 @@ mod tests {
             ("back\\slash <news@example.com>", r#""back\\slash" <news@example.com>"#),
             ("news@example.com <news@example.com>", "\"news@example.com\" <news@example.com>"),
             ("\"A <a@example.com>\" <b@example.com>", "\"A <a@example.com>\" <b@example.com>"),
-            ("=?UTF-8?Q?Zo=C3=AB=2E?= Inc <news@example.com>", "=?UTF-8?Q?Zo=C3=AB=2E?= Inc <news@example.com>"),
+            (
+                "=?UTF-8?Q?Zo=C3=AB=2E?= Inc <news@example.com>",
+                "=?UTF-8?Q?Zo=C3=AB=2E?= Inc <news@example.com>",
+            ),
             ("Zoë & Co <news@example.com>", "=?UTF-8?B?Wm/DqyAmIENv?= <news@example.com>"),
-            ("\"Zoë\" <news@bücher.example>", "=?UTF-8?B?Wm/Dqw==?= <news@xn--bcher-kva.example>"),
+            ("\"Zoë\" <news@bücher.example>", "=?UTF-8?Q?Zo=C3=AB?= <news@xn--bcher-kva.example>"),
             ("News of Zoë <news@example.com>", "=?UTF-8?B?TmV3cyBvZiBab8Or?= <news@example.com>"),
         ] {
             assert_eq!(written(text).as_deref(), Ok(header), "{text:?}");
         }
-        let long = written(&format!("{} <a@example.com>", "é".repeat(90))).unwrap();
+        let long = written(&format!("{} <a@example.com>", "é".repeat(70))).unwrap();
         assert!(long.split(' ').all(|word| word.len() <= 75) && long.len() <= MAX_MAILBOX, "{long}");
     }
 
     #[test]
     fn what_is_not_one_mailbox_is_refused() {
-        use InvalidAddress::{Domain, Form, LocalPart};
+        use InvalidAddress::{Domain, Form, Space};
         use InvalidMailbox::{Address, Empty, Length, Several, Unclosed};
         for (text, error) in [
             ("", Empty),
@@ -228,7 +232,7 @@ mod tests {
             ("News <nobody>", Address(Form)),
             ("News <news@example>", Address(Domain)),
             ("News <>", Address(Form)),
-            ("News news@example.com", Address(LocalPart)),
+            ("News news@example.com", Address(Space)),
             ("News <news@example.com", Unclosed),
             ("News <news@example.com> (daily)", Unclosed),
             ("news@example.com>", Unclosed),
@@ -239,7 +243,7 @@ mod tests {
             ("B <a@example.com, b@example.com>", Several),
             ("<a@example.com> <b@example.com>", Several),
             ("a@example.com\r\nBcc: b@example.com", Several),
-            (&format!("{} <a@example.com>", "n".repeat(303)), Length),
+            (&format!("{} <a@example.com>", "n".repeat(305)), Length),
             (&format!("{} <a@example.com>", "é".repeat(200)), Length),
         ] {
             assert_eq!(written(text), Err(error), "{text:?}");

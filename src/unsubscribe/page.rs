@@ -45,8 +45,10 @@ pub struct Names {
 impl Page {
     /// The page for a wish, by what holds after it.
     pub fn of(wish: Wish, standing: &Standing) -> Page {
-        let names =
-            Names { sender: sender(&standing.from_address), address: address::masked(&address::canonical(&standing.email)) };
+        let names = Names {
+            sender: sender(&standing.from_address),
+            address: address::masked(&address::canonical(&standing.email)),
+        };
         match (wish, standing.reason.as_deref()) {
             (_, Some("unsubscribe")) => Page::Unsubscribed(names),
             (_, Some("complaint" | "manual")) => Page::Final(names),

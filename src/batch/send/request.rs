@@ -36,7 +36,12 @@ impl Sender {
             headers: Headers::new(campaign),
             links: links.cloned(),
             from: header(&campaign.from_address),
-            reply_to: campaign.reply_to.iter().map(|text| header(text)).filter(|text| !text.is_empty()).collect(),
+            reply_to: campaign
+                .reply_to
+                .iter()
+                .map(|text| header(text))
+                .filter(|text| !text.is_empty())
+                .collect(),
             configuration_set: campaign
                 .configuration_set
                 .as_deref()

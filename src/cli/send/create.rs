@@ -143,7 +143,8 @@ mod tests {
         for text in ["news@example.com", "News <news@example.com>", "\"News, daily\" <news@example.com>"] {
             assert_eq!(mailbox(text), Ok(text.to_owned()));
         }
-        for text in ["news", "News <news>", "News <news@example.com", "A <a@example.com>, B <b@example.com>"] {
+        for text in ["news", "News <news>", "News <news@example.com", "A <a@example.com>, B <b@example.com>"]
+        {
             assert!(mailbox(text).is_err(), "{text}");
         }
     }
