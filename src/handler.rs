@@ -294,7 +294,6 @@ impl Handler {
             return self.halt(campaign, reason, invocation).await.map(Some);
         }
         if campaign.sendable
-            && campaign.progress.sent == 0
             && let Some(error) = preflight(campaign)
         {
             return self.halt(campaign, &error, invocation).await.map(Some);
@@ -707,9 +706,11 @@ fn discarded(recorded: &Recorded) -> Option<String> {
     })
 }
 
-/// What would be wrong for every recipient, as far as the campaign alone shows it.
+/// What would be wrong for every recipient, as far as the campaign alone shows it: its links before the first batch, its
+/// mailboxes before each.
 fn preflight(campaign: &Campaign) -> Option<String> {
-    let findings = examine_campaign(&campaign.from_address, campaign.source.html.as_deref());
+    let html = campaign.source.html.as_deref().filter(|_| campaign.progress.sent == 0);
+    let findings = examine_campaign(&campaign.from_address, &campaign.reply_to, html);
     findings.into_iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text)
 }
 
