@@ -3,11 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod bulk;
 mod crashes;
 mod mime;
 mod outcomes;
 mod rate;
 mod results;
+mod senders;
 mod tables;
 mod together;
