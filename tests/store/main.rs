@@ -6,5 +6,6 @@ mod support;
 mod defaults;
 mod locks;
 mod pooler;
+mod round_trip;
 mod schemas;
 mod tls;
