@@ -4,8 +4,10 @@
 mod support;
 
 mod addresses;
+mod alive;
 mod bulk;
 mod crashes;
+mod defaults;
 mod mime;
 mod outcomes;
 mod rate;

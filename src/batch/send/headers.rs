@@ -87,6 +87,8 @@ mod tests {
                 variables: None,
                 transactional,
             },
+            templates_hash: String::new(),
+            attempted: false,
             progress: Progress::default(),
         }
     }
