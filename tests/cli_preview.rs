@@ -259,6 +259,23 @@ fn a_dry_run_goes_over_all_recipients_and_counts_what_it_finds() {
 }
 
 #[test]
+fn a_check_finds_mailboxes_that_ses_would_refuse() {
+    let mut world = World::new();
+    let id = world.campaign_of(1);
+    world
+        .database
+        .execute("UPDATE campaigns SET from_address = 'News <news@example.com', reply_to = '{nobody}'", &[]);
+    let output = campaign(&world, &["preview", &id.to_string(), "--check"]);
+    let shown = String::from_utf8(output.stdout.clone()).unwrap();
+    for error in
+        ["from_address is no mailbox: its angle bracket", "reply_to is no mailbox: it is not of the form"]
+    {
+        assert!(shown.contains(error), "{shown}");
+    }
+    insta::assert_snapshot!(refused(&output), @"65: campaign: 2 errors stop the campaign: see above");
+}
+
+#[test]
 fn a_sender_that_ses_has_not_verified_is_an_error_and_one_without_its_domain_a_warning() {
     let mut world = World::new();
     let id = world.draft("<p>Dear friend, here are the offers of this spring.</p>").to_string();

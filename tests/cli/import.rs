@@ -165,6 +165,30 @@ fn an_address_that_the_campaign_has_is_not_taken_again_whatever_its_case() {
 }
 
 #[test]
+fn a_mailbox_is_imported_once_however_it_is_spelled() {
+    let mut world = World::new();
+    let campaign = world.draft();
+    world.suppress("gone@xn--mnchen-3ya.example");
+    world.add_recipient(campaign, "info@xn--mnchen-3ya.example");
+    let input = "email\nada@example.com\nada@example.com\u{200b}\n\u{feff}ada@example.com\nada@exam\u{ad}ple.com\n\
+                 ada@EXAMPLE\u{3002}com\n\u{a0}ada@example.com\ngone@m\u{fc}nchen.example\ninfo@m\u{fc}nchen.example\n\
+                 Ada ada@example.net\n";
+    let said = done(&import(&world, campaign, &["-", "--skip-bad"], input));
+    for line in [
+        "5  duplicate     such as standard input:3: the same address as in line 2",
+        "1  suppressed    such as standard input:8: on the suppression list: bounce",
+        "1  in_campaign   such as standard input:9: the campaign has this address",
+        "1  bad_address   such as standard input:10: white space or a control character stands within it",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert_eq!(
+        world.recipients(campaign),
+        ["info@xn--mnchen-3ya.example | - | - | - | pending", "ada@example.com | - | - | - | pending"]
+    );
+}
+
+#[test]
 fn an_address_that_another_transaction_is_adding_is_waited_for() {
     let mut world = World::new();
     let campaign_id = world.draft();

@@ -406,6 +406,44 @@ fn a_campaign_whose_template_does_not_compile_is_not_started() {
 }
 
 #[test]
+fn a_sender_that_ses_would_refuse_is_refused_by_every_order() {
+    let mut world = World::single();
+    let organization = ORGANIZATION.to_string();
+    for (from, reply_to, option) in [
+        ("News <news@example.com", "a@example.com", "--from"),
+        ("A <a@example.com>, B <b@example.com>", "a@example.com", "--from"),
+        ("news", "a@example.com", "--from"),
+        ("news@example.com", "a@example.com, b@example.com", "--reply-to"),
+    ] {
+        let create = [
+            "create",
+            "--organization",
+            &organization,
+            "--name",
+            "x",
+            "--subject",
+            "x",
+            "--text",
+            "/dev/null",
+        ];
+        let output = send(&world, &[&create[..], &["--from", from, "--reply-to", reply_to]].concat());
+        assert_eq!(output.status.code(), Some(64), "{from}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(option) && said.contains("expected ADDRESS or NAME <ADDRESS>"), "{said}");
+    }
+    let campaign = world.campaign_of(1);
+    world.database.execute("UPDATE campaigns SET status = 'draft', reply_to = '{nobody}'", &[]);
+    let id = campaign.to_string();
+    for order in [&["start", &id][..], &["schedule", &id, "--at", "2099-01-01T08:00:00Z"]] {
+        let output = send(&world, order);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        assert!(said.contains("reply_to is no mailbox: it is not of the form local@domain"), "{said}");
+    }
+    assert_eq!(world.campaign_status(campaign).0, "draft");
+}
+
+#[test]
 fn a_run_without_a_region_does_not_start() {
     let mut world = World::single();
     let campaign = world.campaign_of(1);
