@@ -72,6 +72,16 @@ impl Failure {
         Failure { message: format!("{}; or {advice}", self.message), ..self }
     }
 
+    /// The failure of a database at this host and port.
+    pub fn at(self, place: &str) -> Failure {
+        Failure { message: format!("{place}: {}", self.message), ..self }
+    }
+
+    /// The failure with what more is to be said, if anything.
+    pub fn with_advice_of(self, more: &str) -> Failure {
+        Failure { message: self.message + more, ..self }
+    }
+
     /// Says it on standard error.
     pub fn report(self) -> ExitCode {
         eprintln!("{} {}", console::style("campaign:").red().bold().for_stderr(), self.message);

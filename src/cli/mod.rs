@@ -10,14 +10,20 @@
     reason = "figures are for people, doc comments are help texts, flags are flags, and pages are small"
 )]
 
+#[macro_use]
+mod output;
+
 mod completions;
+mod csv_file;
 mod demo;
 #[cfg(test)]
 mod examples;
 mod failure;
 mod format;
+mod formula;
 mod import;
 mod migrate;
+mod place;
 mod preview;
 mod report;
 mod resolve;
@@ -112,7 +118,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(Exit::Software, error).report(),
     };
-    match runtime.block_on(cli.command.run()) {
+    let outcome = runtime.block_on(cli.command.run());
+    let written = output::finish()
+        .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")));
+    match outcome.and(written) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -150,6 +159,8 @@ impl Command {
 fn start_logging(unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // What cannot be logged must not end the command: the library would say so on standard error, and panic.
+    let logs = logs.log_internal_errors(false);
     if io::stderr().is_terminal() {
         logs.with_target(false).init();
     } else {
@@ -171,9 +182,13 @@ fn id(text: &str) -> Result<Uuid, String> {
 
 /// A database that answers: a person at a terminal is told at once when it cannot be reached.
 async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure> {
-    let database = Database::new(&access.into()).map_err(|error| Failure::new(Exit::Config, error))?;
-    database.run_script("").await?;
-    Ok(database)
+    let access = access.into();
+    let database = Database::new(&access)
+        .map_err(|error| Failure::new(Exit::Config, place::with_hint(error, &access)))?;
+    match database.run_script("").await {
+        Ok(()) => Ok(database),
+        Err(error) => Err(place::named(error, &access)),
+    }
 }
 
 /// Ctrl-C, listened for from the call on. Where the signal cannot be had, there is nothing to wait for.
