@@ -15,6 +15,12 @@ pub fn escaped(field: &str) -> Cow<'_, str> {
     }
 }
 
+/// The field as a file has it that people open: neither a formula nor, where the file is shown in a terminal, anything
+/// that changes it.
+pub fn in_file(field: &str) -> String {
+    super::output::shown_lines(&escaped(field)).into_owned()
+}
+
 /// The field as it was before [`escaped`].
 pub fn plain(field: &str) -> &str {
     match field.strip_prefix('\'') {

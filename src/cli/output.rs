@@ -133,6 +133,11 @@ pub fn shown(data: &str) -> Cow<'_, str> {
     }))
 }
 
+/// Data of several lines, as a terminal shows it.
+pub fn shown_lines(data: &str) -> Cow<'_, str> {
+    harmless(data, false)
+}
+
 /// A text of several lines without what could change a terminal; with `styled`, our own colours stay.
 fn harmless(text: &str, styled: bool) -> Cow<'_, str> {
     if !text.contains(is_harmful) {

@@ -9,6 +9,7 @@ use tokio_postgres::{Client, CopyInSink};
 use uuid::Uuid;
 
 use super::super::failure::Failure;
+use super::super::formula;
 
 /// The campaign that gets recipients.
 #[derive(Clone, Debug)]
@@ -111,16 +112,17 @@ impl<'a> Import<'a> {
 
     /// Writes the refused rows as CSV, in the order of their lines.
     pub async fn report(&self, file: &mut impl Write) -> Result<std::io::Result<()>, Failure> {
-        let copy =
-            "COPY (SELECT line, reason, detail, email FROM imported WHERE reason IS NOT NULL ORDER BY line)
-                    TO STDOUT (FORMAT csv, HEADER)";
-        let mut rows = Box::pin(self.client.copy_out(copy).await?);
-        while let Some(row) = rows.next().await {
-            if let Err(error) = file.write_all(&row?) {
-                return Ok(Err(error));
-            }
+        let sql = "SELECT line, reason, detail, email FROM imported WHERE reason IS NOT NULL ORDER BY line";
+        let mut rows = std::pin::pin!(self.client.query_raw(sql, std::iter::empty::<&str>()).await?);
+        let mut file = csv::Writer::from_writer(file);
+        let mut written = file.write_record(["line", "reason", "detail", "email"]);
+        while let Some(row) = rows.next().await.transpose()? {
+            let (line, reason): (i64, String) = (row.get("line"), row.get("reason"));
+            let text = |name| formula::in_file(&row.get::<_, Option<String>>(name).unwrap_or_default());
+            written = written
+                .and_then(|()| file.write_record([&line.to_string(), &reason, &text("detail"), &text("email")]));
         }
-        Ok(file.flush())
+        Ok(written.map_err(std::io::Error::from).and_then(|()| file.flush()))
     }
 
     /// The import holds from here on. Returns how many recipients the campaign has, and its status.
