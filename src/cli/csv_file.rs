@@ -184,11 +184,15 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_not_closed_ends_it_all_with_the_line_on_which_it_opens() {
-        let rest: String = (0..2000).fold(String::new(), |rest, n| rest + &format!("p{n}@example.com,P{n}\n"));
+        let rest: String =
+            (0..2000).fold(String::new(), |rest, n| rest + &format!("p{n}@example.com,P{n}\n"));
         let never = format!("email,name\nada@example.com,Ada\nbob@example.com,\"Bob\n{rest}");
         assert_eq!(
             read(never.as_bytes())[1..],
-            ["2 ada@example.com|Ada", "3: a quote is opened here and not closed in its own line: what follows in line 4 looks like a row of its own"]
+            [
+                "2 ada@example.com|Ada",
+                "3: a quote is opened here and not closed in its own line: what follows in line 4 looks like a row of its own"
+            ]
         );
         let at_the_end = "email,name\nada@example.com,Ada\nbob@example.com,\"Bob\n";
         assert_eq!(read(at_the_end.as_bytes())[2..], ["3: a quote is opened here and never closed"]);
@@ -218,16 +222,38 @@ mod tests {
     fn a_quote_that_can_be_read_in_two_ways_is_a_problem_of_its_row() {
         let problems = |row: &str| read(format!("email,name\n{row}\nada@example.com,Ada\n").as_bytes());
         for (row, problem) in [
-            ("b@example.com,\"Bob\" Jr", "text after a closing quote: a quote within a quoted field is written twice"),
-            ("b@example.com,\"Bob \"the\" Builder\"", "text after a closing quote: a quote within a quoted field is written twice"),
-            ("b@example.com, \"Bob\"", "white space before a quote: a quoted field begins right after the delimiter"),
-            ("b@example.com,Bob\"", "a single quote character in a field without quotes: put the field in quotes and write the quote twice"),
-            ("b@example.com,5\" disk", "a single quote character in a field without quotes: put the field in quotes and write the quote twice"),
+            (
+                "b@example.com,\"Bob\" Jr",
+                "text after a closing quote: a quote within a quoted field is written twice",
+            ),
+            (
+                "b@example.com,\"Bob \"the\" Builder\"",
+                "text after a closing quote: a quote within a quoted field is written twice",
+            ),
+            (
+                "b@example.com, \"Bob\"",
+                "white space before a quote: a quoted field begins right after the delimiter",
+            ),
+            (
+                "b@example.com,Bob\"",
+                "a single quote character in a field without quotes: put the field in quotes and write the quote twice",
+            ),
+            (
+                "b@example.com,5\" disk",
+                "a single quote character in a field without quotes: put the field in quotes and write the quote twice",
+            ),
         ] {
-            assert_eq!(problems(row)[1..], [format!("2 ! {problem}"), "3 ada@example.com|Ada".to_owned()], "{row}");
+            assert_eq!(
+                problems(row)[1..],
+                [format!("2 ! {problem}"), "3 ada@example.com|Ada".to_owned()],
+                "{row}"
+            );
         }
         assert_eq!(problems("b@example.com,Bob \"the\" B")[1], "2 b@example.com|Bob \"the\" B");
-        assert_eq!(problems("\"b@example.com\",\"Bob \"\"the\"\" B, \n Jr\"")[1], "2 b@example.com|Bob \"the\" B, \n Jr");
+        assert_eq!(
+            problems("\"b@example.com\",\"Bob \"\"the\"\" B, \n Jr\"")[1],
+            "2 b@example.com|Bob \"the\" B, \n Jr"
+        );
     }
 
     #[test]
@@ -249,7 +275,11 @@ mod tests {
         for end in ["\n", "\r\n", "\r"] {
             let text = format!("email,name{end}{end}a@example.com,\"A{end}B\"{end}b@example.com,B{end}");
             let read = read(text.as_bytes());
-            assert_eq!(read[1..], [format!("3 a@example.com|A{end}B"), "5 b@example.com|B".to_owned()], "{end:?}");
+            assert_eq!(
+                read[1..],
+                [format!("3 a@example.com|A{end}B"), "5 b@example.com|B".to_owned()],
+                "{end:?}"
+            );
         }
     }
 
@@ -281,8 +311,10 @@ mod tests {
     #[test]
     fn utf_16_is_read_and_what_is_no_text_is_told() {
         let text = "email\tname\nada@example.com\tAdä 🎉\n";
-        let little: Vec<u8> = [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
-        let big: Vec<u8> = [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect();
+        let little: Vec<u8> =
+            [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> =
+            [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect();
         for bytes in [&little, &big] {
             assert_eq!(read(bytes), ["email|name", "2 ada@example.com|Adä 🎉"]);
         }
@@ -290,7 +322,10 @@ mod tests {
         assert!(read(&little[2..])[0].starts_with("1: the header holds NUL characters"));
         assert!(read(b"PK\x03\x04...")[0].contains("spreadsheet"));
         assert!(read(b"\x1f\x8b\x08...")[0].contains("compressed"));
-        assert_eq!(read(b"email,name\na@example.com,M\xfcller\n")[1], "2 ! name is not UTF-8: save the file as CSV in UTF-8");
+        assert_eq!(
+            read(b"email,name\na@example.com,M\xfcller\n")[1],
+            "2 ! name is not UTF-8: save the file as CSV in UTF-8"
+        );
     }
 
     /// What `csv` reads of a file, the strict reading gives, too, wherever it gives anything.

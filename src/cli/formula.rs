@@ -40,7 +40,9 @@ mod tests {
 
     #[test]
     fn a_formula_is_text_in_the_file_and_itself_again_when_it_is_read() {
-        for formula in ["=cmd|'/c calc'!A0", "+1", "-1@example.com", "@SUM(1)", "\t=1", "\r=1", "'=1", "''=1", "＝1"] {
+        for formula in
+            ["=cmd|'/c calc'!A0", "+1", "-1@example.com", "@SUM(1)", "\t=1", "\r=1", "'=1", "''=1", "＝1"]
+        {
             assert!(escaped(formula).starts_with('\''), "{formula}");
             assert_eq!(plain(&escaped(formula)), formula);
         }

@@ -224,9 +224,10 @@ impl Import {
 
 /// The refused rows by reason, with the first of each.
 pub fn say_refused(refused: &[Refused], place: &str) {
+    let width = refused.iter().map(|refused| refused.reason.len()).fold(12, usize::max);
     for Refused { reason, count, first_line, detail } in refused {
         let (count, detail) = (format::count(*count), shown(detail));
-        println!("  {count:>7}  {reason:<12}  such as {place}{first_line}: {detail}");
+        println!("  {count:>7}  {reason:<width$}  such as {place}{first_line}: {detail}");
     }
 }
 

@@ -180,6 +180,25 @@ fn id(text: &str) -> Result<Uuid, String> {
     })
 }
 
+/// A campaign and the words of an option that takes several. Where the option stands before the campaign's id, the id is
+/// among its words: it is the one that is a UUID, which none of the others is.
+fn campaign_and_words(
+    campaign: Option<Uuid>,
+    words: Vec<String>,
+    option: &str,
+) -> Result<(Uuid, Vec<String>), Failure> {
+    let parsed = |word: &String| Uuid::try_parse(word.trim()).ok();
+    let campaigns: Vec<Uuid> = campaign.into_iter().chain(words.iter().filter_map(parsed)).collect();
+    let words: Vec<String> = words.into_iter().filter(|word| parsed(word).is_none()).collect();
+    let problem = match campaigns.as_slice() {
+        [campaign] if !words.is_empty() => return Ok((*campaign, words)),
+        [] => "the campaign's id is missing",
+        [_] => "the option has no value but the campaign's id",
+        [_, _, ..] => "there are ids of several campaigns",
+    };
+    Err(Failure::new(Exit::Usage, format!("{problem}: expected CAMPAIGN {option}")))
+}
+
 /// A database that answers: a person at a terminal is told at once when it cannot be reached.
 async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure> {
     let access = access.into();

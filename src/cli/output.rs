@@ -68,8 +68,7 @@ pub fn flush() {
 fn note(write: impl FnOnce() -> io::Result<()>) {
     let Ok(mut state) = STATE.lock() else { return };
     if let (State::Open, Err(error)) = (&*state, write()) {
-        *state =
-            if error.kind() == io::ErrorKind::BrokenPipe { State::Closed } else { State::Failed(error) };
+        *state = if error.kind() == io::ErrorKind::BrokenPipe { State::Closed } else { State::Failed(error) };
     }
 }
 

@@ -72,9 +72,9 @@ fn place(url: &str) -> String {
         .split(',')
         .map(|host| {
             let decoded = percent_encoding::percent_decode_str(host).decode_utf8_lossy().into_owned();
-            let has_port = host.rsplit_once(':').is_some_and(|(_, port)| {
-                !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-            });
+            let has_port = host
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
             match (decoded.is_empty(), has_port) {
                 (true, _) => format!("{}:{}", parameter("host").unwrap_or_default(), port()),
                 (false, true) => decoded,

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{id, preview};
+use super::{campaign_and_words, id, preview};
 
 /// Create, schedule, start, pause, resume or cancel a campaign, run it from here, or send a test of it
 #[derive(Args)]
@@ -33,23 +33,6 @@ struct Test {
     /// What this recipient would get, by id or address [default: the first]
     #[arg(long, requires = "test")]
     recipient: Option<String>,
-}
-
-impl Test {
-    /// The campaign and the addresses. After `--test ADDRESS…` the campaign's id stands among the addresses: it is the
-    /// one that is a UUID, which no address is.
-    fn sorted(self) -> Result<(Uuid, Vec<String>), Failure> {
-        let (ids, addresses): (Vec<String>, Vec<String>) =
-            self.test.into_iter().partition(|word| Uuid::try_parse(word.trim()).is_ok());
-        let ids = ids.iter().filter_map(|word| Uuid::try_parse(word.trim()).ok());
-        let campaigns: Vec<Uuid> = self.campaign.into_iter().chain(ids).collect();
-        match (campaigns.as_slice(), addresses.is_empty()) {
-            ([campaign], false) => Ok((*campaign, addresses)),
-            ([], _) => Err(Failure::new(Exit::Usage, "the campaign's id is missing: expected CAMPAIGN --test ADDRESS")),
-            ([_, _, ..], _) => Err(Failure::new(Exit::Usage, "there are several campaigns' ids: expected one, as in CAMPAIGN --test ADDRESS")),
-            (_, true) => Err(Failure::new(Exit::Usage, "the address of the test is missing: expected CAMPAIGN --test ADDRESS")),
-        }
-    }
 }
 
 const USAGE: &str = "campaign send COMMAND\n       campaign send [OPTIONS] CAMPAIGN --test ADDRESS...\n       campaign send [OPTIONS] --test ADDRESS... CAMPAIGN";
@@ -87,7 +70,7 @@ impl Send {
             (Some(Order::Run(order)), _) => order.run().await,
             (None, Some(test)) if !test.test.is_empty() => {
                 let recipient = test.recipient.clone();
-                let (campaign, addresses) = test.sorted()?;
+                let (campaign, addresses) = campaign_and_words(test.campaign, test.test, "--test ADDRESS")?;
                 preview::send_tests(campaign, recipient.as_deref(), &addresses).await
             }
             (None, _) => Err(Failure::new(

@@ -121,8 +121,8 @@ fn write_sql(rows: &str) -> String {
 
 impl Written {
     /// What [`write_sql`] answers, of so many addresses.
-    fn from_row(row: Option<Row>, addresses: u64) -> Written {
-        let count = |name| row.as_ref().map_or(0, |row| row.get::<_, i64>(name).unsigned_abs());
+    fn from_row(row: Option<&Row>, addresses: u64) -> Written {
+        let count = |name| row.map_or(0, |row| row.get::<_, i64>(name).unsigned_abs());
         let (added, strengthened) = (count("added"), count("strengthened"));
         Written { added, strengthened, known: addresses.saturating_sub(added + strengthened) }
     }
@@ -174,6 +174,6 @@ impl Chunk {
         ];
         let sql = write_sql("unnest($1, $2, $3, $4)");
         let rows = database.query(&sql, &parameters, super::soon()).await?;
-        Ok(Written::from_row(rows.into_iter().next(), chunk.emails.len() as u64))
+        Ok(Written::from_row(rows.first(), chunk.emails.len() as u64))
     }
 }

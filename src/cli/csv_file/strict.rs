@@ -17,7 +17,8 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 const AFTER_QUOTE: &str = "text after a closing quote: a quote within a quoted field is written twice";
 const SPACE_BEFORE: &str = "white space before a quote: a quoted field begins right after the delimiter";
-const ODD_QUOTES: &str = "a single quote character in a field without quotes: put the field in quotes and write the quote twice";
+const ODD_QUOTES: &str =
+    "a single quote character in a field without quotes: put the field in quotes and write the quote twice";
 
 /// Why a file cannot be read on, on its way through `io::Error`.
 #[derive(Debug)]
@@ -216,9 +217,10 @@ impl Scan {
             return Ok(());
         }
         let mut fields = self.inner.split(|byte| *byte == self.delimiter);
-        let has_address = fields.nth(address).and_then(|field| std::str::from_utf8(field).ok()).is_some_and(
-            |field| address::normalize(field.trim_matches(|c: char| c == '"' || c.is_whitespace())).is_ok(),
-        );
+        let has_address =
+            fields.nth(address).and_then(|field| std::str::from_utf8(field).ok()).is_some_and(|field| {
+                address::normalize(field.trim_matches(|c: char| c == '"' || c.is_whitespace())).is_ok()
+            });
         if has_address && self.inner.split(|byte| *byte == self.delimiter).count() >= columns {
             let problem = format!(
                 "a quote is opened here and not closed in its own line: what follows in line {} looks like a row of its own",

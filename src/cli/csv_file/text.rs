@@ -19,7 +19,9 @@ pub fn decoded<'a>(input: impl Read + 'a) -> Result<(Vec<u8>, Box<dyn Read + 'a>
         [b'P', b'K', 3, 4, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => {
             no_text("it is a spreadsheet or an archive, and no text: save it as CSV in UTF-8")
         }
-        [0x1f, 0x8b, ..] => no_text("it is compressed: decompress it first, as in zcat FILE | campaign import CAMPAIGN -"),
+        [0x1f, 0x8b, ..] => {
+            no_text("it is compressed: decompress it first, as in zcat FILE | campaign import CAMPAIGN -")
+        }
         [0xff, 0xfe, ..] => Ok(peek(utf_16(head, rest, u16::from_le_bytes))?),
         [0xfe, 0xff, ..] => Ok(peek(utf_16(head, rest, u16::from_be_bytes))?),
         [0xef, 0xbb, 0xbf, ..] => {
@@ -38,7 +40,13 @@ fn peek<'a>(mut input: Box<dyn Read + 'a>) -> io::Result<(Vec<u8>, Box<dyn Read 
 
 fn utf_16<'a>(mut head: Vec<u8>, rest: Box<dyn Read + 'a>, unit: fn([u8; 2]) -> u16) -> Box<dyn Read + 'a> {
     head.drain(..2);
-    Box::new(Utf16 { input: io::Cursor::new(head).chain(rest), unit, bytes: Vec::new(), text: io::Cursor::default(), line: 1 })
+    Box::new(Utf16 {
+        input: io::Cursor::new(head).chain(rest),
+        unit,
+        bytes: Vec::new(),
+        text: io::Cursor::default(),
+        line: 1,
+    })
 }
 
 /// Reads UTF-16 as UTF-8.

@@ -126,7 +126,10 @@ pub fn columns_named(given: &str, columns: &[String]) -> Vec<usize> {
 /// Each column that `--map` and `--ignore` give is one of the header's.
 pub fn check_named(from: &[(String, String)], ignored: &[String], columns: &[String]) -> Result<(), String> {
     if columns.iter().all(String::is_empty) {
-        return Err("there is no header: expected a first line with the names of the columns, such as email,name".into());
+        return Err(
+            "there is no header: expected a first line with the names of the columns, such as email,name"
+                .into(),
+        );
     }
     let wanted = from.iter().map(|(_, column)| ("--map", column));
     let unwanted = ignored.iter().map(|column| ("--ignore", column));

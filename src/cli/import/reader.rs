@@ -130,7 +130,7 @@ fn csv_row(fields: &[&str], names: &[String], targets: &[Target]) -> Row {
 fn too_long(error: ReadError) -> ReadError {
     match error {
         ReadError::Io(error) => io_error(error, 1),
-        error => error,
+        error @ ReadError::At(..) => error,
     }
 }
 

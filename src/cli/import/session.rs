@@ -119,8 +119,9 @@ impl<'a> Import<'a> {
         while let Some(row) = rows.next().await.transpose()? {
             let (line, reason): (i64, String) = (row.get("line"), row.get("reason"));
             let text = |name| formula::in_file(&row.get::<_, Option<String>>(name).unwrap_or_default());
-            written = written
-                .and_then(|()| file.write_record([&line.to_string(), &reason, &text("detail"), &text("email")]));
+            written = written.and_then(|()| {
+                file.write_record([&line.to_string(), &reason, &text("detail"), &text("email")])
+            });
         }
         Ok(written.map_err(std::io::Error::from).and_then(|()| file.flush()))
     }

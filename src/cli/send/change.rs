@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::output::shown;
 use super::super::{connect, format, id, patiently, preview, soon};
+use super::time::{self, Time};
 use crate::batch::load;
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
 use crate::database::Database;
-use super::time::{self, Time};
 
 /// Let a campaign be sent from a time on
 #[derive(clap::Args)]
@@ -124,7 +124,10 @@ impl Schedule {
             return Ok(());
         }
         if io::stdin().is_terminal() {
-            return confirm(&format!("{} is in the past, so the campaign would be sent at once. Go on?", self.at));
+            return confirm(&format!(
+                "{} is in the past, so the campaign would be sent at once. Go on?",
+                self.at
+            ));
         }
         let message =
             format!("--at: {} is in the past; campaign send start {} sends it now", self.at, self.campaign);

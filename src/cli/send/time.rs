@@ -6,8 +6,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
 
-const FORMS: &str =
-    "2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z";
+const FORMS: &str = "2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z";
 
 /// A time, in the zone in which it was given.
 #[derive(Clone, Debug)]
@@ -64,15 +63,18 @@ pub fn parse(text: &str) -> Result<Time, String> {
     let name = name.map(named).transpose()?;
     match (offset, name) {
         (None, None) => Err(format!("the time zone is missing: expected a time such as {FORMS}")),
-        (Some(offset), None) => in_zone(civil, offset.to_time_zone()),
-        (None, Some(zone)) => in_zone(civil, zone),
+        (Some(offset), None) => in_zone(civil, &offset.to_time_zone()),
+        (None, Some(zone)) => in_zone(civil, &zone),
         (Some(offset), Some(zone)) => {
-            let at = in_zone(civil, offset.to_time_zone())?.timestamp().to_zoned(zone);
+            let at = in_zone(civil, &offset.to_time_zone())?.timestamp().to_zoned(zone);
             if at.offset() == offset {
                 Ok(Time(at))
             } else {
                 let name = at.time_zone().iana_name().unwrap_or_default();
-                Err(format!("at that time {name} is {} from UTC: leave the offset or the zone out", said(at.offset())))
+                Err(format!(
+                    "at that time {name} is {} from UTC: leave the offset or the zone out",
+                    said(at.offset())
+                ))
             }
         }
     }
@@ -96,7 +98,9 @@ fn split(text: &str) -> Option<(String, &str)> {
 fn offset(text: &str) -> Result<Offset, String> {
     let unknown = || {
         let words = text.chars().take(60).collect::<String>();
-        format!("{words:?} is no time zone that is known here (abbreviations such as CET or EST mean several): expected one as in {FORMS}")
+        format!(
+            "{words:?} is no time zone that is known here (abbreviations such as CET or EST mean several): expected one as in {FORMS}"
+        )
     };
     let upper = text.to_ascii_uppercase();
     if matches!(upper.as_str(), "Z" | "UTC" | "GMT") {
@@ -135,14 +139,15 @@ fn named(name: &str) -> Result<TimeZone, String> {
 }
 
 /// A time that a clock there shows once.
-fn in_zone(civil: DateTime, zone: TimeZone) -> Result<Time, String> {
+fn in_zone(civil: DateTime, zone: &TimeZone) -> Result<Time, String> {
     let ambiguous = zone.to_ambiguous_zoned(civil);
     let own = civil.strftime("%Y-%m-%d %H:%M");
     let name = zone.iana_name().unwrap_or_default();
     match ambiguous.offset() {
-        AmbiguousOffset::Unambiguous { .. } => {
-            ambiguous.unambiguous().map(Time).map_err(|_| format!("the time is out of range: expected one such as {FORMS}"))
-        }
+        AmbiguousOffset::Unambiguous { .. } => ambiguous
+            .unambiguous()
+            .map(Time)
+            .map_err(|_| format!("the time is out of range: expected one such as {FORMS}")),
         AmbiguousOffset::Gap { before, after } => Err(format!(
             "there is no {own} in {name}: clocks are put from {} to {} that night; choose another time",
             said(before),
@@ -207,9 +212,20 @@ mod tests {
         insta::assert_snapshot!(error("2030-02-30 09:00Z"), @"there is no such date or time of day: expected one such as 2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z");
         insta::assert_snapshot!(error("2030-06-01 09:00 Europe/Olso"), @r#""Europe/Olso" is no time zone that is known here: expected one such as Europe/Oslo, America/New_York or UTC"#);
         for text in [
-            "tomorrow", "2030-06-01", "2030-06-01 9:00Z", "01.06.2030 09:00Z", "2030-06-01 09:00 CET", "2030-06-01 09:00 EST",
-            "2030-06-01 09:00 pm", "2030-06-01 09:00 +99", "2030-06-01 09:00 +2:3", "2030-06-01 25:00Z", "2030-06-01 09:00 +930",
-            "2030-06-01 09:00[Europe/Oslo", "é030-06-01 09:00Z", "",
+            "tomorrow",
+            "2030-06-01",
+            "2030-06-01 9:00Z",
+            "01.06.2030 09:00Z",
+            "2030-06-01 09:00 CET",
+            "2030-06-01 09:00 EST",
+            "2030-06-01 09:00 pm",
+            "2030-06-01 09:00 +99",
+            "2030-06-01 09:00 +2:3",
+            "2030-06-01 25:00Z",
+            "2030-06-01 09:00 +930",
+            "2030-06-01 09:00[Europe/Oslo",
+            "é030-06-01 09:00Z",
+            "",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

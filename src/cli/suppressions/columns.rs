@@ -59,11 +59,13 @@ impl Columns {
             match found.as_slice() {
                 [] => Ok(None),
                 [at] => Ok(Some(*at)),
-                [first, second, ..] if columns[*first].eq_ignore_ascii_case(&columns[*second]) => Err(format!(
-                    "{}; or name it with --map {field}='#{}'",
-                    twice(*first, *second, columns).split(", or ").next().unwrap_or_default(),
-                    first + 1
-                )),
+                [first, second, ..] if columns[*first].eq_ignore_ascii_case(&columns[*second]) => {
+                    Err(format!(
+                        "{}; or name it with --map {field}='#{}'",
+                        twice(*first, *second, columns).split(", or ").next().unwrap_or_default(),
+                        first + 1
+                    ))
+                }
                 [first, second, ..] => Err(format!(
                     "the columns \"{}\" and \"{}\" may both be {field}: name it with --map {field}='#{}'",
                     columns[*first],
@@ -87,10 +89,11 @@ impl Columns {
 
 /// A reason in the words of this package, of Amazon SES, and of other tools.
 pub fn reason(text: &str) -> Option<Reason> {
-    let words: String =
-        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let words: String = text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     Some(match words.as_str() {
-        "bounce" | "bounced" | "hardbounce" | "hardbounced" | "permanent" | "invalid" | "cleaned" => Reason::Bounce,
+        "bounce" | "bounced" | "hardbounce" | "hardbounced" | "permanent" | "invalid" | "cleaned" => {
+            Reason::Bounce
+        }
         "complaint" | "complained" | "spam" | "spamreport" | "spamcomplaint" | "abuse" => Reason::Complaint,
         "unsubscribe" | "unsubscribed" | "optout" | "optedout" => Reason::Unsubscribe,
         "manual" | "manually" => Reason::Manual,
@@ -102,13 +105,11 @@ pub fn reason(text: &str) -> Option<Reason> {
 pub fn time(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let seconds = || Some(text).filter(|text| text.len() == 10)?.parse().ok();
-    let timestamp = text
-        .parse::<Timestamp>()
-        .ok()
-        .or_else(|| Timestamp::from_second(seconds()?).ok())
-        .or_else(|| {
+    let timestamp =
+        text.parse::<Timestamp>().ok().or_else(|| Timestamp::from_second(seconds()?).ok()).or_else(|| {
             let civil = text.parse::<DateTime>().ok();
-            let civil = civil.or_else(|| Some(text.parse::<Date>().ok()?.to_datetime(jiff::civil::Time::MIN)))?;
+            let civil =
+                civil.or_else(|| Some(text.parse::<Date>().ok()?.to_datetime(jiff::civil::Time::MIN)))?;
             TimeZone::UTC.to_timestamp(civil).ok()
         })?;
     Some(timestamp.into())
@@ -160,8 +161,15 @@ mod tests {
         assert_eq!(reason("Spam Report"), Some(Reason::Complaint));
         assert_eq!(reason("unsubscribed"), Some(Reason::Unsubscribe));
         assert_eq!(reason("550 5.1.1 no such user"), None);
-        let unix = |text: &str| time(text).map(|t| t.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
-        for text in ["2024-01-31T08:00:00Z", "2024-01-31 09:00:00+01:00", "2024-01-31 08:00:00", "1706688000", "2024-01-31T08:00"] {
+        let unix =
+            |text: &str| time(text).map(|t| t.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
+        for text in [
+            "2024-01-31T08:00:00Z",
+            "2024-01-31 09:00:00+01:00",
+            "2024-01-31 08:00:00",
+            "1706688000",
+            "2024-01-31T08:00",
+        ] {
             assert_eq!(unix(text), Some(1_706_688_000), "{text}");
         }
         assert_eq!(unix("2024-01-31"), Some(1_706_659_200));

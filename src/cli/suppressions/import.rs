@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::super::csv_file::{self, CsvFile, Line, ReadError, parse_delimiter};
 use super::super::failure::{Exit, Failure};
-use super::super::import::{self, Refused, Source, row};
 use super::super::formula;
+use super::super::import::{self, Refused, Source, row};
 use super::columns::{self, Columns};
 use super::{Reason, Whose, Written};
 use crate::batch::address;
@@ -89,8 +89,8 @@ impl Import {
         let failure = |error: ReadError| import::read_failure(&place, error);
         let (head, rest) = csv_file::decoded(source.input).map_err(failure)?;
         let find = |columns: &[String]| Columns::find(columns, &self.map, &self.ignore);
-        let mut file = CsvFile::open(head, rest, self.delimiter, &|columns| find(columns).is_ok())
-            .map_err(failure)?;
+        let mut file =
+            CsvFile::open(head, rest, self.delimiter, &|columns| find(columns).is_ok()).map_err(failure)?;
         let wrong = |problem: String| failure(ReadError::At(file.header_line, problem));
         let columns = find(&file.columns).map_err(wrong)?;
         if columns.organization_id.is_none() && self.whose.organization_id().is_none() {
@@ -156,7 +156,8 @@ impl Import {
         let good = read.saturating_sub(count.unsigned_abs());
         let held = count > 0 && !self.skip_bad;
         if !held {
-            let written = Written::from_row(client.query_opt(&super::write_sql("read"), &[]).await?, good);
+            let written =
+                Written::from_row(client.query_opt(&super::write_sql("read"), &[]).await?.as_ref(), good);
             client.batch_execute("COMMIT").await?;
             println!("{written}");
         }
