@@ -77,9 +77,9 @@ impl Failure {
         Failure { message: format!("{place}: {}", self.message), ..self }
     }
 
-    /// The failure with what more is to be said, if anything.
-    pub fn with_advice_of(self, more: &str) -> Failure {
-        Failure { message: self.message + more, ..self }
+    /// The failure with what more is to be said.
+    pub fn and(self, more: &str) -> Failure {
+        Failure { message: format!("{}; {more}", self.message), ..self }
     }
 
     /// Says it on standard error.
@@ -104,11 +104,14 @@ impl From<tokio_postgres::Error> for Failure {
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let code = match &error {
-            DatabaseError::Unavailable(_) => {
+            DatabaseError::Unreachable(_) => {
                 return Failure::new(
                     Exit::Unavailable,
                     format!("{error}; check DATABASE_URL, and that the server is up"),
                 );
+            }
+            DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
+                return Failure::new(Exit::Unavailable, error);
             }
             DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),

@@ -22,8 +22,8 @@ mod failure;
 mod format;
 mod formula;
 mod import;
+mod login;
 mod migrate;
-mod place;
 mod preview;
 mod report;
 mod resolve;
@@ -203,10 +203,10 @@ fn campaign_and_words(
 async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure> {
     let access = access.into();
     let database = Database::new(&access)
-        .map_err(|error| Failure::new(Exit::Config, place::with_hint(error, &access)))?;
+        .map_err(|error| Failure::new(Exit::Config, login::with_hint(error, &access)))?;
     match database.run_script("").await {
         Ok(()) => Ok(database),
-        Err(error) => Err(place::named(error, &access)),
+        Err(error) => Err(login::failure(error, &database, &access)),
     }
 }
 

@@ -149,7 +149,7 @@ fn a_crms_own_activities_table_is_written_as_its_catalogue_says() {
     world.database.client().batch_execute(CRM_TABLE).unwrap();
     world.database.client().batch_execute(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'secret';
-         GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, campaign_recipients, campaign_cursors, campaign_batches,
+         GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, campaign_recipients, campaign_cursors, campaign_batches, campaign_attempts,
                 campaign_batch_outcomes, suppressions, send_rates, send_shares TO {role};
          GRANT SELECT ON opted_out TO {role};
          GRANT USAGE ON SCHEMA crm TO {role};

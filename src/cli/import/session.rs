@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::formula;
+use crate::database::Database;
 
 /// The campaign that gets recipients.
 #[derive(Clone, Debug)]
@@ -36,8 +37,12 @@ pub struct Refused {
 }
 
 impl<'a> Import<'a> {
-    pub async fn begin(client: &'a Client, campaign: &'a Campaign) -> Result<Import<'a>, Failure> {
-        client.batch_execute("BEGIN").await?;
+    pub async fn begin(
+        database: &Database,
+        client: &'a Client,
+        campaign: &'a Campaign,
+    ) -> Result<Import<'a>, Failure> {
+        database.begin(client).await?;
         client.batch_execute(include_str!("table.sql")).await?;
         Ok(Import { client, campaign })
     }

@@ -102,10 +102,10 @@ impl Import {
         let mut report = self.refused.as_deref().map(Report::create).transpose()?;
 
         let client = database.session().await?;
-        client.batch_execute("BEGIN").await?;
+        database.begin(&client).await?;
         client.batch_execute(include_str!("read.sql")).await?;
         let mut rows: std::pin::Pin<Box<CopyInSink<Cursor<Vec<u8>>>>> =
-            Box::pin(client.copy_in("COPY read FROM STDIN").await?);
+            Box::pin(client.copy_in("COPY pg_temp.read FROM STDIN").await?);
         let (mut copy, mut read, mut refused) = (Vec::new(), 0_u64, BTreeMap::new());
         while let Some(Line { number, fields }) = file.next().map_err(failure)? {
             read += 1;
@@ -157,7 +157,7 @@ impl Import {
         let held = count > 0 && !self.skip_bad;
         if !held {
             let written =
-                Written::from_row(client.query_opt(&super::write_sql("read"), &[]).await?.as_ref(), good);
+                Written::from_row(client.query_opt(&super::write_sql("pg_temp.read"), &[]).await?.as_ref(), good);
             client.batch_execute("COMMIT").await?;
             println!("{written}");
         }
