@@ -21,6 +21,8 @@ fn import(world: &World, file: &str, arguments: &[&str]) -> std::process::Output
 #[test]
 fn the_exports_of_other_tools_are_imported() {
     let (mut world, scratch) = (World::new(), Scratch::new());
+    // A table of the CRM's own has nothing to do with it.
+    world.database.execute("CREATE TABLE read (email text)", &[]);
     for (name, text, arguments, expected) in [
         (
             "mailchimp.csv",

@@ -49,7 +49,7 @@ impl<'a> Import<'a> {
 
     /// The stream into the temporary table.
     pub async fn rows(&self) -> Result<Rows, Failure> {
-        Ok(Rows(Box::pin(self.client.copy_in("COPY imported FROM STDIN").await?)))
+        Ok(Rows(Box::pin(self.client.copy_in("COPY pg_temp.imported FROM STDIN").await?)))
     }
 
     /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
@@ -61,7 +61,7 @@ impl<'a> Import<'a> {
             .replace("{campaign}", &format!("'{id}'"))
             .replace("{organization}", &format!("'{organization_id}'::uuid"));
         self.client.batch_execute(&judge).await?;
-        let sql = "SELECT count(*) FILTER (WHERE reason IS NULL), count(reason) FROM imported";
+        let sql = "SELECT count(*) FILTER (WHERE reason IS NULL), count(reason) FROM pg_temp.imported";
         let row = self.client.query_one(sql, &[]).await?;
         Ok((row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs()))
     }
@@ -117,7 +117,8 @@ impl<'a> Import<'a> {
 
     /// Writes the refused rows as CSV, in the order of their lines.
     pub async fn report(&self, file: &mut impl Write) -> Result<std::io::Result<()>, Failure> {
-        let sql = "SELECT line, reason, detail, email FROM imported WHERE reason IS NOT NULL ORDER BY line";
+        let sql =
+            "SELECT line, reason, detail, email FROM pg_temp.imported WHERE reason IS NOT NULL ORDER BY line";
         let mut rows = std::pin::pin!(self.client.query_raw(sql, std::iter::empty::<&str>()).await?);
         let mut file = csv::Writer::from_writer(file);
         let mut written = file.write_record(["line", "reason", "detail", "email"]);

@@ -156,8 +156,10 @@ impl Import {
         let good = read.saturating_sub(count.unsigned_abs());
         let held = count > 0 && !self.skip_bad;
         if !held {
-            let written =
-                Written::from_row(client.query_opt(&super::write_sql("pg_temp.read"), &[]).await?.as_ref(), good);
+            let written = Written::from_row(
+                client.query_opt(&super::write_sql("pg_temp.read"), &[]).await?.as_ref(),
+                good,
+            );
             client.batch_execute("COMMIT").await?;
             println!("{written}");
         }
