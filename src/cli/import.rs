@@ -140,7 +140,7 @@ impl Import {
         }
         let (total, status) = transaction.commit().await?;
         let status_in_words = if status == "draft" { "a draft" } else { &status };
-        let recipients = format::counted(total.unsigned_abs() as usize, "recipient");
+        let recipients = format::counted(usize::try_from(total).unwrap_or_default(), "recipient");
         println!("The campaign is {status_in_words} and has {recipients}.");
         if status == "sent" && outcome.imported > 0 {
             println!("It is sending again when it is started: campaign send start {}", campaign.id);

@@ -133,10 +133,12 @@ impl<'a> Import<'a> {
     }
 
     /// The import holds from here on. Returns how many recipients the campaign has, and its status.
-    pub async fn commit(self) -> Result<(i32, String), Failure> {
+    pub async fn commit(self) -> Result<(i64, String), Failure> {
         let id = [(&self.campaign.id as _, Type::UUID)];
         self.client.query_typed(super::COUNT, &id).await?;
-        let sql = "SELECT total_count, status FROM campaigns WHERE id = $1";
+        // Counted here: the campaign's own total is brought up to date for a second at a time.
+        let sql = "SELECT (SELECT count(*) FROM campaign_recipients AS r WHERE r.campaign_id = c.id), c.status
+                     FROM campaigns AS c WHERE c.id = $1";
         let row = self.client.query_one(sql, &[&self.campaign.id]).await?;
         self.client.batch_execute("COMMIT").await?;
         Ok((row.get(0), row.get(1)))
