@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod bulk;
 mod crashes;
 mod defaults;
@@ -10,5 +11,6 @@ mod mime;
 mod outcomes;
 mod rate;
 mod results;
+mod senders;
 mod tables;
 mod together;

@@ -219,7 +219,7 @@ impl Scan {
         let mut fields = self.inner.split(|byte| *byte == self.delimiter);
         let has_address =
             fields.nth(address).and_then(|field| std::str::from_utf8(field).ok()).is_some_and(|field| {
-                address::normalize(field.trim_matches(|c: char| c == '"' || c.is_whitespace())).is_ok()
+                address::sendable(field.trim_matches(|c: char| c == '"' || c.is_whitespace())).is_ok()
             });
         if has_address && self.inner.split(|byte| *byte == self.delimiter).count() >= columns {
             let problem = format!(

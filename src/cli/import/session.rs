@@ -49,7 +49,9 @@ impl<'a> Import<'a> {
 
     /// The stream into the temporary table.
     pub async fn rows(&self) -> Result<Rows, Failure> {
-        Ok(Rows(Box::pin(self.client.copy_in("COPY pg_temp.imported FROM STDIN").await?)))
+        let copy = "COPY pg_temp.imported (line, id, email, name, customer_id, contact_id, variables, reason, detail)
+                    FROM STDIN";
+        Ok(Rows(Box::pin(self.client.copy_in(copy).await?)))
     }
 
     /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
@@ -98,7 +100,9 @@ impl<'a> Import<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let insert = format!("{insert} ON CONFLICT (campaign_id, lower(email)) DO NOTHING");
+        let insert = format!(
+            "{insert} ON CONFLICT (campaign_id, canonical_address(email)) WHERE duplicate_of IS NULL DO NOTHING"
+        );
         Ok(self.client.execute(&insert, &[id, organization_id]).await?)
     }
 
@@ -137,7 +141,8 @@ impl<'a> Import<'a> {
         let id = [(&self.campaign.id as _, Type::UUID)];
         self.client.query_typed(super::COUNT, &id).await?;
         // Counted here: the campaign's own total is brought up to date for a second at a time.
-        let sql = "SELECT (SELECT count(*) FROM campaign_recipients AS r WHERE r.campaign_id = c.id), c.status
+        let sql =
+            "SELECT (SELECT count(*) FROM campaign_recipients AS r WHERE r.campaign_id = c.id), c.status
                      FROM campaigns AS c WHERE c.id = $1";
         let row = self.client.query_one(sql, &[&self.campaign.id]).await?;
         self.client.batch_execute("COMMIT").await?;

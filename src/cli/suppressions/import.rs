@@ -178,7 +178,7 @@ impl Import {
         if email.is_empty() {
             return Err(("bad_address", "there is none".to_owned()));
         }
-        address::normalize(email).map_err(|problem| ("bad_address", problem.to_string()))?;
+        address::sendable(email).map_err(|problem| ("bad_address", problem.to_string()))?;
         if fields.iter().any(|field| field.contains('\0')) {
             return Err(("unreadable", "it holds a NUL character".to_owned()));
         }

@@ -1,10 +1,10 @@
 -- Adds addresses to the suppressions of their organizations, for their reasons, since their times; {rows} are what is
 -- given: organization_id, email, reason, at.
 WITH given AS (
-    SELECT DISTINCT ON (g.organization_id, normalized_address(g.email))
-           g.organization_id, normalized_address(g.email) AS email, g.reason, coalesce(g.at, now()) AS at
+    SELECT DISTINCT ON (g.organization_id, canonical_address(g.email))
+           g.organization_id, canonical_address(g.email) AS email, g.reason, coalesce(g.at, now()) AS at
       FROM {rows} AS g (organization_id, email, reason, at)
-     ORDER BY g.organization_id, normalized_address(g.email), suppression_strength(g.reason) DESC
+     ORDER BY g.organization_id, canonical_address(g.email), suppression_strength(g.reason) DESC
 ),
 -- A reason only gets stronger.
 written AS (
