@@ -341,7 +341,7 @@ fn the_report_of_refused_rows_is_no_formula_and_can_be_imported_again() {
     assert!(said.contains("0 of 3 rows imported"), "{said}");
     insta::assert_snapshot!(scratch.read("refused.csv"), @r#"
     line,reason,detail,email
-    2,bad_address,it is not of the form local@domain,'=cmd|'/c calc'!A0
+    2,bad_address,white space or a control character stands within it,'=cmd|'/c calc'!A0
     3,unreadable,text after a closing quote: a quote within a quoted field is written twice,
     4,suppressed,on the suppression list: bounce,'+bob@example.com
     "#);

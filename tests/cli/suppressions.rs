@@ -90,7 +90,7 @@ fn a_file_with_a_row_that_cannot_be_used_is_imported_without_it_or_not_at_all() 
     4,unknown_reason,"reason is ""tired"": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others",bob@example.com
     5,malformed_time,"created_at is ""31.1.24"": expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one",cy@example.com
     6,unreadable,"it has 1 fields, and the header 3",
-    7,bad_address,it is not of the form local@domain,'=cmd|'/c calc'!A0
+    7,bad_address,white space or a control character stands within it,'=cmd|'/c calc'!A0
     8,unreadable,text after a closing quote: a quote within a quoted field is written twice,
     "#);
     assert_eq!(world.suppressed(), ["ada@example.com bounce"]);
