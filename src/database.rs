@@ -171,8 +171,8 @@ impl Database {
         }
     }
 
-    /// Where PostgreSQL is, for messages.
-    fn place(&self) -> String {
+    /// Where PostgreSQL is, for messages: host and port.
+    pub fn place(&self) -> String {
         self.credentials.current().place()
     }
 

@@ -72,6 +72,16 @@ impl Failure {
         Failure { message: format!("{}; or {advice}", self.message), ..self }
     }
 
+    /// The failure of a database at this host and port.
+    pub fn at(self, place: &str) -> Failure {
+        Failure { message: format!("{place}: {}", self.message), ..self }
+    }
+
+    /// The failure with what more is to be said.
+    pub fn and(self, more: &str) -> Failure {
+        Failure { message: format!("{}; {more}", self.message), ..self }
+    }
+
     /// Says it on standard error.
     pub fn report(self) -> ExitCode {
         eprintln!("{} {}", console::style("campaign:").red().bold().for_stderr(), self.message);
