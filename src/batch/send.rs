@@ -190,8 +190,11 @@ impl Sending<'_> {
                     bytes_in_flight -= landing.bytes;
                     crate::crash_point!("send-answered");
                     self.log_accepted(batch, &landing.answers);
-                    if let Some(stop) = trouble.note(Kind::of(&landing.answers)) {
+                    if let Some(stop) = trouble.note(Kind::of(&landing.answers), landing.answers.len()) {
                         ledger.stop(stop);
+                    }
+                    if trouble.gives_up_bulk_calls() {
+                        self.ses.give_up_bulk_calls("its answers cannot be read");
                     }
                     for (index, answer) in landing.answers {
                         pace.note(&answer, landing.started_at, now);

@@ -27,7 +27,7 @@ pub struct Ses {
     config: SdkConfig,
     client: Mutex<(Client, SystemTime)>,
     quota: Cache,
-    /// The endpoint has said that it has no bulk calls.
+    /// The endpoint has said that it has no bulk calls, or does not answer them so that it can be understood.
     only_single: AtomicBool,
 }
 
@@ -75,12 +75,17 @@ impl Ses {
             *request.body_mut() = body.clone().into();
         });
         let result = call.send().await;
-        if let Some(reason) = no_bulk_calls(&result)
-            && !self.only_single.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(reason, "the endpoint has no SendBulkEmail; messages are sent singly from now on");
+        if let Some(reason) = no_bulk_calls(&result) {
+            self.give_up_bulk_calls(&reason);
         }
         classify_bulk(result, recipients)
+    }
+
+    /// Makes no more bulk calls, for as long as this process lives.
+    pub fn give_up_bulk_calls(&self, reason: &str) {
+        if !self.only_single.swap(true, Ordering::Relaxed) {
+            tracing::warn!(reason, "the endpoint has no SendBulkEmail; messages are sent singly from now on");
+        }
     }
 
     /// Whether bulk calls are worth a try: false once the endpoint has said that it has none, for as long as this

@@ -81,7 +81,11 @@ impl Entries {
 
     /// Whether there is room for one more that is as large as the others are.
     pub fn has_room(&self) -> bool {
-        let average = self.bytes() / self.len().max(1);
+        // The first one is tried in any case, so that whoever asks gets on.
+        if self.len() == 0 {
+            return true;
+        }
+        let average = self.bytes() / self.len();
         self.len() < self.size && self.request_bytes() + average <= MAX_REQUEST_BYTES
     }
 
@@ -237,6 +241,106 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::batch::load::Campaign;
+    use crate::batch::render::{Content, Source};
+    use crate::result::Progress;
+
+    fn sender(reply_to: Vec<String>) -> Sender {
+        let campaign = Campaign {
+            id: Uuid::from_u128(0xca),
+            organization_id: Uuid::from_u128(0x0a),
+            status: "sending".to_owned(),
+            sendable: true,
+            unscheduled: false,
+            status_reason: None,
+            from_address: "Néws <news@example.com>".to_owned(),
+            reply_to,
+            configuration_set: Some("marketing".to_owned()),
+            source: Source {
+                campaign_name: "Spring".to_owned(),
+                subject: "x".to_owned(),
+                html: None,
+                text: Some("x".to_owned()),
+                variables: None,
+                transactional: false,
+            },
+            progress: Progress::default(),
+        };
+        Sender::new(&campaign, None, None)
+    }
+
+    fn message(html: String, text: Option<String>) -> Message {
+        Message {
+            recipient_id: Uuid::from_u128(1),
+            address: "ada@example.com".to_owned(),
+            content: Content { subject: "Hello".to_owned(), html: Some(html), text },
+            list_unsubscribe: None,
+        }
+    }
+
+    /// Fills calls with messages of these sizes, as it is done while sending, and returns their bodies and how many
+    /// messages fit into none.
+    fn fill(sender: &Sender, size: usize, bodies: &[(String, Option<String>)]) -> (Vec<Bytes>, usize) {
+        let (mut calls, mut alone, mut next) = (Vec::new(), 0, 0);
+        while next < bodies.len() {
+            let mut entries = Entries::new(sender, size);
+            while entries.has_room() && next < bodies.len() {
+                let (html, text) = bodies[next].clone();
+                match entries.add(sender, next, message(html, text)) {
+                    Fit::Added => next += 1,
+                    Fit::NextCall => break,
+                    Fit::NoCall => (alone, next) = (alone + 1, next + 1),
+                }
+            }
+            if entries.len() > 0 {
+                let (count, body) = (entries.len(), entries.into_body());
+                let text = std::str::from_utf8(&body).unwrap();
+                assert_eq!(text.matches(r#"{"Destination":"#).count(), count);
+                calls.push(body);
+            }
+        }
+        (calls, alone)
+    }
+
+    #[test]
+    fn a_request_is_never_larger_than_the_limit() {
+        // Characters that grow when they are escaped, twice: up to seven bytes for one.
+        for character in ["a", "é", "\"", "\u{1}"] {
+            for length in [0, 9_990, 19_990, 60_000, 130_000, 262_000, 600_000] {
+                let count = if length < 60_000 { 60 } else { 9 };
+                let html = character.repeat(length / character.len());
+                let (calls, alone) = fill(&sender(Vec::new()), 50, &vec![(html, None); count]);
+                assert!(calls.iter().all(|body| body.len() <= 1_000_000), "{character:?} {length}");
+                assert!(alone == 0 || alone == count, "{character:?} {length}");
+                // No more calls than are needed.
+                let entry = calls.iter().map(Bytes::len).sum::<usize>() / count;
+                let fit = (1_000_000 / entry.max(1)).clamp(1, 50);
+                assert!(alone == count || calls.len() <= count.div_ceil(fit) + 1, "{character:?} {length}");
+            }
+        }
+        let many = (0..60_000).map(|n| format!("reply{n}@example.com")).collect();
+        assert_eq!(fill(&sender(many), 50, &vec![("x".to_owned(), None); 3]).1, 3);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_request_of_any_mixture_is_within_the_limit(
+            bodies in proptest::collection::vec(
+                (0usize..120_000, proptest::option::of(0usize..60_000), "[a-z\"\\\\\n\u{1}é😀]{1,3}"), 1..24,
+            ),
+        ) {
+            let part = |length: usize, text: &str| text.repeat(length / text.len());
+            let bodies: Vec<_> = bodies
+                .iter()
+                .map(|(html, text, pattern)| (part(*html, pattern), text.map(|length| part(length, pattern))))
+                .collect();
+            for body in fill(&sender(vec!["a@example.com".to_owned()]), 50, &bodies).0 {
+                prop_assert!(body.len() <= 1_000_000);
+            }
+        }
+    }
 
     proptest! {
         #[test]

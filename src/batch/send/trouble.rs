@@ -2,7 +2,8 @@
 //! breaker. Pure.
 //!
 //! A call whose recipients are in doubt weighs as much as four calls that SES answered clearly. From its first one on,
-//! calls are made one at a time, each for one recipient, until SES answers clearly. A batch stops when the weight
+//! calls are made one at a time, each for one recipient, until SES answers clearly. A batch to which a weight was
+//! carried begins so. A batch stops when the weight
 //! reaches [`STOP`]; the weight is carried from batch to batch, and the campaign halts when it reaches [`HALT`].
 
 use super::Stop;
@@ -15,6 +16,8 @@ const STOP: i32 = 20;
 /// The weight at which the campaign halts: five batches more that began with a call in doubt, or twenty that only
 /// met what is not SES.
 const HALT: i32 = 40;
+/// As many bulk calls of one batch whose answers cannot be read: no more are made.
+const UNREADABLE_BULK_CALLS: u32 = 2;
 /// How the weight stands in the place where the same refusals are counted (`campaign_cursors.refusal`).
 const PREFIX: &str = "no clear answer: ";
 
@@ -66,6 +69,7 @@ pub struct Trouble {
     /// The most that this batch can make of it.
     most: i32,
     careful: bool,
+    unreadable_bulk_calls: u32,
     reason: String,
 }
 
@@ -79,7 +83,8 @@ impl Trouble {
             began: weight,
             weight,
             most,
-            careful: weight >= STOP,
+            careful: weight > 0,
+            unreadable_bulk_calls: 0,
             reason: reason.unwrap_or_default().to_owned(),
         }
     }
@@ -89,8 +94,13 @@ impl Trouble {
         self.careful
     }
 
-    /// Notes a call; why the batch is to stop, if it is.
-    pub fn note(&mut self, call: Kind<'_>) -> Option<Stop> {
+    /// Bulk calls are answered so that nobody understands it; single ones may not be.
+    pub fn gives_up_bulk_calls(&self) -> bool {
+        self.unreadable_bulk_calls >= UNREADABLE_BULK_CALLS
+    }
+
+    /// Notes a call with so many recipients; why the batch is to stop, if it is.
+    pub fn note(&mut self, call: Kind<'_>, recipients: usize) -> Option<Stop> {
         match call {
             Kind::Clear => {
                 self.careful = false;
@@ -104,6 +114,7 @@ impl Trouble {
             }
             Kind::Doubtful(code, message) => {
                 self.careful = true;
+                self.unreadable_bulk_calls += u32::from(recipients > 1 && code == "unreadable_answer");
                 self.weight = (self.weight + DOUBT).min(self.most);
                 self.reason = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
                 (self.weight >= STOP).then(|| self.stop(Stop::Doubtful(self.reason.clone(), self.steps())))
@@ -164,25 +175,25 @@ mod tests {
     fn five_doubtful_calls_stop_a_batch_and_five_batches_more_halt() {
         let mut trouble = Trouble::new(&(None, 0));
         for _ in 0..4 {
-            assert_eq!(trouble.note(DOUBTFUL), None);
+            assert_eq!(trouble.note(DOUBTFUL, 1), None);
             assert!(trouble.is_careful());
         }
         // Also where many were under way when it began.
         for _ in 0..50 {
-            assert_eq!(trouble.note(DOUBTFUL), Some(Stop::Doubtful("http_502: <html>".into(), 1)));
+            assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), 1)));
         }
         for n in 2..=5 {
             trouble = next(&trouble);
             assert!(trouble.is_careful());
-            assert_eq!(trouble.note(DOUBTFUL), Some(Stop::Doubtful("http_502: <html>".into(), n)));
+            assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), n)));
         }
         trouble = next(&trouble);
         let halt = "no clear answer from SES, time after time: http_502: <html>";
-        assert_eq!(trouble.note(DOUBTFUL), Some(Stop::Halt(halt.into())));
+        assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Halt(halt.into())));
         // Somebody goes on: it begins with one call.
         trouble = next(&trouble);
         assert!(trouble.is_careful());
-        assert_eq!(trouble.note(DOUBTFUL), Some(Stop::Doubtful("http_502: <html>".into(), 2)));
+        assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), 2)));
     }
 
     #[test]
@@ -191,7 +202,7 @@ mod tests {
             let mut trouble = Trouble::new(&(None, 0));
             let stopped = (1..=1000).any(|n| {
                 let call = if n % every == 0 { DOUBTFUL } else { Kind::Clear };
-                trouble.note(call).is_some()
+                trouble.note(call, 1).is_some()
             });
             assert_eq!(stopped, stops, "one in {every}");
         }
@@ -200,10 +211,10 @@ mod tests {
     #[test]
     fn a_clear_answer_ends_the_care() {
         let mut trouble = Trouble::new(&(None, 0));
-        trouble.note(Kind::Intercepted);
-        trouble.note(Kind::NotSent);
+        trouble.note(Kind::Intercepted, 1);
+        trouble.note(Kind::NotSent, 1);
         assert!(trouble.is_careful());
-        assert_eq!(trouble.note(Kind::Clear), None);
+        assert_eq!(trouble.note(Kind::Clear, 1), None);
         assert!(!trouble.is_careful() && trouble.carried().is_none());
     }
 
@@ -218,6 +229,18 @@ mod tests {
         }
         assert_eq!(batches, 21);
         assert_eq!(Trouble::new(&(Some("MessageRejected: no".into()), 19)).carried(), None);
+    }
+
+    #[test]
+    fn bulk_calls_that_cannot_be_read_are_given_up_where_single_ones_can() {
+        let mut trouble = Trouble::new(&(None, 0));
+        let unreadable = Kind::Doubtful("unreadable_answer", "x");
+        trouble.note(unreadable, 50);
+        trouble.note(unreadable, 1);
+        trouble.note(Kind::Doubtful("connection_lost", "x"), 50);
+        assert!(!trouble.gives_up_bulk_calls());
+        trouble.note(unreadable, 50);
+        assert!(trouble.gives_up_bulk_calls());
     }
 
     #[test]
