@@ -157,10 +157,8 @@ impl Sending<'_> {
                 && (bytes_in_flight < MAX_BYTES_IN_FLIGHT || flights.is_empty());
             // One call at a time: it is on its way to SES while the next one is rendered.
             let mut started = false;
-            let api = match trouble.is_careful() {
-                false if self.ses.takes_bulk_calls() => self.api,
-                _ => SendApi::Single,
-            };
+            let in_bulk = self.ses.takes_bulk_calls() && !trouble.is_careful();
+            let api = if in_bulk { self.api } else { SendApi::Single };
             if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(api)) {
                 pace.start(now, call.len());
                 bytes_in_flight += call.bytes();
@@ -188,21 +186,7 @@ impl Sending<'_> {
                     let now = Instant::now();
                     latencies.record(now - landing.started_at);
                     bytes_in_flight -= landing.bytes;
-                    crate::crash_point!("send-answered");
-                    self.log_accepted(batch, &landing.answers);
-                    if let Some(stop) = trouble.note(Kind::of(&landing.answers), landing.answers.len()) {
-                        ledger.stop(stop);
-                    }
-                    if trouble.gives_up_bulk_calls() {
-                        self.ses.give_up_bulk_calls("its answers cannot be read");
-                    }
-                    for (index, answer) in landing.answers {
-                        pace.note(&answer, landing.started_at, now);
-                        ledger.answer(index, answer);
-                    }
-                    if let Some(stop) = pace.given_up(now) {
-                        ledger.stop(trouble.weigh(stop));
-                    }
+                    self.land(batch, landing, &mut ledger, &mut pace, &mut trouble);
                 }
                 (read_at, result) = async { commit.as_mut().expect("guarded").await }, if commit.is_some() => {
                     commit = None;
@@ -237,6 +221,33 @@ impl Sending<'_> {
         };
         let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
         Report { lines, stop, refusal, throttled_to, learned, latencies }
+    }
+
+    /// Takes the answers of a call.
+    fn land(
+        &self,
+        batch: &Batch,
+        landing: Landing,
+        ledger: &mut Ledger<'_>,
+        pace: &mut Pace,
+        trouble: &mut Trouble,
+    ) {
+        let now = Instant::now();
+        crate::crash_point!("send-answered");
+        self.log_accepted(batch, &landing.answers);
+        if let Some(stop) = trouble.note(Kind::of(&landing.answers), landing.answers.len()) {
+            ledger.stop(stop);
+        }
+        if trouble.gives_up_bulk_calls() {
+            self.ses.give_up_bulk_calls("its answers cannot be read");
+        }
+        for (index, answer) in landing.answers {
+            pace.note(&answer, landing.started_at, now);
+            ledger.answer(index, answer);
+        }
+        if let Some(stop) = pace.given_up(now) {
+            ledger.stop(trouble.weigh(stop));
+        }
     }
 
     /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call have their

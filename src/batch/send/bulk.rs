@@ -265,6 +265,8 @@ mod tests {
                 transactional: false,
             },
             progress: Progress::default(),
+            templates_hash: String::new(),
+            attempted: false,
         };
         Sender::new(&campaign, None, None)
     }

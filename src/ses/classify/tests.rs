@@ -58,11 +58,9 @@ fn code(answer: &Answer) -> &str {
 /// An answer of HTTP.
 fn http(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
-    let mut answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
-    for (name, value) in headers {
-        answer += &format!("{name}: {value}\r\n");
-    }
-    [answer.as_bytes(), b"connection: close\r\n\r\n", body].concat()
+    let length = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    [length.as_bytes(), headers.concat().as_bytes(), b"connection: close\r\n\r\n", body].concat()
 }
 
 /// An error answer as SES gives it.
@@ -304,8 +302,7 @@ fn every_error_and_status_of_the_table_comes_to_what_it_says() {
 fn a_call_without_an_answer_is_in_doubt_unless_it_was_never_made() {
     use aws_sdk_sesv2::error::ConnectorError;
     let response = || HttpResponse::new(200.try_into().unwrap(), "{".into());
-    type Failure = SdkError<SendEmailError, HttpResponse>;
-    let cases: [(Failure, Is, &str); 7] = [
+    let cases: [(SdkError<SendEmailError, HttpResponse>, Is, &str); 7] = [
         (SdkError::construction_failure("x"), NotSent, "the request could not be made"),
         (SdkError::timeout_error("x"), Uncertain, "it may have arrived"),
         (SdkError::response_error("x", response()), Uncertain, "something was answered"),
