@@ -136,7 +136,8 @@ impl Address {
         let ports = self.config.get_ports();
         let port = |i: usize| ports.get(i).or(ports.first()).copied().unwrap_or(5432);
         let places = self.config.get_hosts().iter().enumerate().map(|(i, host)| match host {
-            Host::Tcp(host) => format!("{host}:{}", port(i)),
+            // After an @ that was not encoded in the password, the rest of the password is in front of the host.
+            Host::Tcp(host) => format!("{}:{}", host.rsplit('@').next().unwrap_or_default(), port(i)),
             Host::Unix(path) => format!("{}:{}", path.display(), port(i)),
         });
         places.collect::<Vec<_>>().join(",")

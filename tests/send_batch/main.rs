@@ -5,6 +5,7 @@ mod support;
 
 mod addresses;
 mod alive;
+mod answers;
 mod bulk;
 mod crashes;
 mod mime;
