@@ -39,8 +39,7 @@ fn static_links(template: &str) -> Vec<String> {
         if name != "a" {
             continue;
         }
-        let link = attributes.into_iter().find(|(name, _)| name == "href").map(|(_, value)| value);
-        links.extend(link.filter(|link| !link.contains(VARIABLE)));
+        links.extend(attributes.get("href").filter(|link| !link.contains(VARIABLE)).map(str::to_owned));
     }
     links
 }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use serde_json::Value;
 
+use super::json::{Field, Members};
 use super::mapping::{Mapping, Target, can_be_named};
 use super::row::Row;
 
@@ -146,7 +146,7 @@ fn csv_row(record: &csv::ByteRecord, columns: &[String], targets: &[Target]) -> 
     let mut row = Row::default();
     for ((value, column), target) in record.iter().zip(columns).zip(targets) {
         match std::str::from_utf8(value) {
-            Ok(value) => row.take(target, column, Value::from(value)),
+            Ok(value) => row.take(target, column, Field::Text(value)),
             Err(_) => return Row::unreadable(format!("{column} is not UTF-8")),
         }
     }
@@ -193,15 +193,15 @@ fn read_ndjson<D: Deliver>(
 }
 
 fn json_row(text: &[u8], mapping: &Mapping) -> Row {
-    match serde_json::from_slice(text) {
-        Ok(Value::Object(members)) => {
+    match serde_json::from_slice::<Members>(text) {
+        Ok(members) => {
             let mut row = Row::default();
             for (column, value) in members {
-                row.take(&mapping.target(&column), &column, value);
+                row.take(&mapping.target(&column), &column, Field::Json(&value));
             }
             row
         }
-        Ok(_) => Row::unreadable("it is JSON, and not an object"),
+        Err(error) if error.is_data() => Row::unreadable("it is JSON, and not an object"),
         // The line is the row's own, always the first.
         Err(error) => {
             Row::unreadable(format!("it is not JSON: {}", error.to_string().replace(" at line 1", " at")))
