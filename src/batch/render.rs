@@ -14,10 +14,11 @@ mod text;
 mod variables;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use minijinja::value::{Value, ValueKind};
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use minijinja::value::{Rest, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior};
 
 use numbers::Written;
 use variables::{Data, Variables, object};
@@ -99,11 +100,23 @@ impl RenderError {
 }
 
 impl Templates {
-    /// Compiles a campaign's templates.
+    /// Compiles a campaign's templates, and renders them once without a recipient's data, for what fails whatever
+    /// that is: too many steps, a macro that calls itself without end, a filter that there is not.
     ///
     /// # Errors
     /// In one line: which part, which line of it, and what is wrong.
     pub fn compile(source: Source) -> Result<Templates, InvalidTemplate> {
+        let compiled = catch_unwind(AssertUnwindSafe(|| {
+            let mut templates = Templates::read(source)?;
+            templates.try_out()?;
+            Ok(templates)
+        }));
+        compiled.unwrap_or_else(|_| {
+            Err(InvalidTemplate("the template does not compile: the template engine crashed".to_owned()))
+        })
+    }
+
+    fn read(source: Source) -> Result<Templates, InvalidTemplate> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|name| match name {
@@ -114,6 +127,8 @@ impl Templates {
         environment.set_recursion_limit(MAX_RECURSION);
         environment.add_filter(namespace::FILTER, namespace::value);
         environment.add_filter("string", as_text);
+        environment.add_filter(ENGINE_JOIN, minijinja::filters::join);
+        environment.add_filter("join", join);
         environment.set_formatter(|out, state, value| match (state.auto_escape(), value.as_str()) {
             // As it is, which needs nothing of what formats other values.
             (AutoEscape::None, Some(text)) => Ok(out.write_str(text)?),
@@ -145,6 +160,30 @@ impl Templates {
         let with_name = variables::with(&shared.object, "campaign_name", Value::from(campaign_name));
         let shared = Data { object: with_name, ..shared };
         Ok(Templates { environment, shared, has_html, has_text, transactional })
+    }
+
+    fn try_out(&mut self) -> Result<(), InvalidTemplate> {
+        let nobody = Person {
+            email: "somebody@example.com",
+            name: None,
+            variables: None,
+            unsubscribe_url: Some("https://example.com/"),
+        };
+        let (context, _) = self.context(&nobody).map_err(|error| InvalidTemplate(error.0))?;
+        // A variable that only recipients have is not what is looked for.
+        self.environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        let parts = [("subject", true), ("html", self.has_html), ("text", self.has_text)];
+        for (name, _) in parts.into_iter().filter(|(_, present)| *present) {
+            match self.rendered(name, &context) {
+                Err(error) if fails_for_everybody(&error) => {
+                    let reason = describe(name, &error);
+                    return Err(InvalidTemplate(format!("the template cannot be rendered: {reason}")));
+                }
+                _ => {}
+            }
+        }
+        self.environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        Ok(())
     }
 
     /// Renders all parts for one recipient. The same data always gives the same parts. Each part of a campaign that
@@ -200,13 +239,28 @@ impl Templates {
     }
 
     fn part(&self, name: &str, context: &Value) -> Result<String, RenderError> {
-        let template = self.environment.get_template(name).map_err(|error| RenderError(error.to_string()))?;
+        self.rendered(name, context).map_err(|error| RenderError(describe(name, &error)))
+    }
+
+    fn rendered(&self, name: &str, context: &Value) -> Result<String, minijinja::Error> {
+        let template = self.environment.get_template(name)?;
         // What is filled in seldom doubles the template.
         let mut output = Bounded(Vec::with_capacity(template.source().len() * 5 / 4));
-        match template.render_captured_to(context, &mut output) {
-            Ok(_) => String::from_utf8(output.0).map_err(|error| RenderError(error.to_string())),
-            Err(error) => Err(RenderError(describe(name, &error))),
-        }
+        template.render_captured_to(context, &mut output)?;
+        String::from_utf8(output.0)
+            .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
+    }
+}
+
+/// Whether a part that was rendered without a recipient's data fails with it as well.
+fn fails_for_everybody(error: &minijinja::Error) -> bool {
+    match error.kind() {
+        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => true,
+        ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction => true,
+        ErrorKind::InvalidOperation => error.detail().is_some_and(|detail| {
+            detail.starts_with("recursion limit exceeded") || detail.starts_with(namespace::REFUSED)
+        }),
+        _ => false,
     }
 }
 
@@ -226,6 +280,26 @@ fn as_text(value: Value) -> Value {
         None if value.kind() == ValueKind::String => value,
         None => Value::from(value.to_string()),
     }
+}
+
+/// The engine's filter `join`, under a name of its own.
+const ENGINE_JOIN: &str = "engine_join";
+
+/// The filter `join`: numbers as the data wrote them, and no item that is no value.
+fn join(state: &mut State<'_, '_>, value: Value, how: Rest<Value>) -> Result<Value, minijinja::Error> {
+    let attributes = how.iter().any(Value::is_kwargs) || how.len() > 1;
+    let value = if value.kind() == ValueKind::Seq && !attributes {
+        let shown = |item: Value| match numbers::text(&item) {
+            _ if item.is_undefined() => Err(ErrorKind::UndefinedError.into()),
+            Some(text) => Ok(Value::from(text)),
+            None => Ok(item),
+        };
+        Value::from(value.try_iter()?.map(shown).collect::<Result<Vec<_>, minijinja::Error>>()?)
+    } else {
+        value
+    };
+    let arguments: Vec<Value> = [value].into_iter().chain(how.0).collect();
+    state.apply_filter(ENGINE_JOIN, &arguments)
 }
 
 /// Whether a list that would be shown as a whole has an item that is no value.
@@ -392,10 +466,31 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_would_run_without_end_or_grow_without_bound_costs_its_recipient_only() {
-        let error = |html| templates("x", html).render(&person(None, None)).unwrap_err().to_string();
-        insta::assert_snapshot!(error("{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"), @"it takes too many steps (html, line 1: at most 1000000)");
-        insta::assert_snapshot!(error("{% for a in range(90000) %}{{ 'x' * 1000 }}{% endfor %}"), @"it grows beyond 2097152 bytes (html)");
+    fn data_that_makes_a_template_run_without_end_or_grow_without_bound_costs_its_recipient_only() {
+        let error = |html| {
+            let person = person(None, Some(r#"{"n": 90000}"#));
+            templates("x", html).render(&person).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(error("{% for a in range(n) %}{% for b in range(n) %}{% endfor %}{% endfor %}"), @"it takes too many steps (html, line 1: at most 1000000)");
+        insta::assert_snapshot!(error("{% for a in range(n) %}{{ 'x' * 1000 }}{% endfor %}"), @"it grows beyond 2097152 bytes (html)");
+    }
+
+    #[test]
+    fn what_fails_whatever_the_data_does_not_compile() {
+        let error = |html: &str| {
+            let source = Source {
+                campaign_name: String::new(),
+                subject: "x".into(),
+                html: Some(html.into()),
+                text: None,
+                variables: None,
+                transactional: false,
+            };
+            Templates::compile(source).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        insta::assert_snapshot!(error("{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"), @"the template cannot be rendered: it takes too many steps (html, line 1: at most 1000000)");
+        insta::assert_snapshot!(error("{{ missing.too }}\n{{ name|nosuch }}"), @"the template cannot be rendered: filter nosuch is unknown (html, line 2)");
+        insta::assert_snapshot!(error("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"), @"the template cannot be rendered: recursion limit exceeded (html, line 1)");
     }
 
     fn subject(template: &str, variables: &str) -> Result<String, String> {
@@ -453,7 +548,7 @@ mod tests {
             ("{{ price * n }} {{ price + 0.5 }} {{ price|int }} {{ '%.1f'|format(price) }}", "60.0 20.5 20 20.0"),
             ("{% if price > 10 and price == 20 and weight > price %}x{% endif %}", "x"),
             ("{{ price }} {{ other }}", "20.00 20.0"),
-            ("{{ [3, price]|max }} {{ [price]|sum }}", "20.00 20.00"),
+            ("{{ [3, price]|max }} {{ [price]|sum }} {{ [price, n]|join(', ') }}", "20.00 20.00 20.00, 3"),
         ] {
             assert_eq!(subject(template, data).as_deref(), Ok(shown), "{template}");
         }

@@ -9,6 +9,7 @@ mod crashes;
 mod defaults;
 mod mime;
 mod outcomes;
+mod poison;
 mod rate;
 mod results;
 mod senders;

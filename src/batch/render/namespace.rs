@@ -47,11 +47,14 @@ fn copy(value: Value, depth: usize, items: &mut usize) -> Result<Value, Error> {
     })
 }
 
+/// How the error begins.
+pub const REFUSED: &str = "an attribute of a namespace holds text";
+
 fn refused() -> Error {
     Error::new(
         ErrorKind::InvalidOperation,
         format!(
-            "an attribute of a namespace holds text, a number, or a list or map of at most {MAX_ITEMS} items and \
+            "{REFUSED}, a number, or a list or map of at most {MAX_ITEMS} items and \
              {MAX_DEPTH} levels, and no other namespace"
         ),
     )

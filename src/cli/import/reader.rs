@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(
             rows(ndjson.as_bytes(), &plain()).unwrap(),
             [
-                r#"1 ada@example.com {"tags":[1,null]} \N"#,
+                r#"1 ada@example.com {"tags":[1, null]} \N"#,
                 r"3  \N it is not JSON: EOF while parsing an object at column 11",
                 r"4  \N it is JSON, and not an object",
             ]
