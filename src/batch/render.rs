@@ -305,7 +305,9 @@ fn join(state: &mut State<'_, '_>, value: Value, how: Rest<Value>) -> Result<Val
 /// Whether a list that would be shown as a whole has an item that is no value.
 fn holds_undefined(value: &Value) -> bool {
     value.kind() == ValueKind::Seq
-        && value.try_iter().is_ok_and(|mut items| items.any(|item| item.is_undefined() || holds_undefined(&item)))
+        && value
+            .try_iter()
+            .is_ok_and(|mut items| items.any(|item| item.is_undefined() || holds_undefined(&item)))
 }
 
 /// Control characters of a rendered subject, line breaks among them, become one space: a header field is one
@@ -500,7 +502,8 @@ mod tests {
 
     #[test]
     fn null_is_no_value_wherever_it_stands() {
-        let data = r#"{"contact": {"first_name": null, "city": "Oslo"}, "tags": ["a", null, "b"], "city": null}"#;
+        let data =
+            r#"{"contact": {"first_name": null, "city": "Oslo"}, "tags": ["a", null, "b"], "city": null}"#;
         for (template, shown) in [
             ("{{ contact.first_name or 'friend' }}", "friend"),
             ("{{ contact.first_name|default('friend') }}", "friend"),
@@ -534,9 +537,23 @@ mod tests {
     #[test]
     fn numbers_are_shown_as_the_data_wrote_them_and_are_calculated_with() {
         let numbers = [
-            "20.00", "12345678901234567891234", "1e400", "-0.0", "0.10", "-0", "1E5", "1.0e-7", "0.1", "7", "-7", "1e2",
-            "340282366920938463463374607431768211455", "123456789012345678901234567890123456789012345678",
-            "3.14159265358979323846264338327950288", "18446744073709551615", "0.000000000000000000001",
+            "20.00",
+            "12345678901234567891234",
+            "1e400",
+            "-0.0",
+            "0.10",
+            "-0",
+            "1E5",
+            "1.0e-7",
+            "0.1",
+            "7",
+            "-7",
+            "1e2",
+            "340282366920938463463374607431768211455",
+            "123456789012345678901234567890123456789012345678",
+            "3.14159265358979323846264338327950288",
+            "18446744073709551615",
+            "0.000000000000000000001",
         ];
         for number in numbers {
             let data = format!(r#"{{"n": {number}, "o": {{"list": ["12", {number}]}}, "city": {number}}}"#);
@@ -545,7 +562,10 @@ mod tests {
         }
         let data = r#"{"price": 20.00, "n": 3, "weight": 1e400, "other": 20.0}"#;
         for (template, shown) in [
-            ("{{ price * n }} {{ price + 0.5 }} {{ price|int }} {{ '%.1f'|format(price) }}", "60.0 20.5 20 20.0"),
+            (
+                "{{ price * n }} {{ price + 0.5 }} {{ price|int }} {{ '%.1f'|format(price) }}",
+                "60.0 20.5 20 20.0",
+            ),
             ("{% if price > 10 and price == 20 and weight > price %}x{% endif %}", "x"),
             ("{{ price }} {{ other }}", "20.00 20.0"),
             ("{{ [3, price]|max }} {{ [price]|sum }} {{ [price, n]|join(', ') }}", "20.00 20.00 20.00, 3"),

@@ -155,9 +155,8 @@ fn attribute_value(rest: &str) -> (&str, &str) {
 
 /// What follows the element of raw text that has just begun.
 fn after_end_of<'a>(rest: &'a str, name: &str) -> &'a str {
-    let is_end = |markup: &str| {
-        markup.get(2..2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
-    };
+    let is_end =
+        |markup: &str| markup.get(2..2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name));
     let Some((at, _)) = rest.match_indices("</").find(|(at, _)| is_end(&rest[*at..])) else { return "" };
     rest[at..].find('>').map_or("", |end| &rest[at + end + 1..])
 }
@@ -181,7 +180,9 @@ mod tests {
         let html = "<!doctype html><TITLE>a <b></TITLE><!--[if mso]><a href=x><![endif]-->\
                     <A HREF='http://e.example/?a=1&amp;b' disabled id=x>1 < 2 &amp; 3</A ><br/>";
         let pieces: Vec<Piece> = pieces(html).collect();
-        let [Piece::Tag(title, _), Piece::Text(text), Piece::End(..), Piece::Tag(a, attributes), rest @ ..] = &pieces[..] else {
+        let [Piece::Tag(title, _), Piece::Text(text), Piece::End(..), Piece::Tag(a, attributes), rest @ ..] =
+            &pieces[..]
+        else {
             panic!("{pieces:?}")
         };
         assert_eq!([title, text, a], ["title", "a <b>", "a"]);
@@ -190,15 +191,32 @@ mod tests {
             [Some("http://e.example/?a=1&b"), Some(""), Some("x"), None]
         );
         assert!(html[attributes.end..].starts_with("1 <"), "{}", attributes.end);
-        let text: String = rest.iter().map(|piece| if let Piece::Text(text) = piece { text } else { "" }).collect();
+        let text: String =
+            rest.iter().map(|piece| if let Piece::Text(text) = piece { text } else { "" }).collect();
         assert_eq!(text, "1 < 2 & 3");
-        let Some(Piece::End(_, at)) = rest.iter().find(|piece| matches!(piece, Piece::End(..))) else { panic!() };
+        let Some(Piece::End(_, at)) = rest.iter().find(|piece| matches!(piece, Piece::End(..))) else {
+            panic!()
+        };
         assert!(html[*at..].starts_with("</A >"), "{at}");
     }
 
     #[test]
     fn whatever_stands_there_is_read_to_its_end() {
-        for html in ["<", "<a", "<a href", "<a href=", "<a href='", "<!--", "<!", "</", "<style>", "é<é", "<a =>", "&#xZ;", "&"] {
+        for html in [
+            "<",
+            "<a",
+            "<a href",
+            "<a href=",
+            "<a href='",
+            "<!--",
+            "<!",
+            "</",
+            "<style>",
+            "é<é",
+            "<a =>",
+            "&#xZ;",
+            "&",
+        ] {
             let _ = pieces(html).count();
             let _ = starts(html);
         }

@@ -18,12 +18,18 @@ fn a_poisoned_template_halts_its_campaign_and_every_other_goes_on() {
         (format!("{{{{ a{} }}}}", many("~a")), "an expression has more than 100 operators"),
         (format!("{{{{ {} a }}}}", many("not ")), "an expression has more than 100 operators"),
         (format!("{{{{ {} a }}}}", many("-")), "an expression has more than 100 operators"),
-        (format!("{{% if a %}}{}{{% endif %}}", many("{% elif a %}")), "blocks are nested more than 100 deep"),
+        (
+            format!("{{% if a %}}{}{{% endif %}}", many("{% elif a %}")),
+            "blocks are nested more than 100 deep",
+        ),
         (many("{% if a %}"), "blocks are nested more than 100 deep"),
         (format!("{{{{ {} }}}}", many("(")), "brackets are nested more than 20 deep"),
         (format!("{{{{ {} }}}}", many("a[")), "brackets are nested more than 20 deep"),
         (many("{% set x = [x] %}"), "assignments nest values more than 100 deep"),
-        ("{% set n = namespace() %}{% set n.a = n %}{{ n }}".to_owned(), "an attribute of a namespace holds text"),
+        (
+            "{% set n = namespace() %}{% set n.a = n %}{{ n }}".to_owned(),
+            "an attribute of a namespace holds text",
+        ),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_owned(), "recursion limit exceeded"),
         ("{{ 'a' * 10**9 }}".to_owned(), "the template cannot be rendered"),
     ] {

@@ -15,8 +15,10 @@ pub fn add_to_html(html: &mut String, url: &str) {
          sans-serif;font-size:13px;line-height:1.5;text-align:center\"><a href=\"{url}\">Unsubscribe</a> from \
          these emails</div>\n"
     );
-    let places = [body_end, html_end, Some(html.len()), body, Some(0)];
-    for place in places.into_iter().flatten() {
+    if let Some(place) = body_end.or(html_end) {
+        return html.insert_str(place, &footer);
+    }
+    for place in [Some(html.len()), body, Some(0)].into_iter().flatten() {
         html.insert_str(place, &footer);
         if Places::of(html, url).seen {
             return;
@@ -53,9 +55,9 @@ struct Places {
     seen: bool,
     /// Behind `<body>`.
     body: Option<usize>,
-    /// Before the last `</body>`.
+    /// Before the last `</body>` at which something is seen.
     body_end: Option<usize>,
-    /// Before the last `</html>`.
+    /// Before the last `</html>`, likewise.
     html_end: Option<usize>,
 }
 
@@ -76,8 +78,8 @@ impl Places {
                 places.body.get_or_insert(attributes.end);
             }
             Event::End("a", ..) => in_link = false,
-            Event::End("body", _, Some(at)) => places.body_end = Some(at),
-            Event::End("html", _, Some(at)) => places.html_end = Some(at),
+            Event::End("body", look, Some(at)) if look.is_seen() => places.body_end = Some(at),
+            Event::End("html", look, Some(at)) if look.is_seen() => places.html_end = Some(at),
             _ => {}
         });
         places

@@ -22,8 +22,33 @@ const MAX_BLOCKS: usize = 100;
 const MAX_VALUE_DEPTH: usize = 100;
 /// Filters whose result is no deeper than what they are given.
 const FLAT: [&str; 27] = [
-    "abs", "bool", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "format", "indent", "int", "join",
-    "last", "length", "lower", "max", "min", "replace", "round", "safe", "string", "title", "trim", "upper", "urlencode",
+    "abs",
+    "bool",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "e",
+    "escape",
+    "first",
+    "float",
+    "format",
+    "indent",
+    "int",
+    "join",
+    "last",
+    "length",
+    "lower",
+    "max",
+    "min",
+    "replace",
+    "round",
+    "safe",
+    "string",
+    "title",
+    "trim",
+    "upper",
+    "urlencode",
 ];
 /// Lines of one template: the engine counts them in 16 bits.
 const MAX_LINES: usize = 60_000;
@@ -306,7 +331,9 @@ mod tests {
     fn what_real_templates_have_is_let_pass() {
         let items = "{'name': order.items[0].name|upper, 'price': -1 * (2 + x)},".repeat(2_000);
         for template in [
-            format!("{{% set items = [{items}] %}}{{% for a, b in items|dictsort if a %}}{{{{ a }}}}{{% endfor %}}"),
+            format!(
+                "{{% set items = [{items}] %}}{{% for a, b in items|dictsort if a %}}{{{{ a }}}}{{% endfor %}}"
+            ),
             "{% if a %}b{% endif %}{% set x = x|trim|upper %}".repeat(60),
             "{% for a in b %}".repeat(30) + &"{% endfor %}".repeat(30),
             "{{ a ~ ', ' ~ b ~ c.d.e if f else (g or h) }}\n".repeat(5_000),

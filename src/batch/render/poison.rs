@@ -99,10 +99,14 @@ fn what_the_limits_allow_is_compiled_rendered_and_dropped() {
         format!("{{{{ 1{} }}}}", " if 1 else 1".repeat(50)),
         format!("{{{{ {open}1{close} }}}}"),
         format!("{{{{ {open}{}1{close} }}}}", "-".repeat(80)),
-        "{% if 1 %}".repeat(99) + &format!("{{{{ {open}{}1{close} }}}}", "-".repeat(80)) + &"{% endif %}".repeat(99),
+        "{% if 1 %}".repeat(99)
+            + &format!("{{{{ {open}{}1{close} }}}}", "-".repeat(80))
+            + &"{% endif %}".repeat(99),
         "{% for a in [1] %}".repeat(99) + &"{% endfor %}".repeat(99),
         format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(99)),
-        "{% set x = 1 %}".to_owned() + &"{% set x = [x] %}".repeat(99) + "{{ x }}{{ x|tojson }}{{ x == [x] }}{{ x|string }}",
+        "{% set x = 1 %}".to_owned()
+            + &"{% set x = [x] %}".repeat(99)
+            + "{{ x }}{{ x|tojson }}{{ x == [x] }}{{ x|string }}",
         "{% set n = namespace() %}{% set n.a = n|items %}{{ n }}".to_owned(),
         "{% set x = 1 %}{% for i in range(900) %}{% set x = [x] %}{% endfor %}{{ x }}".to_owned(),
     ] {
@@ -117,10 +121,16 @@ fn nothing_holds_itself_and_nothing_calls_itself_without_end() {
     for (html, reason) in [
         ("{% set n = namespace() %}{% set n.a = n %}{{ n }}", "an attribute of a namespace holds"),
         ("{% set n = namespace() %}{% set n.a = [{'b': n}] %}{{ n }}", "an attribute of a namespace holds"),
-        ("{% set n = namespace() %}{% set n.a = 1 %}{% for i in range(99) %}{% set n.a = [n.a] %}{% endfor %}{{ n }}", "an attribute of a namespace holds"),
+        (
+            "{% set n = namespace() %}{% set n.a = 1 %}{% for i in range(99) %}{% set n.a = [n.a] %}{% endfor %}{{ n }}",
+            "an attribute of a namespace holds",
+        ),
         ("{% set n = namespace() %}{% set n.a, b = n, n %}{{ n }}", "an attribute of a namespace holds"),
         ("{% set n = namespace() %}{% set (n.a) = n %}{{ n }}", "an attribute of a namespace holds"),
-        ("{% set n = namespace() %}{% set n.a %}{% endset %}{% set n . a = n %}{{ n }}", "an attribute of a namespace holds"),
+        (
+            "{% set n = namespace() %}{% set n.a %}{% endset %}{% set n . a = n %}{{ n }}",
+            "an attribute of a namespace holds",
+        ),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion limit exceeded"),
         ("{% macro m(x) %}{{ m([x]) }}{% endmacro %}{{ m(1) }}", "recursion limit exceeded"),
         ("{% macro m() %}{% call m() %}{{ caller() }}{% endcall %}{% endmacro %}{{ m() }}", ""),
@@ -134,7 +144,10 @@ fn nothing_holds_itself_and_nothing_calls_itself_without_end() {
         ("{{ '%.1000000000f'|format(1) }}", ""),
         ("{% set x = 'a' * 100000 %}{{ x|replace('a', x) }}", ""),
         ("{% set x = range(90000)|list %}{{ ([x] * 1000)|map('join', ',')|list }}", ""),
-        ("{% set x = 'a' * 100000 %}{% for i in range(90000) %}{% if x in x ~ 'b' %}{% endif %}{% endfor %}", ""),
+        (
+            "{% set x = 'a' * 100000 %}{% for i in range(90000) %}{% if x in x ~ 'b' %}{% endif %}{% endfor %}",
+            "",
+        ),
         ("{% for i in range(90000) %}{% set x = range(90000)|sort %}{% endfor %}", ""),
         ("{{ 'a'|batch(10**9, 'x')|list }}", ""),
         ("{{ range(9)|slice(10**9)|list }}", ""),

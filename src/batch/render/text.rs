@@ -198,7 +198,9 @@ impl Page {
             self.written.push('~');
             self.struck = false;
         }
-        if !look.hidden && let Some(gap) = gap_around(name) {
+        if !look.hidden
+            && let Some(gap) = gap_around(name)
+        {
             self.apart(gap);
         }
         if !look.is_seen() {
@@ -240,13 +242,12 @@ impl Page {
 /// What is kept apart from its neighbours, and how.
 fn gap_around(name: &str) -> Option<Gap> {
     match name {
-        "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "menu" | "dl" | "blockquote" | "pre" => {
-            Some(Gap::Paragraph)
-        }
+        "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "menu" | "dl" | "blockquote"
+        | "pre" => Some(Gap::Paragraph),
         "td" | "th" => Some(Gap::Cell),
-        "div" | "table" | "thead" | "tbody" | "tfoot" | "tr" | "caption" | "li" | "dt" | "dd" | "section" | "article"
-        | "header" | "footer" | "main" | "nav" | "aside" | "address" | "figure" | "figcaption" | "center" | "form"
-        | "fieldset" | "body" | "option" => Some(Gap::Line),
+        "div" | "table" | "thead" | "tbody" | "tfoot" | "tr" | "caption" | "li" | "dt" | "dd" | "section"
+        | "article" | "header" | "footer" | "main" | "nav" | "aside" | "address" | "figure"
+        | "figcaption" | "center" | "form" | "fieldset" | "body" | "option" => Some(Gap::Line),
         _ => None,
     }
 }
@@ -339,8 +340,27 @@ mod tests {
     #[test]
     fn no_page_makes_more_of_itself_than_its_length() {
         for unit in [
-            "<", "<!--", "&", "&amp", "<a href=", "<a href='", "<![CDATA[", "<div>", "</p>", "<div></p>", "<li>", "<ol><li>x", "<s>x</s>",
-            "<a href=https://example.com/>", "<style>", "<table><td>x", "<p style='", "x<br>", "<pre>\n", "<sup>1", "</div><p>x",
+            "<",
+            "<!--",
+            "&",
+            "&amp",
+            "<a href=",
+            "<a href='",
+            "<![CDATA[",
+            "<div>",
+            "</p>",
+            "<div></p>",
+            "<li>",
+            "<ol><li>x",
+            "<s>x</s>",
+            "<a href=https://example.com/>",
+            "<style>",
+            "<table><td>x",
+            "<p style='",
+            "x<br>",
+            "<pre>\n",
+            "<sup>1",
+            "</div><p>x",
         ] {
             for length in [10_000, 80_000] {
                 let html = unit.repeat(length / unit.len());

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
-
 use super::json::{Field, Members};
 use super::mapping::{Mapping, Target, can_be_named};
 use super::row::Row;

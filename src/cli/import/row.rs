@@ -202,7 +202,11 @@ mod tests {
         let mut row = Row::default();
         row.take(&Target::Email, "email", Field::Text("ada@example.com"));
         row.take(&variable("price"), "price", Field::Json(json("20.00")));
-        row.take(&Target::Variables, "more", Field::Json(json(r#"{"big": 12345678901234567891234, "x": [1e400, -0.0]}"#)));
+        row.take(
+            &Target::Variables,
+            "more",
+            Field::Json(json(r#"{"big": 12345678901234567891234, "x": [1e400, -0.0]}"#)),
+        );
         row.take(&Target::Variables, "text", Field::Text(r#"{"small": 0.10}"#));
         let mut copy = Vec::new();
         row.write(1, &mut copy);

@@ -59,8 +59,8 @@ struct Open {
 
 /// Elements whose content no mail client shows.
 const UNSEEN: [&str; 12] = [
-    "head", "title", "style", "script", "template", "noscript", "iframe", "noembed", "noframes", "object", "textarea",
-    "datalist",
+    "head", "title", "style", "script", "template", "noscript", "iframe", "noembed", "noframes", "object",
+    "textarea", "datalist",
 ];
 /// What may stand in a `head`; anything else ends it.
 const OF_HEAD: [&str; 8] = ["title", "meta", "link", "style", "script", "base", "noscript", "template"];
@@ -162,6 +162,18 @@ impl Walk {
 fn is_void(name: &str) -> bool {
     matches!(
         name,
-        "img" | "br" | "hr" | "input" | "meta" | "link" | "col" | "area" | "base" | "source" | "wbr" | "embed" | "track"
+        "img"
+            | "br"
+            | "hr"
+            | "input"
+            | "meta"
+            | "link"
+            | "col"
+            | "area"
+            | "base"
+            | "source"
+            | "wbr"
+            | "embed"
+            | "track"
     )
 }
