@@ -35,12 +35,12 @@ pub fn admit(template: &str) -> Result<Cow<'_, str>, Doubtful> {
             at += tag_length(rest, "}}");
         } else if rest.starts_with("{%") {
             at += raw_block(rest).unwrap_or_else(|| tag_length(rest, "%}"));
-        } else if rest.starts_with("{#") {
+        } else if let Some(behind) = rest.strip_prefix("{#") {
             if end_known < at + 2 {
                 end_known = template[at + 2..].find("#}").map_or(usize::MAX, |end| at + 2 + end);
             }
             let content = template.get(at + 2..end_known);
-            let named = rest[2..].starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '\\'));
+            let named = behind.starts_with(|c: char| c.is_alphabetic() || matches!(c, '_' | '\\'));
             match (content, named) {
                 (Some(content), _) if is_comment(content, named) => at = end_known + 2,
                 (_, true) if raw => {

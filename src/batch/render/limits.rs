@@ -75,9 +75,9 @@ pub fn check(template: String) -> Result<String, TooMuch> {
     }
     let mut scan = Scan::default();
     for token in tokenize(&template, false, SyntaxConfig::default()) {
-        let Ok((token, span)) = token else { break };
-        scan.take(&token, span)
-            .map_err(|what| TooMuch { what, line: 1 + newlines(&template[..span.start_offset as usize]) })?;
+        let Ok((token, place)) = token else { break };
+        scan.take(&token, place)
+            .map_err(|what| TooMuch { what, line: 1 + newlines(&template[..place.start_offset as usize]) })?;
     }
     let insertions = scan.insertions;
     Ok(if insertions.is_empty() { template } else { with(&template, &insertions) })
