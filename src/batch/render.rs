@@ -13,6 +13,7 @@ mod poison;
 mod text;
 mod variables;
 
+use std::borrow::Cow;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -262,6 +263,11 @@ fn fails_for_everybody(error: &minijinja::Error) -> bool {
         }),
         _ => false,
     }
+}
+
+/// The template with `{#` of minified CSS as an expression, `{{ '{#' }}`, so that it does not read as a comment.
+pub(crate) fn with_css_admitted(template: &str) -> Cow<'_, str> {
+    comments::admit(template).unwrap_or(Cow::Borrowed(template))
 }
 
 /// The template as the engine takes it.
