@@ -103,7 +103,9 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
                 return Failure::new(Exit::Unavailable, error);
             }
-            DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
+            DatabaseError::Insecure(_)
+            | DatabaseError::WrongEncoding(_)
+            | DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),
         };
         let (exit, advice) = match code {

@@ -74,7 +74,7 @@ Examples:
   campaign send --help                    # create, start, pause, resume, cancel, run, send a test
 
 Environment:
-  DATABASE_URL         postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS
+  DATABASE_URL         postgres://USER:PASSWORD@HOST:PORT/DATABASE
   DATABASE_IAM_AUTH    true: with a token of the AWS credentials in use in place of the password
   DATABASE_SECRET_ARN  instead of both: a Secrets Manager secret of RDS's own form
   RUST_LOG             log filter; logs go to standard error

@@ -7,7 +7,6 @@ mod addresses;
 mod alive;
 mod bulk;
 mod crashes;
-mod defaults;
 mod mime;
 mod outcomes;
 mod poison;
