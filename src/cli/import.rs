@@ -1,5 +1,6 @@
 //! `campaign import`: recipients from a file or a query, all of them or none.
 
+mod json;
 pub mod mapping;
 mod reader;
 pub mod row;

@@ -10,6 +10,7 @@ mod bulk;
 mod crashes;
 mod mime;
 mod outcomes;
+mod poison;
 mod rate;
 mod results;
 mod senders;

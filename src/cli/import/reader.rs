@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use serde_json::Value;
-
 use super::super::csv_file::{self, CsvFile, Line, ReadError};
 use super::super::formula;
+use super::json::{Field, Members};
 use super::mapping::{Mapping, Target, can_be_named};
 use super::row::Row;
 
@@ -121,7 +120,7 @@ fn csv_row(fields: &[&str], names: &[String], targets: &[Target]) -> Row {
     let mut row = Row::default();
     for ((value, name), target) in fields.iter().zip(names).zip(targets) {
         let value = if *target == Target::Email { formula::plain(value) } else { value };
-        row.take(target, name, Value::from(value));
+        row.take(target, name, Field::Text(value));
     }
     row
 }
@@ -166,15 +165,15 @@ fn read_ndjson<D: Deliver>(
 }
 
 fn json_row(text: &[u8], mapping: &Mapping) -> Row {
-    match serde_json::from_slice(text) {
-        Ok(Value::Object(members)) => {
+    match serde_json::from_slice::<Members>(text) {
+        Ok(members) => {
             let mut row = Row::default();
             for (column, value) in members {
-                row.take(&mapping.target(&column), &column, value);
+                row.take(&mapping.target(&column), &column, Field::Json(&value));
             }
             row
         }
-        Ok(_) => Row::unreadable("it is JSON, and not an object"),
+        Err(error) if error.is_data() => Row::unreadable("it is JSON, and not an object"),
         // The line is the row's own, always the first.
         Err(error) => {
             Row::unreadable(format!("it is not JSON: {}", error.to_string().replace(" at line 1", " at")))
@@ -294,7 +293,7 @@ mod tests {
         assert_eq!(
             rows(ndjson.as_bytes(), &plain()).unwrap(),
             [
-                r#"1 ada@example.com {"tags":[1,null]} \N"#,
+                r#"1 ada@example.com {"tags":[1, null]} \N"#,
                 r"3  \N it is not JSON: EOF while parsing an object at column 11",
                 r"4  \N it is JSON, and not an object",
             ]

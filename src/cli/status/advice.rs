@@ -6,7 +6,7 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 35] = [
+const REASONS: [(&str, &str); 36] = [
     (
         "something other than SES answers",
         "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. Nobody has failed for it.",
@@ -16,6 +16,7 @@ const REASONS: [(&str, &str); 35] = [
         "Look at the health of SES and at a proxy on the way to it. The recipients that it cost are in doubt.",
     ),
     ("the template does not compile", "Correct the template at that line."),
+    ("the template cannot be rendered", "Correct the template at that line: it fails for every recipient."),
     ("from_address is no mailbox", "Correct the campaign's from_address."),
     ("reply_to is no mailbox", "Correct the campaign's reply_to."),
     ("the link \"", "Correct that link in the html: campaign preview shows all that is wrong."),
