@@ -46,12 +46,24 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// The statement is refused for what it carries (data exceptions, violated constraints, a trigger's exception),
-    /// not for what it is: with less in it, it may succeed.
-    pub fn is_of_the_data(&self) -> bool {
+    /// The refusal may be for a part of what the statement carries (a value, a violated constraint, whatever a trigger
+    /// of the CRM raises), so that the rest of it may succeed: every SQLSTATE counts as such, but those of the
+    /// connection, the transaction, the server and its resources.
+    pub fn can_be_isolated(&self) -> bool {
         let DatabaseError::Refused(error) = self else { return false };
-        error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "P0")))
+        error.code().is_some_and(|code| may_be_of_a_part(code.code()))
     }
+}
+
+/// See [`DatabaseError::can_be_isolated`].
+fn may_be_of_a_part(sqlstate: &str) -> bool {
+    !matches!(
+        sqlstate.get(..2),
+        // Nothing that is one; connection, transaction state and rollback, statement names and authorization …
+        None | Some("08" | "25" | "26" | "28" | "2D" | "3B" | "3D" | "40")
+        // … resources, object state and locks, an operator's intervention, the system, configuration, defects.
+            | Some("53" | "55" | "57" | "58" | "F0" | "XX")
+    )
 }
 
 /// A statement's parameters with their types, as `query_typed` wants them.

@@ -242,7 +242,7 @@ impl Case {
         ];
         let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await;
         let rows = rows.map_err(|error| match (&error, change.at) {
-            (error, Some(at)) if error.is_of_the_data() => {
+            (error, Some(at)) if error.can_be_isolated() => {
                 Failure::new(Exit::Usage, format!("--at {at}: {error}"))
             }
             _ => Failure::from(error),
