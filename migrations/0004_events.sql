@@ -48,9 +48,13 @@ CREATE OR REPLACE FUNCTION further_events(
     seen timestamptz[], first timestamptz, newest timestamptz[], count int
 ) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN first > seen[1] THEN count
+    SELECT CASE
+           WHEN first > seen[1] THEN count
+           WHEN cardinality(seen) < 16 THEN count - (
+                SELECT count(*)::int FROM unnest(seen) AS at
+                 WHERE at = ANY (newest) OR at >= first AND at < newest[cardinality(newest)])
            ELSE (SELECT count(*)::int FROM unnest(newest) AS at
-                  WHERE at <> ALL (seen) AND (cardinality(seen) < 16 OR at > seen[16])) END
+                  WHERE at <> ALL (seen) AND at > seen[16]) END
 $$;
 
 -- The newest 16 of these times, latest first, each once.

@@ -1,5 +1,5 @@
--- What SES's events say of a campaign's emails, for the guard that stops one that harms the sender's reputation. Each email counts
--- once in each column.
+-- What SES's events say of a campaign's emails, for the guard that stops one that harms the sender's reputation. Each
+-- email counts once in each column.
 -- The judged counts are those for which the guard has paused the campaign before: whoever sets it to `sending`
 -- again has accepted them, and the guard counts anew.
 CREATE TABLE IF NOT EXISTS campaign_feedback (

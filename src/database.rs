@@ -266,3 +266,21 @@ fn describe(error: &tokio_postgres::Error) -> String {
         None => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_may_be_of_a_part_unless_it_is_of_the_connection_the_transaction_or_the_server() {
+        for part in ["22001", "23505", "P0001", "42501", "44000", "54000", "0A000", "ZZ001", "42P01", "42804", "21000"] {
+            assert!(may_be_of_a_part(part), "{part}");
+        }
+        for whole in [
+            "08006", "57P01", "57014", "53300", "40001", "40P01", "55P03", "25006", "25P02", "58030", "XX000",
+            "28P01", "3D000", "26000", "",
+        ] {
+            assert!(!may_be_of_a_part(whole), "{whole}");
+        }
+    }
+}

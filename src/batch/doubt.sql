@@ -17,6 +17,8 @@ resent AS (
        SET previous_status = r.status, status = 'pending', uncertain_since = NULL, error_code = NULL, error = NULL
       FROM examined AS e
      WHERE r.campaign_id = e.campaign_id AND r.status = 'uncertain'
+       -- (least() passes over null, which is no event at all.)
+       AND e.last_event_at IS NOT NULL
        AND r.uncertain_since < least(now(), e.last_event_at) - make_interval(secs => $2)
     RETURNING r.campaign_id
 )

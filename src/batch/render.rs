@@ -4,6 +4,7 @@
 //! cannot make the process run without end or out of memory: instructions and output are bounded.
 
 mod footer;
+mod untracked;
 mod variables;
 
 use std::io;
@@ -140,6 +141,9 @@ impl Templates {
         let footer = person.unsubscribe_url.filter(|_| !self.transactional);
         if let (Some(url), Some(html)) = (footer, &mut html) {
             footer::add_to_html(html, url);
+        }
+        if let (Some(url), Some(html)) = (person.unsubscribe_url, &mut html) {
+            untracked::mark(html, url);
         }
         // Of the HTML with its footer, so that a derived text has the link as well.
         text = text.or_else(|| html.as_deref().map(nanohtml2text::html2text));

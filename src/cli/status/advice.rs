@@ -6,7 +6,7 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 31] = [
+const REASONS: [(&str, &str); 32] = [
     ("the template does not compile", "Correct the template at that line."),
     ("from_address is no mailbox", "Correct the campaign's from_address."),
     ("the link \"", "Correct that link in the html: campaign preview shows all that is wrong."),
@@ -41,11 +41,13 @@ const REASONS: [(&str, &str); 31] = [
     ("IncompleteSignature", CREDENTIALS),
     ("emails bounced (", GUARD),
     ("recipients complained (", GUARD),
+    ("emails were rejected by Amazon SES", REJECTED),
     ("was refused: ", "Nobody was accepted: look at the refusal, for most likely it is not the recipients'."),
     ("UnknownOperation", NO_SEND_EMAIL),
     ("http_", NO_SEND_EMAIL),
 ];
 const GUARD: &str = "The reputation guard stopped it: look where the list comes from, and clean it. Whoever goes on accepts these figures.";
+const REJECTED: &str = "Look at what the emails hold: SES found malware, or could not render them. Whoever goes on accepts these figures.";
 const CONFIGURATION_SET_PAUSED: &str =
     "The configuration set may not send: turn its sending on again in the SES console.";
 const NO_CONFIGURATION_SET: &str =
@@ -73,6 +75,7 @@ pub fn of(detail: &Detail) -> Vec<String> {
             advice.push(format!("Go on with it: campaign send resume {id}"));
         }
         "sending" => advice.extend(of_sending(detail)),
+        "sent" if detail.overview.rejected > 0 => advice.push(REJECTED.to_owned()),
         _ => {}
     }
     advice.extend(of_doubt(detail));
