@@ -95,7 +95,8 @@ impl Metrics {
     pub fn events(&self, misfit: u64, rejected: u64) {
         if misfit + rejected > 0 {
             self.write(|function_name| {
-                let metrics = [("MisfitEvents", "Count", json!(misfit)), ("Rejected", "Count", json!(rejected))];
+                let metrics =
+                    [("MisfitEvents", "Count", json!(misfit)), ("Rejected", "Count", json!(rejected))];
                 document(function_name, SystemTime::now(), &metrics)
             });
         }

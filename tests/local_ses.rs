@@ -521,7 +521,7 @@ async fn another_process_can_set_the_behaviour_and_read_the_mailbox() {
     let (head, html) = local(&endpoint, &format!("GET {path}/html"), "").await;
     assert!(head.contains("content-security-policy: sandbox") && html.contains("<b>Ann</b>"));
     let events = json(&local(&endpoint, "GET /_local/events?after=1", "").await.1);
-    assert_eq!(event_types(events["events"].as_array().unwrap()), ["Send", "Bounce"]);
+    assert_eq!(event_types(events["events"].as_array().unwrap()), ["Send", "Complaint"]);
     assert!(local(&endpoint, "GET /", "").await.1.starts_with("<!doctype html>"));
 
     let (head, _) = local(&endpoint, "POST /_local/rules", r#"{"effect":"explode"}"#).await;

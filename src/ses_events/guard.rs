@@ -109,8 +109,7 @@ pub fn judge(watched: &[Watched], limits: &Limits) -> Vec<Stop> {
 
 /// Whether SES rejects most of a campaign's emails, in words: then it is what the campaign says, not the list.
 fn rejection(campaign: &Watched, limits: &Limits) -> Option<String> {
-    let (rejected, accepted) =
-        (campaign.rejected, campaign.delivered + campaign.bounced + campaign.rejected);
+    let (rejected, accepted) = (campaign.rejected, campaign.delivered + campaign.bounced + campaign.rejected);
     let enough = rejected >= MIN_REJECTED.min(u64::from(limits.min_sample).max(1));
     (enough && lower_bound(rejected, accepted) > MAX_REJECT_RATE).then(|| {
         let rate = rate(rejected, accepted);

@@ -334,7 +334,9 @@ fn bounce(bounce_type: &str, sub_type: &str) -> Meaning {
     }
     match (bounce_type, sub_type) {
         ("Permanent", _) => Meaning::Bounced,
-        ("Transient", "MessageTooLarge" | "ContentRejected" | "AttachmentRejected") => Meaning::ContentRefused,
+        ("Transient", "MessageTooLarge" | "ContentRejected" | "AttachmentRejected") => {
+            Meaning::ContentRefused
+        }
         ("Transient", "General") => Meaning::SoftBounced("General"),
         ("Transient", "MailboxFull") => Meaning::SoftBounced("MailboxFull"),
         ("Transient", _) => Meaning::SoftBounced("other"),

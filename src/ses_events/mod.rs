@@ -126,7 +126,10 @@ impl SesEvents {
         let rejected = total.rejected.iter().map(|of| of.count).sum();
         let misfit = total.found - total.known;
         if misfit > 0 {
-            tracing::warn!(misfit, "events do not fit the recipients that their tags name; they are passed over");
+            tracing::warn!(
+                misfit,
+                "events do not fit the recipients that their tags name; they are passed over"
+            );
         }
         self.metrics.events(misfit, rejected);
     }
@@ -194,11 +197,7 @@ impl SesEvents {
     /// of the CRM's table), the batch is halved until that one is alone; the ids of such records are returned.
     /// Where each of the first ten is refused and none is recorded, what is left is not halved any more; and where
     /// none at all is recorded, the refusal is not theirs, and is the error.
-    async fn record(
-        &self,
-        events: &[Delivered],
-        until: Instant,
-    ) -> Result<(Recorded, Vec<String>), Failure> {
+    async fn record(&self, events: &[Delivered], until: Instant) -> Result<(Recorded, Vec<String>), Failure> {
         let mut recorder = self.recorder(until).await?;
         let (mut total, mut recorded) = (Recorded::default(), 0);
         let (mut refused, mut first_error) = (Vec::new(), None);

@@ -85,7 +85,9 @@ impl Recorder {
     /// Whether it writes the same as another one does.
     pub fn is_like(&self, other: &Recorder) -> bool {
         self.statement == other.statement
-            && ACTIONS.iter().all(|action| self.table.knows_action(action) == other.table.knows_action(action))
+            && ACTIONS
+                .iter()
+                .all(|action| self.table.knows_action(action) == other.table.knows_action(action))
     }
 
     /// Records events of any recipients, of any campaigns, in any order; the same one may come any number of

@@ -7,7 +7,8 @@ use campaign_sender::unsubscribe::token::{Keys, Subject};
 /// An open of the nth millisecond after noon.
 fn open(campaign: Uuid, recipient: Uuid, n: u32) -> Value {
     let mut event = event("open", campaign, recipient);
-    event["detail"]["open"]["timestamp"] = json!(format!("2026-11-03T12:00:{:02}.{:03}Z", n / 1000, n % 1000));
+    event["detail"]["open"]["timestamp"] =
+        json!(format!("2026-11-03T12:00:{:02}.{:03}Z", n / 1000, n % 1000));
     event
 }
 
@@ -47,11 +48,10 @@ fn opens_that_come_in_order_or_a_little_out_of_it_are_counted_exactly_however_of
         }
     }
     assert_eq!(counts(&mut world, recipient), [("email_opened".to_owned(), None, 60)]);
-    let at: String = world.database.query(
-        "SELECT metadata->>'occurredAt' FROM activities WHERE action = 'email_opened'",
-        &[],
-    )[0]
-    .get(0);
+    let at: String = world
+        .database
+        .query("SELECT metadata->>'occurredAt' FROM activities WHERE action = 'email_opened'", &[])[0]
+        .get(0);
     assert_eq!(at, "2026-11-03T12:00:00.01Z", "the first that was recorded");
 }
 

@@ -21,7 +21,14 @@ fn snapshot(world: &mut World) -> String {
 }
 
 const KINDS: [&str; 9] = [
-    "send", "delivery", "bounce-permanent", "bounce-transient", "complaint", "open", "click", "reject",
+    "send",
+    "delivery",
+    "bounce-permanent",
+    "bounce-transient",
+    "complaint",
+    "open",
+    "click",
+    "reject",
     "rendering-failure",
 ];
 
@@ -58,8 +65,13 @@ fn an_event_fits_whatever_the_spelling_of_the_address_and_what_it_leaves_out() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
     let campaign = world.campaign();
-    let addresses =
-        ["Ada@Example.com", "ada.l@example.com", "ada.b@example.com", "ada.c@example.com", "ada.d@example.com"];
+    let addresses = [
+        "Ada@Example.com",
+        "ada.l@example.com",
+        "ada.b@example.com",
+        "ada.c@example.com",
+        "ada.d@example.com",
+    ];
     let recipients: Vec<Uuid> =
         addresses.iter().map(|address| world.add_recipient(campaign, address)).collect();
     set_uncertain(&mut world, campaign);

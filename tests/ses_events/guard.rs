@@ -167,17 +167,23 @@ fn each_email_counts_once_however_many_events_of_a_kind_it_has() {
     tell(&mut function, "delivery", campaign, &ids[1..]);
     for n in 0..60_usize {
         let mut bodies = vec![];
-        for (kind, part) in
-            [("bounce-permanent", "bounce"), ("complaint", "complaint"), ("delivery", "delivery"), ("reject", "mail")]
-        {
+        for (kind, part) in [
+            ("bounce-permanent", "bounce"),
+            ("complaint", "complaint"),
+            ("delivery", "delivery"),
+            ("reject", "mail"),
+        ] {
             let mut event = event(kind, campaign, ids[0]);
-            event["detail"][part]["timestamp"] = json!(format!("2026-11-{:02}T09:{n:02}:00.000Z", 2 + n % 20));
+            event["detail"][part]["timestamp"] =
+                json!(format!("2026-11-{:02}T09:{n:02}:00.000Z", 2 + n % 20));
             event["detail"][part]["feedbackId"] = json!(format!("feedback-{n}"));
             bodies.push(event);
         }
         assert!(deliver(&mut function, &bodies).is_empty());
     }
-    let row = &world.database.query("SELECT delivered, bounced, complained, rejected FROM campaign_feedback", &[])[0];
+    let row = &world
+        .database
+        .query("SELECT delivered, bounced, complained, rejected FROM campaign_feedback", &[])[0];
     let counts: Vec<i32> = (0..4).map(|column| row.get(column)).collect();
     assert_eq!(counts, [100, 1, 1, 1]);
     assert_eq!(world.campaign_status(campaign).0, "sending");

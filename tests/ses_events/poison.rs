@@ -10,8 +10,13 @@ fn poisoned(world: &mut World, kind: &str, sqlstate: &str, index: usize) -> Vec<
     for n in 0..50_u128 {
         let campaign = world.campaign();
         let recipient = uncertain(world, campaign, 1)[0];
-        for table in ["campaigns SET organization_id = $2 WHERE id", "campaign_recipients SET organization_id = $2 WHERE campaign_id"] {
-            world.database.execute(&format!("UPDATE {table} = $1"), &[&campaign, &Uuid::from_u128(0x100 + n)]);
+        for table in [
+            "campaigns SET organization_id = $2 WHERE id",
+            "campaign_recipients SET organization_id = $2 WHERE campaign_id",
+        ] {
+            world
+                .database
+                .execute(&format!("UPDATE {table} = $1"), &[&campaign, &Uuid::from_u128(0x100 + n)]);
         }
         bodies.push(event(kind, campaign, recipient));
     }

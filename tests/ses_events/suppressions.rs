@@ -181,7 +181,11 @@ fn automatic_replies_to_delivered_messages_never_suppress_in_whatever_order_the_
         assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[]), "{order}, repeated");
         let fresh = [5, 6, 7].map(|day| message(&mut world, "ada@example.com", "bounce-transient", day));
         assert!(deliver(&mut function, &fresh).is_empty());
-        assert_eq!(suppressions(&mut world, ORGANIZATION).len(), 1, "{order}: messages that were not delivered");
+        assert_eq!(
+            suppressions(&mut world, ORGANIZATION).len(),
+            1,
+            "{order}: messages that were not delivered"
+        );
     }
 }
 

@@ -53,7 +53,10 @@ mod tests {
         for (html, expected) in [
             ("<a href=\"URL\">no more</a>", "<a ses:no-track href=\"URL\">no more</a>"),
             ("<A\nclass=x href='URL'>", "<A ses:no-track\nclass=x href='URL'>"),
-            ("<a href=URL>URL</a><a href='URL'>", "<a ses:no-track href=URL>URL</a><a ses:no-track href='URL'>"),
+            (
+                "<a href=URL>URL</a><a href='URL'>",
+                "<a ses:no-track href=URL>URL</a><a ses:no-track href='URL'>",
+            ),
             ("<a href=\"URL\" ses:no-track>", "<a href=\"URL\" ses:no-track>"),
             ("<abbr title=\"URL\">, <img src=\"URL\">, URL", "<abbr title=\"URL\">, <img src=\"URL\">, URL"),
             ("<a href=\"https://example.com\">x</a> URL", "<a href=\"https://example.com\">x</a> URL"),

@@ -127,11 +127,15 @@ fn domains(figures: &Figures) -> String {
         let none = "<p class=\"faint\">SES's events have told nothing of this campaign yet.</p>\n";
         return format!("{title}{none}");
     }
-    let legend: String =
-        [("blue", "delivered"), ("grey", "no delivery known"), ("orange", "bounced"), ("red", "complained of")]
-            .iter()
-            .map(|(colour, what)| format!("<span style=\"--swatch: var(--{colour})\">{what}</span>"))
-            .collect();
+    let legend: String = [
+        ("blue", "delivered"),
+        ("grey", "no delivery known"),
+        ("orange", "bounced"),
+        ("red", "complained of"),
+    ]
+    .iter()
+    .map(|(colour, what)| format!("<span style=\"--swatch: var(--{colour})\">{what}</span>"))
+    .collect();
     format!(
         "{title}<p class=\"legend\">{legend}</p>\n<figure>{}</figure>\n",
         chart::domains(&figures.domains)

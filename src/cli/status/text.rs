@@ -271,7 +271,10 @@ fn outcomes(detail: &Detail, width: usize) -> Vec<String> {
         lines.push(labelled(label, &style(format!("{:>9}", format::count(count))).bold().to_string()));
         if status == "sent" && detail.overview.rejected > 0 {
             let rejected = format::count(detail.overview.rejected);
-            lines.push(labelled("", &format!("{rejected:>9}  rejected by Amazon SES after it had accepted them")));
+            lines.push(labelled(
+                "",
+                &format!("{rejected:>9}  rejected by Amazon SES after it had accepted them"),
+            ));
         }
         let of_status: Vec<&Outcome> = detail
             .outcomes
@@ -421,7 +424,8 @@ mod tests {
 
     #[test]
     fn a_campaign_that_ses_rejected_as_a_whole_does_not_look_like_a_success() {
-        let progress = Progress { total: 100, sent: 100, failed: 0, suppressed: 0, uncertain: 0, remaining: 0 };
+        let progress =
+            Progress { total: 100, sent: 100, failed: 0, suppressed: 0, uncertain: 0, remaining: 0 };
         let sent = Overview { progress, rejected: 90, ..overview("sent") };
         let row = strip_ansi_codes(&table(std::slice::from_ref(&sent), 200)).into_owned();
         assert!(row.lines().nth(1).unwrap().contains(" rejected "), "{row}");

@@ -121,8 +121,12 @@ fn fate(message: &Message, address: &str) -> Fate {
     let (local, domain) = address.rsplit_once('@').unwrap_or_default();
     let box_name = local.split('+').next().unwrap_or_default().to_ascii_lowercase();
     match box_name.as_str() {
-        _ if [&message.html, &message.text].into_iter().flatten().any(|part| part.contains(EICAR)) => Fate::Rejected,
-        _ if message.suppressed == Some(SuppressionReason::Bounce) => Fate::Bounced("OnAccountSuppressionList"),
+        _ if [&message.html, &message.text].into_iter().flatten().any(|part| part.contains(EICAR)) => {
+            Fate::Rejected
+        }
+        _ if message.suppressed == Some(SuppressionReason::Bounce) => {
+            Fate::Bounced("OnAccountSuppressionList")
+        }
         _ if message.suppressed == Some(SuppressionReason::Complaint) => Fate::ComplainedBefore,
         _ if !domain.eq_ignore_ascii_case(SIMULATOR) => Fate::Delivered,
         "bounce" => Fate::Bounced("General"),

@@ -8,8 +8,8 @@ use aws_sdk_sesv2::primitives::{DateTime, DateTimeFormat};
 use uuid::Uuid;
 
 use super::check;
-use super::suppression::SuppressionReason;
 pub use super::request::NameValue;
+use super::suppression::SuppressionReason;
 
 /// The operation that brought a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -205,7 +205,8 @@ fn every_bounce_and_complaint_means_one_thing() {
 
 #[test]
 fn who_opened_is_what_ses_says_and_apples_proxy_is_named() {
-    let actor = |is_bot: Value, agent: Option<&str>, address: Option<&str>| Actor::of(&is_bot, agent, address);
+    let actor =
+        |is_bot: Value, agent: Option<&str>, address: Option<&str>| Actor::of(&is_bot, agent, address);
     for yes in [json!("Likely"), json!("likely"), json!(true)] {
         assert_eq!(actor(yes, Some("Mozilla/5.0"), None), Actor::Machine);
     }
