@@ -142,13 +142,13 @@ impl Templates {
         if let (Some(url), Some(html)) = (footer, &mut html) {
             footer::add_to_html(html, url);
         }
-        if let (Some(url), Some(html)) = (person.unsubscribe_url, &mut html) {
-            untracked::mark(html, url);
-        }
         // Of the HTML with its footer, so that a derived text has the link as well.
         text = text.or_else(|| html.as_deref().map(nanohtml2text::html2text));
         if let (Some(url), Some(text)) = (footer, &mut text) {
             footer::add_to_text(text, url);
+        }
+        if let (Some(url), Some(html)) = (person.unsubscribe_url, &mut html) {
+            untracked::mark(html, url);
         }
         Ok(Content { subject, html, text })
     }
@@ -372,7 +372,7 @@ mod tests {
         };
         for transactional in [false, true] {
             let content = compile(transactional).render(&with_link(theirs)).unwrap();
-            assert_eq!(content.html.unwrap(), format!("<a href=\"{LINK}\">Enough</a>"));
+            assert_eq!(content.html.unwrap(), format!("<a ses:no-track href=\"{LINK}\">Enough</a>"));
             assert!(content.text.unwrap().contains(LINK));
             let error = compile(transactional).render(&person(None, Some(theirs))).unwrap_err().to_string();
             assert_eq!(error, "unsubscribe_url is not defined (html, line 1)");

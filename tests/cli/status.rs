@@ -101,6 +101,7 @@ fn machines_read_the_same_under_names_that_stay() {
             "perSecondMean",
             "perSecondNow",
             "progress",
+            "rejected",
             "scheduledAt",
             "secondsLeft",
             "startedAt",

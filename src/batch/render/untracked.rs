@@ -16,9 +16,11 @@ pub fn mark(html: &mut String, url: &str) {
     while let Some(at) = html[..end].rfind(token) {
         let start = html[..at].rfind('<').unwrap_or(0);
         if is_within_link(&html[start..at]) && !of_tag(&html[start..]).contains(ATTRIBUTE) {
-            html.insert_str(start + "<a".len(), " ses:no-track");
+            html.insert_str(start + "<a".len(), &format!(" {ATTRIBUTE}"));
+            end = start;
+        } else {
+            end = at;
         }
-        end = start;
     }
 }
 
