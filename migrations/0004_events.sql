@@ -60,8 +60,7 @@ $$;
 -- The newest 16 of these times, latest first, each once.
 CREATE OR REPLACE FUNCTION newest_times(times timestamptz[]) RETURNS timestamptz[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN cardinality(times) = 1 THEN times
-           ELSE ARRAY(SELECT DISTINCT at FROM unnest(times) AS at ORDER BY at DESC LIMIT 16) END
+    SELECT ARRAY(SELECT DISTINCT at FROM unnest(times) AS at ORDER BY at DESC LIMIT 16)
 $$;
 
 -- When recipients in doubt of whom SES said nothing were last looked for.

@@ -57,13 +57,12 @@ impl DatabaseError {
 
 /// See [`DatabaseError::can_be_isolated`].
 fn may_be_of_a_part(sqlstate: &str) -> bool {
-    !matches!(
-        sqlstate.get(..2),
-        // Nothing that is one; connection, transaction state and rollback, statement names and authorization …
-        None | Some("08" | "25" | "26" | "28" | "2D" | "3B" | "3D" | "40")
-        // … resources, object state and locks, an operator's intervention, the system, configuration, defects.
-            | Some("53" | "55" | "57" | "58" | "F0" | "XX")
-    )
+    let Some(class) = sqlstate.get(..2) else { return false };
+    // Connection, transaction state and rollback, statement names and authorization; then resources, object state and
+    // locks, an operator's intervention, the system, configuration and internal errors.
+    let of_the_session = matches!(class, "08" | "25" | "26" | "28" | "2D" | "3B" | "3D" | "40");
+    let of_the_server = matches!(class, "53" | "55" | "57" | "58" | "F0" | "XX");
+    !of_the_session && !of_the_server
 }
 
 /// A statement's parameters with their types, as `query_typed` wants them.

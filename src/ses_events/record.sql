@@ -65,7 +65,8 @@ kind AS (
 -- bring the same one: the second waits for the first, and has it then. (Of a row that was inserted xmax is 0.)
 noted AS (
     INSERT INTO recipient_events AS e (recipient_id, action, key, made_by, occurred_at, count, newest)
-    SELECT k.recipient_id, k.action, k.key, k.made_by, k.first, cardinality(k.times), newest_times(k.times)
+    SELECT k.recipient_id, k.action, k.key, k.made_by, k.first, cardinality(k.times),
+           CASE WHEN cardinality(k.times) = 1 THEN k.times ELSE newest_times(k.times) END
       FROM kind AS k ORDER BY k.recipient_id, k.action, k.key
     ON CONFLICT (recipient_id, action, key) DO UPDATE
        SET count = e.count + further_events(coalesce(e.newest, ARRAY[e.occurred_at]), excluded.occurred_at,
