@@ -199,14 +199,14 @@ impl SesEvents {
     /// none at all is recorded, the refusal is not theirs, and is the error.
     async fn record(&self, events: &[Delivered], until: Instant) -> Result<(Recorded, Vec<String>), Failure> {
         let mut recorder = self.recorder(until).await?;
-        let (mut total, mut recorded) = (Recorded::default(), 0);
+        let (mut total, mut taken) = (Recorded::default(), 0);
         let (mut refused, mut first_error) = (Vec::new(), None);
         let mut parts = vec![events];
         while let Some(part) = parts.pop() {
             let of_part: Vec<&Event> = part.iter().map(|(_, event)| &**event).collect();
             let error = match recorder.record(&self.database, &of_part, until).await {
                 Ok(written) => {
-                    recorded += part.len();
+                    taken += part.len();
                     total += written;
                     continue;
                 }
@@ -222,7 +222,7 @@ impl SesEvents {
                 parts.push(part);
                 continue;
             }
-            let gives_up = recorded == 0 && refused.len() >= SYSTEMIC;
+            let gives_up = taken == 0 && refused.len() >= SYSTEMIC;
             match part {
                 [(Some(message_id), _)] => {
                     tracing::error!(message_id, %error, "an SES event could not be recorded");
@@ -238,7 +238,7 @@ impl SesEvents {
             first_error.get_or_insert(error);
         }
         match first_error {
-            Some(error) if recorded == 0 && refused.len() >= SYSTEMIC => Err(error.into()),
+            Some(error) if taken == 0 && refused.len() >= SYSTEMIC => Err(error.into()),
             _ => Ok((total, refused)),
         }
     }
