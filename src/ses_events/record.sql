@@ -10,12 +10,12 @@ WITH event AS MATERIALIZED (
 -- The recipient that the tags name, and whether the event fits it. What the event does not say (a tag, a
 -- destination), or is not known of the recipient (the message id of one in doubt), contradicts nothing.
 found AS MATERIALIZED (
-    SELECT e.*, r.organization_id, r.customer_id, r.email, r.name, normalized_address(r.email) AS address,
+    SELECT e.*, r.organization_id, r.customer_id, r.email, r.name, canonical_address(r.email) AS address,
            c.name AS campaign_name, c.created_by, c.subject AS campaign_subject,
            coalesce(e.tagged_organization = r.organization_id, true)
            AND coalesce(e.message_id = r.message_id, true)
-           AND coalesce(e.destination = r.email OR normalized_address(r.email) IN (
-                   SELECT normalized_address(d) FROM unnest(string_to_array(e.destination, E'\n')) AS d), true) AS fits
+           AND coalesce(e.destination = r.email OR canonical_address(r.email) IN (
+                   SELECT canonical_address(d) FROM unnest(string_to_array(e.destination, E'\n')) AS d), true) AS fits
       FROM event AS e
       JOIN campaign_recipients AS r ON r.id = e.recipient_id AND r.campaign_id = e.campaign_id
       JOIN campaigns AS c ON c.id = r.campaign_id
