@@ -45,7 +45,8 @@ fn an_activity_says_what_happened_to_whom_and_when() {
     let campaign = world.campaign();
     let recipient = uncertain(&mut world, campaign, 1)[0];
     let customer = Uuid::from_u128(7);
-    world.database.execute(
+    unguarded(
+        &mut world,
         "UPDATE campaign_recipients SET name = 'Ana', email = 'ana@example.com', customer_id = $1",
         &[&customer],
     );

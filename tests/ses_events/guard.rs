@@ -73,7 +73,8 @@ fn an_organizations_small_campaigns_are_judged_together_and_another_organization
         "UPDATE campaigns SET organization_id = $2 WHERE id = $1",
         &[&other, &Uuid::from_u128(0x0b)],
     );
-    world.database.execute(
+    unguarded(
+        &mut world,
         "UPDATE campaign_recipients SET organization_id = $2 WHERE campaign_id = $1",
         &[&other, &Uuid::from_u128(0x0b)],
     );
