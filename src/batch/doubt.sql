@@ -18,8 +18,6 @@ silent AS MATERIALIZED (
     SELECT r.id, r.position
       FROM examined AS e JOIN campaign_recipients AS r ON r.campaign_id = e.campaign_id
      WHERE r.status = 'uncertain' AND r.message_id IS NULL AND r.error_code IS DISTINCT FROM 'activity_refused'
-       -- No event is no answer (and least() passes over null).
-       AND e.last_event_at IS NOT NULL
        AND r.uncertain_since < least(now(), e.last_event_at) - make_interval(secs => $2)
      ORDER BY r.campaign_id, r.position FOR NO KEY UPDATE OF r
 ),

@@ -8,7 +8,6 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use tokio_postgres::Config;
 
 use super::connector::Target;
 use super::{secret, token};
@@ -66,8 +65,8 @@ impl Credentials {
     }
 
     /// A secret that is read for the first connection, and again when its password is refused.
-    pub fn secret(arn: String) -> Credentials {
-        let current = Current { target: Target::outside(Config::new()), until: Some(Instant::now()) };
+    pub fn secret(arn: String, target: Target) -> Credentials {
+        let current = Current { target, until: Some(Instant::now()) };
         Credentials::new(Source::Secret(arn), current)
     }
 
@@ -101,8 +100,8 @@ impl Credentials {
                 Ok(Current { target: target.clone().with_password(&token), until })
             }
             Source::Secret(arn) => {
-                let target = secret::read(self.sdk.get_or_init(from_env).await, arn).await?;
-                Ok(Current { target, until: None })
+                let config = secret::read(self.sdk.get_or_init(from_env).await, arn).await?;
+                Ok(Current { target: self.current().at(config), until: None })
             }
         }
     }

@@ -7,6 +7,7 @@ use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
 use super::credentials::CredentialsError;
+use super::tls;
 use super::transaction::Aborted;
 
 /// How much of PostgreSQL's words is passed on, in characters.
@@ -28,6 +29,14 @@ pub enum DatabaseError {
     /// It refused the statement; trying again is of no use.
     #[error("PostgreSQL refused the statement: {}", describe(.0))]
     Refused(#[source] tokio_postgres::Error),
+    /// The way to it cannot be secured, and is not taken without.
+    #[error("{0}")]
+    Insecure(String),
+    /// The database cannot hold every text.
+    #[error(
+        "the database has the encoding {0}: expected UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+    )]
+    WrongEncoding(String),
     /// There is nothing to log in with: the secret cannot be read or has another form, or no token can be signed.
     #[error("PostgreSQL's credentials cannot be had: {0}")]
     NoCredentials(String),
@@ -65,6 +74,8 @@ pub enum Failure {
     Locked(String),
     /// It was at work until there was no time left.
     Slow,
+    /// The way to it cannot be secured.
+    Insecure(String),
     /// Another attempt is of no use.
     Lasting(DatabaseError),
 }
@@ -75,7 +86,8 @@ impl Display for Failure {
             Failure::Unreachable(reason)
             | Failure::BrokeOff(reason)
             | Failure::Conflict(reason)
-            | Failure::Locked(reason) => f.write_str(reason),
+            | Failure::Locked(reason)
+            | Failure::Insecure(reason) => f.write_str(reason),
             Failure::Slow => f.write_str("no answer in time"),
             Failure::Lasting(error) => error.fmt(f),
         }
@@ -88,7 +100,11 @@ impl Failure {
         match self {
             Failure::Conflict(_) | Failure::Locked(_) => true,
             Failure::Lasting(DatabaseError::Refused(error)) => !error.is_closed(),
-            Failure::Lasting(_) | Failure::Unreachable(_) | Failure::BrokeOff(_) | Failure::Slow => false,
+            Failure::Lasting(_)
+            | Failure::Insecure(_)
+            | Failure::Unreachable(_)
+            | Failure::BrokeOff(_)
+            | Failure::Slow => false,
         }
     }
 
@@ -101,6 +117,9 @@ impl Failure {
                 return DatabaseError::Unreachable(sentence);
             }
             Failure::BrokeOff(reason) => format!("PostgreSQL at {place} broke off: {reason}"),
+            Failure::Insecure(reason) => {
+                return DatabaseError::Insecure(format!("PostgreSQL at {place} is not used: {reason}"));
+            }
             Failure::Slow => format!("PostgreSQL at {place} did not answer the statement in time"),
             Failure::Conflict(reason) => {
                 format!("PostgreSQL at {place} rolled the statement back each time: {reason}")
@@ -151,6 +170,9 @@ impl From<Aborted> for Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Failure {
+        if let Some(complaint) = tls::complaint(&error) {
+            return Failure::Insecure(complaint);
+        }
         let Some(code) = error.code() else {
             let broken = error.is_closed()
                 || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);

@@ -7,11 +7,10 @@ use aws_sdk_secretsmanager::error::{DisplayErrorContext, SdkError};
 use serde_json::Value;
 use tokio_postgres::Config;
 
-use super::connector::Target;
 use super::credentials::CredentialsError;
 
 /// Reads the secret.
-pub async fn read(sdk: &SdkConfig, arn: &str) -> Result<Target, CredentialsError> {
+pub async fn read(sdk: &SdkConfig, arn: &str) -> Result<Config, CredentialsError> {
     let client = aws_sdk_secretsmanager::Client::new(sdk);
     let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
         let reason = format!("Secrets Manager: {}", DisplayErrorContext(&error));
@@ -26,9 +25,8 @@ pub async fn read(sdk: &SdkConfig, arn: &str) -> Result<Target, CredentialsError
             _ => CredentialsError::Unreachable(reason),
         }
     })?;
-    let config = parse(answer.secret_string().unwrap_or_default())
-        .map_err(|reason| CredentialsError::NoCredentials(format!("the secret {arn} {reason}")))?;
-    Ok(Target::outside(config))
+    parse(answer.secret_string().unwrap_or_default())
+        .map_err(|reason| CredentialsError::NoCredentials(format!("the secret {arn} {reason}")))
 }
 
 /// What a secret says. The error completes a sentence that begins with the secret's name.

@@ -228,8 +228,15 @@ fn a_status_changes_only_from_those_that_allow_it() {
     insta::assert_snapshot!(said(&world, &["cancel", "--yes"]), @r#""Spring" is cancelled: within two seconds no more is sent."#);
     insta::assert_snapshot!(said(&world, &["resume"]), @"65: campaign: campaign ID is cancelled: only what is paused can become sending");
     world.set_status(campaign, "draft");
-    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-03-20T08:00:00+01:00"]), @r#""Spring" is scheduled for 2099-03-20 07:00 UTC."#);
-    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-03-40T08:00:00+01:00"]), @r#"64: campaign: --at 2099-03-40T08:00:00+01:00: PostgreSQL refused the statement: date/time field value out of range: "2099-03-40T08:00:00+01:00" [22008]"#);
+    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-03-20T08:00:00+01:00"]), @r#""Spring" is scheduled for 2099-03-20 07:00 UTC (2099-03-20 08:00 +01:00)."#);
+    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-06-01 09:00 Europe/Oslo"]), @r#""Spring" is scheduled for 2099-06-01 07:00 UTC (2099-06-01 09:00 +02:00, Europe/Oslo)."#);
+    let scheduled_at = "SELECT scheduled_at = '2099-06-01T07:00:00Z' FROM campaigns";
+    assert!(world.database.query(scheduled_at, &[])[0].get::<_, bool>(0));
+    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2020-06-01 09:00 GMT+2"]), @"64: campaign: --at: 2020-06-01 07:00 UTC (2020-06-01 09:00 +02:00) is in the past; campaign send start ID sends it now");
+    assert!(world.database.query(scheduled_at, &[])[0].get::<_, bool>(0));
+    let malformed = send(&world, &["schedule", &id, "--at", "2099-02-30T08:00:00Z"]);
+    assert_eq!(malformed.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&malformed.stderr).contains("there is no such date or time of day"));
     insta::assert_snapshot!(said(&world, &["pause"]), @r#""Spring" is paused: within two seconds no more is sent."#);
 }
 
@@ -401,6 +408,44 @@ fn a_campaign_whose_template_does_not_compile_is_not_started() {
             "{said}"
         );
         assert!(said.ends_with("(html, line 2)"), "{said}");
+    }
+    assert_eq!(world.campaign_status(campaign).0, "draft");
+}
+
+#[test]
+fn a_sender_that_ses_would_refuse_is_refused_by_every_order() {
+    let mut world = World::single();
+    let organization = ORGANIZATION.to_string();
+    for (from, reply_to, option) in [
+        ("News <news@example.com", "a@example.com", "--from"),
+        ("A <a@example.com>, B <b@example.com>", "a@example.com", "--from"),
+        ("news", "a@example.com", "--from"),
+        ("news@example.com", "a@example.com, b@example.com", "--reply-to"),
+    ] {
+        let create = [
+            "create",
+            "--organization",
+            &organization,
+            "--name",
+            "x",
+            "--subject",
+            "x",
+            "--text",
+            "/dev/null",
+        ];
+        let output = send(&world, &[&create[..], &["--from", from, "--reply-to", reply_to]].concat());
+        assert_eq!(output.status.code(), Some(64), "{from}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(option) && said.contains("expected ADDRESS or NAME <ADDRESS>"), "{said}");
+    }
+    let campaign = world.campaign_of(1);
+    world.database.execute("UPDATE campaigns SET status = 'draft', reply_to = '{nobody}'", &[]);
+    let id = campaign.to_string();
+    for order in [&["start", &id][..], &["schedule", &id, "--at", "2099-01-01T08:00:00Z"]] {
+        let output = send(&world, order);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        assert!(said.contains("reply_to is no mailbox: it is not of the form local@domain"), "{said}");
     }
     assert_eq!(world.campaign_status(campaign).0, "draft");
 }

@@ -5,9 +5,9 @@ mod support;
 
 mod addresses;
 mod alive;
+mod answers;
 mod bulk;
 mod crashes;
-mod defaults;
 mod mime;
 mod outcomes;
 mod rate;

@@ -350,7 +350,7 @@ fn no_index_mentions_what_recording_changes_so_that_its_updates_touch_none() {
     let sql = "SELECT string_agg(regexp_replace(indexdef, '^.* ON ', ''), ', ' ORDER BY indexname)
                  FROM pg_indexes WHERE tablename = 'campaign_recipients'";
     let indexes: String = world.database.query(sql, &[])[0].get(0);
-    insta::assert_snapshot!(indexes, @"public.campaign_recipients USING btree (campaign_id, canonical_address(email)) WHERE (duplicate_of IS NULL), public.campaign_recipients USING btree (id), public.campaign_recipients USING btree (campaign_id, \"position\")");
+    insta::assert_snapshot!(indexes, @"public.campaign_recipients USING btree (campaign_id, canonical_address(email) COLLATE \"C\") WHERE (duplicate_of IS NULL), public.campaign_recipients USING btree (id), public.campaign_recipients USING btree (campaign_id, \"position\")");
 }
 
 #[test]

@@ -17,7 +17,9 @@ fn snapshot(world: &mut World) -> String {
          ORDER BY 1, 2",
         &[],
     );
-    rows.iter().map(|row| format!("{}: {}\n", row.get::<_, &str>(0), row.get::<_, &str>(1))).collect()
+    let lines: Vec<String> =
+        rows.iter().map(|row| format!("{}: {}", row.get::<_, &str>(0), row.get::<_, &str>(1))).collect();
+    lines.join("\n")
 }
 
 const KINDS: [&str; 9] = [

@@ -44,6 +44,21 @@ fn a_permanent_bounce_and_a_complaint_suppress_the_address_for_that_organization
 }
 
 #[test]
+fn an_address_is_suppressed_in_the_form_in_which_ses_was_given_it() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let bodies = ["Info@M\u{fc}nchen.example", "ada@example.com\u{200b}"].map(|email| {
+        let recipient = world.add_recipient(campaign, email);
+        event("bounce-permanent", campaign, recipient)
+    });
+    assert!(deliver(&mut function, &bodies).is_empty());
+    let expected = expected(&[("ada@example.com", "bounce"), ("info@xn--mnchen-3ya.example", "bounce")]);
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected);
+    assert_exact(&mut world);
+}
+
+#[test]
 fn a_reason_only_gets_stronger() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
@@ -164,7 +179,8 @@ fn automatic_replies_to_delivered_messages_never_suppress_in_whatever_order_the_
             let mut delivery = bounce.clone();
             delivery["detail"]["eventType"] = json!("Delivery");
             delivery["detail"]["delivery"] = json!({"timestamp": format!("2026-11-{day:02}T11:59:58.000Z")});
-            (bounces.push(bounce), deliveries.push(delivery));
+            bounces.push(bounce);
+            deliveries.push(delivery);
         }
         let batches = match order {
             "deliveries first" => vec![deliveries, bounces],

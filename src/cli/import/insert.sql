@@ -2,5 +2,5 @@
 -- in the order in which it was written).
 INSERT INTO campaign_recipients (id, campaign_id, organization_id, email, name, customer_id, contact_id, variables)
 SELECT i.id, $1, $2, i.email, i.name, i.customer_id, i.contact_id, i.variables
-  FROM imported AS i
+  FROM pg_temp.imported AS i
  WHERE i.reason IS NULL

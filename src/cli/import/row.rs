@@ -122,7 +122,7 @@ impl Row {
 }
 
 /// A field of `COPY`'s text format, and what ends it.
-fn field(copy: &mut Vec<u8>, value: Option<&str>, end: u8) {
+pub fn field(copy: &mut Vec<u8>, value: Option<&str>, end: u8) {
     match value {
         None => copy.extend_from_slice(b"\\N"),
         Some(value) => {

@@ -5,7 +5,7 @@
 -- What is known of each email. One join, which an index serves: without statistics, as after a large import, the
 -- planner would go through all events again for each recipient if they were put together before it.
 WITH email AS (
-    SELECT lower(split_part(btrim(r.email), '@', -1)) AS domain,
+    SELECT split_part(canonical_address(r.email), '@', -1) AS domain,
            coalesce(bool_or(e.action = 'email_bounced'
                             OR e.action = 'email_complained' AND e.made_by = 'ses'), false) AS bounced,
            coalesce(bool_or(e.action = 'email_complained' AND e.made_by IS DISTINCT FROM 'ses'), false) AS complained,

@@ -6,6 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
+use super::super::output::shown;
 use super::super::{connect, id, soon};
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
@@ -95,7 +96,7 @@ impl Create {
         println!("{id}");
         eprintln!(
             "\"{}\" is a draft. Next: campaign import {id} FILE, then campaign send start {id}",
-            self.name
+            shown(&self.name)
         );
         Ok(())
     }

@@ -6,7 +6,15 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 33] = [
+const REASONS: [(&str, &str); 36] = [
+    (
+        "something other than SES answers",
+        "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. Nobody has failed for it.",
+    ),
+    (
+        "no clear answer from SES",
+        "Look at the health of SES and at a proxy on the way to it. The recipients that it cost are in doubt.",
+    ),
     ("the template does not compile", "Correct the template at that line."),
     ("from_address is no mailbox", "Correct the campaign's from_address."),
     ("reply_to is no mailbox", "Correct the campaign's reply_to."),
@@ -43,8 +51,9 @@ const REASONS: [(&str, &str); 33] = [
     ("emails bounced (", GUARD),
     ("recipients complained (", GUARD),
     ("emails were rejected by Amazon SES", REJECTED),
-    ("was refused: ", "Nobody was accepted: look at the refusal, for most likely it is not the recipients'."),
+    ("was refused: ", "Look at the refusal: many in a row met it, so most likely it is not the recipients'."),
     ("UnknownOperation", NO_SEND_EMAIL),
+    ("NotImplemented", NO_SEND_EMAIL),
     ("http_", NO_SEND_EMAIL),
 ];
 const GUARD: &str = "The reputation guard stopped it: look where the list comes from, and clean it. Whoever goes on accepts these figures.";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use console::{Term, measure_text_width, style, truncate_str};
 
 use super::super::format;
+use super::super::output::shown;
 use super::{Detail, Lane, Outcome, Overview};
 use crate::result::Progress;
 
@@ -49,7 +50,7 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
             .or(campaign.scheduled_at.as_ref());
         vec![
             campaign.campaign_id.to_string(),
-            truncate_str(&campaign.name, 24, "…").into_owned(),
+            truncate_str(&shown(&campaign.name), 24, "…").into_owned(),
             if is_mostly_rejected(campaign) { "rejected".to_owned() } else { campaign.status.clone() },
             percent(campaign.progress),
             format::count(total),
@@ -196,7 +197,7 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
         status => style(status),
     };
     let mut lines = vec![
-        format!("  {}  {}", style(format!("\"{}\"", campaign.name)).bold(), status.bold()),
+        format!("  {}  {}", style(format!("\"{}\"", shown(&campaign.name))).bold(), status.bold()),
         format!("  {}", style(campaign.campaign_id).dim()),
     ];
     let times = [
@@ -215,7 +216,7 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
     let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
     if let Some(reason) = campaign.status_reason.as_ref().filter(|_| stopped) {
         let indentation = "  Because: ".len();
-        let parts = wrapped(reason, indentation, width);
+        let parts = wrapped(&shown(reason), indentation, width);
         lines.extend(parts.iter().enumerate().map(|(number, part)| {
             let label = if number == 0 { "  Because: " } else { "" };
             format!("{label:indentation$}{part}")
@@ -293,12 +294,12 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     let code = outcome.code.as_deref().unwrap_or_default();
     let age =
         outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
-    let error = outcome.example.error.as_ref().map(|error| format!("{error}, ")).unwrap_or_default();
+    let error = outcome.example.error.as_ref().map(|error| format!("{}, ", shown(error))).unwrap_or_default();
     let start = labelled("", &format!("{:>9}  {code:<widest$}  ", format::count(outcome.count)));
     let indentation = measure_text_width(&start);
     // Under the code, where there is too little room beside it.
     let indentation = if indentation + 30 <= width { indentation } else { 25 };
-    let words = format!("{age}{error}such as {}", outcome.example.email);
+    let words = format!("{age}{error}such as {}", shown(&outcome.example.email));
     let mut lines = wrapped(&words, indentation, width)
         .into_iter()
         .map(|part| format!("{:indentation$}{}", "", style(part).dim()))
