@@ -47,7 +47,7 @@ GRANT UPDATE (status, status_reason, sent_count, failed_count, uncertain_count) 
 GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
     ON campaign_recipients TO campaign_ses_events;
 GRANT SELECT, UPDATE (last_event_at) ON campaign_cursors TO campaign_ses_events;
-GRANT SELECT, INSERT ON recipient_events TO campaign_ses_events;
+GRANT SELECT, INSERT, UPDATE (count, newest) ON recipient_events TO campaign_ses_events;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_ses_events;
 GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback TO campaign_ses_events;
 
@@ -69,7 +69,7 @@ GRANT INSERT, UPDATE (status, status_reason, scheduled_at, html) ON campaigns TO
 GRANT INSERT, UPDATE (position) ON campaign_recipients TO campaign_operator;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_operator;
-GRANT SELECT ON recipient_events TO campaign_operator;
+GRANT SELECT ON recipient_events, campaign_feedback TO campaign_operator;
 
 -- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.
 GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;

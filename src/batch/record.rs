@@ -104,7 +104,7 @@ pub async fn record_apart(
     until: Instant,
 ) -> Result<Option<Recorded>, DatabaseError> {
     let first_error = match record(database, statement, whole, until).await {
-        Err(error) if error.is_of_the_data() => error,
+        Err(error) if error.can_be_isolated() => error,
         answer => return answer,
     };
     let closing = whole.closing.map(|closing| Closing { whole: false, ..closing });
@@ -115,7 +115,7 @@ pub async fn record_apart(
         match record(database, statement, &only(part), until).await {
             Ok(Some(recorded)) => activities += recorded.activities,
             Ok(None) => return Ok(None),
-            Err(error) if !error.is_of_the_data() => return Err(error),
+            Err(error) if !error.can_be_isolated() => return Err(error),
             Err(error) => match part {
                 [] => return Err(error),
                 [line] => refused.push((line, error.to_string())),

@@ -11,6 +11,7 @@ mod numbers;
 #[cfg(test)]
 mod poison;
 mod text;
+mod untracked;
 mod variables;
 
 use std::borrow::Cow;
@@ -210,6 +211,9 @@ impl Templates {
         text = text.or_else(|| html.as_deref().map(text::of_html));
         if let (Some(url), Some(text)) = (footer, &mut text) {
             footer::add_to_text(text, url);
+        }
+        if let (Some(url), Some(html)) = (person.unsubscribe_url, &mut html) {
+            untracked::mark(html, url);
         }
         Ok(Content { subject, html, text })
     }
@@ -609,7 +613,7 @@ mod tests {
         };
         for transactional in [false, true] {
             let content = compile(transactional).render(&with_link(theirs)).unwrap();
-            assert_eq!(content.html.unwrap(), format!("<a href=\"{LINK}\">Enough</a>"));
+            assert_eq!(content.html.unwrap(), format!("<a ses:no-track href=\"{LINK}\">Enough</a>"));
             assert!(content.text.unwrap().contains(LINK));
             let error = compile(transactional).render(&person(None, Some(theirs))).unwrap_err().to_string();
             assert_eq!(error, "unsubscribe_url is not defined (html, line 1)");

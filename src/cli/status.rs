@@ -59,6 +59,8 @@ pub struct Overview {
     pub status: String,
     pub status_reason: Option<String>,
     pub progress: Progress,
+    /// Emails of those sent that SES rejected after it had accepted them.
+    pub rejected: i64,
     pub scheduled_at: Option<String>,
     pub started_at: Option<String>,
     pub completed_at: Option<String>,

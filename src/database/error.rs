@@ -43,12 +43,23 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// The statement is refused for what it carries (data exceptions, violated constraints, a trigger's exception),
-    /// not for what it is: with less in it, it may succeed.
-    pub fn is_of_the_data(&self) -> bool {
+    /// The refusal may be for a part of what the statement carries (a value, a violated constraint, whatever a trigger
+    /// of the CRM raises), so that the rest of it may succeed: every SQLSTATE counts as such, but those of the
+    /// connection, the transaction, the server and its resources.
+    pub fn can_be_isolated(&self) -> bool {
         let DatabaseError::Refused(error) = self else { return false };
-        error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "P0")))
+        error.code().is_some_and(|code| may_be_of_a_part(code.code()))
     }
+}
+
+/// See [`DatabaseError::can_be_isolated`].
+fn may_be_of_a_part(sqlstate: &str) -> bool {
+    let Some(class) = sqlstate.get(..2) else { return false };
+    // Connection, transaction state and rollback, statement names and authorization; then resources, object state and
+    // locks, an operator's intervention, the system, configuration and internal errors.
+    let of_the_session = matches!(class, "08" | "25" | "26" | "28" | "2D" | "3B" | "3D" | "40");
+    let of_the_server = matches!(class, "53" | "55" | "57" | "58" | "F0" | "XX");
+    !of_the_session && !of_the_server
 }
 
 /// Why an attempt failed.
@@ -207,5 +218,25 @@ fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_may_be_of_a_part_unless_it_is_of_the_connection_the_transaction_or_the_server() {
+        for part in [
+            "22001", "23505", "P0001", "42501", "44000", "54000", "0A000", "ZZ001", "42P01", "42804", "21000",
+        ] {
+            assert!(may_be_of_a_part(part), "{part}");
+        }
+        for whole in [
+            "08006", "57P01", "57014", "53300", "40001", "40P01", "55P03", "25006", "25P02", "58030",
+            "XX000", "28P01", "3D000", "26000", "",
+        ] {
+            assert!(!may_be_of_a_part(whole), "{whole}");
+        }
     }
 }

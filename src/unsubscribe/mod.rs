@@ -113,7 +113,7 @@ impl Unsubscribe {
         }
         let statements = self.statements(until).await?;
         match statements.apply(&self.database, wish, subject, until).await {
-            Err(error) if error.is_of_the_data() => {
+            Err(error) if error.can_be_isolated() => {
                 tracing::error!(recipient_id = %subject.recipient_id, %error, "the activity could not be written");
                 Statements::new(None).apply(&self.database, wish, subject, until).await
             }

@@ -51,12 +51,14 @@ const REASONS: [(&str, &str); 36] = [
     ("IncompleteSignature", CREDENTIALS),
     ("emails bounced (", GUARD),
     ("recipients complained (", GUARD),
+    ("emails were rejected by Amazon SES", REJECTED),
     ("was refused: ", "Look at the refusal: many in a row met it, so most likely it is not the recipients'."),
     ("UnknownOperation", NO_SEND_EMAIL),
     ("NotImplemented", NO_SEND_EMAIL),
     ("http_", NO_SEND_EMAIL),
 ];
 const GUARD: &str = "The reputation guard stopped it: look where the list comes from, and clean it. Whoever goes on accepts these figures.";
+const REJECTED: &str = "Look at what the emails hold: SES found malware, or could not render them. Whoever goes on accepts these figures.";
 const CONFIGURATION_SET_PAUSED: &str =
     "The configuration set may not send: turn its sending on again in the SES console.";
 const NO_CONFIGURATION_SET: &str =
@@ -84,6 +86,7 @@ pub fn of(detail: &Detail) -> Vec<String> {
             advice.push(format!("Go on with it: campaign send resume {id}"));
         }
         "sending" => advice.extend(of_sending(detail)),
+        "sent" if detail.overview.rejected > 0 => advice.push(REJECTED.to_owned()),
         _ => {}
     }
     advice.extend(of_doubt(detail));

@@ -51,7 +51,7 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
         vec![
             campaign.campaign_id.to_string(),
             truncate_str(&shown(&campaign.name), 24, "…").into_owned(),
-            campaign.status.clone(),
+            if is_mostly_rejected(campaign) { "rejected".to_owned() } else { campaign.status.clone() },
             percent(campaign.progress),
             format::count(total),
             format::count(sent),
@@ -95,6 +95,11 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
         };
     }
     text
+}
+
+/// Whether SES rejected most of what it had accepted: such a campaign is no success, whatever its status.
+fn is_mostly_rejected(campaign: &Overview) -> bool {
+    campaign.status == "sent" && campaign.rejected * 2 > i64::from(campaign.progress.sent)
 }
 
 /// By how many columns of a terminal the rows are too wide for it.
@@ -185,6 +190,7 @@ pub fn detail(detail: &Detail, width: usize) -> String {
 
 fn heading(campaign: &Overview, width: usize) -> Vec<String> {
     let status = match campaign.status.as_str() {
+        _ if is_mostly_rejected(campaign) => style("sent, and rejected by Amazon SES").red(),
         status @ ("sending" | "sent") => style(status).green(),
         status @ ("paused" | "scheduled") => style(status).yellow(),
         status @ ("cancelled" | "failed") => style(status).red(),
@@ -264,6 +270,13 @@ fn outcomes(detail: &Detail, width: usize) -> Vec<String> {
         ("uncertain", "Uncertain", uncertain),
     ] {
         lines.push(labelled(label, &style(format!("{:>9}", format::count(count))).bold().to_string()));
+        if status == "sent" && detail.overview.rejected > 0 {
+            let rejected = format::count(detail.overview.rejected);
+            lines.push(labelled(
+                "",
+                &format!("{rejected:>9}  rejected by Amazon SES after it had accepted them"),
+            ));
+        }
         let of_status: Vec<&Outcome> = detail
             .outcomes
             .iter()
@@ -340,6 +353,7 @@ mod tests {
                     .to_owned(),
             ),
             progress: Progress { total: 120_000, sent: 100, failed: 7, suppressed: 1, uncertain: 2, remaining: 119_890 },
+            rejected: 0,
             scheduled_at: None,
             started_at: Some("2026-03-01T08:00:00Z".to_owned()),
             completed_at: None,
@@ -407,6 +421,16 @@ mod tests {
             assert_eq!(header, columns, "{table}");
             assert!(table.contains(&Uuid::nil().to_string()), "{table}");
         }
+    }
+
+    #[test]
+    fn a_campaign_that_ses_rejected_as_a_whole_does_not_look_like_a_success() {
+        let progress =
+            Progress { total: 100, sent: 100, failed: 0, suppressed: 0, uncertain: 0, remaining: 0 };
+        let sent = Overview { progress, rejected: 90, ..overview("sent") };
+        let row = strip_ansi_codes(&table(std::slice::from_ref(&sent), 200)).into_owned();
+        assert!(row.lines().nth(1).unwrap().contains(" rejected "), "{row}");
+        assert!(!is_mostly_rejected(&Overview { rejected: 50, ..sent }));
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn accept(state: &State, control: &mut Control, submission: Submission) -> Strin
     if rendering_failed {
         control.counts.rendering_failures += 1;
     } else {
-        let suppressed = message.recipients().any(|address| control.suppressed.contains(address));
+        let suppressed = message.recipients().find_map(|address| control.suppressed.reason(address));
         message.suppressed = suppressed;
         state.mailbox.accept(message);
     }
