@@ -69,6 +69,9 @@ CREATE TABLE IF NOT EXISTS campaign_recipients (
     uncertain_since timestamptz
 ) WITH (fillfactor = 35);
 
+-- The CRM's own key of a customer, where it is no UUID.
+ALTER TABLE campaign_recipients ADD COLUMN IF NOT EXISTS customer_ref text;
+
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_position ON campaign_recipients (campaign_id, position);
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_email ON campaign_recipients (campaign_id, lower(email));
 

@@ -242,14 +242,19 @@ fn is_wrong_password(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::INVALID_PASSWORD)
 }
 
-/// PostgreSQL's message with its SQLSTATE, or the cause at the bottom of a connection's error.
+/// The longest text of PostgreSQL's that is passed on, in characters: a trigger may raise a message of any length.
+const MAX_DESCRIPTION: usize = 1000;
+
+/// PostgreSQL's message with its SQLSTATE, or the cause at the bottom of a connection's error; cut to
+/// [`MAX_DESCRIPTION`].
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => {
             // Of a row that is refused the detail shows what it holds, addresses among it.
             let shows_data = matches!(db.code().code().get(..2), Some("22" | "23"));
             let detail = db.detail().filter(|_| !shows_data).map(|d| format!(" ({d})")).unwrap_or_default();
-            format!("{}{detail} [{}]", db.message(), db.code().code())
+            let text: String = format!("{}{detail}", db.message()).chars().take(MAX_DESCRIPTION).collect();
+            format!("{text} [{}]", db.code().code())
         }
         None => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
     }

@@ -7,6 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::load::progress;
+use crate::activities::{ActivitiesTable, refusal};
 use crate::database::{Database, DatabaseError};
 use crate::lifecycle::Status;
 use crate::outcome::Outcome;
@@ -48,6 +49,8 @@ pub struct Record<'a> {
     pub closing: Option<Closing>,
     /// The outcomes.
     pub lines: &'a [Line],
+    /// Emails whose activities are refused: they become `uncertain`.
+    pub refused: &'a [Refused<'a>],
     /// Why the campaign is halted, if it is.
     pub halt: Option<&'a str>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
@@ -60,7 +63,15 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// No outcomes: what a record of something else starts from.
     pub fn nothing(campaign_id: Uuid) -> Record<'a> {
-        Record { campaign_id, closing: None, lines: &[], halt: None, refusal: (None, 0), throttled: None }
+        Record {
+            campaign_id,
+            closing: None,
+            lines: &[],
+            refused: &[],
+            halt: None,
+            refusal: (None, 0),
+            throttled: None,
+        }
     }
 }
 
@@ -77,60 +88,204 @@ pub struct Recorded {
     pub activities: u32,
     /// Emails that the activities table refused, and that are `uncertain` for that.
     pub refused: u32,
+    /// Why the campaign is halted, if that is because the table takes no activity.
+    pub halted: Option<String>,
 }
 
-/// As many emails of one batch, all that it sent, are not refused for what they carry: the table takes none.
-const SYSTEMIC: usize = 10;
+/// An email that SES accepted and whose activity the table refuses.
+#[derive(Clone, Debug)]
+pub struct Refused<'a> {
+    /// Its outcome, as it would have been recorded.
+    pub line: &'a Line,
+    /// What PostgreSQL said.
+    pub error: String,
+}
 
-/// Records outcomes as [`record`] does. When the CRM's table refuses the activity of some (a check, or a trigger
-/// that raises), the others are recorded, and those become `uncertain` with the code `activity_refused`: they are
-/// never sent again, and a person settles them (`campaign resolve`) when the table is mended.
+/// The statement, filled for an activities table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The table's name, for a person.
+    table: String,
+    sql: String,
+}
+
+impl Statement {
+    /// Fills the statement for this table.
+    pub fn new(table: &ActivitiesTable) -> Statement {
+        Statement { table: table.name().to_owned(), sql: table.fill(STATEMENT) }
+    }
+}
+
+/// The error code of a recipient whose email SES accepted and whose activity the table refuses.
+pub const ACTIVITY_REFUSED: &str = "activity_refused";
+/// The most recipients that are tried one by one to find out whether the table takes any activity.
+const MAX_SAMPLES: usize = 10;
+/// The longest reason of a halted campaign, in characters.
+const MAX_REASON: usize = 1000;
+
+/// Records outcomes with `statement`, as [`record`] does.
 ///
 /// # Errors
-/// As [`record`]; and when the table refuses all, so that they are owed.
-pub async fn record_apart(
+/// As [`record`].
+pub async fn record_whole(
     database: &Database,
-    statement: &str,
+    statement: &Statement,
     whole: &Record<'_>,
     until: Instant,
 ) -> Result<Option<Recorded>, DatabaseError> {
-    let first_error = match record(database, statement, whole, until).await {
-        Err(error) if error.is_of_the_data() => error,
-        answer => return answer,
+    record(database, &statement.sql, whole, until).await
+}
+
+/// Records outcomes that PostgreSQL refused to record together, with `refusal`. When the CRM's table refuses the
+/// activity of some (a check, or a trigger that raises), the others are recorded, and those become `uncertain` with
+/// the code `activity_refused`. They keep their message id, for SES accepted them; they are never sent again.
+///
+/// When the table refuses the activity of everybody for what it holds, all become so and the campaign is halted.
+/// At most [`MAX_SAMPLES`] are tried one by one to find that out.
+///
+/// # Errors
+/// As [`record`]; and `refusal` when the table takes no activity as it is now: nothing but what was tried is recorded.
+pub async fn record_apart(
+    database: &Database,
+    statement: &Statement,
+    whole: &Record<'_>,
+    refusal: DatabaseError,
+    until: Instant,
+) -> Result<Option<Recorded>, DatabaseError> {
+    let attempt = Attempt { database, statement, whole, until };
+    let apart = match attempt.takes_any().await? {
+        Some(true) => attempt.halve(&refusal).await?,
+        Some(false) if refusal::of(&refusal) == Some(refusal::Refused::Row) => attempt.all_refused(&refusal),
+        Some(false) => return Err(refusal),
+        None => return Ok(None),
     };
-    let only = |lines| Record { lines, ..Record::nothing(whole.campaign_id) };
-    let (mut activities, mut refused) = (0, Vec::new());
-    let mut parts = vec![whole.lines];
-    while let Some(part) = parts.pop() {
-        match record(database, statement, &only(part), until).await {
-            Ok(Some(recorded)) => activities += recorded.activities,
-            Ok(None) => return Ok(None),
-            Err(error) if !error.is_of_the_data() => return Err(error),
-            Err(error) => match part {
-                [] => return Err(error),
-                [line] => refused.push((line, error.to_string())),
-                _ => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                }
-            },
+    for Refused { line, error } in &apart.refused {
+        tracing::error!(recipient_id = %line.recipient_id, error, "an activity is refused; its email is uncertain");
+    }
+    let reason = format!("{} takes no activity: {refusal}", statement.table);
+    let reason: String = reason.chars().take(MAX_REASON).collect();
+    // What is pending stays out of doubt when the batch is closed.
+    let rest: Vec<Line> = apart.rest.into_iter().cloned().collect();
+    let halts = apart.in_doubt && apart.refused.len() > 1;
+    let last = Record {
+        lines: &rest,
+        refused: &apart.refused,
+        halt: whole.halt.or(halts.then_some(reason.as_str())),
+        ..*whole
+    };
+    let Some(mut recorded) = record(database, &statement.sql, &last, until).await? else { return Ok(None) };
+    // One that is refused alone says little about the table, unless others would follow.
+    let halts = halts || apart.in_doubt && recorded.progress.remaining > 0;
+    if halts && last.halt.is_none() {
+        let halt = Record { halt: Some(&reason), ..Record::nothing(whole.campaign_id) };
+        recorded = record(database, &statement.sql, &halt, until).await?.unwrap_or(recorded);
+    }
+    let refused =
+        apart.refused.iter().filter(|refused| refused.line.outcome.status() == Status::Sent).count();
+    Ok(Some(Recorded {
+        activities: apart.activities,
+        refused: u32::try_from(refused).unwrap_or(u32::MAX),
+        halted: (halts && whole.halt.is_none()).then_some(reason),
+        ..recorded
+    }))
+}
+
+/// A record that PostgreSQL refused, to be made in parts.
+struct Attempt<'a> {
+    database: &'a Database,
+    statement: &'a Statement,
+    whole: &'a Record<'a>,
+    until: Instant,
+}
+
+/// What came of the parts.
+struct Apart<'a> {
+    /// Emails whose activities are written.
+    activities: u32,
+    refused: Vec<Refused<'a>>,
+    /// What is to be recorded yet, with the batch.
+    rest: Vec<&'a Line>,
+    /// The table takes no activity, or too few in the time that there was.
+    in_doubt: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// `None`: the campaign was deleted. `Some(None)`: recorded. `Some(Some(…))`: refused.
+    async fn part(&self, lines: &'a [Line]) -> Result<Option<Result<u32, DatabaseError>>, DatabaseError> {
+        let part = Record { lines, ..Record::nothing(self.whole.campaign_id) };
+        match record(self.database, &self.statement.sql, &part, self.until).await {
+            Ok(recorded) => Ok(recorded.map(|recorded| Ok(recorded.activities))),
+            Err(error @ DatabaseError::Refused(_)) => Ok(Some(Err(error))),
+            Err(error) => Err(error),
         }
     }
-    if activities == 0 && refused.len() >= SYSTEMIC {
-        return Err(first_error);
+
+    /// Whether any activity is taken, by some recipients that are spread over the batch. `None`: the campaign was
+    /// deleted.
+    async fn takes_any(&self) -> Result<Option<bool>, DatabaseError> {
+        let sent: Vec<usize> = (0..self.whole.lines.len())
+            .filter(|&at| self.whole.lines[at].outcome.status() == Status::Sent)
+            .collect();
+        let samples = sent.len().min(MAX_SAMPLES);
+        for sample in 0..samples {
+            let at = sent[sample * sent.len() / samples];
+            match self.part(&self.whole.lines[at..=at]).await? {
+                None => return Ok(None),
+                Some(Ok(_)) => return Ok(Some(true)),
+                Some(Err(_)) => {}
+            }
+        }
+        Ok(Some(false))
     }
-    // What is pending stays out of doubt when the batch is closed.
-    let mut rest: Vec<Line> =
-        whole.lines.iter().filter(|line| line.outcome.status() == Status::Pending).cloned().collect();
-    for (line, error) in &refused {
-        tracing::error!(recipient_id = %line.recipient_id, error, "an activity is refused; its email is uncertain");
-        let outcome = Outcome::Uncertain { code: "activity_refused".to_owned(), error: error.clone() };
-        rest.push(Line { outcome, ..(*line).clone() });
+
+    /// Halves what is refused until each refused recipient is alone. What cannot be tried in time is treated as
+    /// refused.
+    async fn halve(&self, refusal: &DatabaseError) -> Result<Apart<'a>, DatabaseError> {
+        let mut apart = Apart { activities: 0, refused: Vec::new(), rest: Vec::new(), in_doubt: false };
+        let now = Instant::now();
+        let last_try = now + self.until.saturating_duration_since(now) * 2 / 3;
+        let mut parts = vec![self.whole.lines];
+        while let Some(part) = parts.pop() {
+            if Instant::now() >= last_try {
+                apart.in_doubt = true;
+                apart.leave(part, refusal);
+                continue;
+            }
+            match self.part(part).await? {
+                // Its campaign was deleted: the last record says so too.
+                None => apart.rest.extend(part),
+                Some(Ok(activities)) => {
+                    apart.activities += activities;
+                    apart.rest.extend(part.iter().filter(|line| line.outcome.status() == Status::Pending));
+                }
+                Some(Err(error)) => match part {
+                    [line] => apart.refused.push(Refused { line, error: error.to_string() }),
+                    _ => {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                    }
+                },
+            }
+        }
+        Ok(apart)
     }
-    let refused = refused.iter().filter(|(line, _)| line.outcome.status() == Status::Sent).count();
-    let refused = u32::try_from(refused).unwrap_or(u32::MAX);
-    let recorded = record(database, statement, &Record { lines: &rest, ..*whole }, until).await?;
-    Ok(recorded.map(|recorded| Recorded { activities, refused, ..recorded }))
+
+    /// No activity is taken.
+    fn all_refused(&self, refusal: &DatabaseError) -> Apart<'a> {
+        let mut apart = Apart { activities: 0, refused: Vec::new(), rest: Vec::new(), in_doubt: true };
+        apart.leave(self.whole.lines, refusal);
+        apart
+    }
+}
+
+impl<'a> Apart<'a> {
+    fn leave(&mut self, lines: &'a [Line], refusal: &DatabaseError) {
+        let (sent, rest): (Vec<&Line>, _) =
+            lines.iter().partition(|line| line.outcome.status() == Status::Sent);
+        let error = refusal.to_string();
+        self.refused.extend(sent.into_iter().map(|line| Refused { line, error: error.clone() }));
+        self.rest.extend(rest);
+    }
 }
 
 /// Records outcomes. Each counts only where the life cycle allows it, so a record that is repeated changes
@@ -146,7 +301,7 @@ pub async fn record(
     record: &Record<'_>,
     until: Instant,
 ) -> Result<Option<Recorded>, DatabaseError> {
-    let columns = Columns::of(record.lines);
+    let columns = Columns::of(record.lines, record.refused);
     let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
     let reopen = record.closing.is_some_and(|closing| closing.reopen);
     let doubt = record.closing.is_some_and(|closing| closing.doubt);
@@ -177,6 +332,7 @@ pub async fn record(
         progress: progress(row),
         activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),
         refused: 0,
+        halted: None,
     }))
 }
 
@@ -193,25 +349,48 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(lines: &'a [Line]) -> Columns<'a> {
+    fn of(lines: &'a [Line], refused: &'a [Refused<'a>]) -> Columns<'a> {
         let mut columns = Columns::default();
         for line in lines {
-            let (message_id, at, code, error) = match &line.outcome {
-                Outcome::Sent { message_id, at } => (Some(message_id.as_str()), Some(*at), None, None),
+            let (message_id, at) = accepted(line).unzip();
+            let (code, error) = match &line.outcome {
                 Outcome::Failed { code, error } | Outcome::Uncertain { code, error } => {
-                    (None, None, Some(code.as_str()), Some(storable(error)))
+                    (Some(code.as_str()), Some(storable(error)))
                 }
-                Outcome::Suppressed | Outcome::Deferred => (None, None, None, None),
+                Outcome::Sent { .. } | Outcome::Suppressed | Outcome::Deferred => (None, None),
             };
-            columns.ids.push(line.recipient_id);
-            columns.statuses.push(line.outcome.status().as_str());
-            columns.message_ids.push(message_id);
-            columns.codes.push(code);
-            columns.errors.push(error);
-            columns.times.push(at);
-            columns.subjects.push(line.subject.as_deref());
+            columns.push(line, line.outcome.status(), (message_id, at), (code, error));
+        }
+        for Refused { line, error } in refused {
+            let (message_id, at) = accepted(line).unzip();
+            let error = (Some(ACTIVITY_REFUSED), Some(storable(error)));
+            columns.push(line, Status::Uncertain, (message_id, at), error);
         }
         columns
+    }
+
+    fn push(
+        &mut self,
+        line: &'a Line,
+        status: Status,
+        (message_id, at): (Option<&'a str>, Option<SystemTime>),
+        (code, error): (Option<&'a str>, Option<String>),
+    ) {
+        self.ids.push(line.recipient_id);
+        self.statuses.push(status.as_str());
+        self.message_ids.push(message_id);
+        self.codes.push(code);
+        self.errors.push(error);
+        self.times.push(at);
+        self.subjects.push(line.subject.as_deref());
+    }
+}
+
+/// SES's message id, and when its answer came.
+fn accepted(line: &Line) -> Option<(&str, SystemTime)> {
+    match &line.outcome {
+        Outcome::Sent { message_id, at } => Some((message_id, *at)),
+        _ => None,
     }
 }
 

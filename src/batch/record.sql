@@ -22,7 +22,7 @@ settled AS (
            uncertain_since = CASE WHEN o.status = 'uncertain' THEN now() END
       FROM outcome AS o
      WHERE r.id = o.recipient_id AND r.campaign_id = $1 AND recipient_may_become(r.status, o.status)
-    RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, o.subject,
+    RETURNING r.id, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id, r.sent_at, o.subject,
               r.previous_status, r.status
 ),
 -- What a lost invocation may have handed to SES and has no outcome for. Only what another one handed over: a

@@ -10,18 +10,18 @@ pub mod record;
 pub mod sqs;
 mod subject;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use serde_json::Value;
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use tokio_postgres::types::{ToSql, Type};
 
 use self::event::{Event, Said};
 use self::guard::Watched;
 use self::record::{Recorded, Recorder};
 use self::sqs::{ItemFailure, Record, Response};
-use crate::activities::ActivitiesTable;
+use crate::activities::{TableError, plan, refusal};
 use crate::config::Settings;
 use crate::database::Database;
 use crate::deadline::Deadline;
@@ -37,7 +37,7 @@ pub struct SesEvents {
     settings: Settings,
     metrics: Metrics,
     database: Database,
-    recorder: OnceCell<Recorder>,
+    recorder: RefCell<Option<Rc<Recorder>>>,
 }
 
 /// An event, and the id of its record.
@@ -54,7 +54,7 @@ impl SesEvents {
             metrics: Metrics::new(settings.metrics.clone()),
             settings,
             database,
-            recorder: OnceCell::new(),
+            recorder: RefCell::new(None),
         })
     }
 
@@ -71,11 +71,10 @@ impl SesEvents {
         let records = sqs::records(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
         let mut batch = Batch::sort(records)?;
         if !batch.events.is_empty() {
-            let recorder = self.recorder(until).await?;
             let mut events: Vec<&mut Event> =
                 batch.events.iter_mut().map(|(_, event)| &mut **event).collect();
             subject::complete(&self.database, &mut events, until).await?;
-            let (total, refused) = self.record(recorder, &batch.events, until).await?;
+            let (total, refused) = self.record(&batch.events, until).await?;
             tracing::info!(
                 events = batch.events.len(),
                 unknown = (batch.events.len() - refused.len()) as u64 - total.known,
@@ -117,45 +116,37 @@ impl SesEvents {
         Ok(())
     }
 
-    /// Learns, the first time, how the activities table is written. Its enum may lack actions of [`ACTIONS`]: a
-    /// timeline that has no word for an opened email gets none, and doubt is settled all the same.
-    async fn recorder(&self, until: Instant) -> Result<&Recorder, Failure> {
-        let read = async || {
-            let name = &self.settings.activities_table;
-            let sql = include_str!("../activities.sql").replace("$3", "$1");
-            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(name, Type::TEXT)];
-            let rows = self.database.query(&sql, &parameters, until).await?;
-            let catalogue: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-            let table = ActivitiesTable::read(name, &catalogue.to_string(), &["email_sent"])
-                .map_err(|error| Failure::new("UnusableActivitiesTable", error))?;
-            let missing: Vec<&str> =
-                ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
-            if !missing.is_empty() {
-                tracing::warn!(
-                    table = name,
-                    ?missing,
-                    "the activities table's enum lacks actions; they are left out"
-                );
-            }
-            Ok(Recorder::new(table))
-        };
-        self.recorder.get_or_try_init(read).await
+    /// Learns, the first time, how the activities table is written. It may lack words for [`ACTIONS`]: a timeline
+    /// that has no word for an opened email gets none, and doubt is settled all the same.
+    async fn recorder(&self, until: Instant) -> Result<Rc<Recorder>, TableError> {
+        if let Some(known) = self.recorder.borrow().as_ref() {
+            return Ok(Rc::clone(known));
+        }
+        let name = &self.settings.activities_table;
+        let table = plan::learn(&self.database, name, &["email_sent"], &ACTIONS, until).await?;
+        let recorder = Rc::new(Recorder::new(table));
+        *self.recorder.borrow_mut() = Some(Rc::clone(&recorder));
+        Ok(recorder)
     }
 
     /// Records events, all with one statement. When PostgreSQL refuses what one of them holds (a check or trigger
     /// of the CRM's table), the batch is halved until that one is alone; the ids of such records are returned.
-    async fn record(
-        &self,
-        recorder: &Recorder,
-        events: &[Delivered],
-        until: Instant,
-    ) -> Result<(Recorded, Vec<String>), Failure> {
+    async fn record(&self, events: &[Delivered], until: Instant) -> Result<(Recorded, Vec<String>), Failure> {
         let (mut total, mut refused) = (Recorded::default(), Vec::new());
+        let mut recorder = self.recorder(until).await?;
+        let mut learned_again = false;
         let mut parts = vec![events];
         while let Some(part) = parts.pop() {
             let of_part: Vec<&Event> = part.iter().map(|(_, event)| &**event).collect();
             match recorder.record(&self.database, &of_part, until).await {
                 Ok(written) => total += written,
+                // The activities table may have changed since it was learned.
+                Err(error) if !learned_again && refusal::may_be_of_the_shape(&error) => {
+                    learned_again = true;
+                    *self.recorder.borrow_mut() = None;
+                    recorder = self.recorder(until).await?;
+                    parts.push(part);
+                }
                 Err(error) if !error.is_of_the_data() => return Err(error.into()),
                 Err(error) => match part {
                     [(Some(message_id), _)] => {

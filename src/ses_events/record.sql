@@ -12,7 +12,8 @@ WITH event AS MATERIALIZED (
 ),
 -- Both tags must fit: an event of a recipient that is gone, or of another sender's, finds nothing here.
 known AS MATERIALIZED (
-    SELECT e.*, r.organization_id, r.customer_id, r.email, r.name, normalized_address(r.email) AS address,
+    SELECT e.*, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name,
+           normalized_address(r.email) AS address,
            c.name AS campaign_name, c.created_by, c.subject AS campaign_subject
       FROM event AS e
       JOIN campaign_recipients AS r ON r.id = e.recipient_id AND r.campaign_id = e.campaign_id
@@ -59,7 +60,7 @@ told AS MATERIALIZED (
     SELECT k.* FROM fresh AS f JOIN known AS k USING (recipient_id, action, occurred_at, key)
 ),
 entry AS (
-    SELECT s.id, w.organization_id, w.created_by, w.customer_id, 'email_sent' AS action,
+    SELECT s.id, w.organization_id, w.created_by, w.customer_id, w.customer_ref, 'email_sent' AS action,
            email_sent_description(w.email, w.name, s.subject) AS description,
            email_sent_metadata(s.id, w.email, w.name, s.subject, w.campaign_id, w.campaign_name, w.message_id)
                AS metadata,
@@ -69,7 +70,7 @@ entry AS (
     UNION ALL
     SELECT * FROM (
         SELECT DISTINCT ON (k.recipient_id, k.action, k.occurred_at, k.key)
-               k.recipient_id, k.organization_id, k.created_by, k.customer_id, k.action,
+               k.recipient_id, k.organization_id, k.created_by, k.customer_id, k.customer_ref, k.action,
                k.before || coalesce(nullif(btrim(k.name), ''), k.email) || k.after,
                jsonb_build_object(
                    'emailId', k.recipient_id, 'recipientEmail', k.email, 'campaignId', k.campaign_id,
@@ -85,8 +86,11 @@ activity AS (
     SELECT e.organization_id::{type of organization_id}, e.created_by::{type of user_id},
            CASE WHEN e.customer_id IS NULL THEN 'email' ELSE 'customer' END::{type of entity_type},
            coalesce(e.customer_id, e.id)::{type of entity_id}, e.action::{type of action},
-           e.description::{type of description}, e.metadata::{type of metadata},
-           'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}
+           {description: e.description}::{type of description},
+           (e.metadata
+            || CASE WHEN e.customer_ref IS NULL THEN '{}' ELSE jsonb_build_object('customerRef', e.customer_ref) END
+           )::{type of metadata},
+           'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}{entity_ref: e.customer_ref}
       FROM entry AS e ORDER BY e.at
 ),
 -- What befell each address: messages that bounced transiently, and the last delivery.

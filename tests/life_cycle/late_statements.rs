@@ -22,7 +22,7 @@ fn open_batches(world: &mut World, campaign: Uuid) -> Vec<(i64, i64, Option<i64>
 fn a_claim_that_comes_late_takes_nothing_back_from_the_one_that_was_answered() {
     let mut world = World::new();
     let campaign = world.campaign_of(100);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let token = Uuid::new_v4();
     let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
     let outcomes = Vec::new();
@@ -55,7 +55,7 @@ fn a_claim_that_comes_when_its_invocation_may_not_send_any_more_claims_nothing()
 fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
     let mut world = World::new();
     let campaign = world.campaign_of(100);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let (lost, token) = (Uuid::new_v4(), Uuid::new_v4());
     statements.claim(campaign, lost, 100, 1e6);
     world.expire_leases();
@@ -79,7 +79,7 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
 fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to_the_next_owner() {
     let mut world = World::new();
     let campaign = world.campaign_of(10);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let token = Uuid::new_v4();
     let Claim::Batch(batch) = statements.claim(campaign, token, 10, 1e6) else { panic!("no batch") };
     let mut late = world.database.connect();

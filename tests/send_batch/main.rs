@@ -8,6 +8,8 @@ mod crashes;
 mod mime;
 mod outcomes;
 mod rate;
+mod refusals;
 mod results;
 mod tables;
+mod timeline;
 mod together;

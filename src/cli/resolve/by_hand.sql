@@ -18,7 +18,8 @@ settled AS (
            uncertain_since = NULL
       FROM decided AS d
      WHERE r.id = d.recipient_id AND r.campaign_id = $1 AND r.status = 'uncertain'
-    RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, r.status, d.subject
+    RETURNING r.id, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id, r.sent_at,
+              r.status, d.subject
 ),
 activity AS (
     {email_sent}
