@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod run;
+mod settle;
 
 use clap::{Args, Subcommand};
 use uuid::Uuid;

@@ -1,5 +1,7 @@
 //! The contract's tables: what a writer may leave out, the activity field by field, and a CRM's own activities.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -117,14 +119,15 @@ fn every_message_carries_the_tags_by_which_its_events_are_traced() {
 /// row-level security for the role in use, and no index at all.
 const CRM_TABLE: &str = "
     CREATE SCHEMA crm;
-    CREATE TYPE crm.entity AS ENUM ('customer', 'deal', 'email');
+    CREATE SCHEMA crm_types;
+    CREATE TYPE crm_types.entity AS ENUM ('customer', 'deal', 'email');
     CREATE TYPE crm.action AS ENUM ('call_made', 'email_sent');
     CREATE TYPE crm.origin AS ENUM ('email', 'phone');
     CREATE TABLE crm.timeline (
         serial bigint GENERATED ALWAYS AS IDENTITY,
         organization_id uuid NOT NULL,
         user_id uuid,
-        entity_type crm.entity NOT NULL,
+        entity_type crm_types.entity NOT NULL,
         entity_id uuid NOT NULL,
         action crm.action NOT NULL,
         description varchar(40) NOT NULL,
@@ -147,14 +150,16 @@ fn a_crms_own_activities_table_is_written_as_its_catalogue_says() {
     let campaign = world.campaign_of(3);
     let role = format!("sender_{}", Uuid::new_v4().simple());
     world.database.client().batch_execute(CRM_TABLE).unwrap();
-    world.database.client().batch_execute(&format!(
-        "CREATE ROLE {role} LOGIN PASSWORD 'secret';
-         GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, campaign_recipients, campaign_cursors, campaign_batches,
-                campaign_batch_outcomes, suppressions, send_rates, send_shares TO {role};
-         GRANT SELECT ON opted_out TO {role};
-         GRANT USAGE ON SCHEMA crm TO {role};
-         GRANT INSERT ON crm.timeline TO {role}"
-    )).unwrap();
+    // The rights are those of access/roles.sql, and no others.
+    let roles = Command::new("psql")
+        .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--set=activities=crm.timeline"])
+        .arg(concat!("--file=", env!("CARGO_MANIFEST_DIR"), "/access/roles.sql"))
+        .arg(&world.database.url)
+        .output()
+        .expect("psql starts");
+    assert!(roles.status.success(), "{}", String::from_utf8_lossy(&roles.stderr));
+    let login = format!("CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT campaign_send_batch TO {role}");
+    world.database.client().batch_execute(&login).unwrap();
     let url = world.database.url_for(&role, "secret");
     let mut function = world.function_with(&[("DATABASE_URL", &url), ("ACTIVITIES_TABLE", "crm.timeline")]);
     let results = run(&mut function, event(campaign, 2));

@@ -139,7 +139,6 @@ fn a_crms_table_that_changes_is_learned_again_and_gets_the_events_own_time() {
                       ADD COLUMN entity_ref text, ALTER COLUMN entity_id TYPE varchar(36)";
     world.database.client().batch_execute(change).unwrap();
     assert!(deliver(&mut function, &[event("delivery", campaign, recipient)]).is_empty());
-    // A type that came later is learned with the next refusal; a view over a renamed table is like any other.
     world
         .database
         .client()
