@@ -72,6 +72,17 @@ CREATE TABLE IF NOT EXISTS campaign_recipients (
 -- The CRM's own key of a customer, where it is no UUID.
 ALTER TABLE campaign_recipients ADD COLUMN IF NOT EXISTS customer_ref text;
 
+-- A CRM may number its recipients itself. Positions that are given by default begin far beyond such numbers, so the two
+-- can be mixed in one campaign.
+DO $$
+BEGIN
+    IF (SELECT coalesce(last_value, 0) < 1000000000000 FROM pg_sequences
+         WHERE schemaname = current_schema() AND sequencename = 'campaign_recipients_position_seq') THEN
+        ALTER TABLE campaign_recipients ALTER COLUMN position RESTART WITH 1000000000001;
+    END IF;
+END
+$$;
+
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_position ON campaign_recipients (campaign_id, position);
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_email ON campaign_recipients (campaign_id, lower(email));
 

@@ -150,7 +150,7 @@ mod tests {
             outcome: Outcome::Sent { message_id: "m".repeat(60), at: SystemTime::UNIX_EPOCH },
         };
         let id = Uuid::nil();
-        let debt = Debt::of_batch(1, id, (0..10_000).map(entry));
+        let debt = Debt::of_batch(id, 1, id, (0..10_000).map(entry));
         let result = BatchResult {
             campaign_id: Some(id),
             reason: Some(text.clone()),

@@ -1,5 +1,6 @@
 //! Step 4: all outcomes of a batch, its activities, the counters and the batch itself, with one statement.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
@@ -27,13 +28,17 @@ pub struct Line {
     pub subject: Option<String>,
 }
 
-/// The batch that the outcomes belong to, while its claim holds.
+/// The batch that the outcomes belong to: the attempt of which they speak.
 #[derive(Clone, Copy, Debug)]
 pub struct Closing {
     /// The batch.
     pub batch_id: i64,
-    /// The claim; without it only the outcomes are recorded.
+    /// The claim under which it was worked on. When another invocation has taken the batch over, only the outcomes are
+    /// recorded.
     pub token: Uuid,
+    /// These are all its outcomes: it is closed. (PostgreSQL does not believe it if there are fewer than the claim had
+    /// recipients.)
+    pub whole: bool,
     /// Recipients of its range are still pending: the next claim takes it again.
     pub reopen: bool,
     /// Its owner did not come back: what it may have handed to SES beyond the outcomes given is in doubt.
@@ -90,6 +95,11 @@ pub struct Recorded {
     pub refused: u32,
     /// Why the campaign is halted, if that is because the table takes no activity.
     pub halted: Option<String>,
+    /// Recipients whose new status PostgreSQL discarded without an error, so that they are still `pending`. Their batch
+    /// stays open, and nobody else is given it.
+    pub discarded: u64,
+    /// Accepted emails whose recipient is not in the table any more.
+    pub gone: u64,
 }
 
 /// An email that SES accepted and whose activity the table refuses.
@@ -153,37 +163,39 @@ pub async fn record_apart(
     until: Instant,
 ) -> Result<Option<Recorded>, DatabaseError> {
     let attempt = Attempt { database, statement, whole, until };
-    let apart = match attempt.takes_any().await? {
+    let Apart { refused, in_doubt } = match attempt.takes_any().await? {
         Some(true) => attempt.halve(&refusal).await?,
         Some(false) if refusal::of(&refusal) == Some(refusal::Refused::Row) => attempt.all_refused(&refusal),
         Some(false) => return Err(refusal),
         None => return Ok(None),
     };
-    for Refused { line, error } in &apart.refused {
+    for Refused { line, error } in &refused {
         tracing::error!(recipient_id = %line.recipient_id, error, "an activity is refused; its email is uncertain");
     }
-    let reason = format!("{} takes no activity: {refusal}", statement.table);
+    let reason: String = format!("{} takes no activity: {refusal}", statement.table);
     let reason: String = reason.chars().take(MAX_REASON).collect();
-    // What is pending stays out of doubt when the batch is closed.
-    let rest: Vec<Line> = apart.rest.into_iter().cloned().collect();
-    let halts = apart.in_doubt && apart.refused.len() > 1;
+    // With all of its outcomes the batch is closed; those that are recorded already change nothing.
+    let ids: HashSet<Uuid> = refused.iter().map(|refused| refused.line.recipient_id).collect();
+    let rest = whole.lines.iter().filter(|line| !ids.contains(&line.recipient_id));
+    let rest: Vec<Line> = rest.cloned().collect();
+    let halts = in_doubt && refused.len() > 1;
     let last = Record {
         lines: &rest,
-        refused: &apart.refused,
+        refused: &refused,
         halt: whole.halt.or(halts.then_some(reason.as_str())),
         ..*whole
     };
     let Some(mut recorded) = record(database, &statement.sql, &last, until).await? else { return Ok(None) };
     // One that is refused alone says little about the table, unless others would follow.
-    let halts = halts || apart.in_doubt && recorded.progress.remaining > 0;
+    let halts = halts || in_doubt && recorded.progress.remaining > 0;
     if halts && last.halt.is_none() {
         let halt = Record { halt: Some(&reason), ..Record::nothing(whole.campaign_id) };
-        recorded = record(database, &statement.sql, &halt, until).await?.unwrap_or(recorded);
+        if let Some(halted) = record(database, &statement.sql, &halt, until).await? {
+            recorded = Recorded { status: halted.status, status_reason: halted.status_reason, ..recorded };
+        }
     }
-    let refused =
-        apart.refused.iter().filter(|refused| refused.line.outcome.status() == Status::Sent).count();
+    let refused = refused.iter().filter(|refused| refused.line.outcome.status() == Status::Sent).count();
     Ok(Some(Recorded {
-        activities: apart.activities,
         refused: u32::try_from(refused).unwrap_or(u32::MAX),
         halted: (halts && whole.halt.is_none()).then_some(reason),
         ..recorded
@@ -200,22 +212,27 @@ struct Attempt<'a> {
 
 /// What came of the parts.
 struct Apart<'a> {
-    /// Emails whose activities are written.
-    activities: u32,
     refused: Vec<Refused<'a>>,
-    /// What is to be recorded yet, with the batch.
-    rest: Vec<&'a Line>,
     /// The table takes no activity, or too few in the time that there was.
     in_doubt: bool,
 }
 
+/// What PostgreSQL said of a part.
+enum Part {
+    Recorded,
+    Refused(DatabaseError),
+    /// The campaign was deleted.
+    Gone,
+}
+
 impl<'a> Attempt<'a> {
-    /// `None`: the campaign was deleted. `Some(None)`: recorded. `Some(Some(…))`: refused.
-    async fn part(&self, lines: &'a [Line]) -> Result<Option<Result<u32, DatabaseError>>, DatabaseError> {
-        let part = Record { lines, ..Record::nothing(self.whole.campaign_id) };
+    async fn part(&self, lines: &'a [Line]) -> Result<Part, DatabaseError> {
+        let closing = self.whole.closing.map(|closing| Closing { whole: false, ..closing });
+        let part = Record { lines, closing, ..Record::nothing(self.whole.campaign_id) };
         match record(self.database, &self.statement.sql, &part, self.until).await {
-            Ok(recorded) => Ok(recorded.map(|recorded| Ok(recorded.activities))),
-            Err(error @ DatabaseError::Refused(_)) => Ok(Some(Err(error))),
+            Ok(Some(_)) => Ok(Part::Recorded),
+            Ok(None) => Ok(Part::Gone),
+            Err(error @ DatabaseError::Refused(_)) => Ok(Part::Refused(error)),
             Err(error) => Err(error),
         }
     }
@@ -230,9 +247,9 @@ impl<'a> Attempt<'a> {
         for sample in 0..samples {
             let at = sent[sample * sent.len() / samples];
             match self.part(&self.whole.lines[at..=at]).await? {
-                None => return Ok(None),
-                Some(Ok(_)) => return Ok(Some(true)),
-                Some(Err(_)) => {}
+                Part::Recorded => return Ok(Some(true)),
+                Part::Refused(_) => {}
+                Part::Gone => return Ok(None),
             }
         }
         Ok(Some(false))
@@ -241,30 +258,21 @@ impl<'a> Attempt<'a> {
     /// Halves what is refused until each refused recipient is alone. What cannot be tried in time is treated as
     /// refused.
     async fn halve(&self, refusal: &DatabaseError) -> Result<Apart<'a>, DatabaseError> {
-        let mut apart = Apart { activities: 0, refused: Vec::new(), rest: Vec::new(), in_doubt: false };
+        let mut apart = Apart { refused: Vec::new(), in_doubt: false };
         let now = Instant::now();
         let last_try = now + self.until.saturating_duration_since(now) * 2 / 3;
         let mut parts = vec![self.whole.lines];
         while let Some(part) = parts.pop() {
             if Instant::now() >= last_try {
                 apart.in_doubt = true;
-                apart.leave(part, refusal);
-                continue;
-            }
-            match self.part(part).await? {
-                // Its campaign was deleted: the last record says so too.
-                None => apart.rest.extend(part),
-                Some(Ok(activities)) => {
-                    apart.activities += activities;
-                    apart.rest.extend(part.iter().filter(|line| line.outcome.status() == Status::Pending));
+                apart.refuse(part, refusal);
+            } else if let Part::Refused(error) = self.part(part).await? {
+                if let [line] = part {
+                    apart.refused.push(Refused { line, error: error.to_string() });
+                } else {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
                 }
-                Some(Err(error)) => match part {
-                    [line] => apart.refused.push(Refused { line, error: error.to_string() }),
-                    _ => {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([second, first]);
-                    }
-                },
             }
         }
         Ok(apart)
@@ -272,19 +280,18 @@ impl<'a> Attempt<'a> {
 
     /// No activity is taken.
     fn all_refused(&self, refusal: &DatabaseError) -> Apart<'a> {
-        let mut apart = Apart { activities: 0, refused: Vec::new(), rest: Vec::new(), in_doubt: true };
-        apart.leave(self.whole.lines, refusal);
+        let mut apart = Apart { refused: Vec::new(), in_doubt: true };
+        apart.refuse(self.whole.lines, refusal);
         apart
     }
 }
 
 impl<'a> Apart<'a> {
-    fn leave(&mut self, lines: &'a [Line], refusal: &DatabaseError) {
-        let (sent, rest): (Vec<&Line>, _) =
-            lines.iter().partition(|line| line.outcome.status() == Status::Sent);
+    /// Every email of these that SES accepted.
+    fn refuse(&mut self, lines: &'a [Line], refusal: &DatabaseError) {
         let error = refusal.to_string();
-        self.refused.extend(sent.into_iter().map(|line| Refused { line, error: error.clone() }));
-        self.rest.extend(rest);
+        let sent = lines.iter().filter(|line| line.outcome.status() == Status::Sent);
+        self.refused.extend(sent.map(|line| Refused { line, error: error.clone() }));
     }
 }
 
@@ -305,8 +312,9 @@ pub async fn record(
     let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
     let reopen = record.closing.is_some_and(|closing| closing.reopen);
     let doubt = record.closing.is_some_and(|closing| closing.doubt);
+    let whole = record.closing.is_some_and(|closing| closing.whole);
     let (throttled_in, throttled_to) = record.throttled.unzip();
-    let parameters: [(&(dyn ToSql + Sync), Type); 17] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 18] = [
         (&record.campaign_id, Type::UUID),
         (&batch_id, Type::INT8),
         (&token, Type::UUID),
@@ -324,6 +332,7 @@ pub async fn record(
         (&record.refusal.1, Type::INT4),
         (&throttled_in, Type::TEXT),
         (&throttled_to, Type::FLOAT8),
+        (&whole, Type::BOOL),
     ];
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {
@@ -333,6 +342,8 @@ pub async fn record(
         activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),
         refused: 0,
         halted: None,
+        discarded: u64::try_from(row.get::<_, i64>("discarded")).unwrap_or(0),
+        gone: u64::try_from(row.get::<_, i64>("gone")).unwrap_or(0),
     }))
 }
 

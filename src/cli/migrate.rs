@@ -53,8 +53,7 @@ const LOCK: i64 = i64::from_be_bytes(*b"campaign");
 pub async fn apply(database: &Database, mut done: impl FnMut(&str, Duration)) -> Result<(), DatabaseError> {
     for (name, sql) in FILES {
         let started_at = Instant::now();
-        // Statements that are sent together without BEGIN are one transaction.
-        database.run_script(&format!("SELECT pg_advisory_xact_lock({LOCK});\n{sql}")).await?;
+        database.run_in_transaction(&format!("SELECT pg_advisory_xact_lock({LOCK});\n{sql}")).await?;
         done(name, started_at.elapsed());
     }
     Ok(())

@@ -173,7 +173,8 @@ impl Case {
     async fn open(settings: &Settings, id: Uuid) -> Result<Case, Failure> {
         let database = connect(settings.database.clone()).await?;
         let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
-        let (campaign, _) = loaded
+        let campaign = loaded
+            .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         // Without its variables the links are missing, and the checks say so.
         let links = Links::new(&settings.unsubscribe).ok();

@@ -101,7 +101,8 @@ impl Case {
         let database = connect(settings.database.clone()).await?;
         let table = settings.activities_table.as_str();
         let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
-        let (campaign, _) = loaded
+        let campaign = loaded
+            .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         let activities = plan::learn(&database, table, &["email_sent"], &[], soon()).await?;
         let templates = Templates::compile(campaign.source.clone()).ok();

@@ -4,11 +4,12 @@
 use campaign_sender::batch::checkpoint::{self, Checkpoint};
 use campaign_sender::batch::claim::Claim;
 use campaign_sender::batch::record::Closing;
+use campaign_sender::outcome::Outcome;
 use postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::support::World;
-use crate::{Statements, soon};
+use crate::{Statements, line, soon};
 
 /// Range, mark and claim of the open batches of a campaign.
 fn open_batches(world: &mut World, campaign: Uuid) -> Vec<(i64, i64, Option<i64>, Option<Uuid>)> {
@@ -62,12 +63,13 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
     let Claim::Takeover { batch_id, .. } = statements.claim(campaign, token, 100, 1e6) else {
         panic!("no takeover")
     };
-    let closing = Closing { batch_id, token, reopen: true, doubt: true };
+    let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
     statements.record(campaign, Some(closing), &[]);
     let in_doubt = world.statuses(campaign);
     assert!(in_doubt["uncertain"] < 100);
     let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
-    assert_eq!(batch.id, batch_id);
+    // Each claim is a batch of its own.
+    assert_ne!(batch.id, batch_id);
     let before = open_batches(&mut world, campaign);
 
     statements.record(campaign, Some(closing), &[]);
@@ -90,9 +92,12 @@ fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to
             &[&batch.id, &token, &0_i64, &1_i32, &Some(serde_json::json!([]))],
         )
         .unwrap();
-    let closing = Closing { batch_id: batch.id, token, reopen: true, doubt: false };
+    let closing = Closing { batch_id: batch.id, token, whole: true, reopen: true, doubt: false };
     std::thread::scope(|scope| {
-        scope.spawn(|| statements.record(campaign, Some(closing), &[]));
+        let lines: Vec<_> =
+            batch.recipients.iter().map(|recipient| line(recipient.id, Outcome::Deferred)).collect();
+        let statements = &statements;
+        scope.spawn(move || statements.record(campaign, Some(closing), &lines));
         let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
                         WHERE datname = current_database() AND wait_event_type = 'Lock')";
         world.wait_until("recording waits for the checkpoint", waiting);

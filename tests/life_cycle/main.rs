@@ -70,6 +70,7 @@ impl Statements {
             per_second,
             catch_up: 0.25,
             deadline,
+            templates_hash: "",
         };
         self.runtime.block_on(claim::claim(&self.database, &wish)).unwrap()
     }

@@ -5,6 +5,7 @@ mod support;
 
 mod bulk;
 mod crashes;
+mod defaults;
 mod mime;
 mod outcomes;
 mod rate;

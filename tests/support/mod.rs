@@ -216,6 +216,20 @@ impl World {
     }
 }
 
+/// Sends a campaign by so many loops of invocations at the same time, to its end.
+pub fn all_at_once(world: &mut World, campaign: Uuid, lanes: usize, batch_size: u32) {
+    let mut functions: Vec<_> = (0..lanes).map(|_| world.function()).collect();
+    std::thread::scope(|scope| {
+        for function in &mut functions {
+            scope.spawn(|| {
+                let results = run(function, event(campaign, batch_size));
+                assert_eq!(results.last().unwrap()["status"], "done");
+            });
+        }
+    });
+    assert_eq!(world.campaign_status(campaign).0, "sent");
+}
+
 /// The event for a batch of this size.
 pub fn event(campaign: Uuid, batch_size: u32) -> Value {
     json!({"campaignId": campaign, "batchSize": batch_size})

@@ -89,6 +89,8 @@ mod tests {
                 variables: None,
                 transactional,
             },
+            templates_hash: String::new(),
+            attempted: false,
             progress: Progress::default(),
         }
     }

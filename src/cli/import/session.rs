@@ -9,6 +9,7 @@ use tokio_postgres::{Client, CopyInSink};
 use uuid::Uuid;
 
 use super::super::failure::Failure;
+use crate::database::Database;
 
 /// The campaign that gets recipients.
 #[derive(Clone, Debug)]
@@ -35,8 +36,12 @@ pub struct Refused {
 }
 
 impl<'a> Import<'a> {
-    pub async fn begin(client: &'a Client, campaign: &'a Campaign) -> Result<Import<'a>, Failure> {
-        client.batch_execute("BEGIN").await?;
+    pub async fn begin(
+        database: &Database,
+        client: &'a Client,
+        campaign: &'a Campaign,
+    ) -> Result<Import<'a>, Failure> {
+        database.begin(client).await?;
         client.batch_execute(include_str!("table.sql")).await?;
         Ok(Import { client, campaign })
     }
