@@ -49,6 +49,28 @@ SELECT jsonb_build_object(
     'filled', EXISTS (
         SELECT FROM activities AS f JOIN pg_trigger AS t ON t.tgrelid = f.oid
          WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 7 = 7),
+    -- A column that the table of a view needs and the view does not have, where PostgreSQL itself inserts through it.
+    'hidden', (
+        SELECT format('%I of %s', a.attname, t.oid::regclass)
+          FROM activities AS f
+          JOIN pg_rewrite AS w ON w.ev_class = f.oid AND w.ev_type = '1'
+         CROSS JOIN LATERAL (
+               SELECT min(d.refobjid::bigint)::oid AS oid FROM pg_depend AS d
+                WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+                  AND d.refobjid <> f.oid
+               HAVING count(DISTINCT d.refobjid) = 1) AS base
+          JOIN pg_class AS t ON t.oid = base.oid AND t.relkind IN ('r', 'p', 'f')
+          JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
+               AND NOT a.atthasdef AND a.attidentity = '' AND a.attgenerated = ''
+         WHERE f.relkind = 'v'
+           AND NOT EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = f.oid AND r.ev_type = '3')
+           AND NOT EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = f.oid AND g.tgtype & 68 = 68)
+           AND NOT EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = t.oid AND g.tgtype & 7 = 7)
+           AND NOT EXISTS (SELECT FROM pg_depend AS d
+                            WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                              AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+                              AND d.refobjsubid = a.attnum)
+         ORDER BY a.attnum LIMIT 1),
     'unicode', getdatabaseencoding() = 'UTF8',
     'columns', coalesce((
         SELECT jsonb_object_agg(b.attname, jsonb_build_object(

@@ -19,6 +19,8 @@ pub struct Catalogue {
     pub policy: bool,
     /// A trigger runs before each row is inserted, and may fill in columns that have no default.
     pub filled: bool,
+    /// A column that the table of a view needs and the view does not have.
+    pub hidden: Option<String>,
     /// The database's encoding is UTF-8.
     pub unicode: bool,
     /// All columns by name.
@@ -119,6 +121,11 @@ impl Catalogue {
     }
 
     fn unfilled(&self) -> Option<String> {
+        if let Some(hidden) = &self.hidden {
+            return Some(format!(
+                "column {hidden} is NOT NULL, has no default and is not in the view: give it a default, or the view an INSTEAD OF trigger that fills it"
+            ));
+        }
         let unfilled = |(name, column): &(&String, &Column)| column.required && !self.written(name);
         let (name, _) = self.columns.iter().find(unfilled).filter(|_| !self.filled)?;
         Some(format!(
@@ -226,6 +233,7 @@ pub(super) mod samples {
             plain: true,
             policy: true,
             filled: false,
+            hidden: None,
             unicode: true,
             columns: COLUMNS.iter().map(|name| ((*name).to_owned(), kind(name))).collect(),
         }

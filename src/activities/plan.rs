@@ -1,6 +1,7 @@
 //! How the activities table is learned: from the catalogue, and by having PostgreSQL plan the insert.
 
 use tokio::time::Instant;
+use tokio_postgres::error::DbError;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -52,8 +53,12 @@ pub async fn learn_from(
         // An enum that has no word for the one may have it for the other.
         let plan = table.fill(include_str!("plan.sql")).replace("'email_sent'", &format!("'{action}'"));
         match database.query(&plan, &[(&Uuid::nil(), Type::UUID)], until).await {
-            Err(error @ DatabaseError::Refused(_)) => {
-                return Err(unusable(format!("an activity cannot be inserted: {error}")).into());
+            Err(DatabaseError::Refused(error)) => {
+                // PostgreSQL's hint says what to do about a view.
+                let hint = error.as_db_error().and_then(DbError::hint);
+                let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                let error = DatabaseError::Refused(error);
+                return Err(unusable(format!("an activity cannot be inserted: {error}{hint}")).into());
             }
             planned => drop(planned?),
         }

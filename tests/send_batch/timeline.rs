@@ -131,6 +131,13 @@ fn a_table_that_takes_no_insert_is_found_before_anything_is_claimed() {
         &format!("CREATE DOMAIN crm.d AS text NOT NULL; {}", table(&[], ", channel crm.d")),
         "column channel is NOT NULL",
     );
+    expected(
+        &format!(
+            "{} CREATE VIEW crm.timeline AS SELECT organization_id, user_id, entity_type, entity_id, action, description, metadata, source, source_ref FROM crm.base",
+            table(&[], ", kind int NOT NULL").replace("crm.timeline", "crm.base")
+        ),
+        "column kind of crm.base is NOT NULL, has no default and is not in the view",
+    );
     expected(&table(&[], ", occurred_at date"), "column occurred_at has the type date");
     expected(&table(&[], ", entity_ref bigint"), "column entity_ref has the type bigint");
     expected(
@@ -291,6 +298,30 @@ fn a_foreign_table_takes_activities() {
     let results = run(&mut function(&world), event(campaign, 2));
     assert_eq!(results.last().unwrap()["status"], "done");
     assert_eq!(query(&mut world, "SELECT source_ref FROM public.far").len(), 3);
+}
+
+#[test]
+fn the_tables_and_views_of_the_documentation_take_activities() {
+    let mut world = World::new();
+    let document = include_str!("../../docs/your-activities-table.md");
+    let blocks = document.split("```sql\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    for (block, _) in blocks {
+        world.database.client().batch_execute(block).unwrap_or_else(|error| panic!("{block}: {error:?}"));
+    }
+    for (table, filled) in [
+        ("crm.activities", "crm.activities"),
+        ("crm.email_events", "crm.events"),
+        ("crm.email_log", "crm.log"),
+    ] {
+        let campaign = world.campaign_of(3);
+        let result = invoke(&mut world.function_with(&[("ACTIVITIES_TABLE", table)]), &event(campaign, 10));
+        assert_eq!(
+            (&result["status"], &result["activities"]["count"]),
+            (&json!("done"), &json!(3)),
+            "{table}"
+        );
+        assert_eq!(query(&mut world, &format!("SELECT 'row' FROM {filled}")).len(), 3, "{table}");
+    }
 }
 
 #[test]

@@ -134,9 +134,9 @@ fn a_crms_table_that_changes_is_learned_again_and_gets_the_events_own_time() {
     let recipient = uncertain(&mut world, campaign, 1)[0];
     world.database.execute("UPDATE campaign_recipients SET customer_ref = 'K-17'", &[]);
     assert!(deliver(&mut function, &[event("send", campaign, recipient)]).is_empty());
-    let change =
-        "ALTER TABLE crm.timeline ALTER COLUMN source_ref TYPE text, ADD COLUMN occurred_at timestamptz,
-                      ADD COLUMN entity_ref text, ALTER COLUMN entity_id TYPE varchar(36)";
+    let change = "CREATE TYPE crm.origin AS ENUM ('email');
+                  ALTER TABLE crm.timeline ALTER COLUMN source TYPE crm.origin USING source::text::crm.origin,
+                      ADD COLUMN occurred_at timestamptz, ADD COLUMN entity_ref text";
     world.database.client().batch_execute(change).unwrap();
     assert!(deliver(&mut function, &[event("delivery", campaign, recipient)]).is_empty());
     world
