@@ -329,20 +329,21 @@ BEGIN
                max(r.bytes_so_far) AS bytes, bool_or(r.cut) AS cut
           INTO part
           FROM (SELECT n.*, n.bytes_so_far > v_room AND (n.nth > 1 OR positions IS NOT NULL) AS over,
-                       EXISTS (SELECT FROM suppressions AS s
+                       n.duplicate_of IS NOT NULL
+                       OR EXISTS (SELECT FROM suppressions AS s
                                 WHERE s.organization_id IN (n.organization_id,
                                                             '00000000-0000-0000-0000-000000000000')
-                                  AND s.email = normalized_address(n.email))
+                                  AND s.email = canonical_address(n.email))
                        OR EXISTS (SELECT FROM opted_out AS o
                                    WHERE o.organization_id = n.organization_id
-                                     AND o.email = normalized_address(n.email)) AS suppressed,
+                                     AND o.email = canonical_address(n.email)) AS suppressed,
                        lead(n.bytes_so_far) OVER (ORDER BY n.position) > v_room AS cut
                   FROM (SELECT b.*, row_number() OVER (ORDER BY b.position) AS nth,
                                sum(least(b.bytes, p_recipient_bytes)) OVER (ORDER BY b.position) AS bytes_so_far
                           FROM (SELECT p.*, least(coalesce(octet_length(p.json), 0)::bigint + octet_length(p.email)
                                                   + coalesce(octet_length(p.name), 0), 2147483647)::int AS bytes
                                   FROM (SELECT position, id, left(email, 1000) AS email, left(name, 1000) AS name,
-                                               organization_id, variables::text AS json
+                                               organization_id, duplicate_of, variables::text AS json
                                           FROM campaign_recipients
                                          WHERE campaign_id = p_campaign_id AND status = 'pending'
                                            AND position BETWEEN v_from AND p_last

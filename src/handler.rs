@@ -298,7 +298,6 @@ impl Handler {
             return self.halt(campaign, reason, invocation).await.map(Some);
         }
         if campaign.sendable
-            && campaign.progress.sent == 0
             && let Some(error) = preflight(campaign)
         {
             return self.halt(campaign, &error, invocation).await.map(Some);
@@ -359,6 +358,13 @@ impl Handler {
                 Claim::Busy(_) if invocation.due => return Ok(None),
                 Claim::Busy(lease) => {
                     return Ok(Some(self.answer(campaign, Verdict::busy(lease), invocation).await));
+                }
+                Claim::Locked(reason) => {
+                    tracing::warn!(reason, "another transaction holds a lock on the campaign");
+                    if invocation.due {
+                        return Ok(None);
+                    }
+                    return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
                 }
                 Claim::RateReserved(_) if invocation.due => return Ok(None),
                 Claim::RateReserved(reserved) => {
@@ -723,9 +729,11 @@ fn discarded(recorded: &Recorded) -> Option<String> {
     })
 }
 
-/// What would be wrong for every recipient, as far as the campaign alone shows it.
+/// What would be wrong for every recipient, as far as the campaign alone shows it: its links before the first batch, its
+/// mailboxes before each.
 fn preflight(campaign: &Campaign) -> Option<String> {
-    let findings = examine_campaign(&campaign.from_address, campaign.source.html.as_deref());
+    let html = campaign.source.html.as_deref().filter(|_| campaign.progress.sent == 0);
+    let findings = examine_campaign(&campaign.from_address, &campaign.reply_to, html);
     findings.into_iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text)
 }
 

@@ -66,6 +66,11 @@ impl Verdict {
         )
     }
 
+    /// Another transaction holds a lock on the campaign.
+    pub fn locked(reason: &str) -> Verdict {
+        Verdict::wait(AWAY_WAIT, format!("another transaction holds a lock on the campaign: {reason}"))
+    }
+
     /// The sending rate is reserved by others for so long.
     pub fn rate_reserved(reserved: Duration) -> Verdict {
         let wait = reserved.clamp(Duration::from_secs(1), Duration::from_secs(60));

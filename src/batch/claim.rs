@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::database::{Database, DatabaseError};
+use crate::database::{Database, DatabaseError, Locks};
 use crate::deadline::Deadline;
 use crate::outcome::Entry;
 
@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const MAX_BATCH_BYTES: i64 = 64 * 1024 * 1024;
 /// The part of a function's memory that the data of a batch may take, as it comes from PostgreSQL.
 const MEMORY_SHARE: i64 = 16;
+/// How long a lock of another transaction is waited for by an invocation that may look for another campaign, and by one
+/// that may not.
+const LOCK_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 /// Variables of one recipient, in bytes: one with more of them fails, for its data is not what it claims.
 pub const MAX_VARIABLES_BYTES: i32 = 256 * 1024;
 
@@ -84,6 +87,8 @@ pub enum Claim {
     Busy(Duration),
     /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
     RateReserved(Duration),
+    /// Another transaction, not an invocation, holds a lock on the campaign: what PostgreSQL says of it.
+    Locked(String),
     /// The campaign is scheduled, and due after this time.
     Scheduled(Duration),
     /// The campaign's status does not allow sending.
@@ -144,6 +149,7 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         let seconds = wish.deadline.last_start.saturating_duration_since(now).as_secs_f64();
         let until = (now + PATIENCE).min(wish.deadline.last_start);
         match ask(database, wish, size, lease, seconds, until).await {
+            Err(DatabaseError::Locked(reason)) => return Ok(Claim::Locked(reason)),
             Err(DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_))
                 if until < wish.deadline.last_start => {}
             answer => break answer?,
@@ -210,7 +216,8 @@ async fn ask(
         (&wish.templates_hash, Type::TEXT),
     ];
     let sql = "SELECT * FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    database.query(sql, &parameters, until).await
+    let locks = if wish.alone { LOCK_PATIENCE.0 } else { LOCK_PATIENCE.1 };
+    database.query_with(Locks::AtMost(locks), sql, &parameters, until).await
 }
 
 /// An instant so many seconds from now, or before.

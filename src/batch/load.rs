@@ -26,7 +26,7 @@ pub struct Campaign {
     pub status_reason: Option<String>,
     /// The sender, as the column has it.
     pub from_address: String,
-    /// Reply-to addresses.
+    /// Reply-to addresses, as the column has them, without nulls.
     pub reply_to: Vec<String>,
     /// The configuration set that the campaign names.
     pub configuration_set: Option<String>,
@@ -134,7 +134,7 @@ fn campaign(row: &Row) -> Campaign {
         unscheduled: row.get("unscheduled"),
         status_reason: row.get("status_reason"),
         from_address: row.get("from_address"),
-        reply_to: row.get::<_, Option<Vec<String>>>("reply_to").unwrap_or_default(),
+        reply_to: row.get("reply_to"),
         configuration_set: row.get("configuration_set"),
         source: Source {
             campaign_name: row.get("name"),

@@ -24,7 +24,10 @@ attempt AS (
        SET attempts = a.attempts + 1, retry_at = now() + rest_after(a.attempts + 2)
     RETURNING campaign_id
 )
-SELECT c.id, c.organization_id, c.name, c.status, c.from_address, c.reply_to, c.subject, c.html, c.text,
+SELECT c.id, c.organization_id, c.name, c.status, c.from_address,
+       -- Whatever its dimensions are, and without the elements that are null.
+       ARRAY(SELECT address FROM unnest(c.reply_to) AS address WHERE address IS NOT NULL) AS reply_to,
+       c.subject, c.html, c.text,
        c.variables::text AS variables, c.configuration_set, c.transactional, c.hash,
        c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false)
            OR c.status = 'sent'

@@ -29,7 +29,8 @@ macro_rules! migrations {
 }
 
 /// The files of `migrations/` in their order; a test holds this list against the directory.
-const FILES: [(&str, &str); 8] = migrations![
+const FILES: [(&str, &str); 10] = migrations![
+    "0000_addresses.sql",
     "0001_tables.sql",
     "0002_life_cycle.sql",
     "0003_claims.sql",
@@ -38,6 +39,7 @@ const FILES: [(&str, &str); 8] = migrations![
     "0007_unsubscribe.sql",
     "0010_suppression.sql",
     "0011_reputation.sql",
+    "0012_one_mailbox.sql",
 ];
 
 /// Which advisory lock migrations take: the first eight bytes of the package's name.

@@ -190,7 +190,8 @@ impl Case {
     /// What is wrong with the campaign itself.
     fn findings(&self) -> Findings {
         let mut findings = Findings::default();
-        for finding in examine_campaign(&self.campaign.from_address, self.campaign.source.html.as_deref()) {
+        let Campaign { from_address, reply_to, source, .. } = &self.campaign;
+        for finding in examine_campaign(from_address, reply_to, source.html.as_deref()) {
             findings.add(finding, None);
         }
         findings

@@ -86,7 +86,7 @@ fn keys(secret: &str) -> Result<Keys, InvalidVariable> {
 }
 
 fn mailto(value: &str) -> Result<String, InvalidVariable> {
-    match address::normalize(value) {
+    match address::sendable_from(value) {
         Ok(mailbox) if mailbox.len() <= MAX_MAILTO => Ok(mailbox),
         _ => Err(InvalidVariable::Malformed {
             name: "UNSUBSCRIBE_MAILTO",

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod bulk;
 mod crashes;
 mod defaults;
@@ -11,6 +12,7 @@ mod outcomes;
 mod rate;
 mod refusals;
 mod results;
+mod senders;
 mod tables;
 mod timeline;
 mod together;

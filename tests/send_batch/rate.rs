@@ -3,7 +3,6 @@
 use std::thread;
 
 use campaign_sender::local::ses::{Account, TokenBucket};
-use serde_json::json;
 
 use crate::support::{World, event, invoke, run};
 

@@ -48,7 +48,7 @@ impl<'a> Import<'a> {
 
     /// The stream into the temporary table.
     pub async fn rows(&self) -> Result<Rows, Failure> {
-        Ok(Rows(Box::pin(self.client.copy_in("COPY imported FROM STDIN").await?)))
+        Ok(Rows(Box::pin(self.client.copy_in("COPY imported (line, id, email, name, customer_id, contact_id, variables, reason, detail) FROM STDIN").await?)))
     }
 
     /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
@@ -97,7 +97,9 @@ impl<'a> Import<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let insert = format!("{insert} ON CONFLICT (campaign_id, lower(email)) DO NOTHING");
+        let insert = format!(
+            "{insert} ON CONFLICT (campaign_id, canonical_address(email)) WHERE duplicate_of IS NULL DO NOTHING"
+        );
         Ok(self.client.execute(&insert, &[id, organization_id]).await?)
     }
 
