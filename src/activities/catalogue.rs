@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// What the catalogue says about the table; `activities.sql` makes it.
 #[derive(Clone, Debug, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalogue")]
 pub struct Catalogue {
     /// The table's name with its schema, as PostgreSQL quotes it; null if there is no such table.
     pub table: Option<String>,

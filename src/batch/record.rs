@@ -228,7 +228,7 @@ enum Part {
 impl<'a> Attempt<'a> {
     async fn part(&self, lines: &'a [Line]) -> Result<Part, DatabaseError> {
         let closing = self.whole.closing.map(|closing| Closing { whole: false, ..closing });
-        let part = Record { lines, closing, ..Record::nothing(self.whole.campaign_id) };
+        let part = Record { closing, lines, ..Record::nothing(self.whole.campaign_id) };
         match record(self.database, &self.statement.sql, &part, self.until).await {
             Ok(Some(_)) => Ok(Part::Recorded),
             Ok(None) => Ok(Part::Gone),
