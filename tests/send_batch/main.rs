@@ -4,6 +4,7 @@
 mod support;
 
 mod addresses;
+mod alive;
 mod bulk;
 mod crashes;
 mod defaults;
