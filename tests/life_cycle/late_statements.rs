@@ -113,7 +113,7 @@ fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to
 fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
     let mut world = World::new();
     let campaign = world.campaign_of(1);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let recipient: Uuid = world.database.query("SELECT id FROM campaign_recipients", &[])[0].get(0);
     let first = Uuid::new_v4();
     let Claim::Batch(batch) = statements.claim(campaign, first, 1, 1e6) else { panic!("no batch") };
@@ -152,7 +152,7 @@ fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
 fn a_person_who_cancels_while_a_batch_halts_is_not_overruled() {
     let mut world = World::new();
     let campaign = world.campaign_of(1);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let mut person = world.database.connect();
     let mut cancel = person.transaction().unwrap();
     let sql = "UPDATE campaigns SET status = 'cancelled', status_reason = 'wrong list' WHERE id = $1";
