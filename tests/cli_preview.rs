@@ -348,3 +348,27 @@ fn a_campaign_that_is_wrong_for_everybody_halts_before_the_first_batch() {
     insta::assert_snapshot!(result["reason"].as_str().unwrap(), @r#"the link "https://exa mple.com" is not a valid address of the web"#);
     assert_eq!((world.ses.statistics().send_requests, world.count(id, "status = 'pending'")), (0, 3));
 }
+
+#[test]
+fn a_timeline_that_cannot_take_activities_is_found_before_a_campaign_is_started() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(2);
+    world.set_status(campaign, "draft");
+    world
+        .database
+        .client()
+        .batch_execute("CREATE TABLE timeline AS SELECT * FROM activities; ALTER TABLE timeline ALTER entity_id TYPE varchar(17)")
+        .unwrap();
+    let id = campaign.to_string();
+    for arguments in [["preview", &id, "--check"], ["send", "start", &id]] {
+        let output = command(&world, &arguments)
+            .env("ACTIVITIES_TABLE", "timeline")
+            .output()
+            .expect("campaign starts");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        assert!(said.contains("column entity_id has the type character varying(17)"), "{said}");
+    }
+    assert_eq!(world.campaign_status(campaign).0, "draft");
+}

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use tokio_postgres::error::SqlState;
 
+use crate::activities::TableError;
 use crate::config::InvalidVariable;
 use crate::database::DatabaseError;
 
@@ -98,6 +99,15 @@ impl From<InvalidVariable> for Failure {
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Failure {
         DatabaseError::from(error).into()
+    }
+}
+
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Failure {
+        match error {
+            TableError::Unusable(error) => Failure::new(Exit::Config, error),
+            TableError::Database(error) => error.into(),
+        }
     }
 }
 

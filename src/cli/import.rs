@@ -33,7 +33,7 @@ pub use source::Source;
 
 /// Add recipients to a campaign, from CSV, NDJSON or a query
 ///
-/// The columns email, name, customer_id and contact_id become the recipient's own, the members of a column
+/// The columns email, name, customer_id, customer_ref and contact_id become the recipient's own, the members of a column
 /// `variables` (a JSON object) and every other column its variables. One address is taken once per campaign,
 /// whatever its letter case. If a row is refused nothing is imported, unless --skip-bad is given.
 #[derive(clap::Args)]

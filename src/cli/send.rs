@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod run;
+mod settle;
 mod time;
 
 use clap::{Args, Subcommand};

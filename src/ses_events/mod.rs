@@ -18,13 +18,12 @@ use std::time::SystemTime;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_postgres::types::{ToSql, Type};
 
 use self::event::{Event, Said};
 use self::guard::Watched;
 use self::record::{Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
-use crate::activities::ActivitiesTable;
+use crate::activities::plan;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::deadline::Deadline;
@@ -176,20 +175,7 @@ impl SesEvents {
     /// for an opened email gets none, and doubt is settled all the same.
     async fn learn(&self, until: Instant) -> Result<Recorder, Failure> {
         let name = &self.settings.activities_table;
-        let sql = include_str!("../activities.sql").replace("$3", "$1");
-        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(name, Type::TEXT)];
-        let rows = self.database.query(&sql, &parameters, until).await?;
-        let catalogue: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-        let table = ActivitiesTable::read(name, &catalogue.to_string(), &["email_sent"])
-            .map_err(|error| Failure::new("UnusableActivitiesTable", error))?;
-        let missing: Vec<&str> = ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
-        if !missing.is_empty() {
-            tracing::warn!(
-                table = name,
-                ?missing,
-                "the activities table's enum lacks actions; they are left out"
-            );
-        }
+        let table = plan::learn(&self.database, name, &["email_sent"], &ACTIONS, until).await?;
         Ok(Recorder::new(table))
     }
 

@@ -10,7 +10,7 @@ WITH event AS MATERIALIZED (
 -- The recipient that the tags name, and whether the event fits it. What the event does not say (a tag, a
 -- destination), or is not known of the recipient (the message id of one in doubt), contradicts nothing.
 found AS MATERIALIZED (
-    SELECT e.*, r.organization_id, r.customer_id, r.email, r.name, canonical_address(r.email) AS address,
+    SELECT e.*, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name, canonical_address(r.email) AS address,
            c.name AS campaign_name, c.created_by, c.subject AS campaign_subject,
            coalesce(e.tagged_organization = r.organization_id, true)
            AND coalesce(e.message_id = r.message_id, true)
@@ -85,7 +85,7 @@ told AS MATERIALIZED (
      ORDER BY k.recipient_id, k.action, k.key
 ),
 entry AS (
-    SELECT s.id, w.organization_id, w.created_by, w.customer_id, 'email_sent' AS action,
+    SELECT s.id, w.organization_id, w.created_by, w.customer_id, w.customer_ref, 'email_sent' AS action,
            email_sent_description(w.email, w.name, s.subject) AS description,
            email_sent_metadata(s.id, w.email, w.name, s.subject, w.campaign_id, w.campaign_name, w.message_id)
                AS metadata,
@@ -93,7 +93,7 @@ entry AS (
       FROM settled AS s JOIN word AS w ON w.recipient_id = s.id
      WHERE s.status = 'sent'
     UNION ALL
-    SELECT k.recipient_id, k.organization_id, k.created_by, k.customer_id, k.action,
+    SELECT k.recipient_id, k.organization_id, k.created_by, k.customer_id, k.customer_ref, k.action,
            k.before || coalesce(nullif(btrim(k.name), ''), k.email) || k.after,
            jsonb_build_object(
                'emailId', k.recipient_id, 'recipientEmail', k.email, 'campaignId', k.campaign_id,
@@ -108,8 +108,11 @@ activity AS (
     SELECT e.organization_id::{type of organization_id}, e.created_by::{type of user_id},
            CASE WHEN e.customer_id IS NULL THEN 'email' ELSE 'customer' END::{type of entity_type},
            coalesce(e.customer_id, e.id)::{type of entity_id}, e.action::{type of action},
-           e.description::{type of description}, e.metadata::{type of metadata},
-           'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}
+           {description: e.description}::{type of description},
+           (e.metadata
+            || CASE WHEN e.customer_ref IS NULL THEN '{}' ELSE jsonb_build_object('customerRef', e.customer_ref) END
+           )::{type of metadata},
+           'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}{entity_ref: e.customer_ref}
       FROM entry AS e ORDER BY e.at
 ),
 -- Recipients whose email was delivered, by this batch or an earlier one: a transient bounce of such an email is an

@@ -414,3 +414,20 @@ fn peak_memory(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok()).unwrap_or_default()
 }
+
+#[test]
+fn a_customers_own_key_is_imported_as_it_is() {
+    let mut world = World::new();
+    let id = world.campaign();
+    let csv =
+        "email,Kundennummer\nada@example.com,5f0c9a7be4d2c81f3\nbob@example.com, 004711 \neve@example.com,\n";
+    done(&campaign(
+        &world.database.url,
+        &["import", &id.to_string(), "-", "--map", "customer_ref=Kundennummer"],
+        csv,
+    ));
+    let sql = "SELECT customer_ref, variables IS NULL FROM campaign_recipients ORDER BY position";
+    let rows = world.database.query(sql, &[]);
+    let keys: Vec<(Option<&str>, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(keys, [(Some("5f0c9a7be4d2c81f3"), true), (Some("004711"), true), (None, true)]);
+}

@@ -8,7 +8,7 @@ use campaign_sender::local::lambda::signal;
 use campaign_sender::local::ses::{Effect, Rule};
 use uuid::Uuid;
 
-use crate::support::{ORGANIZATION, World};
+use crate::support::{ORGANIZATION, World, event, invoke, run};
 use crate::{Scratch, campaign, done, refused, waits_for_a_lock};
 
 const ID: &str = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35";
@@ -462,4 +462,32 @@ fn a_run_without_a_region_does_not_start() {
         .output()
         .unwrap();
     assert!(last_line(&output).starts_with("78: campaign: AWS_REGION is not set"), "{}", last_line(&output));
+}
+
+#[test]
+fn resuming_a_campaign_that_the_timeline_halted_writes_the_activities_of_what_ses_accepted() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(30);
+    world
+        .database
+        .client()
+        .batch_execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON activities FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .unwrap();
+    let id = campaign.to_string();
+    invoke(&mut world.function(), &event(campaign, 12));
+    assert_eq!(world.statuses(campaign)["uncertain"], 12);
+    // As long as the table is closed, nothing goes on.
+    let output = send(&world, &["resume", &id]);
+    assert!(last_line(&output).contains("takes no activity: ") && last_line(&output).contains("closed"));
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+    world.database.client().batch_execute("DROP TRIGGER refuse ON activities").unwrap();
+    let said = done(&send(&world, &["resume", &id]));
+    assert!(said.starts_with("12 emails that SES had accepted became sent"), "{said}");
+    assert_eq!(world.statuses(campaign)["sent"], 12);
+    assert_eq!(run(&mut world.function(), event(campaign, 20)).last().unwrap()["status"], "done");
+    assert_eq!(world.ses.message_count(), 30);
+    world.assert_consistent(campaign);
 }

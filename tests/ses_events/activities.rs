@@ -125,3 +125,43 @@ fn a_crms_own_table_gets_the_activities_that_its_enum_knows() {
     let told = function.logs().iter().filter(|line| line.contains("enum lacks actions")).count();
     assert_eq!(told, 1, "{:?}", function.logs());
 }
+
+#[test]
+fn a_crms_table_that_changes_is_learned_again_and_gets_the_events_own_time() {
+    let mut world = World::new();
+    world.database.client().batch_execute(CRM).unwrap();
+    let mut function = ses_events(&world, &[("ACTIVITIES_TABLE", "crm.timeline")]);
+    let campaign = world.campaign();
+    let recipient = uncertain(&mut world, campaign, 1)[0];
+    world.database.execute("UPDATE campaign_recipients SET customer_ref = 'K-17'", &[]);
+    assert!(deliver(&mut function, &[event("send", campaign, recipient)]).is_empty());
+    let change = "CREATE TYPE crm.origin AS ENUM ('email');
+                  ALTER TABLE crm.timeline ALTER COLUMN source TYPE crm.origin USING source::text::crm.origin,
+                      ADD COLUMN occurred_at timestamptz, ADD COLUMN entity_ref text";
+    world.database.client().batch_execute(change).unwrap();
+    assert!(deliver(&mut function, &[event("delivery", campaign, recipient)]).is_empty());
+    world
+        .database
+        .client()
+        .batch_execute(
+            "ALTER TABLE crm.timeline RENAME TO base; CREATE VIEW crm.timeline AS SELECT * FROM crm.base",
+        )
+        .unwrap();
+    assert!(deliver(&mut function, &[event("bounce-permanent", campaign, recipient)]).is_empty());
+    let rows = world.database.query(
+        "SELECT action::text, metadata->>'customerRef', (metadata->>'occurredAt')::timestamptz = occurred_at, entity_ref
+           FROM crm.timeline ORDER BY id",
+        &[],
+    );
+    let row = |row: &postgres::Row| {
+        let (action, key): (String, Option<String>) = (row.get(0), row.get(1));
+        let (in_time, entity_ref): (Option<bool>, Option<String>) = (row.get(2), row.get(3));
+        (action, key, in_time, entity_ref)
+    };
+    let key = || Some("K-17".to_owned());
+    let written: Vec<_> = rows.iter().map(row).collect();
+    assert_eq!(written[0], ("email_sent".to_owned(), key(), None, None));
+    assert_eq!(written[1], ("email_delivered".to_owned(), key(), Some(true), key()));
+    assert_eq!(written[2], ("email_bounced".to_owned(), key(), Some(true), key()));
+    assert_eq!(written.len(), 3);
+}

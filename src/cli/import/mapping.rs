@@ -11,6 +11,8 @@ pub enum Target {
     Name,
     CustomerId,
     ContactId,
+    /// The CRM's own key of a customer, where it is no UUID.
+    CustomerRef,
     /// A JSON object whose members are variables.
     Variables,
     /// A variable of this name.
@@ -19,11 +21,12 @@ pub enum Target {
 }
 
 /// The columns that have a field of their own.
-const FIELDS: [(&str, Target); 5] = [
+const FIELDS: [(&str, Target); 6] = [
     ("email", Target::Email),
     ("name", Target::Name),
     ("customer_id", Target::CustomerId),
     ("contact_id", Target::ContactId),
+    ("customer_ref", Target::CustomerRef),
     ("variables", Target::Variables),
 ];
 

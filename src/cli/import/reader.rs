@@ -266,7 +266,7 @@ mod tests {
                 .lines()
                 .map(|line| {
                     let fields: Vec<&str> = line.split('\t').collect();
-                    [fields[0], fields[2], fields[6], fields[8]].join(" ")
+                    [fields[0], fields[2], fields[7], fields[9]].join(" ")
                 })
                 .collect()),
             Err(ReadError::At(line, problem)) => Err(format!("{line}: {problem}")),

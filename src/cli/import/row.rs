@@ -16,6 +16,7 @@ pub struct Row {
     name: Option<String>,
     customer_id: Option<Uuid>,
     contact_id: Option<Uuid>,
+    customer_ref: Option<String>,
     /// By name, as JSON.
     variables: BTreeMap<String, String>,
     refusal: Option<Refusal>,
@@ -47,6 +48,9 @@ impl Row {
             Target::Name => self.name = Some(value.text()).filter(|name| !name.trim().is_empty()),
             Target::CustomerId => self.customer_id = self.id(column, value),
             Target::ContactId => self.contact_id = self.id(column, value),
+            Target::CustomerRef => {
+                self.customer_ref = Some(value.text().trim().to_owned()).filter(|key| !key.is_empty());
+            }
             Target::Variable(name) => {
                 self.variables.insert(name.clone(), value.json());
             }
@@ -92,7 +96,8 @@ impl Row {
     }
 
     /// Checks what needs the whole row, and appends it as a line of `COPY`'s text format with the columns of the
-    /// temporary table: line, id, email, name, customer_id, contact_id, variables, reason, detail.
+    /// temporary table: line, id, email, name, customer_id, contact_id, customer_ref,
+    /// variables, reason, detail.
     pub fn write(mut self, line: u64, copy: &mut Vec<u8>) {
         if self.refusal.is_none()
             && let Err(error) = address::sendable(&self.email)
@@ -121,6 +126,7 @@ impl Row {
         field(copy, self.name.as_deref(), b'\t');
         field(copy, id(self.customer_id).as_deref(), b'\t');
         field(copy, id(self.contact_id).as_deref(), b'\t');
+        field(copy, self.customer_ref.as_deref(), b'\t');
         field(copy, variables.as_deref(), b'\t');
         field(copy, reason, b'\t');
         field(copy, detail.as_deref().map(without_nul).as_deref(), b'\n');
@@ -187,12 +193,13 @@ mod tests {
             (Target::Name, json!("Ada\tLovelace \\ Co\n")),
             (Target::CustomerId, json!("5F0C2B1E-7d34-4c8a-9b61-2f7e0a4d9c35")),
             (Target::ContactId, json!("")),
+            (Target::CustomerRef, json!(4711)),
             (variable("city"), json!("Oslo")),
             (Target::Variables, json!("{\"n\": 1}")),
         ]);
         assert_eq!(
             row,
-            "7|Ada@example.com|Ada\\tLovelace \\\\ Co\\n|5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35|\\N|{\"city\":\"Oslo\",\"n\":1}|\\N|\\N\n"
+            "7|Ada@example.com|Ada\\tLovelace \\\\ Co\\n|5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35|\\N|4711|{\"city\":\"Oslo\",\"n\":1}|\\N|\\N\n"
         );
     }
 
@@ -218,7 +225,7 @@ mod tests {
     #[test]
     fn a_row_that_cannot_be_sent_to_carries_the_reason() {
         let reason =
-            |values: &[(Target, Value)]| written(values).splitn(7, '|').nth(6).unwrap().trim().to_owned();
+            |values: &[(Target, Value)]| written(values).splitn(8, '|').nth(7).unwrap().trim().to_owned();
         let ada = (Target::Email, json!("ada@example.com"));
         insta::assert_snapshot!(reason(&[]), @"bad_address|there is none");
         insta::assert_snapshot!(reason(&[(Target::Email, json!("ada"))]), @"bad_address|it is not of the form local@domain");

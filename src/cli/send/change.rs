@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::output::shown;
 use super::super::{connect, format, id, patiently, preview, soon};
+use super::settle::settle_refused;
 use super::time::{self, Time};
 use crate::batch::load;
 use crate::batch::render::{Source, Templates};
@@ -170,7 +171,10 @@ impl Resume {
     pub async fn run(self) -> Result<(), Failure> {
         let case = Case::open(self.campaign).await?;
         case.check_templates()?;
-        case.change(&Change { from: &["paused"], to: "sending", at: None, why: None }).await?;
+        let change = Change { from: &["paused"], to: "sending", at: None, why: None };
+        case.allows(&change)?;
+        settle_refused(&case.database, case.id, &case.source).await?;
+        case.change(&change).await?;
         println!("\"{}\" is sending again.", case.name());
         Ok(())
     }
