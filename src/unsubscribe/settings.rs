@@ -37,7 +37,6 @@ impl UnsubscribeSettings {
     }
 
     /// Settings that make links which lead nowhere, to look at a campaign where the real ones are not known.
-    #[cfg(feature = "cli")]
     pub fn stand_in() -> UnsubscribeSettings {
         UnsubscribeSettings {
             url: Some("https://unsubscribe.example.com".to_owned()),
