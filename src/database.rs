@@ -6,7 +6,7 @@
 //! `PgBouncer` in transaction mode can multiplex them.
 
 mod connector;
-mod credentials;
+pub mod credentials;
 mod secret;
 mod tls;
 mod token;

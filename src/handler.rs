@@ -32,7 +32,9 @@ use crate::preflight::Severity;
 use crate::preflight::campaign::examine_campaign;
 use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::ses::Ses;
+use crate::unsubscribe::keys::KeyStore;
 use crate::unsubscribe::link::Links;
+use crate::unsubscribe::token::Keys;
 use crate::verdict::{AWAY_WAIT, Verdict};
 
 /// Campaigns that a tick looks at before it answers that nothing is due.
@@ -49,8 +51,7 @@ pub struct Handler {
     record_statement: OnceCell<String>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
     learned: Cell<Learned>,
-    /// Or the variable that is missing for them.
-    links: Result<Links, String>,
+    keys: KeyStore,
     interrupt: Interrupt,
 }
 
@@ -73,7 +74,7 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
-            links: Links::new(&settings.unsubscribe),
+            keys: KeyStore::new(&settings.unsubscribe),
             settings,
             database,
             ses: OnceCell::new(),
@@ -94,7 +95,7 @@ impl Handler {
     ///
     /// # Errors
     /// `InvalidEvent`, `UnknownCampaign`, `CampaignNotReady`, `UnusableActivitiesTable`, `DatabaseUnavailable`,
-    /// `DatabaseRefused`: nothing was claimed then, or nothing was sent of what was claimed.
+    /// `DatabaseRefused`, `UnsubscribeSecretUnavailable`: nothing was claimed then, or nothing was sent of what was claimed.
     pub async fn handle(&self, event: &serde_json::Value, deadline_ms: u64) -> Result<BatchResult, Failure> {
         let started_at = Instant::now();
         let fallback = self.settings.fallback_timeout;
@@ -199,8 +200,14 @@ impl Handler {
             };
             return Err(Failure::new("CampaignNotReady", format!("campaign {} {problem}", campaign.id)));
         }
+        let keys = match self.keys.current().await {
+            Err(error) if !campaign.source.transactional => {
+                return Err(Failure::new("UnsubscribeSecretUnavailable", error));
+            }
+            keys => keys.ok().flatten(),
+        };
         let ready = compiled.map_err(|error| error.to_string());
-        let (templates, links) = match ready.and_then(|ready| Ok((ready, self.links_for(campaign)?))) {
+        let (templates, links) = match ready.and_then(|ready| Ok((ready, self.links_for(campaign, keys)?))) {
             Ok(ready) => ready,
             Err(_) if !campaign.sendable => {
                 return self.stopped(campaign, &campaign.status, invocation).await.map(Some);
@@ -242,7 +249,14 @@ impl Handler {
             match claim {
                 Claim::Batch(batch) => {
                     let result = self
-                        .send_and_record(campaign, (&templates, links), ses, batch, claimed_at, invocation)
+                        .send_and_record(
+                            campaign,
+                            (&templates, links.as_ref()),
+                            ses,
+                            batch,
+                            claimed_at,
+                            invocation,
+                        )
                         .await;
                     return Ok(Some(result));
                 }
@@ -289,11 +303,11 @@ impl Handler {
     }
 
     /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
-    fn links_for(&self, campaign: &Campaign) -> Result<Option<&Links>, String> {
-        match &self.links {
+    fn links_for(&self, campaign: &Campaign, keys: Option<Keys>) -> Result<Option<Links>, String> {
+        match Links::with_keys(&self.settings.unsubscribe, keys) {
             Ok(links) => Ok(Some(links)),
             Err(_) if campaign.source.transactional => Ok(None),
-            Err(reason) => Err(reason.clone()),
+            Err(reason) => Err(reason),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::preflight::campaign::examine_campaign;
 use crate::preflight::message::examine_message;
 use crate::preflight::{Finding, Findings};
 use crate::unsubscribe::UnsubscribeSettings;
+use crate::unsubscribe::keys::KeyStore;
 use crate::unsubscribe::link::Links;
 use sample::Sample;
 
@@ -171,7 +172,8 @@ impl Case {
         let (campaign, _) = loaded
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         // Without its variables the links are missing, and the checks say so.
-        let links = Links::new(&settings.unsubscribe).ok();
+        let keys = KeyStore::new(&settings.unsubscribe).current().await.ok().flatten();
+        let links = Links::with_keys(&settings.unsubscribe, keys).ok();
         let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
         Ok(Case { database, campaign, sender })
     }

@@ -40,7 +40,17 @@ pub fn credentials(access: &DatabaseAccess) -> Result<Credentials, String> {
             Credentials::fixed(Target { config, encrypted })
         }
         DatabaseAccess::IamToken(url) => Credentials::iam_token(Target::outside(read_url(url)?.0)),
-        DatabaseAccess::Secret(arn) => Credentials::secret(arn.clone()),
+        DatabaseAccess::Secret { arn, place } => {
+            let place = place.as_ref().map(|url| read_url(url)).transpose()?;
+            if place.as_ref().is_some_and(|(config, _)| config.get_password().is_some()) {
+                return Err(
+                    "DATABASE_URL has a password (it is not shown): expected postgres://HOST:PORT/DATABASE \
+                            without one, next to DATABASE_SECRET_ARN"
+                        .to_owned(),
+                );
+            }
+            Credentials::secret(arn.clone(), place.map(|(config, _)| Target::outside(config)))
+        }
     })
 }
 

@@ -199,8 +199,8 @@ class World:
 
         return read
 
-    def state_machine(self, passes=None, part=lambda definition: definition):
-        """Creates the state machine as the template has it, if need be with another number of passes, or a part."""
+    def state_machine(self, passes=None):
+        """Creates the state machine as the template has it, if need be with another number of passes."""
         text = (ROOT / "statemachine/campaign.asl.yaml").read_text()
         text = text.replace("${SendBatchFunctionArn}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:send-batch")
         text = text.replace("${HaltedTopicArn}", self.topic)
@@ -210,7 +210,7 @@ class World:
         assert "${" not in text
         self.machine = self.steps.create_state_machine(
             name=self.name,
-            definition=json.dumps(part(yaml.safe_load(text))),
+            definition=json.dumps(yaml.safe_load(text)),
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/{self.name}",
         )["stateMachineArn"]
 
@@ -220,12 +220,18 @@ class World:
         assert not failed, payload
         return json.loads(payload)
 
-    def start(self, event):
+    def start(self, event, name=None):
         # moto gives no name of its own.
-        name = str(uuid.uuid4())
+        name = name or str(uuid.uuid4())
         return self.steps.start_execution(stateMachineArn=self.machine, name=name, input=json.dumps(event))[
             "executionArn"
         ]
+
+    def history(self, execution, seconds=60):
+        """All events of an execution, after its end."""
+        self.end(execution, seconds)
+        pages = self.steps.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [event for page in pages for event in page["events"]]
 
     def end(self, execution, seconds=60):
         """Waits for the end of an execution."""
