@@ -15,6 +15,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSfn,
 )
 
+import cloudformation
 from database import Database
 from function import ROOT, TARGET, clean_environment
 from lambda_service import LambdaService
@@ -36,6 +37,7 @@ def http(method, url, body=None):
 def aws():
     """moto's endpoint, with its interpreter of state machines switched on."""
     teach_moto_to_start_executions()
+    cloudformation.teach_moto()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
