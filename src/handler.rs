@@ -148,7 +148,7 @@ impl Handler {
         Ok(BatchResult::idle())
     }
 
-    /// A tick that finds nothing to do has the time to look how long what is in doubt has been so.
+    /// A tick that finds nothing to do has the time to look how long emails have been in doubt, and campaigns due.
     async fn report_oldest_doubt(&self, until: Instant) {
         if !self.metrics.are_on() {
             return;
@@ -156,6 +156,10 @@ impl Handler {
         match doubt::oldest(&self.database, until).await {
             Ok(age) => self.metrics.oldest_uncertain(age),
             Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
+        }
+        match doubt::oldest_due(&self.database, until).await {
+            Ok(age) => self.metrics.oldest_due(age),
+            Err(error) => tracing::warn!(%error, "how long campaigns have been due could not be read"),
         }
     }
 

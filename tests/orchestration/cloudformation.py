@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import urllib.parse
 
 import yaml
-from moto.cloudformation import models, parsing
+from moto.cloudformation import models, parsing, responses
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
@@ -109,6 +112,17 @@ def holds(condition, values):
     raise NotImplementedError(function)
 
 
+def template_at(url, account_id, partition):
+    bucket, key = urllib.parse.urlsplit(url).path.lstrip("/").split("/", 1)
+    return s3_backends[account_id][partition].get_object(bucket, key).value.decode()
+
+
+def resolved(stack_name, logical_id, region="us-east-1"):
+    """The properties of a resource of a stack on moto, which may be of a type that moto does not know."""
+    stack = models.cloudformation_backends[DEFAULT_ACCOUNT_ID][region].get_stack(stack_name)
+    return parsing.clean_json(stack.template_dict["Resources"][logical_id], stack.resource_map)["Properties"]
+
+
 def teach_moto():
     """Makes stacks and change sets of moto do what they do in CloudFormation."""
     backend = models.CloudFormationBackend
@@ -123,14 +137,18 @@ def teach_moto():
         return create_change_set(self, stack_name, change_set_name, template, parameters, *args, **more)
 
     def execute(self, change_set_name, stack_name=None):
-        [change_set] = [
+        # The last one, because a stack that is deleted leaves its change sets behind.
+        change_set = [
             found for arn, found in self.change_sets.items() if change_set_name in (arn, found.change_set_name)
-        ]
+        ][-1]
+        change_set_name = change_set.change_set_id
         execute_change_set(self, change_set_name, stack_name)
         stack = self.stacks[change_set.stack_id]
         stack.template_dict = yaml.safe_load(change_set.template)
         stack.output_map = stack._create_output_map()
 
     backend.create_change_set, backend.execute_change_set = create, execute
+    # SAM names it by the endpoint that it knows, /BUCKET/KEY.
+    responses.get_stack_from_s3_url = template_at
     # It fails for an output of a resource that moto does not know, such as a function URL.
     parsing.ResourceMap.validate_outputs = lambda self: None

@@ -41,9 +41,15 @@ def aws():
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
-    http("POST", f"{url}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
+    empty(url)
     yield url
     server.stop()
+
+
+def empty(aws):
+    """Makes moto forget all that was created."""
+    http("POST", f"{aws}/moto-api/reset")
+    http("POST", f"{aws}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
 
 
 def teach_moto_to_start_executions():
