@@ -32,8 +32,10 @@ GRANT SELECT ON campaigns, campaign_recipients, suppressions, opted_out TO campa
 GRANT UPDATE (status, status_reason, started_at, completed_at,
               total_count, sent_count, failed_count, suppressed_count, uncertain_count)
     ON campaigns TO campaign_send_batch;
-GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
+GRANT UPDATE (status, previous_status, position, message_id, error_code, error, sent_at, uncertain_since)
     ON campaign_recipients TO campaign_send_batch;
+GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_send_batch;
+GRANT SELECT, INSERT, UPDATE, DELETE ON campaign_attempts TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;

@@ -66,23 +66,28 @@ CREATE TABLE IF NOT EXISTS campaign_recipients (
     -- The status before the last change, set by the statement that changes it: how that statement counts
     -- exactly, also when another one changed the row a moment earlier.
     previous_status text,
-    uncertain_since timestamptz
+    uncertain_since timestamptz,
+    duplicate_of    uuid
 ) WITH (fillfactor = 35);
 
-CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_position ON campaign_recipients (campaign_id, position);
-CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_email ON campaign_recipients (campaign_id, lower(email));
+-- A CRM may number its recipients itself. Positions that are given by default begin far beyond such numbers, so the two
+-- can be mixed in one campaign.
+DO $$
+BEGIN
+    IF (SELECT coalesce(last_value, 0) < 1000000000000 FROM pg_sequences
+         WHERE schemaname = current_schema() AND sequencename = 'campaign_recipients_position_seq') THEN
+        ALTER TABLE campaign_recipients ALTER COLUMN position RESTART WITH 1000000000001;
+    END IF;
+END
+$$;
 
--- How an address is compared: in lower case, without the white space around it (no-break spaces too, which
--- spreadsheets leave behind).
-CREATE OR REPLACE FUNCTION normalized_address(email text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN lower(btrim(email, E' \t\n\v\f\r' || chr(160)));
+CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_position ON campaign_recipients (campaign_id, position);
 
 -- Addresses that an organization writes to no more. The organization 00000000-0000-0000-0000-000000000000 stands
 -- for all of them.
 CREATE TABLE IF NOT EXISTS suppressions (
     organization_id uuid NOT NULL,
-    email           text NOT NULL CHECK (email = lower(email)),
+    email           text NOT NULL CHECK (email = canonical_address(email)),
     reason          text NOT NULL CHECK (reason IN ('bounce', 'complaint', 'unsubscribe', 'manual')),
     created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, email)
@@ -92,7 +97,7 @@ CREATE TABLE IF NOT EXISTS suppressions (
 CREATE OR REPLACE FUNCTION normalize_suppression() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.email := normalized_address(NEW.email);
+    NEW.email := canonical_address(NEW.email);
     RETURN NEW;
 END
 $$;
@@ -101,7 +106,7 @@ CREATE OR REPLACE TRIGGER suppressions_normalized BEFORE INSERT OR UPDATE OF ema
     FOR EACH ROW EXECUTE FUNCTION normalize_suppression();
 
 -- A CRM whose customers or contacts carry an opt-out flag says so by replacing this view, with addresses as
--- `normalized_address` makes them. Claims treat its addresses as suppressed.
+-- `canonical_address` makes them. Claims treat its addresses as suppressed.
 DO $$
 BEGIN
     IF to_regclass('opted_out') IS NULL THEN

@@ -1,22 +1,34 @@
 -- Claims: which invocation owns which range of a campaign's recipients, and for how long.
 
 -- While a transaction elsewhere holds an old snapshot (a dump, a report), PostgreSQL keeps all versions of a row, and
--- whoever looks it up walks over them. So what changes with each claim is in rows that are new, and are found as the
--- last of an index: the cursor in the newest batch, the reservations of the rate in the newest shares.
+-- every look-up walks over them. For this reason, what changes with each claim is in rows that are new, and are found as
+-- the last of an index: the cursor in the newest batch, the reservations of the rate in the newest shares.
 
--- One row per campaign. Whoever claims holds it locked, for a few milliseconds: claims of one campaign come
--- one after the other, and each sees what the one before it did.
+-- One row per campaign. A claim holds it locked for a few milliseconds: claims of one campaign come one after the
+-- other, and each sees what the one before it did.
 CREATE TABLE IF NOT EXISTS campaign_cursors (
     campaign_id       uuid PRIMARY KEY REFERENCES campaigns (id) ON DELETE CASCADE,
     counted_through   bigint NOT NULL DEFAULT -1,  -- total_count holds every position up to here that was visible
     completed_through bigint,                      -- the last position when the campaign became `sent`
-    refusal           text,                        -- the refusal that every recipient so far has met
-    refusal_count     int NOT NULL DEFAULT 0,      -- and how many have; void once one was accepted
+    refusal           text,                        -- the refusal that every recipient since the last accepted one has met
+    refusal_count     int NOT NULL DEFAULT 0,      -- and how many have met it
     last_event_at     timestamptz                  -- when SES was last heard of this campaign
 );
 
--- One row per batch: a range of positions, and who may work on it. The newest of a campaign says where its cursor
--- stands.
+ALTER TABLE campaign_cursors
+    -- When all recipients were last counted for total_count; null: never.
+    ADD COLUMN IF NOT EXISTS counted_at timestamptz,
+    -- The templates with which a batch was claimed, as `templates_hash` makes it: an invocation has survived them.
+    ADD COLUMN IF NOT EXISTS templates_hash text,
+    -- How many invocations in a row were lost with a batch of this campaign, and when the last of them was noticed.
+    ADD COLUMN IF NOT EXISTS lost_count int NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS lost_at timestamptz,
+    -- How often, and when last, a campaign that is `sent` was searched for recipients that became visible late.
+    ADD COLUMN IF NOT EXISTS search_count int NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS searched_at timestamptz;
+
+-- One row per claim: a range of positions, and who may work on it. A range that is claimed again gets a new row, so a
+-- batch is one attempt of its recipients. The row with the highest number of a campaign says where its cursor stands.
 CREATE TABLE IF NOT EXISTS campaign_batches (
     id              bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     campaign_id     uuid NOT NULL REFERENCES campaign_cursors (campaign_id) ON DELETE CASCADE,
@@ -29,12 +41,22 @@ CREATE TABLE IF NOT EXISTS campaign_batches (
     handed_through  bigint,                         -- the high-water mark: nothing beyond was handed to SES …
     handed_by       uuid,                           -- … by this invocation, and what it did is not yet recorded
     opened_at       timestamptz NOT NULL DEFAULT now(),
-    closed_at       timestamptz,                    -- every recipient of the range has an outcome
+    closed_at       timestamptz,                    -- every recipient of the range has an outcome, or a newer batch has it
     sent_count      int NOT NULL DEFAULT 0,
     failed_count    int NOT NULL DEFAULT 0
 );
 
-CREATE INDEX IF NOT EXISTS campaign_batches_newest ON campaign_batches (campaign_id, id);
+ALTER TABLE campaign_batches
+    -- 1, 2, 3, … within the campaign, given under the cursor's lock: the order of batches. (The order of `id` is not
+    -- relied on: after a fail-over a sequence may answer lower values than before.)
+    ADD COLUMN IF NOT EXISTS number bigint,
+    -- How many recipients the claim gave to its invocation.
+    ADD COLUMN IF NOT EXISTS claimed_count int;
+
+UPDATE campaign_batches SET number = id WHERE number IS NULL;
+
+CREATE UNIQUE INDEX IF NOT EXISTS campaign_batches_number ON campaign_batches (campaign_id, number);
+DROP INDEX IF EXISTS campaign_batches_newest;
 
 -- Claims look for open ones behind `closed_through` only: a batch that was closed stays in this index as long as the
 -- oldest snapshot of the database may want to see it.
@@ -49,6 +71,67 @@ CREATE TABLE IF NOT EXISTS campaign_batch_outcomes (
     PRIMARY KEY (batch_id, checkpoint)
 );
 
+-- Campaigns whose templates no invocation has survived yet: an invocation that was started by a schedule notes its
+-- attempt here before it reads them. (No foreign key: the note must not wait for a lock on the campaign's row.)
+CREATE TABLE IF NOT EXISTS campaign_attempts (
+    campaign_id uuid PRIMARY KEY,
+    attempts    int NOT NULL,
+    retry_at    timestamptz NOT NULL -- until then, scheduled invocations pass the campaign over
+);
+
+-- A role that claims already may do so with this table.
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOR v_role IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
+                   WHERE table_schema = current_schema() AND table_name = 'campaign_cursors'
+                     AND privilege_type = 'INSERT' AND grantee <> current_user LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON campaign_attempts TO %I', v_role);
+    END LOOP;
+END
+$$;
+
+-- Refuses to go on where the statements of a function would not each see what was committed before they began, and
+-- makes sure that a commit is durable when it is acknowledged. The functions set both for each transaction; this holds
+-- whoever calls.
+CREATE OR REPLACE FUNCTION require_read_committed() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'claims need READ COMMITTED, and this transaction is %', current_setting('transaction_isolation')
+            USING ERRCODE = 'active_sql_transaction',
+                  HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED, whatever default_transaction_isolation is.';
+    END IF;
+    IF current_setting('synchronous_commit') IN ('off', 'local') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END
+$$;
+
+-- The first position behind `through`; null: there is none. (The lowest position stands for 'none yet'.)
+CREATE OR REPLACE FUNCTION position_after(through bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE through WHEN -9223372036854775808 THEN through WHEN 9223372036854775807 THEN NULL ELSE through + 1 END;
+
+-- Whether a lease holds. One that ends later than an invocation can live (15 minutes and the margin) was given by a
+-- clock that has been set back since, and is void.
+CREATE OR REPLACE FUNCTION lease_holds(lease_ends_at timestamptz) RETURNS boolean
+LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN lease_ends_at >= clock_timestamp() AND lease_ends_at < clock_timestamp() + interval '920 seconds';
+
+-- What a campaign's templates are, in 32 characters.
+CREATE OR REPLACE FUNCTION templates_hash(subject text, html text, text text, variables jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN md5(coalesce(subject, '') || chr(1) || coalesce(html, '') || chr(1) || coalesce(text, '') || chr(1)
+           || coalesce(variables::text, ''));
+
+-- How long scheduled invocations leave a campaign alone whose last `count` invocations did not come back. One lost
+-- invocation is no sign of anything; from the second on it is 1, 2, 4, … minutes, an hour at most.
+CREATE OR REPLACE FUNCTION rest_after(count int) RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN count < 2 THEN interval '0' ELSE least(power(2, least(count, 20) - 2), 60) * interval '1 minute' END;
+
 -- Where the cursor of a campaign stands.
 CREATE OR REPLACE FUNCTION campaign_cursor(
     p_campaign_id uuid, OUT claimed_through bigint, OUT closed_through bigint
@@ -57,43 +140,98 @@ LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 BEGIN
     SELECT claimed_through, closed_through INTO claimed_through, closed_through FROM campaign_batches
-     WHERE campaign_id = p_campaign_id ORDER BY id DESC LIMIT 1;
+     WHERE campaign_id = p_campaign_id ORDER BY number DESC LIMIT 1;
     IF NOT FOUND THEN
-        claimed_through := -1;
-        closed_through := -1;
+        claimed_through := -9223372036854775808;
+        closed_through := -9223372036854775808;
     END IF;
+END
+$$;
+
+-- Adds a batch behind the newest of its campaign; the campaign's cursor is locked. An id that is taken already (the
+-- sequence was set back by a fail-over) is passed over.
+CREATE OR REPLACE FUNCTION open_batch(
+    p_campaign_id uuid, p_first bigint, p_last bigint, p_claimed_through bigint, p_closed_through bigint,
+    p_closed_at timestamptz DEFAULT NULL
+) RETURNS campaign_batches
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    b campaign_batches;
+    v_number bigint;
+BEGIN
+    SELECT number + 1 INTO v_number FROM campaign_batches WHERE campaign_id = p_campaign_id ORDER BY number DESC LIMIT 1;
+    LOOP
+        INSERT INTO campaign_batches (campaign_id, number, first_position, last_position, claimed_through,
+                                      closed_through, closed_at)
+        VALUES (p_campaign_id, coalesce(v_number, 1), p_first, p_last, p_claimed_through, p_closed_through, p_closed_at)
+        ON CONFLICT (id) DO NOTHING RETURNING * INTO b;
+        EXIT WHEN FOUND;
+    END LOOP;
+    RETURN b;
 END
 $$;
 
 -- Claims look for a recipient in the order of the index, never by EXISTS or max() over a condition: planned by
 -- estimates, those would be a scan of the whole table where the positions of many campaigns lie behind the cursor.
 
--- Brings total_count up to date with the recipients that were added since the last count. It takes a second at most: a
--- claim must not wait for a count that takes longer than an invocation lives, and the next one counts on.
-CREATE OR REPLACE FUNCTION count_new_recipients(p_campaign_id uuid, p_counted_through bigint) RETURNS void
+-- Brings total_count up to date: with the recipients behind the last one that was counted, or, each half a minute, with
+-- all of them (a transaction with lower positions may have been committed later). It takes a second at most: a claim
+-- must not wait for a count that takes longer than an invocation lives, and the next one counts on.
+CREATE OR REPLACE FUNCTION count_recipients(p_campaign_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 DECLARE
+    k campaign_cursors;
     v_until timestamptz := clock_timestamp() + interval '1 second';
+    v_all   boolean;
+    v_from  bigint;
     v_total int := 0;
-    v_last  bigint := p_counted_through;
+    v_last  bigint;
     v_count int;
     v_next  bigint;
 BEGIN
+    SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id;
+    -- A count of all costs about 0.1 s for a million: of larger ones it is left to the campaign's end.
+    v_all := k.counted_at IS NULL OR k.counted_through = -1
+          OR k.counted_at < clock_timestamp() - interval '30 seconds'
+             AND (SELECT total_count FROM campaigns WHERE id = p_campaign_id) < 1000000;
+    v_from := CASE WHEN v_all THEN -9223372036854775808 ELSE position_after(k.counted_through) END;
+    v_last := k.counted_through;
     LOOP
         SELECT count(*), max(position) INTO v_count, v_next
-          FROM (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND position > v_last
+          FROM (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND position >= v_from
                  ORDER BY position LIMIT 50000) AS new;
         EXIT WHEN v_count = 0;
         v_total := v_total + v_count;
         v_last := v_next;
         EXIT WHEN v_count < 50000 OR clock_timestamp() > v_until;
+        v_from := position_after(v_next);
     END LOOP;
-    IF v_total > 0 OR p_counted_through = -1 THEN
-        UPDATE campaigns SET total_count = v_total + CASE WHEN p_counted_through = -1 THEN 0 ELSE total_count END
-         WHERE id = p_campaign_id;
-        UPDATE campaign_cursors SET counted_through = v_last WHERE campaign_id = p_campaign_id;
+    IF v_all OR v_total > 0 THEN
+        UPDATE campaigns AS c SET total_count = v_total + CASE WHEN v_all THEN 0 ELSE c.total_count END
+         WHERE c.id = p_campaign_id AND (NOT v_all OR c.total_count <> v_total);
+        UPDATE campaign_cursors
+           SET counted_through = v_last, counted_at = CASE WHEN v_all THEN clock_timestamp() ELSE counted_at END
+         WHERE campaign_id = p_campaign_id;
     END IF;
 END
+$$;
+
+-- The count of all, under the name of release 0.1.
+CREATE OR REPLACE FUNCTION count_new_recipients(p_campaign_id uuid, p_counted_through bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE campaign_cursors SET counted_at = NULL WHERE campaign_id = p_campaign_id AND p_counted_through = -1;
+    PERFORM count_recipients(p_campaign_id);
+END
+$$;
+
+-- The first recipient of a campaign that is `pending`, wherever its position lies. It reads all recipients before it.
+CREATE OR REPLACE FUNCTION first_pending(p_campaign_id uuid) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT position FROM campaign_recipients
+     WHERE campaign_id = p_campaign_id AND status = 'pending' ORDER BY position LIMIT 1
 $$;
 
 -- Makes a campaign `sent` if every recipient has an outcome, with exact counts. Answers
@@ -107,10 +245,11 @@ DECLARE
     v_first bigint;
     v_last  bigint;
 BEGIN
+    PERFORM require_read_committed();
     PERFORM FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
-    -- Each statement from here on sees all that was committed before the lock was had.
+    -- At READ COMMITTED, each statement from here on sees all that was committed before the lock was had.
     IF EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id AND closed_at IS NULL
-                  AND claim_token IS NOT NULL AND lease_ends_at >= clock_timestamp()) THEN
+                  AND claim_token IS NOT NULL AND lease_holds(lease_ends_at)) THEN
         RETURN 'busy';
     END IF;
     IF EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id AND closed_at IS NULL) THEN
@@ -121,14 +260,14 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'inserting';
     END IF;
-    -- Recipients that became visible behind the cursor: an empty batch brings it back to the first of them.
-    SELECT min(position) INTO v_first FROM campaign_recipients
-     WHERE campaign_id = p_campaign_id AND status = 'pending';
+    -- Recipients that became visible behind the cursor: a closed batch brings it back to the first of them.
+    v_first := first_pending(p_campaign_id);
     IF v_first IS NOT NULL THEN
-        INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through, closed_through,
-                                      closed_at)
-        VALUES (p_campaign_id, v_first, v_first - 1, v_first - 1, v_first - 1, now());
-        PERFORM count_new_recipients(p_campaign_id, -1);
+        PERFORM open_batch(p_campaign_id, v_first, v_first,
+                           CASE v_first WHEN -9223372036854775808 THEN v_first ELSE v_first - 1 END,
+                           CASE v_first WHEN -9223372036854775808 THEN v_first ELSE v_first - 1 END, now());
+        UPDATE campaign_cursors SET counted_at = NULL WHERE campaign_id = p_campaign_id;
+        PERFORM count_recipients(p_campaign_id);
         RETURN 'pending';
     END IF;
     UPDATE campaigns AS c
@@ -145,9 +284,146 @@ BEGIN
     -- Whose turn it was long ago is of no use.
     DELETE FROM send_shares WHERE wants_until < now() - interval '1 hour';
     SELECT coalesce(max(position), -1) INTO v_last FROM campaign_recipients WHERE campaign_id = p_campaign_id;
-    UPDATE campaign_cursors SET completed_through = v_last, counted_through = v_last
+    UPDATE campaign_cursors SET completed_through = v_last, counted_through = v_last, counted_at = now(),
+           search_count = 0, searched_at = now()
      WHERE campaign_id = p_campaign_id;
     RETURN 'complete';
+END
+$$;
+
+-- Whether it is time to search a campaign for recipients that became visible late, behind those that were counted when
+-- it became `sent` (a transaction with lower positions, rows of a replication that holds no foreign key locks): at once,
+-- and 10 seconds, 1 minute, 10 minutes, 1 hour, 6 hours and 17 hours after the search before.
+CREATE OR REPLACE FUNCTION search_is_due(search_count int, searched_at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN searched_at <= now() - (ARRAY['0', '10 seconds', '1 minute', '10 minutes', '1 hour', '6 hours', '17 hours'])[search_count + 1]::interval;
+
+-- The recipients of positions p_first to p_last that are `pending`, p_size at most, column by column in the order of
+-- their positions. Of their data at most p_bytes are returned in all (but always one recipient), and no variables of a
+-- recipient that has more than p_recipient_bytes. What is stored may be compressed, so it is read in portions whose
+-- stored size is a small part of that.
+CREATE OR REPLACE FUNCTION read_batch(
+    p_campaign_id uuid, p_first bigint, p_last bigint, p_size int, p_bytes bigint, p_recipient_bytes int,
+    OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
+    OUT variables_bytes int[], OUT suppressed boolean[]
+)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    v_left    int := p_size;
+    v_room    bigint := p_bytes;
+    v_from    bigint := p_first;
+    v_portion int;
+    v_organizations uuid[];
+    part      record;
+BEGIN
+    SELECT least(p_size, greatest(floor(count(*) * (p_bytes / 64.0) / greatest(sum(size), 1)), 1)),
+           array_agg(DISTINCT organization_id)
+      INTO v_portion, v_organizations
+      FROM (SELECT organization_id, coalesce(pg_column_size(variables), 0) + pg_column_size(email) + coalesce(pg_column_size(name), 0) AS size
+              FROM campaign_recipients
+             WHERE campaign_id = p_campaign_id AND status = 'pending' AND position BETWEEN p_first AND p_last
+             ORDER BY position LIMIT p_size) AS stored;
+    LOOP
+        -- Sorted once, below: up to PostgreSQL 15, each aggregate with an order of its own would sort again.
+        SELECT array_agg(r.position) AS positions, array_agg(r.id) AS ids, array_agg(r.email) AS emails,
+               array_agg(r.name) AS names, array_agg(CASE WHEN r.bytes <= p_recipient_bytes THEN r.json END) AS variables,
+               array_agg(r.bytes) AS variables_bytes, array_agg(r.suppressed) AS suppressed,
+               max(r.bytes_so_far) AS bytes, bool_or(r.cut) AS cut
+          INTO part
+          FROM (SELECT n.*, n.bytes_so_far > v_room AND (n.nth > 1 OR positions IS NOT NULL) AS over,
+                       n.duplicate_of IS NOT NULL
+                       OR EXISTS (SELECT FROM suppressions AS s
+                                WHERE s.organization_id IN (n.organization_id,
+                                                            '00000000-0000-0000-0000-000000000000')
+                                  AND s.email = canonical_address(n.email))
+                       -- (The view is the CRM's. It is asked for these organizations only, in case it fails for another.)
+                       OR EXISTS (SELECT FROM opted_out AS o
+                                   WHERE o.organization_id = ANY (v_organizations)
+                                     AND o.organization_id = n.organization_id
+                                     AND o.email = canonical_address(n.email)) AS suppressed,
+                       lead(n.bytes_so_far) OVER (ORDER BY n.position) > v_room AS cut
+                  FROM (SELECT b.*, row_number() OVER (ORDER BY b.position) AS nth,
+                               sum(least(b.bytes, p_recipient_bytes)) OVER (ORDER BY b.position) AS bytes_so_far
+                          FROM (SELECT p.*, least(coalesce(octet_length(p.json), 0)::bigint + octet_length(p.email)
+                                                  + coalesce(octet_length(p.name), 0), 2147483647)::int AS bytes
+                                  FROM (SELECT position, id, left(email, 1000) AS email, left(name, 1000) AS name,
+                                               organization_id, duplicate_of, variables::text AS json
+                                          FROM campaign_recipients
+                                         WHERE campaign_id = p_campaign_id AND status = 'pending'
+                                           AND position BETWEEN v_from AND p_last
+                                         ORDER BY position LIMIT least(v_portion, v_left)) AS p) AS b) AS n
+                 ORDER BY n.position) AS r
+         WHERE NOT r.over;
+        EXIT WHEN part.positions IS NULL;
+        IF positions IS NULL THEN
+            positions := part.positions; ids := part.ids; emails := part.emails; names := part.names;
+            variables := part.variables; variables_bytes := part.variables_bytes; suppressed := part.suppressed;
+        ELSE
+            positions := positions || part.positions; ids := ids || part.ids; emails := emails || part.emails;
+            names := names || part.names; variables := variables || part.variables;
+            variables_bytes := variables_bytes || part.variables_bytes; suppressed := suppressed || part.suppressed;
+        END IF;
+        v_left := v_left - cardinality(part.positions);
+        v_room := v_room - part.bytes;
+        v_from := position_after(part.positions[cardinality(part.positions)]);
+        EXIT WHEN part.cut OR v_left <= 0 OR v_from IS NULL OR v_from > p_last
+               OR cardinality(part.positions) < least(v_portion, v_left + cardinality(part.positions));
+    END LOOP;
+END
+$$;
+
+-- Locks a campaign's cursor, which is made for a campaign that is about to be sent; all null: it has none.
+CREATE OR REPLACE FUNCTION lock_cursor(p_campaign_id uuid) RETURNS campaign_cursors
+LANGUAGE plpgsql AS $$
+DECLARE
+    k campaign_cursors;
+BEGIN
+    SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO campaign_cursors (campaign_id)
+        SELECT id FROM campaigns WHERE id = p_campaign_id AND status IN ('scheduled', 'sending')
+        ON CONFLICT DO NOTHING;
+        SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
+    END IF;
+    RETURN k;
+END
+$$;
+
+-- Makes a campaign `sending` whose time has come, or that has recipients again after it was `sent`; answers its row,
+-- whose status then stays as it is until this transaction ends. With p_scheduled, a campaign that is `sent` is searched
+-- only as often as `search_is_due` says, otherwise each time (a large one likewise as often as that says).
+CREATE OR REPLACE FUNCTION begin_sending(k campaign_cursors, p_campaign_id uuid, p_scheduled boolean) RETURNS campaigns
+LANGUAGE plpgsql AS $$
+DECLARE
+    c campaigns;
+    v_begins boolean;
+BEGIN
+    -- The lock keeps the status until the claim is committed: when a person's `paused` is committed, no claim that has
+    -- read `sending` is still to be committed.
+    SELECT * INTO c FROM campaigns WHERE id = p_campaign_id FOR SHARE;
+    v_begins := c.status = 'scheduled' AND c.scheduled_at <= now()
+             OR c.status = 'sending' AND (c.started_at IS NULL OR c.status_reason IS NOT NULL);
+    -- A campaign that a person set to `sent` has no completed_through, and stays so.
+    IF c.status = 'sent' AND k.completed_through IS NOT NULL THEN
+        v_begins := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
+                      ORDER BY position DESC LIMIT 1) > k.completed_through;
+        IF v_begins IS NOT TRUE AND (search_is_due(k.search_count, k.searched_at)
+                                     OR NOT p_scheduled AND c.total_count <= 1000000) THEN
+            v_begins := first_pending(p_campaign_id) IS NOT NULL;
+            UPDATE campaign_cursors SET search_count = search_count + 1, searched_at = now()
+             WHERE campaign_id = p_campaign_id AND search_is_due(search_count, searched_at);
+        END IF;
+    END IF;
+    IF v_begins THEN
+        UPDATE campaigns SET status = 'sending', started_at = coalesce(started_at, now()),
+               completed_at = NULL, status_reason = NULL
+         WHERE id = p_campaign_id AND status = c.status
+        RETURNING * INTO c;
+        UPDATE campaign_cursors SET completed_through = NULL
+         WHERE campaign_id = p_campaign_id AND completed_through IS NOT NULL;
+    END IF;
+    RETURN c;
 END
 $$;
 
@@ -159,19 +435,21 @@ $$;
 --                it may have handed to SES beyond that is in doubt; record both, then claim again
 --   `complete`, `busy`, `inserting`   nothing to claim, as `complete_campaign` says
 --   `rate`       the sending rate is reserved by others for longer than this invocation lives
---   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet)
+--   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet). `under_way_seconds`: other
+--                invocations hold batches of it for so long
 -- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
--- again. Of the variables at most `p_bytes` are returned in all (but always one recipient), and none of a
--- recipient that has more than `p_variables_limit` bytes of them. The sends are reserved (`send_room`): they may start
+-- again. Of the recipients' data at most `p_bytes` are returned in all (but always one recipient), and no variables of a
+-- recipient that has more than `p_recipient_bytes`. The sends are reserved (`send_room`): they may start
 -- in `starts_in` seconds (in the past: as much is caught up, `p_catch_up` at most), at `per_second`, and they end within
 -- `p_seconds`, after which the invocation starts none.
 -- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water mark moves at a
--- time.
-CREATE OR REPLACE FUNCTION claim_batch(
+-- time. `p_templates_hash` is what the invocation has compiled.
+CREATE OR REPLACE FUNCTION claim_next_batch(
     p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
-    p_bytes bigint, p_variables_limit int,
+    p_bytes bigint, p_recipient_bytes int,
     p_region text, p_per_second double precision, p_seconds double precision, p_catch_up double precision,
-    OUT verdict text, OUT retry_seconds double precision,
+    p_templates_hash text,
+    OUT verdict text, OUT retry_seconds double precision, OUT under_way_seconds double precision,
     OUT batch_id bigint, OUT step int, OUT starts_in double precision, OUT per_second double precision,
     OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
     OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
@@ -194,43 +472,47 @@ DECLARE
     v_size int := p_size;
     v_room record;
 BEGIN
-    SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
-    IF NOT FOUND THEN
-        INSERT INTO campaign_cursors (campaign_id)
-        SELECT id FROM campaigns WHERE id = p_campaign_id AND status IN ('scheduled', 'sending')
-        ON CONFLICT DO NOTHING;
-        SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
-    END IF;
-    -- Each statement from here on sees all that was committed before the lock was had.
-    SELECT * INTO c FROM campaigns WHERE id = p_campaign_id;
-    IF c.status = 'scheduled' AND c.scheduled_at <= now()
-       OR c.status = 'sent' AND (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
-                                  ORDER BY position DESC LIMIT 1) > k.completed_through
-       OR c.status = 'sending' AND (c.started_at IS NULL OR c.status_reason IS NOT NULL) THEN
-        UPDATE campaigns SET status = 'sending', started_at = coalesce(started_at, now()),
-               completed_at = NULL, status_reason = NULL
-         WHERE id = p_campaign_id AND status = c.status;
-        SELECT * INTO c FROM campaigns WHERE id = p_campaign_id;
-    END IF;
+    PERFORM require_read_committed();
+    k := lock_cursor(p_campaign_id);
+    -- At READ COMMITTED, each statement from here on sees all that was committed before the lock was had.
+    c := begin_sending(k, p_campaign_id, p_alone);
+    SELECT * INTO v_claimed_through, v_closed_through FROM campaign_cursor(p_campaign_id);
+    SELECT extract(epoch FROM min(lease_ends_at) FILTER (WHERE claim_token <> p_token AND lease_holds(lease_ends_at))
+                              - clock_timestamp()),
+           extract(epoch FROM max(lease_ends_at) FILTER (WHERE claim_token <> p_token AND lease_holds(lease_ends_at))
+                              - clock_timestamp()),
+           CASE min(first_position) WHEN -9223372036854775808 THEN -9223372036854775808
+                ELSE coalesce(min(first_position) - 1, v_claimed_through) END
+      INTO retry_seconds, under_way_seconds, v_closed_by_now
+      FROM campaign_batches
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position >= position_after(v_closed_through);
+
     IF c.status IS DISTINCT FROM 'sending' THEN
+        -- What a lost invocation may have handed to SES is settled in every status.
+        SELECT * INTO b FROM campaign_batches
+         WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND handed_by <> p_token
+           AND (claim_token = p_token OR NOT lease_holds(lease_ends_at))
+         ORDER BY first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            batch_id := b.id;
+            outcomes := take_over(b, p_token, p_lease_seconds);
+            verdict := 'takeover';
+            RETURN;
+        END IF;
         verdict := c.status;
         -- Three years are about what Step Functions can wait, and `infinity` cannot be subtracted from.
         retry_seconds := extract(epoch FROM least(c.scheduled_at, clock_timestamp() + interval '3 years')
                                             - clock_timestamp());
         RETURN;
     END IF;
-    PERFORM count_new_recipients(p_campaign_id, k.counted_through);
+    PERFORM count_recipients(p_campaign_id);
     refusal := k.refusal;
     refusal_count := k.refusal_count;
-
-    SELECT * INTO v_claimed_through, v_closed_through FROM campaign_cursor(p_campaign_id);
-    SELECT extract(epoch FROM min(lease_ends_at) FILTER (WHERE claim_token <> p_token
-                                                           AND lease_ends_at >= clock_timestamp())
-                              - clock_timestamp()),
-           coalesce(min(first_position) - 1, v_claimed_through)
-      INTO retry_seconds, v_closed_by_now
-      FROM campaign_batches
-     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > v_closed_through;
+    -- An invocation has come as far as here with these templates.
+    IF k.templates_hash IS DISTINCT FROM p_templates_hash AND p_templates_hash IS NOT NULL THEN
+        UPDATE campaign_cursors SET templates_hash = p_templates_hash WHERE campaign_id = p_campaign_id;
+    END IF;
+    DELETE FROM campaign_attempts WHERE campaign_id = p_campaign_id;
     IF p_alone AND retry_seconds IS NOT NULL THEN
         verdict := 'busy';
         RETURN;
@@ -242,15 +524,24 @@ BEGIN
     v_size := least(p_size, v_room.room);
 
     LOOP
-        -- A batch that is open, or that lost its owner, goes first; before all, one that we have already.
+        -- A batch that is open, or that lost its owner, goes first; before all, one that this invocation has already.
         SELECT * INTO b FROM campaign_batches
-         WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position > v_closed_through
-           AND (claim_token IS NULL OR claim_token = p_token OR lease_ends_at < clock_timestamp())
+         WHERE campaign_id = p_campaign_id AND closed_at IS NULL
+           AND first_position >= position_after(v_closed_through)
+           AND (claim_token IS NULL OR claim_token = p_token OR NOT lease_holds(lease_ends_at))
          ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
-        IF NOT FOUND THEN
+        IF FOUND THEN
+            v_again := b.handed_by IS NOT DISTINCT FROM p_token AND b.claim_token = p_token;
+            batch_id := b.id;
+            IF b.handed_by <> p_token THEN
+                outcomes := take_over(b, p_token, p_lease_seconds);
+                verdict := 'takeover';
+                RETURN;
+            END IF;
+        ELSE
             SELECT min(position), max(position) INTO v_first, v_last
               FROM (SELECT position FROM campaign_recipients
-                     WHERE campaign_id = p_campaign_id AND position > v_claimed_through
+                     WHERE campaign_id = p_campaign_id AND position >= position_after(v_claimed_through)
                        AND status = 'pending'
                      ORDER BY position LIMIT greatest(v_size, 1)) AS range;
             IF v_last IS NULL THEN
@@ -263,28 +554,9 @@ BEGIN
                 v_closed_by_now := v_closed_through;
                 CONTINUE;
             END IF;
-            -- Without room there is no batch, and the answer is `rate` below.
-            IF v_size >= 1 THEN
-                INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through,
-                                              closed_through)
-                VALUES (p_campaign_id, v_first, v_last, v_last, v_closed_by_now) RETURNING * INTO b;
-                v_claimed_through := v_last;
-            END IF;
+            b := NULL;
         END IF;
-        batch_id := b.id;
-
-        IF b.handed_by <> p_token THEN
-            verdict := 'takeover';
-            UPDATE campaign_batches
-               SET claim_token = p_token,
-                   lease_ends_at = now() + make_interval(secs => p_lease_seconds)
-             WHERE id = b.id;
-            SELECT jsonb_agg(entry) INTO outcomes
-              FROM campaign_batch_outcomes AS o, jsonb_array_elements(o.outcomes) AS entry
-             WHERE o.batch_id = b.id;
-            RETURN;
-        END IF;
-        v_again := b.handed_by IS NOT NULL;
+        -- Without room there is no batch.
         IF v_size < 1 AND NOT v_again THEN
             PERFORM reserve_sends(p_region, p_campaign_id, c.organization_id, v_room.free_from, 0,
                                   v_room.per_second, v_room.share, p_catch_up);
@@ -292,48 +564,45 @@ BEGIN
             retry_seconds := v_room.retry_seconds;
             RETURN;
         END IF;
-
-        -- Sorted once, below: up to PostgreSQL 15, each aggregate with an order of its own would sort again.
-        SELECT array_agg(r.position), array_agg(r.id), array_agg(r.email), array_agg(r.name),
-               array_agg(CASE WHEN r.bytes <= p_variables_limit THEN r.json END),
-               array_agg(r.bytes), array_agg(r.suppressed)
-          INTO positions, ids, emails, names, variables, variables_bytes, suppressed
-          FROM (SELECT n.*, coalesce(octet_length(n.json), 0) AS bytes,
-                       row_number() OVER (ORDER BY n.position) AS nth,
-                       sum(least(coalesce(octet_length(n.json), 0), p_variables_limit)) OVER (ORDER BY n.position)
-                           AS bytes_so_far,
-                       EXISTS (SELECT FROM suppressions AS s
-                                WHERE s.organization_id IN (n.organization_id,
-                                                            '00000000-0000-0000-0000-000000000000')
-                                  AND s.email = normalized_address(n.email))
-                       OR EXISTS (SELECT FROM opted_out AS o
-                                   WHERE o.organization_id = n.organization_id
-                                     AND o.email = normalized_address(n.email)) AS suppressed
-                  FROM (SELECT position, id, email, name, organization_id, variables::text AS json
-                          FROM campaign_recipients
-                         WHERE campaign_id = p_campaign_id AND status = 'pending'
-                           AND position BETWEEN b.first_position AND b.last_position
-                         ORDER BY position LIMIT CASE WHEN NOT v_again THEN v_size END) AS n
-                 ORDER BY n.position) AS r
-         WHERE r.nth = 1 OR r.bytes_so_far <= p_bytes OR v_again;
+        IF b.id IS NULL THEN
+            v_claimed_through := v_last;
+        ELSE
+            v_first := b.first_position;
+            v_last := b.last_position;
+        END IF;
+        SELECT * INTO positions, ids, emails, names, variables, variables_bytes, suppressed
+          FROM read_batch(p_campaign_id, v_first, v_last,
+                          CASE WHEN v_again THEN 2147483647 ELSE v_size END,
+                          CASE WHEN v_again THEN 4611686018427387904 ELSE p_bytes END, p_recipient_bytes);
         EXIT WHEN positions IS NOT NULL;
         UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
                handed_by = NULL, handed_through = NULL
          WHERE id = b.id;
+        v_again := false;
     END LOOP;
 
     verdict := 'batch';
-    v_last := positions[cardinality(positions)];
-    -- What does not fit into this invocation stays behind as an open batch of its own.
-    IF (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
-           AND position > v_last AND position <= b.last_position ORDER BY position LIMIT 1) IS NOT NULL THEN
-        INSERT INTO campaign_batches (campaign_id, first_position, last_position, claimed_through, closed_through)
-        VALUES (p_campaign_id, v_last + 1, b.last_position, v_claimed_through, v_closed_by_now);
+    -- Each claim is a batch of its own: one that is claimed again is closed, and what is left of it gets a new number.
+    IF NOT v_again THEN
+        UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
+               handed_by = NULL, handed_through = NULL
+         WHERE id = b.id;
+        -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
+        DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;
+        b := open_batch(p_campaign_id, v_first, positions[cardinality(positions)], v_claimed_through, v_closed_by_now);
+        batch_id := b.id;
+        -- What does not fit into this invocation stays behind as an open batch.
+        IF (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
+               AND position > b.last_position AND position <= v_last ORDER BY position LIMIT 1) IS NOT NULL THEN
+            PERFORM open_batch(p_campaign_id, b.last_position + 1, v_last, v_claimed_through, v_closed_by_now);
+        END IF;
     END IF;
     v_is_last := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
-                     AND status = 'pending' AND position > v_claimed_through ORDER BY position LIMIT 1) IS NULL
+                     AND status = 'pending' AND position >= position_after(v_claimed_through)
+                   ORDER BY position LIMIT 1) IS NULL
              AND NOT EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id
-                                AND closed_at IS NULL AND first_position > v_closed_through AND id <> b.id);
+                                AND closed_at IS NULL AND first_position >= position_after(v_closed_through)
+                                AND id <> b.id);
     -- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
     -- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
     -- Where the rate is known, what is sent within 1.5 seconds is enough.
@@ -347,15 +616,11 @@ BEGIN
                                    cardinality(array_positions(suppressed, false)), per_second, v_room.share,
                                    p_catch_up);
     END IF;
-    -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
-    IF NOT v_again THEN
-        DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;
-    END IF;
     -- The mark is set with the claim: from its commit on, the first step may have been handed to SES. It never
     -- moves back.
     UPDATE campaign_batches
        SET claim_token = p_token, lease_ends_at = now() + make_interval(secs => p_lease_seconds),
-           last_position = v_last, handed_by = p_token,
+           handed_by = p_token, claimed_count = coalesce(claimed_count, cardinality(positions)),
            handed_through = greatest(b.handed_through, positions[least(step, cardinality(positions))])
      WHERE id = b.id;
     -- The fence against a claim that nobody waits for any more: held up until its invocation may not start a send,
@@ -365,3 +630,191 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Gives the batch of a lost invocation to `p_token`, which records what became of it; answers what was noted of it.
+CREATE OR REPLACE FUNCTION take_over(b campaign_batches, p_token uuid, p_lease_seconds double precision) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE campaign_batches
+       SET claim_token = p_token, lease_ends_at = now() + make_interval(secs => p_lease_seconds)
+     WHERE id = b.id;
+    RETURN (SELECT jsonb_agg(entry)
+              FROM campaign_batch_outcomes AS o, jsonb_array_elements(o.outcomes) AS entry
+             WHERE o.batch_id = b.id);
+END
+$$;
+
+-- The claim under the name and with the parameters of release 0.1, for functions that are still of that release.
+CREATE OR REPLACE FUNCTION claim_batch(
+    p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
+    p_bytes bigint, p_variables_limit int,
+    p_region text, p_per_second double precision, p_seconds double precision, p_catch_up double precision,
+    OUT verdict text, OUT retry_seconds double precision,
+    OUT batch_id bigint, OUT step int, OUT starts_in double precision, OUT per_second double precision,
+    OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
+    OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
+    OUT variables_bytes int[], OUT suppressed boolean[]
+)
+LANGUAGE sql AS $$
+    SELECT n.verdict, n.retry_seconds, n.batch_id, n.step, n.starts_in, n.per_second, n.outcomes, n.refusal,
+           n.refusal_count, n.positions, n.ids, n.emails, n.names, n.variables, n.variables_bytes, n.suppressed
+      FROM claim_next_batch(p_campaign_id, p_token, p_size, p_lease_seconds, p_alone, p_bytes, p_variables_limit,
+                            p_region, p_per_second, p_seconds, p_catch_up, NULL) AS n
+$$;
+
+-- What a CRM may do to recipients while they are sent. A recipient is under way from the claim of its batch until its
+-- outcome is recorded: those up to the high-water mark may be at SES already, the others are in the memory of an
+-- invocation. (No column says so: claiming updates no recipient.)
+CREATE OR REPLACE VIEW recipients_under_way AS
+SELECT r.campaign_id, r.id AS recipient_id, r.organization_id, r.email, r.position, b.id AS batch_id, b.lease_ends_at,
+       r.position <= b.handed_through AND b.handed_by IS NOT NULL AS handed_over
+  FROM campaign_batches AS b
+  JOIN campaign_recipients AS r ON r.campaign_id = b.campaign_id
+       AND r.position BETWEEN b.first_position AND b.last_position AND r.status = 'pending'
+ WHERE b.closed_at IS NULL
+   AND (b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
+        OR b.handed_by IS NOT NULL AND r.position <= b.handed_through);
+
+-- Makes a change of a campaign's recipients and the claims of that campaign come one after the other: claims wait until
+-- this transaction ends, and what they took before is visible to the next statement. At REPEATABLE READ that next
+-- statement could not see it, so such a transaction may change recipients only as long as the campaign cannot be
+-- claimed from.
+CREATE OR REPLACE FUNCTION hold_claims(p_campaign_id uuid) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_status text;
+BEGIN
+    SELECT status INTO v_status FROM campaigns WHERE id = p_campaign_id FOR KEY SHARE;
+    IF v_status IN ('scheduled', 'sending') AND current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'campaign % is %: its recipients can be changed at READ COMMITTED only', p_campaign_id, v_status
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED, or pause the campaign first.';
+    END IF;
+    PERFORM FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR SHARE;
+    IF NOT FOUND AND v_status IN ('scheduled', 'sending') THEN
+        INSERT INTO campaign_cursors (campaign_id) VALUES (p_campaign_id) ON CONFLICT DO NOTHING;
+        PERFORM FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR SHARE;
+    ELSIF v_status NOT IN ('scheduled', 'sending') THEN
+        -- Nobody may make it `sending` until this transaction ends.
+        PERFORM FROM campaigns WHERE id = p_campaign_id FOR SHARE;
+    END IF;
+END
+$$;
+
+-- The refusal of a change of `count` recipients that are under way.
+CREATE OR REPLACE FUNCTION refuse_under_way(p_campaign_id uuid, p_recipient_id uuid, p_count bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of these recipients of campaign % are with an invocation of send-batch and may be at Amazon SES (for example %)',
+                    p_count, p_campaign_id, p_recipient_id
+        USING ERRCODE = 'object_in_use',
+              HINT = 'Set the campaign''s status to paused, and wait until the view recipients_under_way has none of its '
+                     'recipients.';
+END
+$$;
+
+-- The triggers below run with the rights of the tables' owner, so that a CRM's role needs none on the claims.
+
+-- A recipient that is under way, or in doubt, keeps its id, campaign, organization, position, address and status: by these it is
+-- sent to, recorded and found again.
+CREATE OR REPLACE FUNCTION guard_recipient_update() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    v_count bigint;
+BEGIN
+    IF OLD.status = 'uncertain' THEN
+        RAISE EXCEPTION 'recipient % of campaign % is in doubt: Amazon SES may have accepted the email to this address',
+                        OLD.id, OLD.campaign_id
+            USING ERRCODE = 'object_in_use', HINT = 'Settle it first: campaign resolve.';
+    END IF;
+    PERFORM hold_claims(OLD.campaign_id);
+    SELECT count(*) INTO v_count FROM campaign_batches AS b
+     WHERE b.campaign_id = OLD.campaign_id AND b.closed_at IS NULL
+       AND OLD.position BETWEEN b.first_position AND b.last_position
+       AND (b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
+            OR b.handed_by IS NOT NULL AND OLD.position <= b.handed_through);
+    IF v_count > 0 THEN
+        PERFORM refuse_under_way(OLD.campaign_id, OLD.id, 1);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- (After the update: a trigger before it would lock each row that a record updates one more time. The statements of
+-- this package set `previous_status` with each status, and are not looked at.)
+CREATE OR REPLACE TRIGGER campaign_recipients_identity
+    AFTER UPDATE OF id, campaign_id, organization_id, position, email ON campaign_recipients
+    FOR EACH ROW WHEN (OLD.status IN ('pending', 'uncertain')
+                       AND (OLD.id, OLD.campaign_id, OLD.organization_id, OLD.position, OLD.email)
+                           IS DISTINCT FROM (NEW.id, NEW.campaign_id, NEW.organization_id, NEW.position, NEW.email))
+    EXECUTE FUNCTION guard_recipient_update();
+
+CREATE OR REPLACE TRIGGER campaign_recipients_status AFTER UPDATE OF status ON campaign_recipients
+    FOR EACH ROW WHEN (OLD.status = 'pending' AND NEW.status IS DISTINCT FROM 'pending'
+                       AND NEW.previous_status IS DISTINCT FROM OLD.status)
+    EXECUTE FUNCTION guard_recipient_update();
+
+-- Recipients that are under way cannot be deleted, each by itself or with their campaign.
+CREATE OR REPLACE FUNCTION guard_recipient_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    v_campaign_id uuid;
+    v_id          uuid;
+    v_count       bigint;
+BEGIN
+    FOR v_campaign_id IN SELECT DISTINCT campaign_id FROM deleted WHERE status = 'pending' ORDER BY 1 LOOP
+        PERFORM hold_claims(v_campaign_id);
+        SELECT count(*), (array_agg(d.id))[1] INTO v_count, v_id
+          FROM campaign_batches AS b JOIN deleted AS d ON d.campaign_id = b.campaign_id AND d.status = 'pending'
+               AND d.position BETWEEN b.first_position AND b.last_position
+         WHERE b.campaign_id = v_campaign_id AND b.closed_at IS NULL
+           AND (b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
+                OR b.handed_by IS NOT NULL AND d.position <= b.handed_through);
+        IF v_count > 0 THEN
+            PERFORM refuse_under_way(v_campaign_id, v_id, v_count);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER campaign_recipients_delete AFTER DELETE ON campaign_recipients
+    REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION guard_recipient_delete();
+
+CREATE OR REPLACE FUNCTION guard_recipient_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    v record;
+BEGIN
+    SELECT campaign_id, count(*) AS count, (array_agg(recipient_id))[1] AS id INTO v
+      FROM recipients_under_way GROUP BY campaign_id LIMIT 1;
+    IF FOUND THEN
+        PERFORM refuse_under_way(v.campaign_id, v.id, v.count);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER campaign_recipients_truncate BEFORE TRUNCATE ON campaign_recipients
+    FOR EACH STATEMENT EXECUTE FUNCTION guard_recipient_truncate();
+
+-- Before the rows that refer to it are deleted, its batches among them.
+CREATE OR REPLACE FUNCTION guard_campaign_delete() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    v_id    uuid;
+    v_count bigint;
+BEGIN
+    PERFORM hold_claims(OLD.id);
+    SELECT count(*), (array_agg(recipient_id))[1] INTO v_count, v_id
+      FROM recipients_under_way WHERE campaign_id = OLD.id;
+    IF v_count > 0 THEN
+        PERFORM refuse_under_way(OLD.id, v_id, v_count);
+    END IF;
+    RETURN OLD;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER campaigns_delete BEFORE DELETE ON campaigns
+    FOR EACH ROW EXECUTE FUNCTION guard_campaign_delete();

@@ -72,7 +72,11 @@ BEGIN
                / (1 + count(*) FILTER (WHERE s.organization_id = p_organization_id
                                          AND s.campaign_id <> p_campaign_id))
       INTO free_from, v_owed, share
-      FROM send_shares AS s WHERE s.region = p_region AND s.wants_until > now();
+      FROM send_shares AS s
+     -- A reservation lies at most half a minute ahead. One that lies further was made by a clock that has been set back
+     -- since, and is void.
+     WHERE s.region = p_region AND s.wants_until > now()
+       AND s.region_free_from < clock_timestamp() + interval '60 seconds';
     starts_in := extract(epoch FROM free_from - clock_timestamp());
 
     v_seconds := CASE WHEN share = 1 THEN 15 - greatest(starts_in, 0)
@@ -100,7 +104,8 @@ BEGIN
     UPDATE send_shares AS s
        SET region_free_from = v_end, free_from = greatest(s.free_from, now()) + v_share,
            wants_until = greatest(v_wanted, s.free_from + v_share)
-     WHERE region = p_region AND wants_until > now() AND campaign_id = p_campaign_id;
+     WHERE region = p_region AND wants_until > now() AND campaign_id = p_campaign_id
+       AND region_free_from < clock_timestamp() + interval '60 seconds';
     IF NOT FOUND THEN
         INSERT INTO send_shares
         VALUES (p_region, p_campaign_id, p_organization_id, v_end, now() + v_share, greatest(v_wanted, now() + v_share));

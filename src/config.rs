@@ -27,9 +27,18 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
+/// The database of the campaigns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseAccess {
+    /// Where it is, and by what it lets us in.
+    pub login: Login,
+    /// `DATABASE_SCHEMA`: where the tables are.
+    pub schema: Schema,
+}
+
 /// Where the database is, and by what it lets us in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatabaseAccess {
+pub enum Login {
     /// `DATABASE_URL`, with its password if it has one.
     Url(DatabaseUrl),
     /// `DATABASE_URL` with `DATABASE_IAM_AUTH=true`: each connection is made with a token of its own.
@@ -45,7 +54,7 @@ pub enum DatabaseAccess {
 
 impl From<DatabaseUrl> for DatabaseAccess {
     fn from(url: DatabaseUrl) -> DatabaseAccess {
-        DatabaseAccess::Url(url)
+        DatabaseAccess { login: Login::Url(url), schema: Schema::default() }
     }
 }
 
@@ -59,6 +68,37 @@ impl DatabaseAccess {
     }
 }
 
+/// The name of a schema; `public` unless another is given. It stands between double quotes in SQL, and needs no escape
+/// there or in a string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema(String);
+
+impl Schema {
+    /// The name as PostgreSQL's catalog has it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn read(name: String) -> Result<Schema, InvalidVariable> {
+        let starts = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let valid = starts && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
+        if valid && name.len() <= 63 && !name.starts_with("pg_") {
+            return Ok(Schema(name));
+        }
+        Err(InvalidVariable::Malformed {
+            name: "DATABASE_SCHEMA",
+            value: format!("{name:?}"),
+            expected: "the name of a schema without quotes, as PostgreSQL stores it: letters, digits, _, $ and -, at most 63 bytes, not pg_…",
+        })
+    }
+}
+
+impl Default for Schema {
+    fn default() -> Schema {
+        Schema("public".to_owned())
+    }
+}
+
 /// An empty variable counts as unset.
 fn given(value: Option<String>) -> Option<String> {
     value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
@@ -67,7 +107,7 @@ fn given(value: Option<String>) -> Option<String> {
 /// What the environment says.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `DATABASE_URL`, `DATABASE_IAM_AUTH`, `DATABASE_SECRET_ARN`: PostgreSQL 14 or newer.
+    /// `DATABASE_URL`, `DATABASE_IAM_AUTH`, `DATABASE_SECRET_ARN`, `DATABASE_SCHEMA`: PostgreSQL 14 or newer.
     pub database: DatabaseAccess,
     /// `ACTIVITIES_TABLE`, `table` or `schema.table`; `activities` unless set.
     pub activities_table: String,
@@ -280,13 +320,18 @@ fn metrics(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, 
 }
 
 fn database_access(variable: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseAccess, InvalidVariable> {
+    let schema = variable("DATABASE_SCHEMA").map(Schema::read).transpose()?.unwrap_or_default();
+    Ok(DatabaseAccess { login: login(variable)?, schema })
+}
+
+fn login(variable: &dyn Fn(&str) -> Option<String>) -> Result<Login, InvalidVariable> {
     let iam = variable("DATABASE_IAM_AUTH")
         .map(|value| parse("DATABASE_IAM_AUTH", &value, "true or false", |_: &bool| true))
         .transpose()?
         .unwrap_or(false);
     let Some(arn) = variable("DATABASE_SECRET_ARN") else {
         let url = database_url(variable("DATABASE_URL"))?;
-        return Ok(if iam { DatabaseAccess::IamToken(url) } else { DatabaseAccess::Url(url) });
+        return Ok(if iam { Login::IamToken(url) } else { Login::Url(url) });
     };
     let alone = |name, value: &str| InvalidVariable::Malformed {
         name,
@@ -298,7 +343,7 @@ fn database_access(variable: &dyn Fn(&str) -> Option<String>) -> Result<Database
     }
     if arn.starts_with("arn:") && arn.contains(":secretsmanager:") {
         let place = variable("DATABASE_URL").map(|url| database_url(Some(url))).transpose()?;
-        Ok(DatabaseAccess::Secret { arn, place })
+        Ok(Login::Secret { arn, place })
     } else {
         Err(InvalidVariable::Malformed {
             name: "DATABASE_SECRET_ARN",
@@ -377,6 +422,10 @@ mod tests {
         insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), ("DATABASE_IAM_AUTH", "true")]).unwrap_err(), @"DATABASE_IAM_AUTH is true: expected not to be set together with DATABASE_SECRET_ARN");
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
+        for name in ["", "1a", "a b", "a\"b", "a'b", "a\\b", "pg_catalog", "a.b", &"a".repeat(64)] {
+            assert!(Schema::read(name.to_owned()).is_err(), "{name}");
+        }
+        insta::assert_snapshot!(error("DATABASE_SCHEMA", "crm.x"), @r#"DATABASE_SCHEMA is "crm.x": expected the name of a schema without quotes, as PostgreSQL stores it: letters, digits, _, $ and -, at most 63 bytes, not pg_…"#);
         insta::assert_snapshot!(error("ACTIVITIES_TABLE", "a.b.c"), @r#"ACTIVITIES_TABLE is "a.b.c": expected TABLE or SCHEMA.TABLE, as in SQL"#);
         insta::assert_snapshot!(error("SES_CONFIGURATION_SET", "all news"), @r#"SES_CONFIGURATION_SET is "all news": expected a name of 1 to 64 letters, digits, - and _"#);
         insta::assert_snapshot!(error("METRICS", "yes"), @r#"METRICS is "yes": expected on or off"#);

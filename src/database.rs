@@ -1,17 +1,19 @@
 //! The way to PostgreSQL: at most two connections, statements that may be repeated, and a bound on every wait.
 //!
 //! Every statement of this package is written so that running it twice claims, records and counts nothing twice (at
-//! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the environment frozen, costs a new connection and nothing
-//! else. All go by `query_typed`: one round trip and no named prepared statement, so that RDS Proxy and
-//! `PgBouncer` in transaction mode can multiplex them.
+//! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the
+//! environment frozen, costs a new connection and nothing else. Each runs in a transaction of its own, which says what
+//! it needs and takes one round trip ([`transaction`]). None is prepared by name and nothing is set for longer than a
+//! transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex them.
 
 mod connector;
 pub mod credentials;
+mod error;
 mod secret;
 mod tls;
 mod token;
+mod transaction;
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,36 +25,23 @@ use tokio_postgres::{Client, Config, Row};
 
 use crate::config::DatabaseAccess;
 use connector::Connector;
-use credentials::{Credentials, CredentialsError};
+use credentials::Credentials;
+use error::Failure;
+use transaction::Begin;
+
+pub use error::DatabaseError;
 
 /// Connections of one function instance.
 const MAX_CONNECTIONS: usize = 2;
 /// The pauses between attempts: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-
-/// PostgreSQL did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// It could not be reached, or kept breaking off, until there was no time left. What a statement wrote may
-    /// or may not have been committed.
-    #[error("PostgreSQL could not be reached: {0}")]
-    Unavailable(String),
-    /// It refused the statement; trying again is of no use.
-    #[error("PostgreSQL refused the statement: {}", describe(.0))]
-    Refused(#[source] tokio_postgres::Error),
-    /// There is nothing to log in with: the secret cannot be read or has another form, or no token can be signed.
-    #[error("PostgreSQL's credentials cannot be had: {0}")]
-    NoCredentials(String),
-}
-
-impl DatabaseError {
-    /// The statement is refused for what it carries (data exceptions, violated constraints, a trigger's exception),
-    /// not for what it is: with less in it, it may succeed.
-    pub fn is_of_the_data(&self) -> bool {
-        let DatabaseError::Refused(error) = self else { return false };
-        error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "P0")))
-    }
-}
+/// The same after a conflict with another transaction.
+const CONFLICT_BACKOFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+/// The time kept for PostgreSQL's answer that a lock was not had.
+const LOCK_ANSWER: Duration = Duration::from_millis(250);
+/// How long the transaction of a session waits for a lock.
+#[cfg(feature = "cli")]
+const SESSION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A statement's parameters with their types, as `query_typed` wants them.
 pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -66,6 +55,9 @@ pub type Session = deadpool_postgres::ClientWrapper;
 pub struct Database {
     pool: Pool,
     credentials: Arc<Credentials>,
+    begin: Begin,
+    #[cfg(feature = "cli")]
+    schema: String,
 }
 
 impl Database {
@@ -74,18 +66,25 @@ impl Database {
     /// # Errors
     /// When the URL cannot be read, in one line without the password.
     pub fn new(access: &DatabaseAccess) -> Result<Database, String> {
-        let credentials = Arc::new(connector::credentials(access)?);
+        let credentials = Arc::new(connector::credentials(&access.login)?);
         let connector = Connector(Arc::clone(&credentials));
         // A connection is looked at, not tried out, before it is used: a statement finds out by itself.
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(Config::new(), connector, settings);
         let pool =
             Pool::builder(manager).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
-        Ok(Database { pool, credentials })
+        let schema = access.schema.as_str();
+        Ok(Database {
+            pool,
+            credentials,
+            begin: Begin::in_schema(schema),
+            #[cfg(feature = "cli")]
+            schema: schema.to_owned(),
+        })
     }
 
-    /// Runs a statement that may be repeated, over new connections if need be, until it succeeds or is refused,
-    /// or `until` has come.
+    /// Runs a statement that may be repeated, in a transaction of its own, over new connections if need be, until it
+    /// is committed or refused, or `until` has come. It waits for locks as long as there is time.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] at `until` at the latest; [`DatabaseError::Refused`] at once.
@@ -95,29 +94,79 @@ impl Database {
         parameters: Parameters<'_>,
         until: Instant,
     ) -> Result<Vec<Row>, DatabaseError> {
-        let mut pause = BACKOFF.0;
+        self.query_with(Locks::Awaited, sql, parameters, until).await
+    }
+
+    /// The same with a say in how long it waits for locks.
+    ///
+    /// # Errors
+    /// As [`query`](Database::query), and [`DatabaseError::Locked`] at once where the wait for a lock is bounded.
+    pub async fn query_with(
+        &self,
+        locks: Locks,
+        sql: &str,
+        parameters: Parameters<'_>,
+        until: Instant,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let mut pauses = Pauses::new();
+        let mut last = None;
         loop {
-            let failure = match timeout_at(until, self.attempt(sql, parameters)).await {
-                Ok(Ok(rows)) => return Ok(rows),
-                Ok(Err(Failure::Lasting(error))) => return Err(error),
-                Ok(Err(Failure::Transient(reason))) => reason,
-                Err(_) => return Err(DatabaseError::Unavailable("no answer in time".to_owned())),
+            let failure = match self.attempt(locks, sql, parameters, until).await {
+                Ok(rows) => return Ok(rows),
+                Err(Interrupted::Failed(Failure::Lasting(error))) => return Err(error),
+                Err(Interrupted::Failed(Failure::Locked(reason))) if matches!(locks, Locks::AtMost(_)) => {
+                    return Err(DatabaseError::Locked(reason));
+                }
+                Err(Interrupted::Failed(failure)) => failure,
+                // The last error says more than that there is no time left.
+                Err(Interrupted::OutOfTime(stage)) => {
+                    let failure = last.unwrap_or_else(|| stage.failure());
+                    return Err(failure.at_the_end(&self.place()));
+                }
             };
-            tracing::warn!(reason = failure, "PostgreSQL did not answer; trying again over a new connection");
-            let resume = Instant::now() + pause;
+            let resume = Instant::now() + pauses.after(&failure);
             if resume >= until {
-                return Err(DatabaseError::Unavailable(failure));
+                return Err(failure.at_the_end(&self.place()));
             }
+            tracing::warn!(reason = %failure, "PostgreSQL did not do it; trying again");
+            last = Some(failure);
             sleep_until(resume).await;
-            pause = (pause * 2).min(BACKOFF.1);
         }
     }
 
-    async fn attempt(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
-        let connection = Checkout(Some(self.connection().await?));
-        let rows = connection.client().query_typed(sql, parameters).await.map_err(Failure::from)?;
-        connection.give_back();
-        Ok(rows)
+    async fn attempt(
+        &self,
+        locks: Locks,
+        sql: &str,
+        parameters: Parameters<'_>,
+        until: Instant,
+    ) -> Result<Vec<Row>, Interrupted> {
+        let connection = timeout_at(until, self.connection())
+            .await
+            .map_err(|_| Interrupted::OutOfTime(Stage::Connecting))?
+            .map_err(Interrupted::Failed)?;
+        let connection = Checkout(Some(connection));
+        let begin = self.begin.script(locks.timeout(until));
+        let running = transaction::run(connection.client(), &begin, sql, parameters);
+        match timeout_at(until, running).await {
+            Ok(Ok(rows)) => {
+                connection.give_back();
+                Ok(rows)
+            }
+            Ok(Err(aborted)) => {
+                let failure = Failure::from(aborted);
+                if failure.leaves_the_connection() {
+                    connection.give_back();
+                }
+                Err(Interrupted::Failed(failure))
+            }
+            Err(_) => Err(Interrupted::OutOfTime(Stage::Running)),
+        }
+    }
+
+    /// Where PostgreSQL is, for messages.
+    fn place(&self) -> String {
+        self.credentials.current().place()
     }
 
     /// A connection of the pool; a new one logs in with credentials that are valid now.
@@ -143,16 +192,112 @@ impl Database {
     /// When PostgreSQL cannot be reached, or does not let us in.
     #[cfg(feature = "cli")]
     pub async fn session(&self) -> Result<Session, DatabaseError> {
-        Ok(Object::take(self.connection().await?))
+        let connection = self.connection().await.map_err(|error| error.at_the_end(&self.place()))?;
+        Ok(Object::take(connection))
     }
 
-    /// Runs a script of several statements, once.
+    /// Begins a transaction in a session: read committed, our tables first.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    #[cfg(feature = "cli")]
+    pub async fn begin(&self, session: &Client) -> Result<(), DatabaseError> {
+        Ok(session.batch_execute(&self.begin.script(SESSION_LOCK_TIMEOUT)).await?)
+    }
+
+    /// Runs a script of several statements, once and in no transaction but those that it begins itself.
     ///
     /// # Errors
     /// What PostgreSQL said.
     pub async fn run_script(&self, sql: &str) -> Result<(), DatabaseError> {
-        let connection = self.connection().await?;
-        connection.batch_execute(sql).await.map_err(DatabaseError::Refused)
+        let connection =
+            Checkout(Some(self.connection().await.map_err(|error| error.at_the_end(&self.place()))?));
+        connection.client().batch_execute(sql).await?;
+        connection.give_back();
+        Ok(())
+    }
+
+    /// Runs a script of several statements, once and in one transaction. What it creates is in our schema.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    #[cfg(feature = "cli")]
+    pub async fn run_in_transaction(&self, sql: &str) -> Result<(), DatabaseError> {
+        let begin = self.begin.script(Duration::ZERO);
+        let schema = &self.schema;
+        self.run_script(&format!("{begin}\nSET LOCAL search_path = \"{schema}\", pg_temp;\n{sql}\n;COMMIT"))
+            .await
+    }
+}
+
+/// How long a statement waits for the locks of other transactions.
+#[derive(Clone, Copy, Debug)]
+pub enum Locks {
+    /// As long as there is time for the statement.
+    Awaited,
+    /// As long as this for each, and then it fails with [`DatabaseError::Locked`].
+    AtMost(Duration),
+}
+
+impl Locks {
+    /// PostgreSQL's `lock_timeout`. It ends shortly before the time of the statement does, so that PostgreSQL can still
+    /// say that it was a lock, and which.
+    fn timeout(self, until: Instant) -> Duration {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = left.saturating_sub((left / 10).min(LOCK_ANSWER));
+        match self {
+            Locks::Awaited => left,
+            Locks::AtMost(bound) => bound.min(left),
+        }
+        .max(Duration::from_millis(1))
+    }
+}
+
+/// An attempt without rows.
+enum Interrupted {
+    Failed(Failure),
+    OutOfTime(Stage),
+}
+
+/// What there was not enough time for.
+#[derive(Clone, Copy)]
+enum Stage {
+    Connecting,
+    Running,
+}
+
+impl Stage {
+    fn failure(self) -> Failure {
+        match self {
+            Stage::Connecting => Failure::Unreachable("no connection in time".to_owned()),
+            Stage::Running => Failure::Slow,
+        }
+    }
+}
+
+/// The pauses between the attempts of a statement.
+struct Pauses {
+    /// After a broken connection.
+    long: Duration,
+    /// After a conflict: whoever won it is done.
+    short: Duration,
+}
+
+impl Pauses {
+    fn new() -> Pauses {
+        Pauses { long: BACKOFF.0, short: CONFLICT_BACKOFF.0 }
+    }
+
+    fn after(&mut self, failure: &Failure) -> Duration {
+        let (next, longest) = match failure {
+            Failure::Conflict(_) | Failure::Locked(_) => (&mut self.short, CONFLICT_BACKOFF.1),
+            Failure::Unreachable(_) | Failure::BrokeOff(_) | Failure::Slow | Failure::Lasting(_) => {
+                (&mut self.long, BACKOFF.1)
+            }
+        };
+        let pause = *next;
+        *next = (pause * 2).min(longest);
+        pause
     }
 }
 
@@ -178,79 +323,6 @@ impl Drop for Checkout {
     }
 }
 
-enum Failure {
-    Transient(String),
-    Lasting(DatabaseError),
-}
-
-impl From<PoolError> for Failure {
-    fn from(error: PoolError) -> Failure {
-        match error {
-            PoolError::Backend(error) => Failure::from(error),
-            other => Failure::Transient(other.to_string()),
-        }
-    }
-}
-
-impl From<CredentialsError> for Failure {
-    fn from(error: CredentialsError) -> Failure {
-        match error {
-            CredentialsError::Unreachable(reason) => Failure::Transient(reason),
-            CredentialsError::NoCredentials(reason) => Failure::Lasting(DatabaseError::NoCredentials(reason)),
-        }
-    }
-}
-
-impl From<Failure> for DatabaseError {
-    fn from(failure: Failure) -> DatabaseError {
-        match failure {
-            Failure::Lasting(error) => error,
-            Failure::Transient(reason) => DatabaseError::Unavailable(reason),
-        }
-    }
-}
-
-impl From<tokio_postgres::Error> for DatabaseError {
-    fn from(error: tokio_postgres::Error) -> DatabaseError {
-        Failure::from(error).into()
-    }
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    /// What a new connection may mend is transient: a lost or refused connection, a server that starts, stops or
-    /// fails over, too many connections, and a conflict with another transaction.
-    fn from(error: tokio_postgres::Error) -> Failure {
-        let transient = match error.code() {
-            Some(code) => {
-                matches!(code.code().get(..2), Some("08" | "57" | "53" | "40"))
-                    || *code == SqlState::READ_ONLY_SQL_TRANSACTION
-                    || *code == SqlState::LOCK_NOT_AVAILABLE
-            }
-            None => {
-                error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
-            }
-        };
-        if transient {
-            Failure::Transient(describe(&error))
-        } else {
-            Failure::Lasting(DatabaseError::Refused(error))
-        }
-    }
-}
-
 fn is_wrong_password(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::INVALID_PASSWORD)
-}
-
-/// PostgreSQL's message with its SQLSTATE, or the cause at the bottom of a connection's error.
-fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => {
-            // Of a row that is refused the detail shows what it holds, addresses among it.
-            let shows_data = matches!(db.code().code().get(..2), Some("22" | "23"));
-            let detail = db.detail().filter(|_| !shows_data).map(|d| format!(" ({d})")).unwrap_or_default();
-            format!("{}{detail} [{}]", db.message(), db.code().code())
-        }
-        None => error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}")),
-    }
 }

@@ -107,6 +107,13 @@ impl Event {
                 )
             })?),
         };
+        // What is owed to one campaign says nothing of the recipients of another.
+        if let Some(other) = unrecorded.as_ref().and_then(|debt| debt.campaign_id)
+            && other != campaign_id
+        {
+            let other = Value::from(other.to_string());
+            return Err(InvalidEvent::new("unrecorded.campaignId", &other, "the event's own campaignId"));
+        }
         Ok(Event::Batch { campaign_id, batch_size, unrecorded })
     }
 }
@@ -149,6 +156,8 @@ mod tests {
         insta::assert_snapshot!(message(json!({"campaignId": ID, "lanes": 41})), @"lanes is 41: expected a whole number from 1 to 40");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "batchSise": 5})), @"batchSise is 5: expected no such field, only campaignId, batchSize and unrecorded, or an EventBridge scheduled event");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "unrecorded": 5})), @"unrecorded is 5: expected what an earlier result's next.unrecorded carried, unchanged");
+        let debt = json!({"campaignId": "00000000-0000-0000-0000-00000000000a", "batchId": 1, "claimToken": ID, "outcomes": [], "whole": true});
+        insta::assert_snapshot!(message(json!({"campaignId": ID, "unrecorded": debt})), @r#"unrecorded.campaignId is "00000000-0000-0000-0000-00000000000a": expected the event's own campaignId"#);
         insta::assert_snapshot!(message(json!({"detail-type": "x".repeat(100)})), @r#"detail-type is "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…: expected no such field, only campaignId, batchSize and unrecorded, or an EventBridge scheduled event"#);
     }
 }

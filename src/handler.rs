@@ -2,9 +2,11 @@
 //! pay what is owed, load, claim, send, record, answer.
 
 use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -14,7 +16,7 @@ use crate::activities::ActivitiesTable;
 use crate::batch::claim::{self, Batch, Claim, Wish};
 use crate::batch::complete::{self, Completion};
 use crate::batch::doubt::{self, UncertainPolicy};
-use crate::batch::load::{self, Campaign};
+use crate::batch::load::{self, Campaign, Loaded};
 use crate::batch::pay;
 use crate::batch::record::{self, Closing, Line, Record, Recorded};
 use crate::batch::render::{InvalidTemplate, Source, Templates};
@@ -34,11 +36,11 @@ use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status
 use crate::ses::Ses;
 use crate::unsubscribe::keys::KeyStore;
 use crate::unsubscribe::link::Links;
-use crate::unsubscribe::token::Keys;
 use crate::verdict::{AWAY_WAIT, Verdict};
 
-/// Campaigns that a tick looks at before it answers that nothing is due.
-const MAX_CANDIDATES: usize = 10;
+/// Campaigns that a tick looks at before it answers that nothing is due. What it cannot work on costs it a third of its
+/// time at most, too.
+const MAX_CANDIDATES: usize = 200;
 /// Lost batches that one invocation settles before it sends one itself.
 const MAX_TAKEOVERS: usize = 20;
 
@@ -121,31 +123,116 @@ impl Handler {
                 return invocation.owe(campaign_id, unrecorded, error.into());
             }
         }
+        let Some(id) = campaign_id else { return self.most_due(&invocation).await };
+        let campaign = match self.load(Some(id), &[], &invocation).await {
+            Ok(Loaded { campaign: Some(campaign), .. }) => campaign,
+            Ok(_) => return Err(Failure::new("UnknownCampaign", format!("there is no campaign {id}"))),
+            Err(error) => return invocation.owe(campaign_id, unrecorded, error),
+        };
+        let result = self.run_in_span(&campaign, unrecorded, &invocation).await?;
+        result.ok_or_else(|| Failure::new("UnknownCampaign", format!("there is no campaign {id}")))
+    }
+
+    /// Works on the campaign that is most due. Nothing that one campaign holds keeps the others from their turn: one
+    /// that others work on is passed over; so is one that cannot be read or worked on, with a line in the log, and it
+    /// is left alone for a while.
+    async fn most_due(&self, invocation: &Invocation) -> Result<BatchResult, Failure> {
+        let time = invocation.deadline.last_start.saturating_duration_since(invocation.started_at);
+        let look_until = invocation.started_at + time / 3;
         let mut passed_over = Vec::new();
-        while passed_over.len() < MAX_CANDIDATES {
-            let campaign = match self.load(campaign_id, &passed_over, &invocation).await {
-                Ok(Some(campaign)) => campaign,
-                Ok(None) if invocation.due => break,
-                Ok(None) => {
-                    let id = campaign_id.unwrap_or_default();
-                    return Err(Failure::new("UnknownCampaign", format!("there is no campaign {id}")));
-                }
-                Err(error) => return invocation.owe(campaign_id, unrecorded, error),
+        // When the most due campaign cannot be read, all that are due are tried one by one.
+        let mut one_by_one: Option<std::vec::IntoIter<Uuid>> = None;
+        while passed_over.len() < MAX_CANDIDATES && Instant::now() < look_until {
+            let named = match one_by_one.as_mut().map(Iterator::next) {
+                Some(None) => break,
+                Some(named) => named,
+                None => None,
             };
-            let span = tracing::info_span!("batch", campaign_id = %campaign.id, organization_id = %campaign.organization_id);
-            let result = self.run(&campaign, unrecorded.clone(), &invocation).instrument(span).await?;
-            match result {
-                Some(result) => {
-                    if result.status == Status::Halted {
-                        self.metrics.halted(campaign.id, campaign.organization_id);
+            let campaign = match (self.load(named, &passed_over, invocation).await, named) {
+                (Ok(Loaded { campaign, resting, .. }), _) => {
+                    if passed_over.is_empty() && !resting.is_empty() {
+                        let campaigns: Vec<String> = resting.iter().map(Uuid::to_string).collect();
+                        tracing::warn!(
+                            campaigns = campaigns.join(" "),
+                            "campaigns are due and left alone for a while, because earlier invocations that worked on them did not come back or failed"
+                        );
                     }
-                    return Ok(result);
+                    match campaign {
+                        Some(campaign) => campaign,
+                        None if named.is_some() => continue,
+                        None => break,
+                    }
                 }
-                None => passed_over.push(campaign.id),
+                (Err(LoadError::Database(DatabaseError::Refused(error))), None) => {
+                    tracing::error!(%error, "a campaign that is due cannot be read; the others are tried one by one");
+                    let due = load::due(&self.database, &passed_over, invocation.deadline.last_start).await?;
+                    one_by_one = Some(due.into_iter());
+                    continue;
+                }
+                (Err(LoadError::Database(DatabaseError::Refused(error))), Some(id)) => {
+                    self.pass_over(id, &DatabaseError::Refused(error).to_string(), invocation).await;
+                    passed_over.push(id);
+                    continue;
+                }
+                (Err(error), _) => return invocation.owe(None, None, error),
+            };
+            let run = AssertUnwindSafe(self.run_in_span(&campaign, None, invocation)).catch_unwind().await;
+            match run {
+                Ok(Ok(Some(result))) => return Ok(result),
+                Ok(Ok(None)) => {
+                    if campaign.attempted {
+                        self.forget_attempt(campaign.id, invocation).await;
+                    }
+                }
+                Ok(Err(failure)) if failure.kind == "DatabaseUnavailable" => return Err(failure),
+                Ok(Err(failure)) => {
+                    self.pass_over(
+                        campaign.id,
+                        &format!("{}: {}", failure.kind, failure.message),
+                        invocation,
+                    )
+                    .await;
+                }
+                Err(_) => self.pass_over(campaign.id, "the function panicked", invocation).await,
+            }
+            passed_over.push(campaign.id);
+        }
+        self.report_oldest_doubt(invocation.deadline.last_start).await;
+        Ok(BatchResult::idle())
+    }
+
+    /// A campaign that cannot be worked on: invocations that are not about it leave it alone for a while.
+    async fn pass_over(&self, id: Uuid, reason: &str, invocation: &Invocation) {
+        tracing::error!(campaign_id = %id, reason, "a campaign that is due cannot be worked on; it is passed over and tried again later");
+        if let Err(error) = load::note_attempt(&self.database, id, invocation.deadline.last_start).await {
+            tracing::warn!(%error, "that could not be noted");
+        }
+    }
+
+    async fn forget_attempt(&self, id: Uuid, invocation: &Invocation) {
+        if let Err(error) = load::forget_attempt(&self.database, id, invocation.deadline.last_start).await {
+            tracing::warn!(%error, campaign_id = %id, "an attempt could not be taken back");
+        }
+    }
+
+    async fn run_in_span(
+        &self,
+        campaign: &Campaign,
+        unrecorded: Option<Debt>,
+        invocation: &Invocation,
+    ) -> Result<Option<BatchResult>, Failure> {
+        let span = tracing::info_span!("batch", campaign_id = %campaign.id, organization_id = %campaign.organization_id);
+        let result = self.run(campaign, unrecorded, invocation).instrument(span).await?;
+        if let Some(result) = &result {
+            if result.status == Status::Halted {
+                self.metrics.halted(campaign.id, campaign.organization_id);
+            }
+            // A claim forgets the attempt itself.
+            if campaign.attempted && result.batch.claimed == 0 {
+                self.forget_attempt(campaign.id, invocation).await;
             }
         }
-        self.report_oldest_doubt(deadline.last_start).await;
-        Ok(BatchResult::idle())
+        Ok(result)
     }
 
     /// A tick that finds nothing to do has the time to look how long emails have been in doubt, and campaigns due.
@@ -169,18 +256,17 @@ impl Handler {
         id: Option<Uuid>,
         passed_over: &[Uuid],
         invocation: &Invocation,
-    ) -> Result<Option<Campaign>, LoadError> {
+    ) -> Result<Loaded, LoadError> {
         let table = &self.settings.activities_table;
         let unknown = (!self.record_statement.initialized()).then_some(table.as_str());
         let loaded =
             load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
-        let Some((campaign, catalogue)) = loaded else { return Ok(None) };
-        if let Some(catalogue) = catalogue {
-            let table = ActivitiesTable::read(table, &catalogue, &["email_sent"])
+        if let Some(catalogue) = &loaded.catalogue {
+            let table = ActivitiesTable::read(table, catalogue, &["email_sent"])
                 .map_err(|error| LoadError::Failure(Failure::new("UnusableActivitiesTable", error)))?;
             let _ = self.record_statement.set(table.fill(record::STATEMENT));
         }
-        Ok(Some(campaign))
+        Ok(loaded)
     }
 
     /// Works on one campaign. `None`: another invocation is at it, and this one may look for another campaign.
@@ -204,22 +290,15 @@ impl Handler {
             };
             return Err(Failure::new("CampaignNotReady", format!("campaign {} {problem}", campaign.id)));
         }
-        let keys = match self.keys.current().await {
-            Err(error) if !campaign.source.transactional => {
-                return Err(Failure::new("UnsubscribeSecretUnavailable", error));
-            }
-            keys => keys.ok().flatten(),
-        };
-        let ready = compiled.map_err(|error| error.to_string());
-        let (templates, links) = match ready.and_then(|ready| Ok((ready, self.links_for(campaign, keys)?))) {
-            Ok(ready) => ready,
-            Err(_) if !campaign.sendable => {
-                return self.stopped(campaign, &campaign.status, invocation).await.map(Some);
-            }
-            Err(reason) => return self.halt(campaign, &reason, invocation).await.map(Some),
-        };
+        let links = self.links_for(campaign).await?;
+        let ready = compiled.as_ref().map(Rc::clone).map_err(ToString::to_string);
+        let ready = ready.and_then(|ready| Ok((ready, links?)));
         if campaign.sendable
-            && campaign.progress.sent == 0
+            && let Err(reason) = &ready
+        {
+            return self.halt(campaign, reason, invocation).await.map(Some);
+        }
+        if campaign.sendable
             && let Some(error) = preflight(campaign)
         {
             return self.halt(campaign, &error, invocation).await.map(Some);
@@ -240,6 +319,7 @@ impl Handler {
                 .reduce(f64::min),
             catch_up: self.learned.get().catch_up(),
             deadline: invocation.deadline,
+            templates_hash: &campaign.templates_hash,
         };
         if left_today == 0 && campaign.sendable {
             let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
@@ -252,15 +332,13 @@ impl Handler {
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
+                    let (templates, links) = match &ready {
+                        Ok((templates, links)) => (templates, links.as_ref()),
+                        // It became `sending` a moment ago.
+                        Err(reason) => return self.halt(campaign, reason, invocation).await.map(Some),
+                    };
                     let result = self
-                        .send_and_record(
-                            campaign,
-                            (&templates, links.as_ref()),
-                            ses,
-                            batch,
-                            claimed_at,
-                            invocation,
-                        )
+                        .send_and_record(campaign, (templates, links), ses, batch, claimed_at, invocation)
                         .await;
                     return Ok(Some(result));
                 }
@@ -270,13 +348,24 @@ impl Handler {
                         noted = noted.len(),
                         "taking over the batch of a lost invocation"
                     );
-                    let closing = Closing { batch_id, token: invocation.token, reopen: true, doubt: true };
-                    self.settle(campaign, Some(&templates), noted, Some(closing), invocation).await?;
+                    let token = invocation.token;
+                    let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
+                    let recorded = self.settle(campaign, templates, noted, closing, invocation).await?;
+                    if let Some(reason) = recorded.as_ref().and_then(discarded) {
+                        return self.halt(campaign, &reason, invocation).await.map(Some);
+                    }
                     crate::crash_point!("takeover-after");
                 }
                 Claim::Busy(_) if invocation.due => return Ok(None),
                 Claim::Busy(lease) => {
                     return Ok(Some(self.answer(campaign, Verdict::busy(lease), invocation).await));
+                }
+                Claim::Locked(reason) => {
+                    tracing::warn!(reason, "another transaction holds a lock on the campaign");
+                    if invocation.due {
+                        return Ok(None);
+                    }
+                    return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
                 }
                 Claim::RateReserved(_) if invocation.due => return Ok(None),
                 Claim::RateReserved(reserved) => {
@@ -288,7 +377,14 @@ impl Handler {
                     return Ok(Some(self.answer(campaign, verdict, invocation).await));
                 }
                 Claim::Complete => return self.stopped(campaign, "sent", invocation).await.map(Some),
-                Claim::Stopped(status) => return self.stopped(campaign, &status, invocation).await.map(Some),
+                Claim::Stopped { .. } if invocation.due => return Ok(None),
+                Claim::Stopped { status, under_way: Some(lease) } => {
+                    let verdict = Verdict::under_way(&status, lease);
+                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
+                }
+                Claim::Stopped { status, under_way: None } => {
+                    return self.stopped(campaign, &status, invocation).await.map(Some);
+                }
             }
         }
         Ok(Some(self.answer(campaign, Verdict::more(), invocation).await))
@@ -307,12 +403,19 @@ impl Handler {
     }
 
     /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
-    fn links_for(&self, campaign: &Campaign, keys: Option<Keys>) -> Result<Option<Links>, String> {
-        match Links::with_keys(&self.settings.unsubscribe, keys) {
+    /// The inner error is the reason for which a campaign halts.
+    async fn links_for(&self, campaign: &Campaign) -> Result<Result<Option<Links>, String>, Failure> {
+        let keys = match self.keys.current().await {
+            Err(error) if !campaign.source.transactional => {
+                return Err(Failure::new("UnsubscribeSecretUnavailable", error));
+            }
+            keys => keys.ok().flatten(),
+        };
+        Ok(match Links::with_keys(&self.settings.unsubscribe, keys) {
             Ok(links) => Ok(Some(links)),
             Err(_) if campaign.source.transactional => Ok(None),
             Err(reason) => Err(reason),
-        }
+        })
     }
 
     /// Records what an earlier invocation sent. Paying twice changes nothing.
@@ -324,12 +427,13 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<(), DatabaseError> {
         let reopen = debt.outcomes.iter().any(|entry| entry.outcome.status() == RecipientStatus::Pending);
-        let closing = debt.whole.then_some(Closing {
+        let closing = Closing {
             batch_id: debt.batch_id,
             token: debt.claim_token,
+            whole: debt.whole,
             reopen,
             doubt: false,
-        });
+        };
         self.settle(campaign, templates, debt.outcomes.clone(), closing, invocation).await?;
         tracing::info!(outcomes = debt.outcomes.len(), "recorded what was owed");
         Ok(())
@@ -341,17 +445,26 @@ impl Handler {
         campaign: &Campaign,
         templates: Option<&Templates>,
         entries: Vec<Entry>,
-        closing: Option<Closing>,
+        closing: Closing,
         invocation: &Invocation,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<Option<Recorded>, DatabaseError> {
         let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
         let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
-        self.record(&Record { closing, lines: &lines, ..Record::nothing(campaign.id) }, until).await.map(drop)
+        let record = Record { closing: Some(closing), lines: &lines, ..Record::nothing(campaign.id) };
+        self.record(&record, until).await
     }
 
     async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, DatabaseError> {
         let statement = self.record_statement.get().map(String::as_str).unwrap_or_default();
-        record::record_apart(&self.database, statement, record, until).await
+        let recorded = record::record_apart(&self.database, statement, record, until).await?;
+        // A row that another statement changed at the same moment looks as if its change had been discarded. A second
+        // record of the same outcomes changes nothing else, and sees what is there.
+        match recorded {
+            Some(recorded) if recorded.discarded > 0 => {
+                record::record_apart(&self.database, statement, record, until).await
+            }
+            recorded => Ok(recorded),
+        }
     }
 
     async fn send_and_record(
@@ -385,8 +498,13 @@ impl Handler {
             Some(Stop::Halt(reason)) => Some(reason.as_str()),
             _ => None,
         };
-        let closing =
-            Closing { batch_id: batch.id, token: batch.token, reopen: counts.deferred > 0, doubt: false };
+        let closing = Closing {
+            batch_id: batch.id,
+            token: batch.token,
+            whole: true,
+            reopen: counts.deferred > 0,
+            doubt: false,
+        };
         crate::crash_point!("record-before");
         let until = invocation.deadline.last_record;
         let record = Record {
@@ -415,6 +533,18 @@ impl Handler {
             }
             Err(error) => return invocation.unrecorded(campaign, &batch, counts, lines, &error),
         };
+        if let Some(reason) = discarded(&recorded) {
+            let activities = Activities::written(recorded.activities);
+            return match self.halt(campaign, &reason, invocation).await {
+                Ok(halted) => {
+                    BatchResult { batch: counts, activities, progress: recorded.progress, ..halted }
+                }
+                Err(failure) => {
+                    let verdict = Verdict::halted(format!("{reason} ({})", failure.message));
+                    invocation.result(campaign.id, verdict, counts, activities, recorded.progress)
+                }
+            };
+        }
         let counts = BatchCounts {
             sent: counts.sent - recorded.refused,
             uncertain: counts.uncertain + recorded.refused,
@@ -479,7 +609,7 @@ impl Handler {
     ) -> Result<BatchResult, Failure> {
         let until = invocation.deadline.last_start;
         let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
-        let campaign = loaded.map_or_else(|| campaign.clone(), |(campaign, _)| campaign);
+        let campaign = loaded.campaign.unwrap_or_else(|| campaign.clone());
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(self.answer(&campaign, verdict, invocation).await)
     }
@@ -530,7 +660,7 @@ impl Invocation {
     ) -> BatchResult {
         let entries =
             lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
-        let debt = Debt::of_batch(batch.id, batch.token, entries);
+        let debt = Debt::of_batch(campaign.id, batch.id, batch.token, entries);
         tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
         let verdict = Verdict::wait(AWAY_WAIT, "the batch is sent and not recorded yet");
         let activities = Activities { success: false, count: 0, error: Some(error.to_string()) };
@@ -572,9 +702,27 @@ impl From<DatabaseError> for LoadError {
     }
 }
 
-/// What would be wrong for every recipient, as far as the campaign alone shows it.
+/// Why a campaign cannot go on whose outcomes PostgreSQL took and did not keep, if that is so.
+fn discarded(recorded: &Recorded) -> Option<String> {
+    if recorded.discarded > 0 {
+        return Some(format!(
+            "PostgreSQL did not keep the outcomes of {} recipients, without an error: a trigger on campaign_recipients discards updates. Nobody of this batch is sent to again; remove the trigger, then set the status to 'sending'",
+            recorded.discarded
+        ));
+    }
+    (recorded.gone > 0).then(|| {
+        format!(
+            "{} emails have no recipient any more: their rows were deleted while they were sent, so these emails have no activity in the timeline",
+            recorded.gone
+        )
+    })
+}
+
+/// What would be wrong for every recipient, as far as the campaign alone shows it: its links before the first batch, its
+/// mailboxes before each.
 fn preflight(campaign: &Campaign) -> Option<String> {
-    let findings = examine_campaign(&campaign.from_address, campaign.source.html.as_deref());
+    let html = campaign.source.html.as_deref().filter(|_| campaign.progress.sent == 0);
+    let findings = examine_campaign(&campaign.from_address, &campaign.reply_to, html);
     findings.into_iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text)
 }
 

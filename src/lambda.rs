@@ -32,7 +32,9 @@ impl Failure {
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let kind = match error {
-            DatabaseError::Unavailable(_) => "DatabaseUnavailable",
+            DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
+                "DatabaseUnavailable"
+            }
             DatabaseError::Refused(_) | DatabaseError::NoCredentials(_) => "DatabaseRefused",
         };
         Failure::new(kind, error)

@@ -104,6 +104,9 @@ pub fn epoch_millis(at: SystemTime) -> u64 {
 /// What an invocation sent and could not record: carried by `next.unrecorded` to the next invocation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Debt {
+    /// The campaign; absent in what release 0.1 wrote.
+    #[serde(rename = "campaignId", default, skip_serializing_if = "Option::is_none")]
+    pub campaign_id: Option<Uuid>,
     /// The batch, still claimed by the invocation that sent it.
     #[serde(rename = "batchId")]
     pub batch_id: i64,
@@ -128,10 +131,15 @@ impl Debt {
     }
 
     /// The debt of a batch, cut to [`MAX_DEBT_BYTES`]: messages that SES accepted are kept first.
-    pub fn of_batch(batch_id: i64, claim_token: Uuid, entries: impl Iterator<Item = Entry>) -> Debt {
+    pub fn of_batch(
+        campaign_id: Uuid,
+        batch_id: i64,
+        claim_token: Uuid,
+        entries: impl Iterator<Item = Entry>,
+    ) -> Debt {
         let mut entries: Vec<Entry> = entries.collect();
         entries.sort_by_key(|entry| entry.outcome.status() != Status::Sent);
-        let mut room = MAX_DEBT_BYTES - 200;
+        let mut room = MAX_DEBT_BYTES - 300;
         let kept = entries
             .iter()
             .take_while(|entry| {
@@ -144,7 +152,7 @@ impl Debt {
             .count();
         let whole = kept == entries.len();
         entries.truncate(kept);
-        Debt { batch_id, claim_token, outcomes: entries, whole }
+        Debt { campaign_id: Some(campaign_id), batch_id, claim_token, outcomes: entries, whole }
     }
 }
 
@@ -201,14 +209,18 @@ mod tests {
             recipient_id: Uuid::from_u64_pair(0, 0),
             outcome: Outcome::Failed { code: "render".into(), error: String::new() },
         };
-        let debt =
-            Debt::of_batch(7, Uuid::nil(), std::iter::once(failed.clone()).chain((1..10_000).map(sent)));
+        let debt = Debt::of_batch(
+            Uuid::nil(),
+            7,
+            Uuid::nil(),
+            std::iter::once(failed.clone()).chain((1..10_000).map(sent)),
+        );
         // Also as Python writes it.
         let spaced = serde_json::to_string(&debt).unwrap().replace(',', ", ").replace(':', ": ");
         assert!(spaced.len() <= MAX_DEBT_BYTES);
         assert!(debt.outcomes.len() > 1_200 && !debt.whole && !debt.outcomes.contains(&failed));
 
-        let debt = Debt::of_batch(7, Uuid::nil(), [failed, sent(1)].into_iter());
+        let debt = Debt::of_batch(Uuid::nil(), 7, Uuid::nil(), [failed, sent(1)].into_iter());
         assert!(debt.whole);
         assert_eq!(Debt::deserialize_from(&serde_json::to_value(&debt).unwrap()), Some(debt));
     }

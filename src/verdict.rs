@@ -56,6 +56,21 @@ impl Verdict {
         Verdict::wait(wait, "another invocation or an open import holds the rest")
     }
 
+    /// A person has stopped the campaign, and other invocations hold batches of it for `lease` at most: it is said to be
+    /// stopped when nothing is under way any more.
+    pub fn under_way(status: &str, lease: Duration) -> Verdict {
+        let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
+        Verdict::wait(
+            wait,
+            format!("the campaign is {status}, and another invocation is still sending a batch of it"),
+        )
+    }
+
+    /// Another transaction holds a lock on the campaign.
+    pub fn locked(reason: &str) -> Verdict {
+        Verdict::wait(AWAY_WAIT, format!("another transaction holds a lock on the campaign: {reason}"))
+    }
+
     /// The sending rate is reserved by others for so long.
     pub fn rate_reserved(reserved: Duration) -> Verdict {
         let wait = reserved.clamp(Duration::from_secs(1), Duration::from_secs(60));

@@ -29,10 +29,8 @@ impl Statements {
         let database = Database::new(&DatabaseAccess::from(url))?;
         let campaign_id = env::var("CAMPAIGN_ID")?.parse()?;
         let until = Instant::now() + Duration::from_secs(10);
-        let (_, catalogue) = load::load(&database, Some(campaign_id), &[], Some("activities"), until)
-            .await?
-            .ok_or("there is no such campaign")?;
-        let catalogue = catalogue.ok_or("there is no activities table")?;
+        let loaded = load::load(&database, Some(campaign_id), &[], Some("activities"), until).await?;
+        let catalogue = loaded.catalogue.ok_or("there is no such campaign, or no activities table")?;
         let record = ActivitiesTable::read("activities", &catalogue, &["email_sent"])?.fill(STATEMENT);
         Ok(Statements { database, campaign_id, record })
     }
@@ -48,6 +46,7 @@ impl Statements {
             per_second: Some(1e6),
             catch_up: 0.25,
             deadline: Deadline::new(0, SystemTime::now(), Instant::now(), Duration::from_secs(300)),
+            templates_hash: "",
         };
         match claim::claim(&self.database, &wish).await? {
             Claim::Batch(batch) => Ok(batch),
@@ -57,7 +56,8 @@ impl Statements {
 
     /// Records a batch of which every message was accepted.
     pub async fn record(&self, batch: &Batch, lines: &[Line]) -> Result<(), Box<dyn Error>> {
-        let closing = Closing { batch_id: batch.id, token: batch.token, reopen: false, doubt: false };
+        let closing =
+            Closing { batch_id: batch.id, token: batch.token, whole: true, reopen: false, doubt: false };
         let record = Record { closing: Some(closing), lines, ..Record::nothing(self.campaign_id) };
         let until = Instant::now() + Duration::from_secs(60);
         let recorded = record::record(&self.database, &self.record, &record, until).await?;

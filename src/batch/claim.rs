@@ -8,15 +8,20 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::database::{Database, DatabaseError};
+use crate::database::{Database, DatabaseError, Locks};
 use crate::deadline::Deadline;
 use crate::outcome::Entry;
 
 /// How long one statement is waited for. With the lease's margin it is less than the 10 seconds by which a lease
 /// may outlast its invocation.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Variables of one batch, in bytes: a batch with more of them is claimed in parts.
+/// Data of one batch, in bytes: a batch with more of it is claimed in parts.
 const MAX_BATCH_BYTES: i64 = 64 * 1024 * 1024;
+/// The part of a function's memory that the data of a batch may take, as it comes from PostgreSQL.
+const MEMORY_SHARE: i64 = 16;
+/// How long a lock of another transaction is waited for by an invocation that may look for another campaign, and by one
+/// that may not.
+const LOCK_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 /// Variables of one recipient, in bytes: one with more of them fails, for its data is not what it claims.
 pub const MAX_VARIABLES_BYTES: i32 = 256 * 1024;
 
@@ -82,10 +87,17 @@ pub enum Claim {
     Busy(Duration),
     /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
     RateReserved(Duration),
+    /// Another transaction, not an invocation, holds a lock on the campaign: what PostgreSQL says of it.
+    Locked(String),
     /// The campaign is scheduled, and due after this time.
     Scheduled(Duration),
     /// The campaign's status does not allow sending.
-    Stopped(String),
+    Stopped {
+        /// The status.
+        status: String,
+        /// Other invocations hold batches of it for so long, at most.
+        under_way: Option<Duration>,
+    },
 }
 
 /// What is asked for.
@@ -107,6 +119,18 @@ pub struct Wish<'a> {
     pub catch_up: f64,
     /// This invocation's time.
     pub deadline: Deadline,
+    /// The templates that this invocation has compiled, as [`super::load::Campaign::templates_hash`] names them.
+    pub templates_hash: &'a str,
+}
+
+/// How much data of one batch fits into the memory of this function, in bytes: 64 MiB, or a sixteenth of
+/// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (in MB) where that is less. The rows are there twice while they are read.
+fn max_batch_bytes() -> i64 {
+    std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        .ok()
+        .and_then(|megabytes| megabytes.parse::<i64>().ok())
+        .filter(|megabytes| *megabytes > 0)
+        .map_or(MAX_BATCH_BYTES, |megabytes| (megabytes * 1024 * 1024 / MEMORY_SHARE).min(MAX_BATCH_BYTES))
 }
 
 /// Claims the next batch of a campaign, and reserves its sends.
@@ -125,7 +149,9 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         let seconds = wish.deadline.last_start.saturating_duration_since(now).as_secs_f64();
         let until = (now + PATIENCE).min(wish.deadline.last_start);
         match ask(database, wish, size, lease, seconds, until).await {
-            Err(DatabaseError::Unavailable(_)) if until < wish.deadline.last_start => {}
+            Err(DatabaseError::Locked(reason)) => return Ok(Claim::Locked(reason)),
+            Err(DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_))
+                if until < wish.deadline.last_start => {}
             answer => break answer?,
         }
     };
@@ -157,9 +183,13 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         Some("busy" | "inserting" | "pending") => Claim::Busy(retry),
         Some("rate") => Claim::RateReserved(retry),
         Some("scheduled") => Claim::Scheduled(retry),
-        Some(status) => Claim::Stopped(status.to_owned()),
-        // The campaign was deleted a moment ago.
-        None => Claim::Stopped("cancelled".to_owned()),
+        // Without a status, the campaign was deleted a moment ago.
+        status => Claim::Stopped {
+            status: status.unwrap_or("cancelled").to_owned(),
+            under_way: row
+                .get::<_, Option<f64>>("under_way_seconds")
+                .map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e6))),
+        },
     })
 }
 
@@ -171,21 +201,23 @@ async fn ask(
     seconds: f64,
     until: Instant,
 ) -> Result<Vec<Row>, DatabaseError> {
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 11] = [
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 12] = [
         (&wish.campaign_id, Type::UUID),
         (&wish.token, Type::UUID),
         (&size, Type::INT4),
         (&lease, Type::FLOAT8),
         (&wish.alone, Type::BOOL),
-        (&MAX_BATCH_BYTES, Type::INT8),
+        (&max_batch_bytes(), Type::INT8),
         (&MAX_VARIABLES_BYTES, Type::INT4),
         (&wish.region, Type::TEXT),
         (&wish.per_second, Type::FLOAT8),
         (&seconds, Type::FLOAT8),
         (&wish.catch_up, Type::FLOAT8),
+        (&wish.templates_hash, Type::TEXT),
     ];
-    let sql = "SELECT * FROM claim_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    database.query(sql, &parameters, until).await
+    let sql = "SELECT * FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let locks = if wish.alone { LOCK_PATIENCE.0 } else { LOCK_PATIENCE.1 };
+    database.query_with(Locks::AtMost(locks), sql, &parameters, until).await
 }
 
 /// An instant so many seconds from now, or before.

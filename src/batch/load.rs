@@ -26,33 +26,94 @@ pub struct Campaign {
     pub status_reason: Option<String>,
     /// The sender, as the column has it.
     pub from_address: String,
-    /// Reply-to addresses.
+    /// Reply-to addresses, as the column has them, without nulls.
     pub reply_to: Vec<String>,
     /// The configuration set that the campaign names.
     pub configuration_set: Option<String>,
     /// Its templates.
     pub source: Source,
+    /// What names its templates: it changes with each of them.
+    pub templates_hash: String,
+    /// The attempt to read its templates is noted.
+    pub attempted: bool,
     /// Its counters.
     pub progress: Progress,
 }
 
+/// What an invocation is about to work on.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The campaign; `None`: there is no such campaign, or none is due.
+    pub campaign: Option<Campaign>,
+    /// What the catalogue says of the activities table, if that was asked.
+    pub catalogue: Option<String>,
+    /// Campaigns that are due and are left alone for a while, because earlier invocations that worked on them did not
+    /// come back.
+    pub resting: Vec<Uuid>,
+}
+
 /// The campaign `id`, or the one that is most due and none of `passed_over`; and what the catalogue says of the
-/// table `activities`, if that is asked. `None`: there is no such campaign.
+/// table `activities`, if that is asked.
+///
+/// Where no `id` is given and no invocation has survived the campaign's templates yet, the attempt is noted
+/// ([`Campaign::attempted`]): if this invocation does not come back, later ones without an id pass the campaign over
+/// for a while. [`forget_attempt`] takes the note back; a claim does so too.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// When PostgreSQL does not answer by `until`, or refuses to read a campaign.
 pub async fn load(
     database: &Database,
     id: Option<Uuid>,
     passed_over: &[Uuid],
     activities: Option<&str>,
     until: Instant,
-) -> Result<Option<(Campaign, Option<String>)>, DatabaseError> {
-    let sql = include_str!("load.sql").replace("{catalogue}", include_str!("../activities.sql"));
+) -> Result<Loaded, DatabaseError> {
+    let sql = include_str!("load.sql")
+        .replace("{due}", include_str!("due.sql"))
+        .replace("{catalogue}", include_str!("../activities.sql"));
     let rows = database
         .query(&sql, &[(&id, Type::UUID), (&passed_over, Type::UUID_ARRAY), (&activities, Type::TEXT)], until)
         .await?;
-    Ok(rows.first().map(|row| (campaign(row), row.get("activities"))))
+    let row = rows.first();
+    let found = row.filter(|row| row.get::<_, Option<Uuid>>("id").is_some());
+    Ok(Loaded {
+        campaign: found.map(campaign),
+        catalogue: found.and_then(|row| row.get("activities")),
+        resting: row.and_then(|row| row.get("resting")).unwrap_or_default(),
+    })
+}
+
+/// The ids of all campaigns that are due, the longest due first, and without those of `passed_over` and those that
+/// rest: for the case that one of them cannot be read.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn due(
+    database: &Database,
+    passed_over: &[Uuid],
+    until: Instant,
+) -> Result<Vec<Uuid>, DatabaseError> {
+    let due = include_str!("due.sql").replace("$2", "$1");
+    let sql = format!("SELECT id FROM ({due}) AS due WHERE NOT rests ORDER BY later, since, id");
+    let rows = database.query(&sql, &[(&passed_over, Type::UUID_ARRAY)], until).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Notes that an invocation failed on this campaign: later ones without an id pass it over for a while.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn note_attempt(database: &Database, id: Uuid, until: Instant) -> Result<(), DatabaseError> {
+    database.query(include_str!("note_attempt.sql"), &[(&id, Type::UUID)], until).await.map(drop)
+}
+
+/// An attempt has come to an end without a claim, and without a fault of the campaign's.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn forget_attempt(database: &Database, id: Uuid, until: Instant) -> Result<(), DatabaseError> {
+    let sql = "DELETE FROM campaign_attempts WHERE campaign_id = $1";
+    database.query(sql, &[(&id, Type::UUID)], until).await.map(drop)
 }
 
 /// Where a campaign stands that has no total yet: sending has not started, and its recipients are counted here.
@@ -73,7 +134,7 @@ fn campaign(row: &Row) -> Campaign {
         unscheduled: row.get("unscheduled"),
         status_reason: row.get("status_reason"),
         from_address: row.get("from_address"),
-        reply_to: row.get::<_, Option<Vec<String>>>("reply_to").unwrap_or_default(),
+        reply_to: row.get("reply_to"),
         configuration_set: row.get("configuration_set"),
         source: Source {
             campaign_name: row.get("name"),
@@ -83,6 +144,8 @@ fn campaign(row: &Row) -> Campaign {
             variables: row.get("variables"),
             transactional: row.get("transactional"),
         },
+        templates_hash: row.get("hash"),
+        attempted: row.get("attempted"),
         progress: progress(row),
     }
 }

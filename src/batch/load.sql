@@ -1,26 +1,34 @@
 -- One campaign with its templates: $1, or the one that is most due, which is none of $2.
 -- $3: the activities table to describe, or null when that is known already.
-WITH chosen AS (
+WITH due AS MATERIALIZED (
+    SELECT * FROM ({due}) AS due WHERE $1 IS NULL
+),
+chosen AS MATERIALIZED (
     SELECT c.id FROM campaigns AS c WHERE c.id = $1
     UNION ALL
-    -- Due: scheduled and its time has come; sending, and no invocation holds a lease; or sent, and recipients
-    -- were added in the day since. The longest due goes first.
-    (SELECT c.id
-       FROM campaigns AS c LEFT JOIN campaign_cursors AS k ON k.campaign_id = c.id
-      WHERE $1 IS NULL AND c.id <> ALL ($2)
-        AND (c.status = 'scheduled' AND c.scheduled_at <= now()
-          OR c.status = 'sending' AND NOT EXISTS (
-                 SELECT FROM campaign_batches AS b
-                  WHERE b.campaign_id = c.id AND b.closed_at IS NULL
-                    AND b.first_position > (campaign_cursor(c.id)).closed_through AND b.lease_ends_at >= clock_timestamp())
-          OR c.status = 'sent' AND c.completed_at > now() - interval '1 day'
-             AND (SELECT r.position FROM campaign_recipients AS r WHERE r.campaign_id = c.id
-                   ORDER BY r.position DESC LIMIT 1) > k.completed_through)
-      ORDER BY coalesce(c.scheduled_at, c.started_at, '-infinity'), c.id
-      LIMIT 1)
+    -- The longest due goes first.
+    (SELECT id FROM due WHERE NOT rests ORDER BY later, since, id LIMIT 1)
+),
+campaign AS MATERIALIZED (
+    SELECT c.*, templates_hash(c.subject, c.html, c.text, c.variables) AS hash
+      FROM chosen JOIN campaigns AS c ON c.id = chosen.id
+),
+-- Reading templates that no invocation has survived yet is an attempt: if this one does not come back, scheduled ones
+-- leave the campaign alone for a while.
+attempt AS (
+    INSERT INTO campaign_attempts AS a (campaign_id, attempts, retry_at)
+    SELECT c.id, 1, now() + interval '1 minute'
+      FROM campaign AS c LEFT JOIN campaign_cursors AS k ON k.campaign_id = c.id
+     WHERE $1 IS NULL AND c.status IN ('scheduled', 'sending') AND k.templates_hash IS DISTINCT FROM c.hash
+    ON CONFLICT (campaign_id) DO UPDATE
+       SET attempts = a.attempts + 1, retry_at = now() + rest_after(a.attempts + 2)
+    RETURNING campaign_id
 )
-SELECT c.id, c.organization_id, c.name, c.status, c.from_address, c.reply_to, c.subject, c.html, c.text,
-       c.variables::text AS variables, c.configuration_set, c.transactional,
+SELECT c.id, c.organization_id, c.name, c.status, c.from_address,
+       -- Whatever its dimensions are, and without the elements that are null.
+       ARRAY(SELECT address FROM unnest(c.reply_to) AS address WHERE address IS NOT NULL) AS reply_to,
+       c.subject, c.html, c.text,
+       c.variables::text AS variables, c.configuration_set, c.transactional, c.hash,
        c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false)
            OR c.status = 'sent'
               AND coalesce((SELECT r.position FROM campaign_recipients AS r WHERE r.campaign_id = c.id
@@ -29,5 +37,8 @@ SELECT c.id, c.organization_id, c.name, c.status, c.from_address, c.reply_to, c.
               AS sendable,
        c.status = 'scheduled' AND c.scheduled_at IS NULL AS unscheduled,
        c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
-       CASE WHEN $3 IS NOT NULL THEN ({catalogue})::text END AS activities
-  FROM chosen JOIN campaigns AS c ON c.id = chosen.id
+       CASE WHEN $3 IS NOT NULL THEN ({catalogue})::text END AS activities,
+       EXISTS (SELECT FROM attempt) AS attempted,
+       due.resting
+  FROM (SELECT array_agg(id ORDER BY id) AS resting FROM due WHERE rests) AS due
+  LEFT JOIN campaign AS c ON true

@@ -26,13 +26,17 @@ pub struct Line {
     pub subject: Option<String>,
 }
 
-/// The batch that the outcomes belong to, while its claim holds.
+/// The batch that the outcomes belong to: the attempt of which they speak.
 #[derive(Clone, Copy, Debug)]
 pub struct Closing {
     /// The batch.
     pub batch_id: i64,
-    /// The claim; without it only the outcomes are recorded.
+    /// The claim under which it was worked on. When another invocation has taken the batch over, only the outcomes are
+    /// recorded.
     pub token: Uuid,
+    /// These are all its outcomes: it is closed. (PostgreSQL does not believe it if there are fewer than the claim had
+    /// recipients.)
+    pub whole: bool,
     /// Recipients of its range are still pending: the next claim takes it again.
     pub reopen: bool,
     /// Its owner did not come back: what it may have handed to SES beyond the outcomes given is in doubt.
@@ -77,6 +81,11 @@ pub struct Recorded {
     pub activities: u32,
     /// Emails that the activities table refused, and that are `uncertain` for that.
     pub refused: u32,
+    /// Recipients whose new status PostgreSQL discarded without an error, so that they are still `pending`. Their batch
+    /// stays open, and nobody else is given it.
+    pub discarded: u64,
+    /// Accepted emails whose recipient is not in the table any more.
+    pub gone: u64,
 }
 
 /// As many emails of one batch, all that it sent, are not refused for what they carry: the table takes none.
@@ -98,7 +107,8 @@ pub async fn record_apart(
         Err(error) if error.is_of_the_data() => error,
         answer => return answer,
     };
-    let only = |lines| Record { lines, ..Record::nothing(whole.campaign_id) };
+    let closing = whole.closing.map(|closing| Closing { whole: false, ..closing });
+    let only = |lines| Record { lines, closing, ..Record::nothing(whole.campaign_id) };
     let (mut activities, mut refused) = (0, Vec::new());
     let mut parts = vec![whole.lines];
     while let Some(part) = parts.pop() {
@@ -119,18 +129,19 @@ pub async fn record_apart(
     if activities == 0 && refused.len() >= SYSTEMIC {
         return Err(first_error);
     }
-    // What is pending stays out of doubt when the batch is closed.
-    let mut rest: Vec<Line> =
-        whole.lines.iter().filter(|line| line.outcome.status() == Status::Pending).cloned().collect();
+    // With all of its outcomes the batch is closed; those that are recorded already change nothing.
+    let mut rest = whole.lines.to_vec();
     for (line, error) in &refused {
         tracing::error!(recipient_id = %line.recipient_id, error, "an activity is refused; its email is uncertain");
         let outcome = Outcome::Uncertain { code: "activity_refused".to_owned(), error: error.clone() };
-        rest.push(Line { outcome, ..(*line).clone() });
+        if let Some(line) = rest.iter_mut().find(|other| other.recipient_id == line.recipient_id) {
+            line.outcome = outcome;
+        }
     }
     let refused = refused.iter().filter(|(line, _)| line.outcome.status() == Status::Sent).count();
     let refused = u32::try_from(refused).unwrap_or(u32::MAX);
     let recorded = record(database, statement, &Record { lines: &rest, ..*whole }, until).await?;
-    Ok(recorded.map(|recorded| Recorded { activities, refused, ..recorded }))
+    Ok(recorded.map(|recorded| Recorded { refused, ..recorded }))
 }
 
 /// Records outcomes. Each counts only where the life cycle allows it, so a record that is repeated changes
@@ -150,8 +161,9 @@ pub async fn record(
     let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
     let reopen = record.closing.is_some_and(|closing| closing.reopen);
     let doubt = record.closing.is_some_and(|closing| closing.doubt);
+    let whole = record.closing.is_some_and(|closing| closing.whole);
     let (throttled_in, throttled_to) = record.throttled.unzip();
-    let parameters: [(&(dyn ToSql + Sync), Type); 17] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 18] = [
         (&record.campaign_id, Type::UUID),
         (&batch_id, Type::INT8),
         (&token, Type::UUID),
@@ -169,6 +181,7 @@ pub async fn record(
         (&record.refusal.1, Type::INT4),
         (&throttled_in, Type::TEXT),
         (&throttled_to, Type::FLOAT8),
+        (&whole, Type::BOOL),
     ];
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {
@@ -177,6 +190,8 @@ pub async fn record(
         progress: progress(row),
         activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),
         refused: 0,
+        discarded: u64::try_from(row.get::<_, i64>("discarded")).unwrap_or(0),
+        gone: u64::try_from(row.get::<_, i64>("gone")).unwrap_or(0),
     }))
 }
 

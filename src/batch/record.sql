@@ -1,19 +1,27 @@
 -- Records outcomes of campaign $1, all with one statement: recipients, activities, counters and the batch.
--- $2, $3: the batch and the claim under which it was worked on; null when only outcomes are owed.
+-- $2, $3: the batch and the claim under which it was worked on; null when only outcomes are owed. $18: all outcomes of
+-- the batch are given, and it is closed.
 -- $4 … $10: the outcomes, column by column: recipient, status, message id, error code, error, time, subject.
 -- $11: what is pending in the batch's range is open to the next claim. $12: what its owner may have handed to
 -- SES beyond the outcomes given is in doubt (the owner did not come back). $13: why the campaign is halted.
 -- $14, $15: the refusal that every recipient of the campaign has met so far, and how many have.
 -- $16, $17: the region whose SES said 'too fast', if it did, and the messages per second that it took in the end.
 WITH campaign AS MATERIALIZED (
-    SELECT created_by, name, status FROM campaigns WHERE id = $1
+    SELECT created_by, name FROM campaigns WHERE id = $1
+),
+-- The attempt of which the outcomes speak. `held`: no other invocation has taken the batch over.
+attempt AS MATERIALIZED (
+    SELECT b.number, b.first_position, b.last_position, b.claim_token IS NOT DISTINCT FROM $3 AS held
+      FROM campaign_batches AS b WHERE b.id = $2 AND b.campaign_id = $1
 ),
 outcome AS MATERIALIZED (
     SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10)
         AS o (recipient_id, status, message_id, error_code, error, at, subject)
 ),
 -- The fence: an outcome counts only where the life cycle allows it, so a replay changes nothing and `sent`
--- stays. Whatever follows looks at the rows that this very statement changed.
+-- stays. That SES accepted a message counts whatever happened since. Anything else says something of its own attempt
+-- only: the recipient is still where the batch has it, and no newer batch has it too. Whatever follows looks at the rows
+-- that this very statement changed.
 settled AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = o.status, message_id = coalesce(o.message_id, r.message_id),
@@ -22,8 +30,25 @@ settled AS (
            uncertain_since = CASE WHEN o.status = 'uncertain' THEN now() END
       FROM outcome AS o
      WHERE r.id = o.recipient_id AND r.campaign_id = $1 AND recipient_may_become(r.status, o.status)
+       AND (o.status = 'sent'
+            OR r.position BETWEEN (SELECT first_position FROM attempt) AND (SELECT last_position FROM attempt)
+               AND ((SELECT held FROM attempt)
+                    OR NOT EXISTS (SELECT FROM campaign_batches AS n
+                                    WHERE n.campaign_id = $1 AND n.number > (SELECT number FROM attempt)
+                                      AND r.position BETWEEN n.first_position AND n.last_position)))
     RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, o.subject,
               r.previous_status, r.status
+),
+-- Outcomes that changed no row, and why: the row is gone, it has that status already, or PostgreSQL discarded the
+-- change of a row that is still `pending` (a trigger that returns NULL).
+unsettled AS MATERIALIZED (
+    SELECT o.status, r.status AS found, r.id IS NULL AS gone,
+           r.status = 'pending'
+           AND (o.status = 'sent'
+                OR r.position BETWEEN (SELECT first_position FROM attempt) AND (SELECT last_position FROM attempt)
+                   AND (SELECT held FROM attempt)) AS discarded
+      FROM outcome AS o LEFT JOIN campaign_recipients AS r ON r.id = o.recipient_id AND r.campaign_id = $1
+     WHERE o.status <> 'pending' AND NOT EXISTS (SELECT FROM settled AS s WHERE s.id = o.recipient_id)
 ),
 -- What a lost invocation may have handed to SES and has no outcome for. Only what another one handed over: a
 -- record of this that is repeated must not touch the batch when its new owner is sending it.
@@ -33,10 +58,21 @@ doubted AS (
            error_code = 'lost_invocation',
            error = 'the invocation that was sending this email ended before it could record it'
       FROM campaign_batches AS b
-     WHERE $12 AND b.id = $2 AND b.claim_token = $3 AND b.handed_by <> $3
+     WHERE $12 AND b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND b.handed_by <> $3
        AND r.campaign_id = $1 AND r.position BETWEEN b.first_position AND b.handed_through
        AND r.status = 'pending' AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.recipient_id = r.id)
     RETURNING r.previous_status, r.status
+),
+-- Recipients that should have come into doubt, and whose change PostgreSQL discarded.
+undoubted AS MATERIALIZED (
+    SELECT greatest(count(*) - (SELECT count(*) FROM doubted), 0) AS count
+      FROM campaign_batches AS b JOIN campaign_recipients AS r
+           ON r.campaign_id = $1 AND r.position BETWEEN b.first_position AND b.handed_through AND r.status = 'pending'
+     WHERE $12 AND b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND b.handed_by <> $3
+       AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.recipient_id = r.id)
+),
+discarded AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM unsettled WHERE discarded) + (SELECT count FROM undoubted) AS count
 ),
 activity AS (
     {email_sent}
@@ -50,13 +86,18 @@ change AS (
       FROM (SELECT previous_status, status FROM settled
             UNION ALL SELECT previous_status, status FROM doubted) AS changed
 ),
+-- The batch is closed by whoever holds its claim. As long as a change is discarded it stays open, with its mark: what may
+-- be at SES is given to nobody else. So it does where fewer outcomes are given than the claim had recipients.
 batch AS (
     UPDATE campaign_batches AS b
        SET claim_token = NULL, lease_ends_at = NULL, handed_through = NULL, handed_by = NULL,
            closed_at = CASE WHEN $11 THEN NULL ELSE now() END,
            sent_count = b.sent_count + change.sent::int, failed_count = b.failed_count + change.failed::int
-      FROM change
-     WHERE b.id = $2 AND b.claim_token = $3 AND (b.handed_by <> $3 OR NOT $12)
+      FROM change, discarded
+     WHERE b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND (b.handed_by <> $3 OR NOT $12)
+       AND $18 AND discarded.count = 0
+       AND ($12 OR b.claimed_count IS NULL
+            OR b.claimed_count <= (SELECT count(DISTINCT recipient_id) FROM outcome))
     RETURNING b.id
 ),
 noted AS (
@@ -66,24 +107,30 @@ slowed AS (
     UPDATE send_rates SET share = least(send_share(share, throttled_at), $17 / per_second), throttled_at = now()
      WHERE region = $16
 ),
+-- The refusals in a row, and the lost invocations in a row.
 streak AS (
-    UPDATE campaign_cursors SET refusal = $14, refusal_count = $15
-     WHERE campaign_id = $1 AND (refusal, refusal_count) IS DISTINCT FROM ($14, $15) AND $2 IS NOT NULL
+    UPDATE campaign_cursors AS k
+       SET refusal = CASE WHEN $12 THEN k.refusal ELSE $14 END, refusal_count = CASE WHEN $12 THEN k.refusal_count ELSE $15 END,
+           lost_count = CASE WHEN $12 THEN k.lost_count + 1 ELSE 0 END, lost_at = CASE WHEN $12 THEN now() END
+     WHERE k.campaign_id = $1 AND EXISTS (SELECT FROM batch)
+       AND ($12 OR (k.refusal, k.refusal_count) IS DISTINCT FROM ($14, $15) OR k.lost_count > 0)
     RETURNING 1
 )
+-- (A status that another transaction changed a moment ago is seen here: a person's `cancelled` outlasts a halt.)
 UPDATE campaigns AS c
    SET sent_count = c.sent_count + change.sent::int, failed_count = c.failed_count + change.failed::int,
        suppressed_count = c.suppressed_count + change.suppressed::int,
        uncertain_count = c.uncertain_count + change.uncertain::int,
-       status = CASE WHEN halt.now THEN 'paused' ELSE c.status END,
-       status_reason = CASE WHEN halt.now THEN $13 ELSE c.status_reason END
-  FROM change, (SELECT $13 IS NOT NULL AND (status IN ('sending', 'scheduled') OR status = 'sent' AND $2 IS NULL) AS now
-                  FROM campaign) AS halt
+       status = CASE WHEN $13 IS NOT NULL AND (c.status IN ('sending', 'scheduled') OR c.status = 'sent' AND $2 IS NULL)
+                     THEN 'paused' ELSE c.status END,
+       status_reason = CASE WHEN $13 IS NOT NULL AND (c.status IN ('sending', 'scheduled') OR c.status = 'sent' AND $2 IS NULL)
+                            THEN $13 ELSE c.status_reason END
+  FROM change
  -- Cursors are locked before campaigns everywhere, so that statements that meet do not deadlock.
  WHERE c.id = $1 AND (SELECT count(*) FROM streak) >= 0
 RETURNING c.status, c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
           -- Emails of these outcomes that are in the timeline: by this statement, or by an earlier one.
           (SELECT count(*) FROM settled WHERE status = 'sent')
-          + (SELECT count(*) FROM outcome AS o JOIN campaign_recipients AS r ON r.id = o.recipient_id
-              WHERE o.status = 'sent' AND r.status = 'sent'
-                AND o.recipient_id NOT IN (SELECT id FROM settled)) AS activities
+          + (SELECT count(*) FROM unsettled WHERE status = 'sent' AND found = 'sent') AS activities,
+          (SELECT count FROM discarded) AS discarded,
+          (SELECT count(*) FROM unsettled WHERE gone AND status = 'sent') AS gone

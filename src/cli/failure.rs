@@ -94,11 +94,14 @@ impl From<tokio_postgres::Error> for Failure {
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let code = match &error {
-            DatabaseError::Unavailable(_) => {
+            DatabaseError::Unreachable(_) => {
                 return Failure::new(
                     Exit::Unavailable,
                     format!("{error}; check DATABASE_URL, and that the server is up"),
                 );
+            }
+            DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
+                return Failure::new(Exit::Unavailable, error);
             }
             DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),

@@ -13,12 +13,13 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
-use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, format, id};
+use super::{connect, format, id, soon};
 use crate::config::DatabaseAccess;
+use crate::database::Database;
 use mapping::Mapping;
 use reader::{Chunk, Format, Manner, ReadError};
 use session::{Campaign, Import as Transaction, Refused};
@@ -101,8 +102,8 @@ impl Import {
         let started_at = Instant::now();
         let access = DatabaseAccess::from_env()?;
         let database = connect(access.clone()).await?;
+        let campaign = open_campaign(&database, self.campaign).await?;
         let client = database.session().await?;
-        let campaign = open_campaign(&client, self.campaign).await?;
         let source = match &self.query {
             Some(query) => {
                 let access = self.from.clone().map(source::from_url).transpose()?.unwrap_or(access);
@@ -113,7 +114,7 @@ impl Import {
         let mut report = self.refused.as_deref().map(create).transpose()?;
         let place = source.place.clone();
 
-        let transaction = Transaction::begin(&client, &campaign).await?;
+        let transaction = Transaction::begin(&database, &client, &campaign).await?;
         let outcome = self.load(&transaction, source).await?;
         if let Some((file, path)) = &mut report {
             let written = transaction.report(file).await?;
@@ -213,11 +214,11 @@ impl Import {
 }
 
 /// The campaign, if it may get recipients.
-async fn open_campaign(client: &Client, id: Uuid) -> Result<Campaign, Failure> {
+async fn open_campaign(database: &Database, id: Uuid) -> Result<Campaign, Failure> {
     let sql = "SELECT organization_id, name, status FROM campaigns WHERE id = $1";
-    let row = client
-        .query_opt(sql, &[&id])
-        .await?
+    let rows = database.query(sql, &[(&id, Type::UUID)], soon()).await?;
+    let row = rows
+        .first()
         .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
     let campaign = Campaign { id, organization_id: row.get(0), name: row.get(1), status: row.get(2) };
     match campaign.status.as_str() {

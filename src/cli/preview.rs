@@ -169,7 +169,8 @@ impl Case {
     async fn open(settings: &Settings, id: Uuid) -> Result<Case, Failure> {
         let database = connect(settings.database.clone()).await?;
         let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
-        let (campaign, _) = loaded
+        let campaign = loaded
+            .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         // Without its variables the links are missing, and the checks say so.
         let keys = KeyStore::new(&settings.unsubscribe).current().await.ok().flatten();
@@ -186,7 +187,8 @@ impl Case {
     /// What is wrong with the campaign itself.
     fn findings(&self) -> Findings {
         let mut findings = Findings::default();
-        for finding in examine_campaign(&self.campaign.from_address, self.campaign.source.html.as_deref()) {
+        let Campaign { from_address, reply_to, source, .. } = &self.campaign;
+        for finding in examine_campaign(from_address, reply_to, source.html.as_deref()) {
             findings.add(finding, None);
         }
         findings

@@ -101,7 +101,9 @@ impl Case {
         let database = connect(settings.database.clone()).await?;
         let table = settings.activities_table.as_str();
         let loaded = load::load(&database, Some(id), &[], Some(table), soon()).await?;
-        let (campaign, catalogue) = loaded
+        let catalogue = loaded.catalogue;
+        let campaign = loaded
+            .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         let activities = ActivitiesTable::read(table, &catalogue.unwrap_or_default(), &["email_sent"])
             .map_err(|error| Failure::new(Exit::Config, error))?;

@@ -103,7 +103,7 @@ impl RetryFailed {
             [(&self.campaign, Type::UUID), (&self.codes, Type::TEXT_ARRAY)];
         // One transaction, whose locks come in the order of all others: recipients, cursor, campaign.
         let session = database.session().await?;
-        session.batch_execute("BEGIN").await?;
+        database.begin(&session).await?;
         let again = session.query_typed(include_str!("retry_failed/retry.sql"), &parameters).await?;
         let again: i64 = again.first().map_or(0, |row| row.get(0));
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =

@@ -33,7 +33,7 @@ pub async fn run(
     let addresses: Vec<String> = addresses
         .iter()
         .map(|given| {
-            address::normalize(given)
+            address::sendable(given)
                 .map_err(|error| Failure::new(Exit::Usage, format!("the test address {given:?}: {error}")))
         })
         .collect::<Result<_, _>>()?;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use deadpool_postgres::Connect;
 use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::credentials::Credentials;
 use super::tls;
-use crate::config::{DATABASE_URL_FORM, DatabaseAccess, DatabaseUrl};
+use crate::config::{DATABASE_URL_FORM, DatabaseUrl, Login};
 
 /// How long one attempt may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,15 +34,15 @@ impl Connect for Connector {
 ///
 /// # Errors
 /// When the URL cannot be read, in one line without the password.
-pub fn credentials(access: &DatabaseAccess) -> Result<Credentials, String> {
-    Ok(match access {
-        DatabaseAccess::Url(url) => {
+pub fn credentials(login: &Login) -> Result<Credentials, String> {
+    Ok(match login {
+        Login::Url(url) => {
             let (config, encrypted) = read_url(url)?;
             Credentials::fixed(Target { config, encrypted })
         }
-        DatabaseAccess::IamToken(url) => Credentials::iam_token(Target::outside(read_url(url)?.0)),
-        DatabaseAccess::Secret { arn, place } => {
-            let place = place.as_ref().map(|url| read_url(url)).transpose()?;
+        Login::IamToken(url) => Credentials::iam_token(Target::outside(read_url(url)?.0)),
+        Login::Secret { arn, place } => {
+            let place = place.as_ref().map(read_url).transpose()?;
             if place.as_ref().is_some_and(|(config, _)| config.get_password().is_some()) {
                 return Err(
                     "DATABASE_URL has a password (it is not shown): expected postgres://HOST:PORT/DATABASE \
@@ -64,11 +65,11 @@ pub struct Target {
 impl Target {
     /// A database that is reached over a network, so by TLS. On this machine there is no network to fear.
     pub fn outside(config: Config) -> Target {
-        let is_loopback = |host: &tokio_postgres::config::Host| match host {
-            tokio_postgres::config::Host::Tcp(host) => {
+        let is_loopback = |host: &Host| match host {
+            Host::Tcp(host) => {
                 host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
             }
-            tokio_postgres::config::Host::Unix(_) => true,
+            Host::Unix(_) => true,
         };
         let encrypted = !config.get_hosts().iter().all(is_loopback);
         Target { config, encrypted }
@@ -83,6 +84,23 @@ impl Target {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Its host and port, for messages.
+    pub fn place(&self) -> String {
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(host) => host.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let hosts: Vec<String> = if self.config.get_hosts().is_empty() {
+            self.config.get_hostaddrs().iter().map(ToString::to_string).collect()
+        } else {
+            hosts.collect()
+        };
+        let ports = self.config.get_ports();
+        let port = |i: usize| ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+        let places = hosts.iter().enumerate().map(|(i, host)| format!("{host}:{}", port(i)));
+        places.collect::<Vec<_>>().join(",")
     }
 
     async fn connect(&self) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
@@ -163,7 +181,7 @@ mod tests {
     fn a_url_that_cannot_be_read_is_told_without_its_password() {
         let error = |url: &str| {
             let url = crate::config::database_url(Some(url.to_owned())).unwrap();
-            credentials(&url.into()).err().unwrap()
+            credentials(&Login::Url(url)).err().unwrap()
         };
         insta::assert_snapshot!(error("postgres://u:secret@h:port/d"), @"DATABASE_URL is unusable, invalid value for option `port` (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
         insta::assert_snapshot!(error("postgres:///d?user=u"), @"DATABASE_URL is unusable, it names no host (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");

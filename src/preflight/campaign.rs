@@ -4,15 +4,15 @@
 use super::Finding;
 use super::html::{Piece, pieces};
 use super::link::{Problem, examine};
-use crate::batch::address;
+use crate::ses::{InvalidMailbox, Mailbox, mailbox_shape};
 
-/// What would be wrong for every recipient: a sender that is no address, and links without variables that no
+/// What would be wrong for every recipient: a sender or a reply-to address that is no mailbox, and links without variables that no
 /// client can follow.
-pub fn examine_campaign(from_address: &str, html: Option<&str>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Err(error) = address::normalize(bare(from_address)) {
-        findings.push(Finding::error("from_address", format!("from_address is no mailbox: {error}")));
-    }
+pub fn examine_campaign(from_address: &str, reply_to: &[String], html: Option<&str>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = not_a_mailbox("from_address", from_address).into_iter().collect();
+    // What is left empty is left out.
+    let given = reply_to.iter().filter(|text| Mailbox::parse(text) != Err(InvalidMailbox::Empty));
+    findings.extend(given.filter_map(|text| not_a_mailbox("reply_to", text)));
     for link in static_links(html.unwrap_or_default()) {
         if let Some(Problem::Broken(problem)) = examine(&link) {
             findings.push(Finding::error("link_broken", format!("the link {link:?} {problem}")));
@@ -21,13 +21,16 @@ pub fn examine_campaign(from_address: &str, html: Option<&str>) -> Vec<Finding> 
     findings
 }
 
-/// The address of a mailbox such as `News <news@example.com>`.
-pub fn bare(mailbox: &str) -> &str {
-    let mailbox = mailbox.trim();
-    match mailbox.rsplit_once('<') {
-        Some((_, address)) => address.trim_end().trim_end_matches('>'),
-        None => mailbox,
-    }
+/// The error where the text of a column is no mailbox. It shows the form of the text and not the text, for it goes to
+/// the log.
+fn not_a_mailbox(column: &'static str, text: &str) -> Option<Finding> {
+    let error = Mailbox::parse(text).err()?;
+    let text = format!(
+        "{column} is no mailbox: {error} (it has the form {}); expected ADDRESS or NAME <ADDRESS>, such as \
+         News <news@example.com>",
+        mailbox_shape(text)
+    );
+    Some(Finding::error(column, text))
 }
 
 /// The links of a template that are the same for everybody.
@@ -76,16 +79,30 @@ mod tests {
     use super::*;
 
     fn found(from: &str, html: &str) -> Vec<String> {
-        examine_campaign(from, Some(html)).into_iter().map(|finding| finding.text).collect()
+        examine_campaign(from, &[], Some(html)).into_iter().map(|finding| finding.text).collect()
     }
 
     #[test]
     fn what_would_fail_for_everybody_is_found_before_anybody_is_claimed() {
         insta::assert_snapshot!(found("News <news@example>", "<a href='http://'>x</a><a href=\"https://exa mple.com\">y</a>").join("\n"), @r#"
-        from_address is no mailbox: the domain is not a valid host name with at least one dot
+        from_address is no mailbox: the domain is not a valid host name with at least one dot (it has the form … <…@…>); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
         the link "http://" is not a valid address of the web
         the link "https://exa mple.com" is not a valid address of the web
         "#);
+    }
+
+    #[test]
+    fn a_reply_to_that_is_no_mailbox_is_found_and_an_empty_one_is_not_missed() {
+        let reply_to = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().copied().map(str::to_owned).collect();
+            let findings = examine_campaign("news@example.com", &texts, None);
+            findings.into_iter().map(|finding| finding.text).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(reply_to(&["", " ", "Help <help@example.com>", "hilfe@b\u{fc}cher.example"]), "");
+        insta::assert_snapshot!(reply_to(&["a@example.com, b@example.com", "nobody"]), @r"
+        reply_to is no mailbox: it has more than one address (it has the form …@….…, …@….…); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
+        reply_to is no mailbox: it is not of the form local@domain (it has the form …); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
+        ");
     }
 
     #[test]

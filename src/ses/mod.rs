@@ -11,4 +11,4 @@ pub use classify::{Answer, classify, classify_bulk, no_bulk_calls};
 pub use client::Ses;
 #[cfg(feature = "cli")]
 pub use client::reading_client;
-pub use mailbox::header_mailbox;
+pub use mailbox::{InvalidMailbox, Mailbox, mailbox_shape};

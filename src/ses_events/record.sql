@@ -12,7 +12,7 @@ WITH event AS MATERIALIZED (
 ),
 -- Both tags must fit: an event of a recipient that is gone, or of another sender's, finds nothing here.
 known AS MATERIALIZED (
-    SELECT e.*, r.organization_id, r.customer_id, r.email, r.name, normalized_address(r.email) AS address,
+    SELECT e.*, r.organization_id, r.customer_id, r.email, r.name, canonical_address(r.email) AS address,
            c.name AS campaign_name, c.created_by, c.subject AS campaign_subject
       FROM event AS e
       JOIN campaign_recipients AS r ON r.id = e.recipient_id AND r.campaign_id = e.campaign_id

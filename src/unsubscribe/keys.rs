@@ -26,7 +26,7 @@ enum Source {
     /// `UNSUBSCRIBE_SECRET`, or nothing.
     Fixed(Option<Keys>),
     /// `UNSUBSCRIBE_SECRET_ARN`.
-    Secret { arn: String, secrets: Secrets },
+    Secret { arn: String, secrets: Box<Secrets> },
 }
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl KeyStore {
     /// For what the environment says; fetches nothing yet.
     pub fn new(settings: &UnsubscribeSettings) -> KeyStore {
         let source = match &settings.secret_arn {
-            Some(arn) => Source::Secret { arn: arn.clone(), secrets: Secrets::default() },
+            Some(arn) => Source::Secret { arn: arn.clone(), secrets: Box::default() },
             None => Source::Fixed(settings.keys.clone()),
         };
         KeyStore { source, known: Mutex::default() }
@@ -81,7 +81,7 @@ impl KeyStore {
     /// that was done within the last 30 seconds, or if there is nothing to read.
     pub async fn newer(&self) -> Option<Keys> {
         let Source::Secret { arn, secrets } = &self.source else { return None };
-        let asked = std::mem::replace(&mut self.lock().asked_again, Some(Instant::now()));
+        let asked = self.lock().asked_again.replace(Instant::now());
         if asked.is_some_and(|at| at.elapsed() < AGAIN) {
             self.lock().asked_again = asked;
             return None;

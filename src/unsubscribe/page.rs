@@ -9,6 +9,7 @@ use super::record::Standing;
 use super::request::Wish;
 use super::response::Response;
 use crate::batch::address;
+use crate::ses::Mailbox;
 
 /// What there is to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +45,10 @@ pub struct Names {
 impl Page {
     /// The page for a wish, by what holds after it.
     pub fn of(wish: Wish, standing: &Standing) -> Page {
-        let names =
-            Names { sender: sender(&standing.from_address), address: address::masked(standing.email.trim()) };
+        let names = Names {
+            sender: sender(&standing.from_address),
+            address: address::masked(&address::canonical(&standing.email)),
+        };
         match (wish, standing.reason.as_deref()) {
             (_, Some("unsubscribe")) => Page::Unsubscribed(names),
             (_, Some("complaint" | "manual")) => Page::Final(names),
@@ -82,12 +85,9 @@ impl Page {
     }
 }
 
-/// The display name of a mailbox, or its address.
+/// The display name of a mailbox, or its address; what is none as it stands.
 fn sender(mailbox: &str) -> String {
-    let mailbox = mailbox.trim();
-    let name = mailbox.rsplit_once('<').map_or(mailbox, |(name, _)| name.trim().trim_matches('"'));
-    let name = if name.is_empty() { mailbox.trim_matches(['<', '>']) } else { name };
-    name.to_owned()
+    Mailbox::parse(mailbox).map_or_else(|_| mailbox.trim().to_owned(), |mailbox| mailbox.shown().to_owned())
 }
 
 /// The pages' template and style sheet, prepared once.

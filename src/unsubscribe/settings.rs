@@ -111,7 +111,7 @@ fn secret_arn(value: String) -> Result<String, InvalidVariable> {
 }
 
 fn mailto(value: &str) -> Result<String, InvalidVariable> {
-    match address::normalize(value) {
+    match address::sendable_from(value) {
         Ok(mailbox) if mailbox.len() <= MAX_MAILTO => Ok(mailbox),
         _ => Err(InvalidVariable::Malformed {
             name: "UNSUBSCRIBE_MAILTO",

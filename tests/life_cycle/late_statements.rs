@@ -3,12 +3,13 @@
 
 use campaign_sender::batch::checkpoint::{self, Checkpoint};
 use campaign_sender::batch::claim::Claim;
-use campaign_sender::batch::record::Closing;
+use campaign_sender::batch::record::{self, Closing, Record};
+use campaign_sender::outcome::Outcome;
 use postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::support::World;
-use crate::{Statements, soon};
+use crate::{Statements, line, soon};
 
 /// Range, mark and claim of the open batches of a campaign.
 fn open_batches(world: &mut World, campaign: Uuid) -> Vec<(i64, i64, Option<i64>, Option<Uuid>)> {
@@ -62,12 +63,13 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
     let Claim::Takeover { batch_id, .. } = statements.claim(campaign, token, 100, 1e6) else {
         panic!("no takeover")
     };
-    let closing = Closing { batch_id, token, reopen: true, doubt: true };
+    let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
     statements.record(campaign, Some(closing), &[]);
     let in_doubt = world.statuses(campaign);
     assert!(in_doubt["uncertain"] < 100);
     let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
-    assert_eq!(batch.id, batch_id);
+    // Each claim is a batch of its own.
+    assert_ne!(batch.id, batch_id);
     let before = open_batches(&mut world, campaign);
 
     statements.record(campaign, Some(closing), &[]);
@@ -90,9 +92,12 @@ fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to
             &[&batch.id, &token, &0_i64, &1_i32, &Some(serde_json::json!([]))],
         )
         .unwrap();
-    let closing = Closing { batch_id: batch.id, token, reopen: true, doubt: false };
+    let closing = Closing { batch_id: batch.id, token, whole: true, reopen: true, doubt: false };
     std::thread::scope(|scope| {
-        scope.spawn(|| statements.record(campaign, Some(closing), &[]));
+        let lines: Vec<_> =
+            batch.recipients.iter().map(|recipient| line(recipient.id, Outcome::Deferred)).collect();
+        let statements = &statements;
+        scope.spawn(move || statements.record(campaign, Some(closing), &lines));
         let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
                         WHERE datname = current_database() AND wait_event_type = 'Lock')";
         world.wait_until("recording waits for the checkpoint", waiting);
@@ -102,4 +107,68 @@ fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to
     assert_eq!(world.database.query(notes, &[])[0].get::<_, i64>(0), 1);
     statements.claim(campaign, Uuid::new_v4(), 10, 1e6);
     assert_eq!(world.database.query(notes, &[])[0].get::<_, i64>(0), 0);
+}
+
+#[test]
+fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(1);
+    let statements = Statements::of(&mut world, campaign);
+    let recipient: Uuid = world.database.query("SELECT id FROM campaign_recipients", &[])[0].get(0);
+    let first = Uuid::new_v4();
+    let Claim::Batch(batch) = statements.claim(campaign, first, 1, 1e6) else { panic!("no batch") };
+    let refused = || {
+        let outcome = Outcome::Failed { code: "MessageRejected".to_owned(), error: "no".to_owned() };
+        [line(recipient, outcome)]
+    };
+    let debt = Closing { batch_id: batch.id, token: first, whole: true, reopen: false, doubt: false };
+    statements.record(campaign, Some(debt), &refused());
+    assert_eq!(world.statuses(campaign), [("failed".to_owned(), 1)].into());
+
+    // A person decides that it is sent again, at its old position; the invocation that does so is lost.
+    world.database.execute("UPDATE campaign_recipients SET status = 'pending', error_code = NULL", &[]);
+    let second = Uuid::new_v4();
+    let Claim::Batch(_) = statements.claim(campaign, second, 1, 1e6) else { panic!("no batch") };
+    statements.record(campaign, Some(debt), &refused());
+    assert_eq!(world.statuses(campaign), [("pending".to_owned(), 1)].into());
+    world.expire_leases();
+    let third = Uuid::new_v4();
+    let Claim::Takeover { batch_id, .. } = statements.claim(campaign, third, 1, 1e6) else {
+        panic!("no takeover")
+    };
+    let closing = Closing { batch_id, token: third, whole: true, reopen: true, doubt: true };
+    statements.record(campaign, Some(closing), &[]);
+    assert_eq!(world.statuses(campaign), [("uncertain".to_owned(), 1)].into());
+    // The debt comes again. It knows nothing of the second attempt.
+    statements.record(campaign, Some(debt), &refused());
+    assert_eq!(world.statuses(campaign), [("uncertain".to_owned(), 1)].into());
+    // That SES accepted a message counts whoever says so.
+    let accepted = Outcome::Sent { message_id: "message-1".to_owned(), at: std::time::SystemTime::now() };
+    statements.record(campaign, Some(debt), &[line(recipient, accepted)]);
+    assert_eq!(world.statuses(campaign), [("sent".to_owned(), 1)].into());
+}
+
+#[test]
+fn a_person_who_cancels_while_a_batch_halts_is_not_overruled() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(1);
+    let statements = Statements::of(&mut world, campaign);
+    let mut person = world.database.connect();
+    let mut cancel = person.transaction().unwrap();
+    let sql = "UPDATE campaigns SET status = 'cancelled', status_reason = 'wrong list' WHERE id = $1";
+    cancel.execute(sql, &[&campaign]).unwrap();
+    std::thread::scope(|scope| {
+        let statements = &statements;
+        scope.spawn(move || {
+            statements.runtime.block_on(async {
+                let record = Record { halt: Some("the account may not send"), ..Record::nothing(campaign) };
+                record::record(&statements.database, &statements.record, &record, soon()).await.unwrap();
+            });
+        });
+        let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                        WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        world.wait_until("the halt waits for the person", waiting);
+        cancel.commit().unwrap();
+    });
+    assert_eq!(world.campaign_status(campaign), ("cancelled".to_owned(), Some("wrong list".to_owned())));
 }

@@ -45,7 +45,7 @@ impl Statements {
     fn of(world: &mut World, campaign: Uuid) -> Statements {
         let mut statements = Statements::new(&world.database);
         let load = load::load(&statements.database, Some(campaign), &[], Some("activities"), soon());
-        let (_, catalogue) = statements.runtime.block_on(load).unwrap().unwrap();
+        let catalogue = statements.runtime.block_on(load).unwrap().catalogue;
         let table = ActivitiesTable::read("activities", &catalogue.unwrap(), &["email_sent"]).unwrap();
         statements.record = table.fill(record::STATEMENT);
         statements
@@ -71,6 +71,7 @@ impl Statements {
             per_second,
             catch_up: 0.25,
             deadline,
+            templates_hash: "",
         };
         self.runtime.block_on(claim::claim(&self.database, &wish)).unwrap()
     }

@@ -106,8 +106,9 @@ def test_800_passes_stay_below_the_limit_of_a_history(world):
     # A pass by `next` has no `Wait`: two events, and a retry has three.
     per_pass = (more - few) / 5 + 2
     assert per_pass <= 15
-    lanes = world.start({"campaignId": world.campaign(2), "batchSize": 1, "lanes": 40})
-    assert 800 * (per_pass + 5 * 3) + len(world.history(lanes)) < 25_000
+    lanes = world.start({"campaignId": world.campaign(2), "batchSize": 1, "lanes": 4})
+    # As many as there may be take ten times what four take.
+    assert 800 * (per_pass + 5 * 3) + 10 * len(world.history(lanes)) < 25_000
 
 
 def test_an_idle_tick_takes_three_transitions_and_a_lane_no_execution_of_its_own(world):

@@ -3,11 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
+mod alive;
 mod bulk;
 mod crashes;
+mod defaults;
 mod mime;
 mod outcomes;
 mod rate;
 mod results;
+mod senders;
 mod tables;
 mod together;

@@ -14,7 +14,7 @@ fn the_tables_have_the_columns_of_the_contract() {
         world.database.query(sql, &[&table])[0].get::<_, String>(0)
     };
     insta::assert_snapshot!(columns("campaigns"), @"id uuid, organization_id uuid, name text, status text, from_address text, reply_to ARRAY, subject text, html text, text text, variables jsonb, configuration_set text, transactional boolean, created_by uuid, scheduled_at timestamp with time zone, started_at timestamp with time zone, completed_at timestamp with time zone, status_reason text, total_count integer, sent_count integer, failed_count integer, suppressed_count integer, uncertain_count integer, unsubscribed_count integer");
-    insta::assert_snapshot!(columns("campaign_recipients"), @"id uuid, campaign_id uuid, organization_id uuid, position bigint, customer_id uuid, contact_id uuid, email text, name text, variables jsonb, status text, message_id text, error_code text, error text, sent_at timestamp with time zone, previous_status text, uncertain_since timestamp with time zone, unsubscribed_at timestamp with time zone");
+    insta::assert_snapshot!(columns("campaign_recipients"), @"id uuid, campaign_id uuid, organization_id uuid, position bigint, customer_id uuid, contact_id uuid, email text, name text, variables jsonb, status text, message_id text, error_code text, error text, sent_at timestamp with time zone, previous_status text, uncertain_since timestamp with time zone, duplicate_of uuid, unsubscribed_at timestamp with time zone");
     insta::assert_snapshot!(columns("activities"), @"id uuid, organization_id uuid, user_id uuid, entity_type text, entity_id uuid, action text, description text, metadata jsonb, source text, source_ref text, created_at timestamp with time zone");
     insta::assert_snapshot!(columns("suppressions"), @"organization_id uuid, email text, reason text, created_at timestamp with time zone");
 }
@@ -149,7 +149,7 @@ fn a_crms_own_activities_table_is_written_as_its_catalogue_says() {
     world.database.client().batch_execute(CRM_TABLE).unwrap();
     world.database.client().batch_execute(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'secret';
-         GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, campaign_recipients, campaign_cursors, campaign_batches,
+         GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns, campaign_recipients, campaign_cursors, campaign_batches, campaign_attempts,
                 campaign_batch_outcomes, suppressions, send_rates, send_shares TO {role};
          GRANT SELECT ON opted_out TO {role};
          GRANT USAGE ON SCHEMA crm TO {role};
@@ -350,7 +350,7 @@ fn no_index_mentions_what_recording_changes_so_that_its_updates_touch_none() {
     let sql = "SELECT string_agg(regexp_replace(indexdef, '^.* ON ', ''), ', ' ORDER BY indexname)
                  FROM pg_indexes WHERE tablename = 'campaign_recipients'";
     let indexes: String = world.database.query(sql, &[])[0].get(0);
-    insta::assert_snapshot!(indexes, @"public.campaign_recipients USING btree (campaign_id, lower(email)), public.campaign_recipients USING btree (id), public.campaign_recipients USING btree (campaign_id, \"position\")");
+    insta::assert_snapshot!(indexes, @"public.campaign_recipients USING btree (campaign_id, canonical_address(email)) WHERE (duplicate_of IS NULL), public.campaign_recipients USING btree (id), public.campaign_recipients USING btree (campaign_id, \"position\")");
 }
 
 #[test]
@@ -371,6 +371,6 @@ fn the_functions_that_recording_uses_are_part_of_its_plan() {
     let counted = "SELECT EXISTS (SELECT FROM pg_stat_user_functions WHERE funcname = 'complete_campaign')";
     world.wait_until("calls are counted", counted);
     let sql = "SELECT coalesce(string_agg(funcname, ', ' ORDER BY funcname), '') FROM pg_stat_user_functions
-                WHERE funcname ~ '^(email_sent_|recipient_may_become|time_ordered_uuid|normalized_address)'";
+                WHERE funcname ~ '^(email_sent_|recipient_may_become|time_ordered_uuid|(canonical|normalized)_address)'";
     assert_eq!(world.database.query(sql, &[])[0].get::<_, String>(0), "");
 }

@@ -161,6 +161,14 @@ impl World {
         self.database.execute("UPDATE campaign_batches SET lease_ends_at = now() - interval '1 second'", &[]);
     }
 
+    /// As [`World::assert_consistent`], where a CRM has deleted recipients that nobody has sent to yet.
+    pub fn assert_consistent_after_deletes(&mut self, campaign: Uuid) {
+        let sql = "UPDATE campaigns SET total_count = (SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1)
+                    WHERE id = $1";
+        self.database.execute(sql, &[&campaign]);
+        self.assert_consistent(campaign);
+    }
+
     /// What must hold of a campaign at any time when no invocation is at it, whatever has happened:
     /// the counters are the recipients', no address got two emails, every sent recipient has the message that
     /// its row names and exactly one activity, and no other has one.
@@ -214,6 +222,20 @@ impl World {
             }
         }
     }
+}
+
+/// Sends a campaign by so many loops of invocations at the same time, to its end.
+pub fn all_at_once(world: &mut World, campaign: Uuid, lanes: usize, batch_size: u32) {
+    let mut functions: Vec<_> = (0..lanes).map(|_| world.function()).collect();
+    std::thread::scope(|scope| {
+        for function in &mut functions {
+            scope.spawn(|| {
+                let results = run(function, event(campaign, batch_size));
+                assert_eq!(results.last().unwrap()["status"], "done");
+            });
+        }
+    });
+    assert_eq!(world.campaign_status(campaign).0, "sent");
 }
 
 /// The event for a batch of this size.

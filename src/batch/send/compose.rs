@@ -46,7 +46,7 @@ pub fn prepare(templates: &Templates, recipient: &Recipient, link: Option<&Link<
     }
     let failed =
         |code: &str, error: String| Prepared::Outcome(Outcome::Failed { code: code.to_owned(), error });
-    let address = match address::normalize(&recipient.email) {
+    let address = match address::sendable(&recipient.email) {
         Ok(address) => address,
         Err(error) => return failed("invalid_address", error.to_string()),
     };

@@ -9,8 +9,8 @@
 //!
 //! A transactional campaign has the last one only. SES signs them all by DKIM, as RFC 8058 demands of the first two.
 
-use crate::batch::address;
 use crate::batch::load::Campaign;
+use crate::ses::Mailbox;
 
 /// RFC 2919, 3: the longest list identifier.
 const MAX_LIST_ID: usize = 255;
@@ -51,11 +51,9 @@ impl Headers {
 /// What an organization sends from a domain is one list, whichever campaign it is: the id stays, so that what people
 /// sort by it stays sorted.
 fn list_id(campaign: &Campaign) -> Option<String> {
-    let mailbox = campaign.from_address.trim();
-    let bare = mailbox.rsplit_once('<').map_or(mailbox, |(_, rest)| rest.trim_end_matches('>'));
-    let normal = address::normalize(bare).ok()?;
-    let (_, domain) = normal.rsplit_once('@')?;
-    let id = format!("{}.{}", campaign.organization_id.simple(), domain.to_ascii_lowercase());
+    let mailbox = Mailbox::parse(&campaign.from_address).ok()?;
+    let (_, domain) = mailbox.address().rsplit_once('@')?;
+    let id = format!("{}.{domain}", campaign.organization_id.simple());
     (id.len() <= MAX_LIST_ID).then(|| format!("<{id}>"))
 }
 
@@ -89,6 +87,8 @@ mod tests {
                 variables: None,
                 transactional,
             },
+            templates_hash: String::new(),
+            attempted: false,
             progress: Progress::default(),
         }
     }

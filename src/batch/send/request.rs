@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::compose::Message;
 use super::headers::Headers;
 use crate::batch::load::Campaign;
-use crate::ses::header_mailbox;
+use crate::ses::Mailbox;
 use crate::unsubscribe::link::{Link, Links};
 use crate::unsubscribe::token::Subject;
 
@@ -35,8 +35,13 @@ impl Sender {
             organization_id: campaign.organization_id,
             headers: Headers::new(campaign),
             links: links.cloned(),
-            from: header_mailbox(&campaign.from_address),
-            reply_to: campaign.reply_to.iter().map(|mailbox| header_mailbox(mailbox)).collect(),
+            from: header(&campaign.from_address),
+            reply_to: campaign
+                .reply_to
+                .iter()
+                .map(|text| header(text))
+                .filter(|text| !text.is_empty())
+                .collect(),
             configuration_set: campaign
                 .configuration_set
                 .as_deref()
@@ -65,7 +70,7 @@ impl Sender {
     pub fn single(&self, message: Message) -> SendEmailInputBuilder {
         let content = message.content;
         let recipient_id = message.recipient_id.to_string();
-        let headers = self.headers(message.list_unsubscribe.as_deref()).map(header).collect();
+        let headers = self.headers(message.list_unsubscribe.as_deref()).map(message_header).collect();
         let body = Body::builder().set_html(content.html.map(utf8)).set_text(content.text.map(utf8)).build();
         let simple = SesMessage::builder()
             .subject(utf8(content.subject))
@@ -111,11 +116,20 @@ impl Sender {
     }
 }
 
+/// A mailbox as a header has it. What is none was found before anybody was claimed; a text that became one since is left
+/// to SES's judgement, on one line.
+fn header(text: &str) -> String {
+    Mailbox::parse(text).map_or_else(
+        |_| text.split(|character: char| character.is_control()).collect::<String>().trim().to_owned(),
+        |mailbox| mailbox.to_string(),
+    )
+}
+
 fn utf8(data: String) -> Content {
     Content::builder().data(data).charset("UTF-8").build().expect("data is set")
 }
 
-fn header((name, value): (&str, &str)) -> MessageHeader {
+fn message_header((name, value): (&str, &str)) -> MessageHeader {
     MessageHeader::builder().name(name).value(value).build().expect("name and value are set")
 }
 

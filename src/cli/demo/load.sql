@@ -8,7 +8,7 @@ WITH campaign AS (
     SELECT * FROM unnest($7, $8, $9, $10) WITH ORDINALITY AS r (email, name, variables, suppressed, nth)
 ), suppression AS (
     INSERT INTO suppressions (organization_id, email, reason)
-    SELECT $2, lower(email), (ARRAY['bounce', 'complaint', 'unsubscribe'])[nth % 3 + 1]
+    SELECT $2, canonical_address(email), (ARRAY['bounce', 'complaint', 'unsubscribe'])[nth % 3 + 1]
       FROM recipient WHERE suppressed
 )
 INSERT INTO campaign_recipients (campaign_id, organization_id, customer_id, email, name, variables)

@@ -40,14 +40,15 @@ impl Scratch {
         Ok(Scratch { name, server, url, database, administration, counts_statements })
     }
 
-    /// Statements that PostgreSQL has executed in this database for clients, other than this one; `None` if it does
-    /// not count.
+    /// Statements that PostgreSQL has executed in this database for clients, other than this one and what begins and
+    /// ends the transaction of each; `None` if it does not count.
     pub async fn statements(&self) -> Result<Option<i64>, Failure> {
         if !self.counts_statements {
             return Ok(None);
         }
         let sql = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
                     WHERE toplevel AND query NOT LIKE '%pg_stat_statements%'
+                      AND query !~ '^(BEGIN|SET LOCAL|COMMIT)' AND query !~ '^SELECT[[:space:]]+set_config'
                       AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let rows = self.database.query(sql, &[], soon()).await?;
         Ok(rows.first().map(|row| row.get(0)))

@@ -6,21 +6,21 @@ SELECT pg_advisory_xact_lock(hashtextextended('campaign import ' || {campaign}, 
 ANALYZE imported;
 
 UPDATE imported AS i SET reason = 'duplicate', detail = 'the same address as in {line} ' || d.first
-  FROM (SELECT lower(email) AS email, min(line) AS first FROM imported WHERE reason IS NULL
-         GROUP BY lower(email) HAVING count(*) > 1) AS d
- WHERE lower(i.email) = d.email AND i.line > d.first AND i.reason IS NULL;
+  FROM (SELECT address, min(line) AS first FROM imported WHERE reason IS NULL
+         GROUP BY address HAVING count(*) > 1) AS d
+ WHERE i.address = d.address AND i.line > d.first AND i.reason IS NULL;
 
 -- As claims judge it: by the organization's suppressions, by those of all organizations, by the CRM's own opt-outs.
 -- One after the other, for each is then found by its index where few rows are imported.
 UPDATE imported AS i SET reason = 'suppressed', detail = 'on the suppression list: ' || s.reason
   FROM suppressions AS s
- WHERE s.organization_id = {organization} AND s.email = normalized_address(i.email) AND i.reason IS NULL;
+ WHERE s.organization_id = {organization} AND s.email = i.address AND i.reason IS NULL;
 
 UPDATE imported AS i SET reason = 'suppressed', detail = 'on the suppression list of all organizations: ' || s.reason
   FROM suppressions AS s
- WHERE s.organization_id = '00000000-0000-0000-0000-000000000000' AND s.email = normalized_address(i.email)
+ WHERE s.organization_id = '00000000-0000-0000-0000-000000000000' AND s.email = i.address
    AND i.reason IS NULL;
 
 UPDATE imported AS i SET reason = 'suppressed', detail = 'opted out in the CRM'
   FROM opted_out AS o
- WHERE o.organization_id = {organization} AND o.email = normalized_address(i.email) AND i.reason IS NULL;
+ WHERE o.organization_id = {organization} AND o.email = i.address AND i.reason IS NULL;

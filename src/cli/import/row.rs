@@ -89,7 +89,7 @@ impl Row {
     /// temporary table: line, id, email, name, customer_id, contact_id, variables, reason, detail.
     pub fn write(mut self, line: u64, copy: &mut Vec<u8>) {
         if self.refusal.is_none()
-            && let Err(error) = address::normalize(&self.email)
+            && let Err(error) = address::sendable(&self.email)
         {
             self.refuse(
                 "bad_address",

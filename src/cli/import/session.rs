@@ -9,6 +9,7 @@ use tokio_postgres::{Client, CopyInSink};
 use uuid::Uuid;
 
 use super::super::failure::Failure;
+use crate::database::Database;
 
 /// The campaign that gets recipients.
 #[derive(Clone, Debug)]
@@ -35,15 +36,19 @@ pub struct Refused {
 }
 
 impl<'a> Import<'a> {
-    pub async fn begin(client: &'a Client, campaign: &'a Campaign) -> Result<Import<'a>, Failure> {
-        client.batch_execute("BEGIN").await?;
+    pub async fn begin(
+        database: &Database,
+        client: &'a Client,
+        campaign: &'a Campaign,
+    ) -> Result<Import<'a>, Failure> {
+        database.begin(client).await?;
         client.batch_execute(include_str!("table.sql")).await?;
         Ok(Import { client, campaign })
     }
 
     /// The stream into the temporary table.
     pub async fn rows(&self) -> Result<Rows, Failure> {
-        Ok(Rows(Box::pin(self.client.copy_in("COPY imported FROM STDIN").await?)))
+        Ok(Rows(Box::pin(self.client.copy_in("COPY imported (line, id, email, name, customer_id, contact_id, variables, reason, detail) FROM STDIN").await?)))
     }
 
     /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
@@ -92,7 +97,9 @@ impl<'a> Import<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let insert = format!("{insert} ON CONFLICT (campaign_id, lower(email)) DO NOTHING");
+        let insert = format!(
+            "{insert} ON CONFLICT (campaign_id, canonical_address(email)) WHERE duplicate_of IS NULL DO NOTHING"
+        );
         Ok(self.client.execute(&insert, &[id, organization_id]).await?)
     }
 

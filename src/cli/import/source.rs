@@ -57,7 +57,7 @@ impl Source {
             .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", path.display())))?;
         let database = connect(access).await?;
         let client = database.session().await?;
-        client.batch_execute("BEGIN READ ONLY").await?;
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         let query = text.trim_end().trim_end_matches(';');
         let rows = client
             .copy_out(&format!("{PREFIX}{query}{SUFFIX}"))

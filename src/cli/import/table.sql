@@ -8,7 +8,8 @@ CREATE TEMPORARY TABLE imported (
     contact_id  uuid,
     variables   jsonb,
     reason      text,               -- why it becomes none
-    detail      text
+    detail      text,
+    address     text GENERATED ALWAYS AS (canonical_address(email)) STORED -- by which it is compared
 ) ON COMMIT DROP;
 -- A million addresses fit into that much while they are compared.
 SET LOCAL work_mem = '128MB';

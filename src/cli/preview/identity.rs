@@ -9,8 +9,7 @@ use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
 use aws_sdk_sesv2::types::DkimStatus;
 
 use crate::preflight::Finding;
-use crate::preflight::campaign::bare;
-use crate::ses;
+use crate::ses::{self, Mailbox};
 
 /// SES answers within this, or is not asked further.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,8 +22,10 @@ pub async fn examine(from_address: &str) -> Vec<Finding> {
     if !set("AWS_REGION") && !set("AWS_DEFAULT_REGION") && !set("AWS_PROFILE") {
         return vec![unknown("AWS_REGION is not set")];
     }
+    // What is no mailbox is a finding of its own.
+    let Ok(mailbox) = Mailbox::parse(from_address) else { return Vec::new() };
     let client = ses::reading_client().await;
-    match tokio::time::timeout(TIMEOUT, ask(&client, bare(from_address))).await {
+    match tokio::time::timeout(TIMEOUT, ask(&client, mailbox.address())).await {
         Ok(findings) => findings,
         Err(_) => vec![unknown("it did not answer")],
     }

@@ -11,6 +11,9 @@ decided AS MATERIALIZED (
 settled AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = $4,
+           -- At a new position, so that no batch that is, or was, at work has it in its range.
+           position = CASE WHEN $4 = 'pending' THEN nextval(pg_get_serial_sequence('campaign_recipients', 'position'))
+                           ELSE r.position END,
            error_code = CASE WHEN $4 = 'failed' THEN 'resolved' END,
            error = CASE WHEN $4 = 'failed' THEN $5 END,
            -- If SES accepted it, it did so a little before the doubt was noted.
@@ -18,6 +21,8 @@ settled AS (
            uncertain_since = NULL
       FROM decided AS d
      WHERE r.id = d.recipient_id AND r.campaign_id = $1 AND r.status = 'uncertain'
+       -- An email that SES is known to have accepted (its activity was refused) is not sent again.
+       AND ($4 <> 'pending' OR r.message_id IS NULL)
     RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, r.status, d.subject
 ),
 activity AS (
@@ -29,6 +34,11 @@ change AS (
            (count(*) FILTER (WHERE status = 'failed'))::int AS failed,
            (count(*) FILTER (WHERE status = 'pending'))::int AS pending
       FROM settled
+),
+-- What counts by position counts anew.
+recounted AS (
+    UPDATE campaign_cursors AS k SET counted_at = NULL FROM change WHERE k.campaign_id = $1 AND change.pending > 0
+    RETURNING 1
 )
 -- A campaign that was complete is `sending` again when it has somebody to send to: the next claim goes back to
 -- the first that is pending.
@@ -38,5 +48,5 @@ UPDATE campaigns AS c
        status = CASE WHEN change.pending > 0 AND c.status = 'sent' THEN 'sending' ELSE c.status END,
        completed_at = CASE WHEN change.pending > 0 AND c.status = 'sent' THEN NULL ELSE c.completed_at END
   FROM change
- WHERE c.id = $1
+ WHERE c.id = $1 AND (SELECT count(*) FROM recounted) >= 0
 RETURNING c.status, change.ids, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count

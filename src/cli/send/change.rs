@@ -186,7 +186,8 @@ impl Case {
     async fn open(id: Uuid) -> Result<Case, Failure> {
         let database = connect(DatabaseAccess::from_env()?).await?;
         let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
-        let (campaign, _) = loaded
+        let campaign = loaded
+            .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         Ok(Case { database, id, status: campaign.status, source: campaign.source })
     }

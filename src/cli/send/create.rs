@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::{connect, id, soon};
-use crate::batch::address;
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
+use crate::ses::Mailbox;
 
 /// Create a campaign as a draft; its id goes to standard output
 #[derive(clap::Args)]
@@ -129,8 +129,8 @@ fn read_object(path: &Path) -> Result<String, Failure> {
 
 /// An address, or `Name <address>`.
 fn mailbox(text: &str) -> Result<String, String> {
-    let inner = text.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<')).map(|(_, inner)| inner);
-    address::normalize(inner.unwrap_or(text)).map_err(|error| error.to_string())?;
+    let expected = "expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>";
+    Mailbox::parse(text).map_err(|error| format!("{error}; {expected}"))?;
     Ok(text.trim().to_owned())
 }
 
@@ -143,7 +143,8 @@ mod tests {
         for text in ["news@example.com", "News <news@example.com>", "\"News, daily\" <news@example.com>"] {
             assert_eq!(mailbox(text), Ok(text.to_owned()));
         }
-        for text in ["news", "News <news>", "News <news@example.com"] {
+        for text in ["news", "News <news>", "News <news@example.com", "A <a@example.com>, B <b@example.com>"]
+        {
             assert!(mailbox(text).is_err(), "{text}");
         }
     }

@@ -6,9 +6,10 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 31] = [
+const REASONS: [(&str, &str); 32] = [
     ("the template does not compile", "Correct the template at that line."),
     ("from_address is no mailbox", "Correct the campaign's from_address."),
+    ("reply_to is no mailbox", "Correct the campaign's reply_to."),
     ("the link \"", "Correct that link in the html: campaign preview shows all that is wrong."),
     ("the campaign has neither html nor text", "Fill one of the columns html and text."),
     (

@@ -95,7 +95,7 @@ impl Import {
         let value = |column: Option<usize>| record.get(column?).filter(|value| !value.is_empty());
         let email = value(Some(columns.email)).ok_or("email is empty")?;
         // The address itself is not repeated: what people see may end in a ticket.
-        address::normalize(email).map_err(|problem| format!("email is not an address: {problem}"))?;
+        address::sendable(email).map_err(|problem| format!("email is not an address: {problem}"))?;
         let organization_id = match value(columns.organization_id) {
             Some(id) => {
                 Uuid::try_parse(id).map_err(|_| format!("organization_id is {id:?}: expected a UUID"))?

@@ -2,6 +2,6 @@
 SELECT organization_id, email, reason,
        to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') AS since
   FROM suppressions
- WHERE ($1::uuid IS NULL OR organization_id = $1) AND ($2::text IS NULL OR email = normalized_address($2))
+ WHERE ($1::uuid IS NULL OR organization_id = $1) AND ($2::text IS NULL OR email = canonical_address($2))
    AND ($3::text IS NULL OR reason = $3)
  ORDER BY created_at DESC, organization_id, email LIMIT $4

@@ -1,0 +1,333 @@
+//! One mailbox has one form, in PostgreSQL and in Rust, wherever addresses are compared.
+
+use campaign_sender::batch::address::{canonical, sendable};
+use postgres::Client;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::database::TestDatabase;
+use crate::support::{ORGANIZATION, World, event, invoke};
+
+/// What SQL makes of each address, beside what Rust makes of it; those that differ.
+fn differences(client: &mut Client, addresses: &[String]) -> Vec<String> {
+    let sql = "SELECT canonical_address(a.email) FROM unnest($1::text[]) WITH ORDINALITY AS a (email, nth) ORDER BY nth";
+    let rows = client.query(sql, &[&addresses]).unwrap();
+    assert_eq!(rows.len(), addresses.len());
+    let differs = |(address, row): (&String, &postgres::Row)| {
+        let (sql, rust): (String, _) = (row.get(0), canonical(address));
+        (sql != rust).then(|| format!("{address:?}: SQL {sql:?}, Rust {rust:?}"))
+    };
+    addresses.iter().zip(&rows).filter_map(differs).collect()
+}
+
+/// Characters that are known for what they do to comparisons: letter case that is not one to one, invisible ones, marks,
+/// compatibility forms, dots, and what stands at the edges of Unicode.
+const ODD: &str = "ßẞİıſKςΣσÅÅµΜǅᾳ\u{345}\u{300}\u{308}\u{327}\u{338}ﬁ㎒①ⓐＡ｡。．＠ａ𝐀𝔞𝚨㋿㌖가각\u{1100}\u{1161}\u{11a8}が\u{304b}\u{3099}ﾞ\u{200b}\u{200d}\u{ad}\u{feff}\u{a0}\u{3000}\u{85}\u{2028}\u{202e}\u{fe0f}\u{e0061}\u{180e}\u{34f}\u{115f}\u{2060}אب٣؀ก็👍🏽\u{10ffff}\u{e000}\u{fffd}\u{fffe}\u{378}\u{1f9ff}\u{1fae8}\u{0958}\u{fb1d}\u{2f868}\u{f951}ꭰᏰᲐაⰀⰰ";
+
+fn addresses() -> impl Strategy<Value = String> {
+    let odd: Vec<char> = ODD.chars().collect();
+    let piece = prop_oneof![
+        4 => "[a-zA-Z0-9]{1,5}",
+        1 => "[ -~]",
+        3 => prop::sample::select(odd).prop_map(String::from),
+        2 => any::<char>().prop_filter("PostgreSQL's text cannot hold it", |c| *c != '\0').prop_map(String::from),
+        1 => proptest::char::range('\u{80}', '\u{2fff}').prop_map(String::from),
+        1 => Just(".".to_owned()),
+    ];
+    let part =
+        |piece: BoxedStrategy<String>| prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat());
+    let piece = piece.boxed();
+    (part(piece.clone()), prop_oneof![9 => Just("@"), 1 => Just("")], part(piece.clone()), part(piece))
+        .prop_map(|(local, at, domain, end)| format!("{local}{at}{domain}.{end}"))
+}
+
+#[test]
+fn sql_and_rust_make_the_same_form_of_any_address() {
+    let mut database = TestDatabase::create();
+    let client = std::cell::RefCell::new(database.connect());
+    let mut runner = TestRunner::new(Config { cases: 100, max_shrink_iters: 2000, ..Config::default() });
+    runner
+        .run(&prop::collection::vec(addresses(), 1..200), |addresses| {
+            let differences = differences(&mut client.borrow_mut(), &addresses);
+            prop_assert!(differences.is_empty(), "{}", differences.join("\n"));
+            Ok(())
+        })
+        .unwrap();
+    let long = [
+        "ü".repeat(64),
+        "ü".repeat(63),
+        "é.".repeat(127),
+        "é.".repeat(126),
+        "㌖".repeat(60),
+        "é".repeat(300),
+    ];
+    let long: Vec<String> = long.iter().map(|domain| format!("a@{domain}example")).collect();
+    assert_eq!(differences(database.client(), &long), Vec::<String>::new());
+}
+
+/// Each code point alone in a label of a domain and in a local part; of the planes in which Unicode has nothing, a few.
+#[test]
+fn sql_and_rust_make_the_same_form_of_every_character() {
+    let mut database = TestDatabase::create();
+    let assigned = ('\u{1}'..'\u{33480}').chain('\u{e0000}'..'\u{e1000}');
+    let every: Vec<char> = assigned.chain(('\u{33480}'..=char::MAX).step_by(997)).collect();
+    for chunk in every.chunks(20_000) {
+        let locals: Vec<String> =
+            chunk.chunks(50).map(|chunk| format!("{}@example.com", String::from_iter(chunk))).collect();
+        assert_eq!(differences(database.client(), &locals), Vec::<String>::new());
+        // A domain of several labels is mapped if each of its characters can be.
+        let mut domains = Vec::new();
+        for chunk in chunk.chunks(40) {
+            let labels = chunk.iter().map(|character| format!("x{character}.")).collect::<String>();
+            if canonical(&format!("a@{labels}")).is_ascii() {
+                domains.push(format!("a@{labels}"));
+            } else {
+                domains.extend(chunk.iter().map(|character| format!("a@{character}.é")));
+            }
+        }
+        assert_eq!(differences(database.client(), &domains), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_form_of_plain_addresses_costs_no_call_of_a_function_of_ours() {
+    let mut database = TestDatabase::create();
+    let plan: Vec<String> = database
+        .query("EXPLAIN (VERBOSE, COSTS off) SELECT canonical_address(email) FROM campaign_recipients", &[])
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert!(plan.join("\n").contains("THEN lower((email)::text)"), "{plan:?}");
+}
+
+/// The spellings of four mailboxes, the one that SES is given first.
+const SPELLINGS: [&[&str]; 4] = [
+    &[
+        "bob@example.com",
+        " bob@example.com",
+        "bob@example.com\u{a0}",
+        "bob@example.com ",
+        "Bob@Example.COM",
+        "\u{2003}bob@example.com\u{3000}",
+        "bob@example.com\u{2028}",
+        "bob@example.com\u{85}",
+        "bob@example.com\u{202f}",
+        "bob@example.com\u{200b}",
+        "bob@example.com\u{feff}",
+        "bob@exam\u{ad}ple.com",
+        "bob@EXAMPLE\u{3002}com",
+    ],
+    &[
+        "info@xn--mnchen-3ya.example",
+        "info@münchen.example",
+        "info@MÜNCHEN.example",
+        "info@mu\u{308}nchen.example",
+    ],
+    &["ada@example.net", "ada@ｅｘａｍｐｌｅ.net", "ada@ⓔⓧⓐⓜⓟⓛⓔ.net", "ada@𝐞𝐱𝐚𝐦𝐩𝐥𝐞.net"],
+    &["li@xn--r8jz45g.xn--zckzah", "li@例え.テスト", "li@例え｡テスト"],
+];
+
+#[test]
+fn each_mailbox_is_in_a_campaign_once_however_it_is_spelled() {
+    let mut world = World::new();
+    let campaign = world.campaign();
+    for spellings in SPELLINGS {
+        for (nth, spelling) in spellings.iter().rev().enumerate() {
+            let insert =
+                "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES ($1, $2, $3)";
+            let refused =
+                world.database.client().execute(insert, &[&campaign, &ORGANIZATION, spelling]).is_err();
+            assert_eq!(refused, nth > 0, "{spelling:?}");
+            let quietly = format!("{insert} ON CONFLICT DO NOTHING");
+            assert_eq!(world.database.execute(&quietly, &[&campaign, &ORGANIZATION, spelling]), 0);
+        }
+    }
+    assert_eq!(invoke(&mut world.function(), &event(campaign, 100))["batch"]["sent"], 4);
+    let mut received: Vec<_> = world.ses.messages().into_iter().flat_map(|message| message.to).collect();
+    received.sort();
+    assert_eq!(
+        received,
+        ["ada@example.net", "bob@example.com", "info@xn--mnchen-3ya.example", "li@xn--r8jz45g.xn--zckzah"]
+    );
+    world.assert_consistent(campaign);
+}
+
+#[test]
+fn a_suppression_of_any_spelling_holds_for_all() {
+    let mut world = World::new();
+    let mut function = world.function();
+    for spellings in SPELLINGS {
+        let campaign = world.campaign();
+        for (nth, spelling) in spellings.iter().enumerate() {
+            // Each spelling in a campaign of its own, suppressed by the one after it.
+            let suppressed = spellings[(nth + 1) % spellings.len()];
+            world.database.execute("DELETE FROM suppressions", &[]);
+            world.database.execute(
+                "INSERT INTO suppressions (organization_id, email, reason) VALUES ($1, $2, 'complaint')",
+                &[&ORGANIZATION, &suppressed],
+            );
+            let stored: String = world.database.query("SELECT email FROM suppressions", &[])[0].get(0);
+            assert_eq!(stored, spellings[0]);
+            world.database.execute("DELETE FROM campaign_recipients WHERE campaign_id = $1", &[&campaign]);
+            world.set_status(campaign, "sending");
+            world.add_recipient(campaign, spelling);
+            let result = invoke(&mut function, &event(campaign, 10));
+            assert_eq!(result["batch"]["suppressed"], 1, "{spelling:?} by {suppressed:?}");
+        }
+    }
+    assert_eq!(world.ses.message_count(), 0);
+}
+
+/// Whoever of these was meant cannot be known.
+#[test]
+fn an_address_that_ses_would_not_take_fails_alone() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(1);
+    let odd = [
+        "Ada ada@example.com",
+        "j\u{fc}rgen@example.com",
+        "a@\u{1f80}.example",
+        "a@\u{378}.example",
+        "\u{200b}",
+    ];
+    for email in odd {
+        assert!(sendable(email).is_err());
+        world.add_recipient(campaign, email);
+    }
+    let result = invoke(&mut world.function(), &event(campaign, 100));
+    assert_eq!((&result["batch"]["sent"], &result["batch"]["failed"]), (&json!(1), &json!(odd.len())));
+    for email in odd {
+        assert_eq!(
+            world.outcome(email),
+            ("failed".to_owned(), Some("invalid_address".to_owned())),
+            "{email:?}"
+        );
+    }
+    world.assert_consistent(campaign);
+}
+
+/// The tables as they were when addresses were compared in lower case and without some white space.
+const BEFORE: &str = "
+    DROP INDEX campaign_recipients_address;
+    CREATE UNIQUE INDEX campaign_recipients_email ON campaign_recipients (campaign_id, lower(email));
+    ALTER TABLE campaign_recipients DROP COLUMN duplicate_of;
+    ALTER TABLE suppressions DROP CONSTRAINT suppressions_email_check, ADD CONSTRAINT suppressions_email_check CHECK (email = lower(email));
+    ALTER TABLE suppressions DISABLE TRIGGER suppressions_normalized;
+    CREATE OR REPLACE FUNCTION normalized_address(email text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN lower(btrim(email, E' \\t\\n\\v\\f\\r' || chr(160)));
+    CREATE TABLE customers (email text);
+    INSERT INTO customers VALUES (U&'Gone@example.com\\3000');
+    CREATE INDEX customers_email ON customers (normalized_address(email));";
+const AFTER: &str = "
+    CREATE OR REPLACE FUNCTION normalized_address(email text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN canonical_address(email);";
+
+#[test]
+fn a_database_from_before_is_brought_along_and_loses_no_suppression() {
+    let mut world = World::new();
+    world.database.client().batch_execute(BEFORE).unwrap();
+    let other = Uuid::from_u128(0x0b);
+    for (organization, email, reason, since) in [
+        (ORGANIZATION, "a@münchen.example", "bounce", "2020-01-01"),
+        (ORGANIZATION, "a@xn--mnchen-3ya.example", "unsubscribe", "2021-01-01"),
+        (ORGANIZATION, "a@münchen.example\u{200b}", "complaint", "2022-01-01"),
+        (other, "a@münchen.example", "bounce", "2023-01-01"),
+        (ORGANIZATION, "plain@example.com", "manual", "2024-01-01"),
+    ] {
+        world.database.execute(
+            "INSERT INTO suppressions VALUES ($1, $2, $3, $4::text::timestamptz)",
+            &[&organization, &email, &reason, &since],
+        );
+    }
+    for (email, bounces) in
+        [("s@münchen.example", "{\"m1\": 1}"), ("s@xn--mnchen-3ya.example", "{\"m2\": 2}")]
+    {
+        world.database.execute(
+            "INSERT INTO soft_bounces (organization_id, email, bounces) VALUES ($1, $2, $3::text::jsonb)",
+            &[&ORGANIZATION, &email, &bounces],
+        );
+    }
+    let (sent, waiting) = (world.campaign(), world.campaign());
+    for (campaign, email, status) in [
+        (sent, "bob@example.com", "pending"),
+        (sent, "bob@example.com\u{200b}", "sent"),
+        (sent, " bob@example.com", "sent"),
+        (sent, "eve@example.com", "pending"),
+        (sent, "eve@example.com ", "uncertain"),
+        (waiting, "bob@example.com", "pending"),
+        (waiting, " bob@example.com", "pending"),
+        (waiting, "ada@example.com", "pending"),
+    ] {
+        world.add_recipient(campaign, email);
+        world.database.execute(
+            "UPDATE campaign_recipients SET status = $3 WHERE campaign_id = $1 AND email = $2",
+            &[&campaign, &email, &status],
+        );
+    }
+    let migration = include_str!("../../migrations/0012_one_mailbox.sql");
+    for _ in 0..2 {
+        world.database.client().batch_execute(&format!("{AFTER} {migration}")).unwrap();
+    }
+    world
+        .database
+        .client()
+        .batch_execute("ALTER TABLE suppressions ENABLE TRIGGER suppressions_normalized")
+        .unwrap();
+
+    let rows = |world: &mut World, sql: &str| -> Vec<String> {
+        world.database.query(sql, &[]).iter().map(|row| row.get(0)).collect()
+    };
+    let suppressions = rows(
+        &mut world,
+        "SELECT concat_ws(' ', right(organization_id::text, 1), email, reason, created_at::date)
+           FROM suppressions ORDER BY 1",
+    );
+    assert_eq!(
+        suppressions,
+        [
+            "a a@xn--mnchen-3ya.example complaint 2020-01-01",
+            "a plain@example.com manual 2024-01-01",
+            "b a@xn--mnchen-3ya.example bounce 2023-01-01"
+        ]
+    );
+    let soft = rows(&mut world, "SELECT concat_ws(' ', email, bounces) FROM soft_bounces");
+    assert_eq!(soft, ["s@xn--mnchen-3ya.example {\"m1\": 1, \"m2\": 2}"]);
+    let recipients = rows(
+        &mut world,
+        "SELECT concat_ws(' ', btrim(d.email, U&' \\200b'), d.status, d.error_code, '<-', k.status)
+           FROM campaign_recipients AS d JOIN campaign_recipients AS k ON k.id = d.duplicate_of
+          WHERE k.duplicate_of IS NULL ORDER BY d.position",
+    );
+    assert_eq!(
+        recipients,
+        [
+            "bob@example.com failed duplicate_address <- sent",
+            "bob@example.com sent <- sent",
+            "eve@example.com failed duplicate_address <- uncertain",
+            "bob@example.com failed duplicate_address <- pending",
+        ]
+    );
+    assert_eq!(rows(&mut world, "SELECT failed_count::text FROM campaigns ORDER BY 1"), ["1", "2"]);
+    let told = rows(&mut world, "SELECT current_setting('campaign.addresses_merged')");
+    assert_eq!(told, ["nothing"], "the second time");
+    let found = rows(
+        &mut world,
+        "SELECT count(*)::text FROM customers WHERE normalized_address(email) = 'gone@example.com'",
+    );
+    assert_eq!(found, ["1"]);
+    world.database.client().batch_execute("SET enable_seqscan = off").unwrap();
+    let by_index =
+        "SELECT count(*)::text FROM customers WHERE normalized_address(email) = 'gone@example.com'";
+    assert_eq!(rows(&mut world, by_index), ["1"], "the CRM's index is rebuilt");
+
+    // What may be tried again is not sent to a mailbox that has it.
+    world.database.execute(
+        "UPDATE campaign_recipients SET status = 'pending', error_code = NULL, error = NULL WHERE campaign_id = $1",
+        &[&waiting],
+    );
+    world.database.execute("UPDATE campaigns SET failed_count = 0 WHERE id = $1", &[&waiting]);
+    let result = invoke(&mut world.function(), &event(waiting, 10));
+    assert_eq!((&result["batch"]["sent"], &result["batch"]["suppressed"]), (&json!(2), &json!(1)));
+}
