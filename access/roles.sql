@@ -47,7 +47,7 @@ GRANT UPDATE (status, status_reason, sent_count, failed_count, uncertain_count) 
 GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
     ON campaign_recipients TO campaign_ses_events;
 GRANT SELECT, UPDATE (last_event_at) ON campaign_cursors TO campaign_ses_events;
-GRANT SELECT, INSERT ON recipient_events TO campaign_ses_events;
+GRANT SELECT, INSERT, UPDATE (count, newest) ON recipient_events TO campaign_ses_events;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_ses_events;
 GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback TO campaign_ses_events;
 
@@ -55,7 +55,7 @@ GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback TO campaign_ses_
 -- campaign says nor the recipient's variables.
 GRANT SELECT (id, organization_id, name, from_address, created_by, unsubscribed_count),
       UPDATE (unsubscribed_count) ON campaigns TO campaign_unsubscribe;
-GRANT SELECT (id, campaign_id, organization_id, customer_id, email, name, message_id, unsubscribed_at),
+GRANT SELECT (id, campaign_id, organization_id, customer_id, customer_ref, email, name, message_id, unsubscribed_at),
       UPDATE (unsubscribed_at) ON campaign_recipients TO campaign_unsubscribe;
 -- DELETE is for 'subscribe again'. Rights are the table's and know no reasons; where the table has row level security,
 -- row_level_security.sql holds this role to rows whose reason is `unsubscribe`.
@@ -69,7 +69,18 @@ GRANT INSERT, UPDATE (status, status_reason, scheduled_at, html) ON campaigns TO
 GRANT INSERT, UPDATE (position) ON campaign_recipients TO campaign_operator;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_operator;
-GRANT SELECT ON recipient_events TO campaign_operator;
+GRANT SELECT ON recipient_events, campaign_feedback TO campaign_operator;
 
 -- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.
+-- A table in another schema needs USAGE on that schema, and its enums and domains too.
+SELECT format('GRANT USAGE ON SCHEMA %s TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe',
+              c.relnamespace::regnamespace)
+  FROM pg_class AS c WHERE c.oid = to_regclass(:'activities')
+UNION
+SELECT format('GRANT USAGE ON SCHEMA %s TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe',
+              t.typnamespace::regnamespace)
+  FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+ WHERE a.attrelid = to_regclass(:'activities') AND a.attnum > 0 AND NOT a.attisdropped
+   AND t.typnamespace <> 'pg_catalog'::regnamespace
+\gexec
 GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;

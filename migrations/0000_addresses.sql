@@ -17,11 +17,11 @@
 CREATE OR REPLACE FUNCTION canonical_address_beyond_ascii(email text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 1 AS $$
 DECLARE
-    v_address text;
-    v_local   text;
-    v_domain  text;
-    v_labels  text[] := '{}';
-    v_label   text;
+    v_address text COLLATE "C";
+    v_local   text COLLATE "C";
+    v_domain  text COLLATE "C";
+    v_labels  text[] COLLATE "C" := '{}';
+    v_label   text COLLATE "C";
     v_points  int[];
     v_point   int;
     v_basic   int;

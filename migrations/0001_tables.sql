@@ -70,6 +70,9 @@ CREATE TABLE IF NOT EXISTS campaign_recipients (
     duplicate_of    uuid
 ) WITH (fillfactor = 35);
 
+-- The CRM's own key of a customer, where it is no UUID.
+ALTER TABLE campaign_recipients ADD COLUMN IF NOT EXISTS customer_ref text;
+
 -- A CRM may number its recipients itself. Positions that are given by default begin far beyond such numbers, so the two
 -- can be mixed in one campaign.
 DO $$

@@ -745,7 +745,8 @@ $$;
 -- this package set `previous_status` with each status, and are not looked at.)
 CREATE OR REPLACE TRIGGER campaign_recipients_identity
     AFTER UPDATE OF id, campaign_id, organization_id, position, email ON campaign_recipients
-    FOR EACH ROW WHEN (OLD.status IN ('pending', 'uncertain')
+    FOR EACH ROW WHEN ((OLD.status = 'pending'
+                        OR OLD.status = 'uncertain' AND NEW.previous_status IS DISTINCT FROM OLD.status)
                        AND (OLD.id, OLD.campaign_id, OLD.organization_id, OLD.position, OLD.email)
                            IS DISTINCT FROM (NEW.id, NEW.campaign_id, NEW.organization_id, NEW.position, NEW.email))
     EXECUTE FUNCTION guard_recipient_update();

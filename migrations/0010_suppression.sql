@@ -6,8 +6,9 @@ CREATE OR REPLACE FUNCTION suppression_strength(reason text) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE reason WHEN 'bounce' THEN 1 WHEN 'unsubscribe' THEN 2 ELSE 3 END;
 
--- The transient bounces of an address: when each message bounced, in seconds since 1970 by its SES message id, and
--- when a message was last delivered. There is a row only for an address that has bounced so.
+-- The transient bounces of an address: when each message bounced, in seconds since 1970 by its SES message id (null:
+-- it was delivered, so its bounce is an automatic reply), and when a message was last delivered. There is a row only
+-- for an address that has bounced so.
 CREATE TABLE IF NOT EXISTS soft_bounces (
     organization_id uuid NOT NULL,
     email           text NOT NULL,
@@ -15,6 +16,9 @@ CREATE TABLE IF NOT EXISTS soft_bounces (
     delivered_at    timestamptz,
     PRIMARY KEY (organization_id, email)
 ) WITH (fillfactor = 50);
+
+-- `created_at` of the suppression that these bounces alone have made; 'infinity' where something else holds it up.
+ALTER TABLE soft_bounces ADD COLUMN IF NOT EXISTS suppressed_at timestamptz;
 
 -- The ten newest: more are not needed to tell whether an address keeps bouncing.
 CREATE OR REPLACE FUNCTION newest_soft_bounces(bounces jsonb) RETURNS jsonb
@@ -31,4 +35,19 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
                    lag(value::double precision, 2) OVER (ORDER BY value::double precision) AS two_before
               FROM jsonb_each_text(bounces)
              WHERE value::double precision > coalesce(extract(epoch FROM delivered_at), 0)) AS bounce
+$$;
+
+-- Takes an address out of the suppressions again that only transient bounces had put there, when a delivery that was
+-- reported later shows that it does not keep bouncing. It has its owner's rights, so that `ses-events` needs none to
+-- delete suppressions; whoever calls it can do nothing else than this.
+CREATE OR REPLACE FUNCTION take_back_soft_suppression(p_organization_id uuid, p_email text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    DELETE FROM suppressions AS s USING soft_bounces AS b
+     WHERE b.organization_id = p_organization_id AND b.email = p_email
+       AND s.organization_id = b.organization_id AND s.email = b.email
+       AND s.reason = 'bounce' AND s.created_at = b.suppressed_at
+       AND NOT keeps_bouncing(b.bounces, b.delivered_at);
+    RETURN FOUND;
+END
 $$;

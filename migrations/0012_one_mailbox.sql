@@ -124,7 +124,7 @@ BEGIN
 
     -- Each mailbox once per campaign.
     CREATE UNIQUE INDEX campaign_recipients_address
-        ON campaign_recipients (campaign_id, canonical_address(email)) WHERE duplicate_of IS NULL;
+        ON campaign_recipients (campaign_id, canonical_address(email) COLLATE "C") WHERE duplicate_of IS NULL;
     DROP INDEX IF EXISTS campaign_recipients_email;
 END
 $$;

@@ -54,6 +54,14 @@ install_compiler() {
     install_package build-essential "" "the C compiler and linker"
 }
 
+# What the tests of the ways to PostgreSQL take: a pooler, and certificates of their own.
+install_network() {
+    if ! PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then
+        install_package pgbouncer pgbouncer "the pooler, for the tests"
+    fi
+    command -v openssl >/dev/null || install_package openssl openssl "certificates for the tests"
+}
+
 # Names the browser of the tests in CHROMIUM, unless that is set.
 install_chromium() {
     local program mac="/Applications/Chromium.app/Contents/MacOS/Chromium"

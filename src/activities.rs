@@ -1,51 +1,22 @@
 //! The timeline's table: this package's own, or the CRM's, whose columns may have other types.
+//!
+//! [`catalogue`] reads what PostgreSQL says about it, [`plan`] has PostgreSQL plan the insert before anything is
+//! claimed, [`refusal`] tells what a refused insert is refused for. This module fills the statements.
 
-use std::collections::BTreeMap;
+pub mod catalogue;
+pub mod plan;
+pub mod refusal;
 
-use serde::Deserialize;
-
-/// The columns that are written, by name, and nothing else is.
-const COLUMNS: [&str; 9] = [
-    "organization_id",
-    "user_id",
-    "entity_type",
-    "entity_id",
-    "action",
-    "description",
-    "metadata",
-    "source",
-    "source_ref",
-];
-
-/// One column as PostgreSQL's catalogue has it.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Column {
-    /// `format_type`: how a cast to it is written.
-    #[serde(rename = "type")]
-    pub sql_type: String,
-    /// The labels, if it is an enum.
-    pub labels: Option<Vec<String>>,
-    /// NOT NULL, and nothing fills it in: no default, not an identity, not generated.
-    pub required: bool,
-}
-
-/// What the catalogue says about the table; `activities.sql` makes it.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Catalogue {
-    /// The table's name as PostgreSQL quotes it; null if there is no such table.
-    pub table: Option<String>,
-    /// Made by this package's migration: an activity's own time may be written as `created_at`.
-    pub own: bool,
-    /// Whether the role in use may insert into the nine columns.
-    pub insertable: bool,
-    /// All columns by name.
-    pub columns: BTreeMap<String, Column>,
-}
+use self::catalogue::{COLUMNS, Catalogue};
+use crate::database::DatabaseError;
+use crate::lambda::Failure;
 
 /// The table and the casts with which it is written.
 #[derive(Clone, Debug)]
 pub struct ActivitiesTable {
     catalogue: Catalogue,
+    /// Actions that the domain of the column `action` refuses.
+    refused_actions: Vec<String>,
 }
 
 /// The table cannot take this package's activities. Found before anything is claimed.
@@ -56,137 +27,164 @@ pub struct UnusableTable {
     problem: String,
 }
 
+/// Why the table could not be learned, or nothing recorded with it.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// It cannot take activities.
+    #[error(transparent)]
+    Unusable(#[from] UnusableTable),
+    /// PostgreSQL did not answer, or refused for another reason.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Failure {
+        match error {
+            TableError::Unusable(error) => Failure::new("UnusableActivitiesTable", error),
+            TableError::Database(error) => error.into(),
+        }
+    }
+}
+
 impl ActivitiesTable {
-    /// As [`ActivitiesTable::new`], from what `activities.sql` answered.
+    /// Checks what the catalogue shows: the columns and their types, their lengths and enums' labels (of `actions`
+    /// too), that no other column must be given, and that the role may insert.
     ///
     /// # Errors
-    /// Likewise.
-    pub fn read(name: &str, catalogue: &str, actions: &[&str]) -> Result<ActivitiesTable, UnusableTable> {
-        let catalogue = serde_json::from_str(catalogue)
-            .map_err(|error| UnusableTable { table: name.to_owned(), problem: error.to_string() })?;
-        ActivitiesTable::new(name, catalogue, actions)
-    }
-
-    /// Checks that the table has the nine columns, that its enums know `actions` and the entity types, that no
-    /// other column must be given, and that the role may insert.
-    ///
-    /// # Errors
-    /// The first thing that is missing.
+    /// The first thing that does not fit.
     pub fn new(name: &str, catalogue: Catalogue, actions: &[&str]) -> Result<ActivitiesTable, UnusableTable> {
-        let unusable = |problem: String| UnusableTable { table: name.to_owned(), problem };
-        if catalogue.table.is_none() {
-            return Err(unusable(
-                "there is no such table (run the migrations, or name the CRM's own)".to_owned(),
-            ));
+        match catalogue.problem(actions) {
+            Some(problem) => Err(UnusableTable { table: name.to_owned(), problem }),
+            None => Ok(ActivitiesTable { catalogue, refused_actions: Vec::new() }),
         }
-        for column in COLUMNS {
-            let Some(found) = catalogue.columns.get(column) else {
-                return Err(unusable(format!("it has no column {column}")));
-            };
-            let values: &[&str] = match column {
-                "entity_type" => &["customer", "email"],
-                "action" => actions,
-                "source" => &["email"],
-                _ => continue,
-            };
-            if let Some(labels) = &found.labels
-                && let Some(missing) = values.iter().find(|value| !labels.iter().any(|label| label == *value))
-            {
-                return Err(unusable(format!(
-                    "column {column} has the enum type {}, which lacks the label '{missing}'",
-                    found.sql_type
-                )));
-            }
-        }
-        if let Some((column, _)) = catalogue
-            .columns
-            .iter()
-            .find(|(name, column)| column.required && !COLUMNS.contains(&name.as_str()))
-        {
-            return Err(unusable(format!(
-                "column {column} is NOT NULL and has no default; only nine columns are written"
-            )));
-        }
-        if !catalogue.insertable {
-            return Err(unusable("the role in use may not INSERT into it".to_owned()));
-        }
-        Ok(ActivitiesTable { catalogue })
     }
 
-    /// Whether the column `action` takes this action: it is no enum, or one that has the label.
+    /// The table's name with its schema, as PostgreSQL quotes it.
+    pub fn name(&self) -> &str {
+        self.catalogue.table.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the column `action` takes this action: by its length, its enum's labels and its domain's checks.
     pub fn knows_action(&self, action: &str) -> bool {
-        let labels = self.catalogue.columns["action"].labels.as_ref();
-        labels.is_none_or(|labels| labels.iter().any(|label| label == action))
+        self.catalogue.columns["action"].knows(action)
+            && !self.refused_actions.iter().any(|refused| refused == action)
     }
 
     /// Fills a statement's `{email_sent}` with the insert of those activities, `{activities}` with the table and its
-    /// columns, `{activity_time: EXPRESSION}` with the expression if the table takes an activity's time, and each `{type of COLUMN}` with that column's type.
+    /// columns, each `{type of COLUMN}` with that column's type, `{description: EXPRESSION}` with the expression cut
+    /// to the column's length, and `{activity_time: EXPRESSION}` and `{entity_ref: EXPRESSION}` with the expression
+    /// if the table has a column for it.
+    ///
+    /// The casts name no length, and no domain: a value that is too long is refused by PostgreSQL, never cut.
     pub fn fill(&self, statement: &str) -> String {
-        let table = self.catalogue.table.as_deref().unwrap_or_default();
-        let time = if self.catalogue.own { ", created_at" } else { "" };
-        let statement =
-            statement.replace("{email_sent}", include_str!("activities/email_sent.sql").trim_end());
-        let mut filled =
-            statement.replace("{activities}", &format!("{table} ({}{time})", COLUMNS.join(", ")));
+        let columns = &self.catalogue.columns;
+        let email_sent = include_str!("activities/email_sent.sql").trim_end();
+        let times: Vec<&str> =
+            [("created_at", self.catalogue.own), ("occurred_at", self.takes("occurred_at"))]
+                .into_iter()
+                .filter_map(|(column, written)| written.then_some(column))
+                .collect();
+        let entity_ref = self.takes("entity_ref").then_some("entity_ref");
+        let names: Vec<&str> = COLUMNS.into_iter().chain(times.iter().copied()).chain(entity_ref).collect();
+        let mut filled = statement
+            .replace("{email_sent}", email_sent)
+            .replace("{activities}", &format!("{} ({})", self.name(), names.join(", ")));
         for column in COLUMNS {
-            let sql_type = &self.catalogue.columns[column].sql_type;
-            filled = filled.replace(&format!("{{type of {column}}}"), sql_type);
+            filled = filled.replace(&format!("{{type of {column}}}"), &columns[column].sql_type);
         }
-        while let Some((before, rest)) = filled.split_once("{activity_time: ") {
-            let (expression, after) = rest.split_once('}').unwrap_or((rest, ""));
-            let time = if self.catalogue.own { format!(", {expression}") } else { String::new() };
-            filled = format!("{before}{time}{after}");
-        }
-        filled
+        filled = expand(filled, "{description: ", |expression| self.cut(expression));
+        filled =
+            expand(filled, "{activity_time: ", |expression| format!(", {expression}").repeat(times.len()));
+        expand(filled, "{entity_ref: ", |expression| match entity_ref {
+            Some(column) => format!(", {expression}::{}", columns[column].sql_type),
+            None => String::new(),
+        })
     }
+
+    fn takes(&self, column: &str) -> bool {
+        self.catalogue.takes(column)
+    }
+
+    /// The description in the length of its column, with an ellipsis where something is left out.
+    fn cut(&self, expression: &str) -> String {
+        let Some(length) = self.catalogue.columns["description"].length else {
+            return format!("({expression})");
+        };
+        let ellipsis = if self.catalogue.unicode { "…" } else { "..." };
+        let ellipsis: String = ellipsis.chars().take(length).collect();
+        let kept = length - ellipsis.chars().count();
+        format!(
+            "(CASE WHEN length({expression}) > {length} THEN left({expression}, {kept}) || '{ellipsis}' ELSE {expression} END)"
+        )
+    }
+}
+
+/// Replaces each `OPENING EXPRESSION}` by what `of` makes of the expression, which holds no brace.
+fn expand(mut statement: String, opening: &str, of: impl Fn(&str) -> String) -> String {
+    while let Some((before, rest)) = statement.split_once(opening) {
+        let (expression, after) = rest.split_once('}').unwrap_or((rest, ""));
+        statement = format!("{before}{}{after}", of(expression));
+    }
+    statement
 }
 
 #[cfg(test)]
 mod tests {
+    use super::catalogue::Kind;
+    use super::catalogue::samples::{catalogue, column};
     use super::*;
 
-    fn catalogue() -> Catalogue {
-        let column = Column { sql_type: "text".to_owned(), labels: None, required: false };
-        Catalogue {
-            table: Some("crm.timeline".to_owned()),
-            own: false,
-            insertable: true,
-            columns: COLUMNS.iter().map(|name| ((*name).to_owned(), column.clone())).collect(),
-        }
-    }
-
-    fn problem(catalogue: Catalogue) -> String {
-        ActivitiesTable::new("crm.timeline", catalogue, &["email_sent"]).unwrap_err().to_string()
+    fn fill(catalogue: Catalogue, statement: &str) -> String {
+        ActivitiesTable::new("crm.timeline", catalogue, &["email_sent"]).unwrap().fill(statement)
     }
 
     #[test]
-    fn a_table_that_cannot_take_activities_is_told_apart_before_anything_is_sent() {
-        let mut lacks_column = catalogue();
-        lacks_column.columns.remove("source_ref");
-        insta::assert_snapshot!(problem(lacks_column), @"ACTIVITIES_TABLE crm.timeline: it has no column source_ref");
-
-        let mut lacks_label = catalogue();
-        lacks_label.columns.get_mut("action").unwrap().sql_type = "activity_action".to_owned();
-        lacks_label.columns.get_mut("action").unwrap().labels = Some(vec!["call_made".to_owned()]);
-        insta::assert_snapshot!(problem(lacks_label), @"ACTIVITIES_TABLE crm.timeline: column action has the enum type activity_action, which lacks the label 'email_sent'");
-
-        let mut wants_more = catalogue();
-        wants_more.columns.insert(
-            "channel".to_owned(),
-            Column { sql_type: "text".to_owned(), labels: None, required: true },
-        );
-        insta::assert_snapshot!(problem(wants_more), @"ACTIVITIES_TABLE crm.timeline: column channel is NOT NULL and has no default; only nine columns are written");
-
-        insta::assert_snapshot!(problem(Catalogue { insertable: false, ..catalogue() }), @"ACTIVITIES_TABLE crm.timeline: the role in use may not INSERT into it");
-        insta::assert_snapshot!(problem(Catalogue { table: None, ..catalogue() }), @"ACTIVITIES_TABLE crm.timeline: there is no such table (run the migrations, or name the CRM's own)");
-    }
-
-    #[test]
-    fn only_a_table_of_this_package_is_given_an_activitys_time() {
+    fn an_activitys_time_is_written_where_the_table_has_a_column_for_it() {
         let statement = "INSERT INTO {activities} SELECT a::{type of action}{activity_time: s.at} FROM s";
-        let fill =
-            |own| ActivitiesTable::new("t", Catalogue { own, ..catalogue() }, &[]).unwrap().fill(statement);
-        assert!(fill(true).contains(", created_at)") && fill(true).ends_with("SELECT a::text, s.at FROM s"));
-        assert!(!fill(false).contains("created_at") && fill(false).ends_with("SELECT a::text FROM s"));
+        let filled = |own, occurred_at: bool| {
+            let mut catalogue = Catalogue { own, ..catalogue() };
+            if occurred_at {
+                catalogue.columns.insert("occurred_at".to_owned(), column("timestamptz", Kind::Time));
+            }
+            fill(catalogue, statement).split_once("source_ref").unwrap().1.to_owned()
+        };
+        insta::assert_snapshot!(filled(false, false), @") SELECT a::text FROM s");
+        insta::assert_snapshot!(filled(true, false), @", created_at) SELECT a::text, s.at FROM s");
+        insta::assert_snapshot!(filled(false, true), @", occurred_at) SELECT a::text, s.at FROM s");
+        insta::assert_snapshot!(filled(true, true), @", created_at, occurred_at) SELECT a::text, s.at, s.at FROM s");
+    }
+
+    #[test]
+    fn a_customers_own_key_is_written_where_the_table_has_a_column_for_it() {
+        let statement = "({activities}) SELECT 1{entity_ref: s.customer_ref}";
+        let mut with = catalogue();
+        with.columns.insert("entity_ref".to_owned(), column("varchar", Kind::Text));
+        assert!(fill(with.clone(), statement).ends_with(", entity_ref)) SELECT 1, s.customer_ref::varchar"));
+        assert!(fill(catalogue(), statement).ends_with(", source_ref)) SELECT 1"));
+        // A column that the table fills by itself is left to it.
+        with.columns.get_mut("entity_ref").unwrap().given = Some("is generated".to_owned());
+        assert!(fill(with, statement).ends_with(", source_ref)) SELECT 1"));
+    }
+
+    #[test]
+    fn a_description_is_cut_to_its_column_with_an_ellipsis() {
+        let cut = |length, unicode| {
+            let mut catalogue = Catalogue { unicode, ..catalogue() };
+            catalogue.columns.get_mut("description").unwrap().length = length;
+            fill(catalogue, "{description: d}")
+        };
+        insta::assert_snapshot!(cut(None, true), @"(d)");
+        insta::assert_snapshot!(cut(Some(40), true), @"(CASE WHEN length(d) > 40 THEN left(d, 39) || '…' ELSE d END)");
+        insta::assert_snapshot!(cut(Some(40), false), @"(CASE WHEN length(d) > 40 THEN left(d, 37) || '...' ELSE d END)");
+        insta::assert_snapshot!(cut(Some(2), false), @"(CASE WHEN length(d) > 2 THEN left(d, 0) || '..' ELSE d END)");
+    }
+
+    #[test]
+    fn an_action_that_is_longer_than_its_column_is_not_known() {
+        let mut catalogue = catalogue();
+        catalogue.columns.get_mut("action").unwrap().length = Some(12);
+        let table = ActivitiesTable::new("t", catalogue, &["email_sent"]).unwrap();
+        assert!(table.knows_action("email_opened") && !table.knows_action("email_delivered"));
     }
 }

@@ -34,6 +34,8 @@ pub struct DatabaseAccess {
     pub login: Login,
     /// `DATABASE_SCHEMA`: where the tables are.
     pub schema: Schema,
+    /// `PGSSLROOTCERT`: a file of certificate authorities, or `system`, where the URL names none.
+    pub root_certificates: Option<String>,
 }
 
 /// Where the database is, and by what it lets us in.
@@ -54,7 +56,7 @@ pub enum Login {
 
 impl From<DatabaseUrl> for DatabaseAccess {
     fn from(url: DatabaseUrl) -> DatabaseAccess {
-        DatabaseAccess { login: Login::Url(url), schema: Schema::default() }
+        DatabaseAccess { login: Login::Url(url), schema: Schema::default(), root_certificates: None }
     }
 }
 
@@ -160,8 +162,7 @@ pub enum InvalidVariable {
 /// The name of a function that no one has given a name.
 pub const LOCAL_FUNCTION: &str = "local";
 /// What `DATABASE_URL` is to be.
-pub const DATABASE_URL_FORM: &str =
-    "postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS";
+pub const DATABASE_URL_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 
 impl Settings {
     /// Reads this process's environment.
@@ -321,7 +322,8 @@ fn metrics(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, 
 
 fn database_access(variable: &dyn Fn(&str) -> Option<String>) -> Result<DatabaseAccess, InvalidVariable> {
     let schema = variable("DATABASE_SCHEMA").map(Schema::read).transpose()?.unwrap_or_default();
-    Ok(DatabaseAccess { login: login(variable)?, schema })
+    let root_certificates = variable("PGSSLROOTCERT");
+    Ok(DatabaseAccess { login: login(variable)?, schema, root_certificates })
 }
 
 fn login(variable: &dyn Fn(&str) -> Option<String>) -> Result<Login, InvalidVariable> {
@@ -417,8 +419,8 @@ mod tests {
     fn a_malformed_variable_is_named_with_its_form() {
         let url = ("DATABASE_URL", "postgres://u:secret@h/d");
         let error = |name, value| read(&[url, (name, value)]).unwrap_err();
-        insta::assert_snapshot!(read(&[]).unwrap_err(), @"DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
-        insta::assert_snapshot!(read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err(), @"DATABASE_URL is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
+        insta::assert_snapshot!(read(&[]).unwrap_err(), @"DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
+        insta::assert_snapshot!(read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err(), @"DATABASE_URL is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
         insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), ("DATABASE_IAM_AUTH", "true")]).unwrap_err(), @"DATABASE_IAM_AUTH is true: expected not to be set together with DATABASE_SECRET_ARN");
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);

@@ -6,6 +6,7 @@
 //! it needs and takes one round trip ([`transaction`]). None is prepared by name and nothing is set for longer than a
 //! transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex them.
 
+mod address;
 mod connector;
 pub mod credentials;
 mod error;
@@ -14,7 +15,7 @@ mod tls;
 mod token;
 mod transaction;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
@@ -55,6 +56,8 @@ pub type Session = deadpool_postgres::ClientWrapper;
 pub struct Database {
     pool: Pool,
     credentials: Arc<Credentials>,
+    /// The encoding of the database, if it is not UTF-8.
+    encoding: Arc<OnceLock<String>>,
     begin: Begin,
     #[cfg(feature = "cli")]
     schema: String,
@@ -66,8 +69,9 @@ impl Database {
     /// # Errors
     /// When the URL cannot be read, in one line without the password.
     pub fn new(access: &DatabaseAccess) -> Result<Database, String> {
-        let credentials = Arc::new(connector::credentials(&access.login)?);
-        let connector = Connector(Arc::clone(&credentials));
+        let credentials = Arc::new(connector::credentials(access)?);
+        let encoding = Arc::new(OnceLock::new());
+        let connector = Connector { credentials: Arc::clone(&credentials), encoding: Arc::clone(&encoding) };
         // A connection is looked at, not tried out, before it is used: a statement finds out by itself.
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(Config::new(), connector, settings);
@@ -77,6 +81,7 @@ impl Database {
         Ok(Database {
             pool,
             credentials,
+            encoding,
             begin: Begin::in_schema(schema),
             #[cfg(feature = "cli")]
             schema: schema.to_owned(),
@@ -113,7 +118,9 @@ impl Database {
         loop {
             let failure = match self.attempt(locks, sql, parameters, until).await {
                 Ok(rows) => return Ok(rows),
-                Err(Interrupted::Failed(Failure::Lasting(error))) => return Err(error),
+                Err(Interrupted::Failed(failure @ (Failure::Lasting(_) | Failure::Insecure(_)))) => {
+                    return Err(failure.at_the_end(&self.place()));
+                }
                 Err(Interrupted::Failed(Failure::Locked(reason))) if matches!(locks, Locks::AtMost(_)) => {
                     return Err(DatabaseError::Locked(reason));
                 }
@@ -164,8 +171,8 @@ impl Database {
         }
     }
 
-    /// Where PostgreSQL is, for messages.
-    fn place(&self) -> String {
+    /// Where PostgreSQL is, for messages: host and port.
+    pub fn place(&self) -> String {
         self.credentials.current().place()
     }
 
@@ -174,7 +181,7 @@ impl Database {
         if self.pool.status().available == 0 {
             self.credentials.renew().await?;
         }
-        match self.pool.get().await {
+        let connection = match self.pool.get().await {
             // The password has been rotated since the secret was read.
             Err(PoolError::Backend(error)) if is_wrong_password(&error) && self.credentials.expire() => {
                 self.credentials.renew().await?;
@@ -182,7 +189,11 @@ impl Database {
             }
             outcome => outcome,
         }
-        .map_err(Failure::from)
+        .map_err(Failure::from)?;
+        match self.encoding.get() {
+            Some(encoding) => Err(Failure::Lasting(DatabaseError::WrongEncoding(encoding.clone()))),
+            None => Ok(connection),
+        }
     }
 
     /// A connection of its own, for a transaction or a stream of rows. It is closed when it is dropped, and what it
@@ -291,9 +302,11 @@ impl Pauses {
     fn after(&mut self, failure: &Failure) -> Duration {
         let (next, longest) = match failure {
             Failure::Conflict(_) | Failure::Locked(_) => (&mut self.short, CONFLICT_BACKOFF.1),
-            Failure::Unreachable(_) | Failure::BrokeOff(_) | Failure::Slow | Failure::Lasting(_) => {
-                (&mut self.long, BACKOFF.1)
-            }
+            Failure::Unreachable(_)
+            | Failure::BrokeOff(_)
+            | Failure::Slow
+            | Failure::Insecure(_)
+            | Failure::Lasting(_) => (&mut self.long, BACKOFF.1),
         };
         let pause = *next;
         *next = (pause * 2).min(longest);

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::activities::ActivitiesTable;
+use crate::activities::{TableError, plan, refusal};
 use crate::batch::claim::{self, Batch, Claim, Wish};
 use crate::batch::complete::{self, Completion};
 use crate::batch::doubt::{self, UncertainPolicy};
 use crate::batch::load::{self, Campaign, Loaded};
 use crate::batch::pay;
-use crate::batch::record::{self, Closing, Line, Record, Recorded};
+use crate::batch::record::{self, Closing, Line, Record, Recorded, Statement};
 use crate::batch::render::{InvalidTemplate, Source, Templates};
 use crate::batch::send::{Learned, Report, Sender, Sending, Stop};
 use crate::config::Settings;
@@ -44,13 +44,17 @@ const MAX_CANDIDATES: usize = 200;
 /// Lost batches that one invocation settles before it sends one itself.
 const MAX_TAKEOVERS: usize = 20;
 
+/// The activities that are written.
+const ACTIONS: [&str; 1] = ["email_sent"];
+
 /// What lives as long as the process: connections, and what was compiled for the last campaign.
 pub struct Handler {
     settings: Settings,
     metrics: Metrics,
     database: Database,
     ses: OnceCell<Ses>,
-    record_statement: OnceCell<String>,
+    /// Learned with the first campaign, and again when PostgreSQL says that the activities table has changed.
+    record_statement: RefCell<Option<Rc<Statement>>>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
     learned: Cell<Learned>,
     keys: KeyStore,
@@ -80,7 +84,7 @@ impl Handler {
             settings,
             database,
             ses: OnceCell::new(),
-            record_statement: OnceCell::new(),
+            record_statement: RefCell::new(None),
             templates: RefCell::new(None),
             learned: Cell::new(Learned::NOTHING),
             interrupt: Interrupt::never(),
@@ -163,13 +167,13 @@ impl Handler {
                         None => break,
                     }
                 }
-                (Err(LoadError::Database(DatabaseError::Refused(error))), None) => {
+                (Err(TableError::Database(DatabaseError::Refused(error))), None) => {
                     tracing::error!(%error, "a campaign that is due cannot be read; the others are tried one by one");
                     let due = load::due(&self.database, &passed_over, invocation.deadline.last_start).await?;
                     one_by_one = Some(due.into_iter());
                     continue;
                 }
-                (Err(LoadError::Database(DatabaseError::Refused(error))), Some(id)) => {
+                (Err(TableError::Database(DatabaseError::Refused(error))), Some(id)) => {
                     self.pass_over(id, &DatabaseError::Refused(error).to_string(), invocation).await;
                     passed_over.push(id);
                     continue;
@@ -223,6 +227,7 @@ impl Handler {
     ) -> Result<Option<BatchResult>, Failure> {
         let span = tracing::info_span!("batch", campaign_id = %campaign.id, organization_id = %campaign.organization_id);
         let result = self.run(campaign, unrecorded, invocation).instrument(span).await?;
+        let result = result.map(BatchResult::bounded);
         if let Some(result) = &result {
             if result.status == Status::Halted {
                 self.metrics.halted(campaign.id, campaign.organization_id);
@@ -256,15 +261,14 @@ impl Handler {
         id: Option<Uuid>,
         passed_over: &[Uuid],
         invocation: &Invocation,
-    ) -> Result<Loaded, LoadError> {
+    ) -> Result<Loaded, TableError> {
         let table = &self.settings.activities_table;
-        let unknown = (!self.record_statement.initialized()).then_some(table.as_str());
-        let loaded =
-            load::load(&self.database, id, passed_over, unknown, invocation.deadline.last_start).await?;
+        let unknown = self.record_statement.borrow().is_none().then_some(table.as_str());
+        let until = invocation.deadline.last_start;
+        let loaded = load::load(&self.database, id, passed_over, unknown, until).await?;
         if let Some(catalogue) = &loaded.catalogue {
-            let table = ActivitiesTable::read(table, catalogue, &["email_sent"])
-                .map_err(|error| LoadError::Failure(Failure::new("UnusableActivitiesTable", error)))?;
-            let _ = self.record_statement.set(table.fill(record::STATEMENT));
+            let table = plan::learn_from(&self.database, table, catalogue, &ACTIONS, &[], until).await?;
+            *self.record_statement.borrow_mut() = Some(Rc::new(Statement::new(&table)));
         }
         Ok(loaded)
     }
@@ -281,7 +285,7 @@ impl Handler {
         if let Some(debt) = unrecorded
             && let Err(error) = self.pay(campaign, templates, &debt, invocation).await
         {
-            return invocation.owe(Some(campaign.id), Some(debt), error.into()).map(Some);
+            return invocation.owe(Some(campaign.id), Some(debt), error).map(Some);
         }
         if campaign.status == "draft" || campaign.unscheduled {
             let problem = match campaign.status.as_str() {
@@ -425,7 +429,7 @@ impl Handler {
         templates: Option<&Templates>,
         debt: &Debt,
         invocation: &Invocation,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<(), TableError> {
         let reopen = debt.outcomes.iter().any(|entry| entry.outcome.status() == RecipientStatus::Pending);
         let closing = Closing {
             batch_id: debt.batch_id,
@@ -447,24 +451,54 @@ impl Handler {
         entries: Vec<Entry>,
         closing: Closing,
         invocation: &Invocation,
-    ) -> Result<Option<Recorded>, DatabaseError> {
+    ) -> Result<Option<Recorded>, TableError> {
         let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
         let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
         let record = Record { closing: Some(closing), lines: &lines, ..Record::nothing(campaign.id) };
         self.record(&record, until).await
     }
 
-    async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, DatabaseError> {
-        let statement = self.record_statement.get().map(String::as_str).unwrap_or_default();
-        let recorded = record::record_apart(&self.database, statement, record, until).await?;
+    async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, TableError> {
+        let recorded = self.record_once(record, until).await?;
         // A row that another statement changed at the same moment looks as if its change had been discarded. A second
         // record of the same outcomes changes nothing else, and sees what is there.
         match recorded {
-            Some(recorded) if recorded.discarded > 0 => {
-                record::record_apart(&self.database, statement, record, until).await
-            }
+            Some(recorded) if recorded.discarded > 0 => self.record_once(record, until).await,
             recorded => Ok(recorded),
         }
+    }
+
+    /// Records, whatever the activities table has become since it was learned: where PostgreSQL refuses, its shape
+    /// is learned again once, and what is refused all the same is recorded apart.
+    async fn record_once(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, TableError> {
+        let mut statement = self.statement(until).await?;
+        let mut outcome = record::record_whole(&self.database, &statement, record, until).await;
+        if outcome.as_ref().is_err_and(refusal::may_be_of_the_shape) {
+            *self.record_statement.borrow_mut() = None;
+            let learned = self.statement(until).await?;
+            if learned != statement {
+                tracing::warn!("the activities table has changed, and was learned again");
+                statement = learned;
+                outcome = record::record_whole(&self.database, &statement, record, until).await;
+            }
+        }
+        match outcome {
+            Err(error @ DatabaseError::Refused(_)) => {
+                Ok(record::record_apart(&self.database, &statement, record, error, until).await?)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    async fn statement(&self, until: Instant) -> Result<Rc<Statement>, TableError> {
+        if let Some(known) = self.record_statement.borrow().as_ref() {
+            return Ok(Rc::clone(known));
+        }
+        let table = &self.settings.activities_table;
+        let table = plan::learn(&self.database, table, &ACTIONS, &[], until).await?;
+        let statement = Rc::new(Statement::new(&table));
+        *self.record_statement.borrow_mut() = Some(Rc::clone(&statement));
+        Ok(statement)
     }
 
     async fn send_and_record(
@@ -511,6 +545,7 @@ impl Handler {
             campaign_id: campaign.id,
             closing: Some(closing),
             lines: &lines,
+            refused: &[],
             halt,
             refusal: (refusal.0.as_deref(), refusal.1),
             throttled: throttled_to.map(|per_second| (ses.region(), per_second)),
@@ -574,6 +609,8 @@ impl Handler {
         recorded: &Recorded,
         invocation: &Invocation,
     ) -> Verdict {
+        let refused = recorded.halted.clone().map(Stop::Halt);
+        let stop = refused.as_ref().or(stop);
         let verdict = Verdict::of_batch(stop, &recorded.status, recorded.status_reason.clone());
         if verdict.status != Status::Continue || counts.deferred > 0 || recorded.progress.remaining > 0 {
             return verdict;
@@ -656,7 +693,7 @@ impl Invocation {
         batch: &Batch,
         counts: BatchCounts,
         lines: Vec<Line>,
-        error: &DatabaseError,
+        error: &TableError,
     ) -> BatchResult {
         let entries =
             lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
@@ -674,12 +711,9 @@ impl Invocation {
         &self,
         campaign_id: Option<Uuid>,
         debt: Option<Debt>,
-        error: LoadError,
+        error: TableError,
     ) -> Result<BatchResult, Failure> {
-        let failure = match error {
-            LoadError::Database(error) => error.into(),
-            LoadError::Failure(failure) => failure,
-        };
+        let failure = Failure::from(error);
         let (Some(campaign_id), Some(debt)) = (campaign_id, debt) else { return Err(failure) };
         tracing::error!(error = failure.message, "what is owed could not be recorded");
         let verdict = Verdict::wait(AWAY_WAIT, "an earlier batch is sent and not recorded yet");
@@ -687,18 +721,7 @@ impl Invocation {
         let mut result =
             self.result(campaign_id, verdict, BatchCounts::default(), activities, Progress::default());
         result.next = result.next.map(|next| Next { unrecorded: Some(debt), ..next });
-        Ok(result)
-    }
-}
-
-enum LoadError {
-    Database(DatabaseError),
-    Failure(Failure),
-}
-
-impl From<DatabaseError> for LoadError {
-    fn from(error: DatabaseError) -> LoadError {
-        LoadError::Database(error)
+        Ok(result.bounded())
     }
 }
 

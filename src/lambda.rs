@@ -35,7 +35,10 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
                 "DatabaseUnavailable"
             }
-            DatabaseError::Refused(_) | DatabaseError::NoCredentials(_) => "DatabaseRefused",
+            DatabaseError::Refused(_)
+            | DatabaseError::Insecure(_)
+            | DatabaseError::WrongEncoding(_)
+            | DatabaseError::NoCredentials(_) => "DatabaseRefused",
         };
         Failure::new(kind, error)
     }

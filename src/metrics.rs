@@ -95,6 +95,18 @@ impl Metrics {
         self.write(|function_name| guard_document(function_name, campaign_id, SystemTime::now()));
     }
 
+    /// Writes how many of SES's events did not fit the recipient that their tags name, and how many emails SES rejected
+    /// after it had accepted them; nothing where there are none.
+    pub fn events(&self, misfit: u64, rejected: u64) {
+        if misfit + rejected > 0 {
+            self.write(|function_name| {
+                let metrics =
+                    [("MisfitEvents", "Count", json!(misfit)), ("Rejected", "Count", json!(rejected))];
+                document(function_name, SystemTime::now(), &metrics)
+            });
+        }
+    }
+
     fn write(&self, document: impl FnOnce(&str) -> Value) {
         if let Some(function_name) = &self.function_name {
             // A metric that cannot be written is not worth an email.

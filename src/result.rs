@@ -102,7 +102,23 @@ pub struct Next {
     pub unrecorded: Option<Debt>,
 }
 
+/// The longest result, in bytes of JSON: what Step Functions hands on from state to state.
+pub const MAX_RESULT_BYTES: usize = 256 * 1024;
+/// The longest `reason` and `activities.error`, in characters.
+const MAX_TEXT: usize = 2000;
+
 impl BatchResult {
+    /// Cuts the texts, so that the result stays below [`MAX_RESULT_BYTES`] together with the largest `next`.
+    #[must_use]
+    pub fn bounded(mut self) -> BatchResult {
+        for text in [&mut self.reason, &mut self.activities.error].into_iter().flatten() {
+            if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+                text.truncate(end);
+            }
+        }
+        self
+    }
+
     /// Nothing is due.
     pub fn idle() -> Self {
         BatchResult {
@@ -115,5 +131,34 @@ impl BatchResult {
             reason: None,
             next: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::outcome::{Entry, Outcome};
+
+    #[test]
+    fn a_result_fits_whatever_postgresql_and_ses_said() {
+        // A control character takes six bytes of JSON.
+        let text = "\u{1}".repeat(1_000_000);
+        let entry = |n| Entry {
+            recipient_id: Uuid::from_u64_pair(n, n),
+            outcome: Outcome::Sent { message_id: "m".repeat(60), at: SystemTime::UNIX_EPOCH },
+        };
+        let id = Uuid::nil();
+        let debt = Debt::of_batch(id, 1, id, (0..10_000).map(entry));
+        let result = BatchResult {
+            campaign_id: Some(id),
+            reason: Some(text.clone()),
+            activities: Activities { success: false, count: 0, error: Some(text) },
+            next: Some(Next { campaign_id: id, batch_size: 10_000, unrecorded: Some(debt) }),
+            ..BatchResult::idle()
+        };
+        let json = serde_json::to_string(&result.bounded()).unwrap();
+        assert!(json.len() < MAX_RESULT_BYTES, "{} bytes", json.len());
     }
 }

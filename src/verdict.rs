@@ -112,6 +112,13 @@ impl Verdict {
             Some(Stop::Unreachable(cause)) => {
                 Verdict::wait(AWAY_WAIT, format!("SES could not be reached: {cause}"))
             }
+            Some(Stop::Intercepted(answer)) => {
+                Verdict::wait(AWAY_WAIT, format!("something other than SES answered: {answer}"))
+            }
+            // Each time costs a recipient in doubt, so it waits longer each time.
+            Some(Stop::Doubtful(answer, times)) => {
+                Verdict::wait(AWAY_WAIT * *times, format!("SES did not answer clearly: {answer}"))
+            }
         }
     }
 }

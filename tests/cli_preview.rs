@@ -124,17 +124,19 @@ fn a_line_that_cannot_be_used_is_named_or_passed_over() {
         let output = campaign(world, &[&["suppressions", "import", path], more].concat());
         refused(&output).replace(path, "FILE")
     };
-    insta::assert_snapshot!(refusal(&world, "address\na@example.com\n", &["--account-wide"]), @"65: campaign: FILE:1: it has no column email in its first line");
+    insta::assert_snapshot!(refusal(&world, "address\na@example.com\n", &["--account-wide"]), @r#"65: campaign: FILE:1: there is no column "email"; the columns are "address": name it with --map email=COLUMN"#);
     insta::assert_snapshot!(refusal(&world, "email\na@example.com\n", &[]), @"65: campaign: FILE:1: it has no column organization_id: name one with --organization ID, or --account-wide");
-    insta::assert_snapshot!(refusal(&world, "email,reason\na@example.com,bounce\nb@example.com,spam\n", &["--account-wide"]), @r#"65: campaign: FILE:3: reason is "spam": expected bounce, unsubscribe, complaint or manual (1 before it are in; mend the line and import the file again, or use --skip-bad)"#);
-    insta::assert_snapshot!(refusal(&world, "email\nnobody\n", &["--account-wide"]), @"65: campaign: FILE:2: email is not an address: it is not of the form local@domain (0 before it are in; mend the line and import the file again, or use --skip-bad)");
-    assert_eq!(world.suppressions(), ["all a@example.com bounce"]);
+    let bad = "email,reason\na@example.com,bounce\nb@example.com,because\n";
+    insta::assert_snapshot!(refusal(&world, bad, &["--account-wide"]), @"65: campaign: 1 of 2 rows is refused, so nothing was imported: correct them, or give --skip-bad");
+    assert!(world.suppressions().is_empty());
     let given = file("bad.csv", "email\nnobody\nb@example.com\n");
-    let import = ["suppressions", "import", "--account-wide", "--skip-bad", given.to_str().unwrap()];
-    insta::assert_snapshot!(done(&campaign(&world, &import)), @r"
+    let path = given.to_str().unwrap();
+    let import = ["suppressions", "import", "--account-wide", "--skip-bad", path];
+    insta::assert_snapshot!(done(&campaign(&world, &import)).replace(path, "FILE"), @r"
     1 added, 0 with a stronger reason now, 0 known already
-    1 line passed over, for they could not be used
+            1  bad_address   such as FILE:2: it is not of the form local@domain
     ");
+    assert_eq!(world.suppressions(), ["all b@example.com manual"]);
 }
 
 #[test]
@@ -180,7 +182,7 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
     Feedback-ID: CAMPAIGN:ORGANIZATION:campaign:campaign-sender
     Tag: campaign_id=CAMPAIGN
     Tag: organization_id=ORGANIZATION
-    Size: HTML 418 bytes, text 227 bytes
+    Size: HTML 418 bytes, text 222 bytes
 
     Dear Recipient 1, see our offers (/offers) of this spring, please.
 
@@ -259,6 +261,23 @@ fn a_dry_run_goes_over_all_recipients_and_counts_what_it_finds() {
 }
 
 #[test]
+fn a_check_finds_mailboxes_that_ses_would_refuse() {
+    let mut world = World::new();
+    let id = world.campaign_of(1);
+    world
+        .database
+        .execute("UPDATE campaigns SET from_address = 'News <news@example.com', reply_to = '{nobody}'", &[]);
+    let output = campaign(&world, &["preview", &id.to_string(), "--check"]);
+    let shown = String::from_utf8(output.stdout.clone()).unwrap();
+    for error in
+        ["from_address is no mailbox: its angle bracket", "reply_to is no mailbox: it is not of the form"]
+    {
+        assert!(shown.contains(error), "{shown}");
+    }
+    insta::assert_snapshot!(refused(&output), @"65: campaign: 2 errors stop the campaign: see above");
+}
+
+#[test]
 fn a_sender_that_ses_has_not_verified_is_an_error_and_one_without_its_domain_a_warning() {
     let mut world = World::new();
     let id = world.draft("<p>Dear friend, here are the offers of this spring.</p>").to_string();
@@ -281,6 +300,10 @@ fn a_test_is_marked_and_touches_no_recipient() {
     for sent in [
         &["preview", &id_text, "--send-to", "me@example.com", "--send-to", "you@example.com"][..],
         &["send", &id_text, "--test", "me@example.com", "you@example.com"],
+        &["send", "--test", "me@example.com", "you@example.com", &id_text],
+        &["send", "--test", "me@example.com", "--test", "you@example.com", &id_text],
+        &["send", "--recipient", "r1@example.com", "--test", "me@example.com", "you@example.com", &id_text],
+        &["send", "--test", "me@example.com", &id_text, "you@example.com", "--recipient", "r1@example.com"],
     ] {
         world.ses.clear_messages();
         done(&campaign(&world, sent));
@@ -324,4 +347,28 @@ fn a_campaign_that_is_wrong_for_everybody_halts_before_the_first_batch() {
     assert_eq!(result["status"], "halted");
     insta::assert_snapshot!(result["reason"].as_str().unwrap(), @r#"the link "https://exa mple.com" is not a valid address of the web"#);
     assert_eq!((world.ses.statistics().send_requests, world.count(id, "status = 'pending'")), (0, 3));
+}
+
+#[test]
+fn a_timeline_that_cannot_take_activities_is_found_before_a_campaign_is_started() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(2);
+    world.set_status(campaign, "draft");
+    world
+        .database
+        .client()
+        .batch_execute("CREATE TABLE timeline AS SELECT * FROM activities; ALTER TABLE timeline ALTER entity_id TYPE varchar(17)")
+        .unwrap();
+    let id = campaign.to_string();
+    for arguments in [["preview", &id, "--check"], ["send", "start", &id]] {
+        let output = command(&world, &arguments)
+            .env("ACTIVITIES_TABLE", "timeline")
+            .output()
+            .expect("campaign starts");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        assert!(said.contains("column entity_id has the type character varying(17)"), "{said}");
+    }
+    assert_eq!(world.campaign_status(campaign).0, "draft");
 }

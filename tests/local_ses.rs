@@ -418,11 +418,15 @@ fn event_types(events: &[serde_json::Value]) -> Vec<&str> {
 #[tokio::test]
 async fn the_simulator_s_addresses_have_the_simulator_s_events() {
     let (endpoint, client) = start();
-    endpoint.set_suppressed(vec![SuppressedDestination {
-        email_address: "Gone@example.com".into(),
-        reason: SuppressionReason::Bounce,
+    let suppressed = |address: &str, reason| SuppressedDestination {
+        email_address: address.into(),
+        reason,
         last_update: std::time::UNIX_EPOCH,
-    }]);
+    };
+    endpoint.set_suppressed(vec![
+        suppressed("Gone@example.com", SuppressionReason::Bounce),
+        suppressed("angry@example.com", SuppressionReason::Complaint),
+    ]);
     for to in [
         "success@simulator.amazonses.com",
         "bounce+7@simulator.amazonses.com",
@@ -430,6 +434,7 @@ async fn the_simulator_s_addresses_have_the_simulator_s_events() {
         "suppressionlist@simulator.amazonses.com",
         "ooto@simulator.amazonses.com",
         "gone@example.com",
+        "angry@example.com",
     ] {
         send(&client, to).await.unwrap();
     }
@@ -438,7 +443,11 @@ async fn the_simulator_s_addresses_have_the_simulator_s_events() {
     assert_eq!(event_types(&all[1]), ["Send", "Bounce"]);
     assert_eq!(event_types(&all[2]), ["Send", "Delivery", "Complaint"]);
     assert_eq!(event_types(&all[3]), ["Send", "Bounce"]);
-    assert_eq!(event_types(&all[4]), ["Send", "Delivery"]);
+    assert_eq!(event_types(&all[4]), ["Send", "Delivery", "Bounce"]);
+    assert_eq!(event_types(&all[6]), ["Send", "Complaint"]);
+    assert_eq!(all[4][2]["detail"]["bounce"]["bounceType"], "Transient");
+    assert_eq!(all[4][2]["detail"]["bounce"]["bounceSubType"], "General");
+    assert_eq!(all[6][1]["detail"]["complaint"]["complaintSubType"], "OnAccountSuppressionList");
     assert_eq!(all[1][1]["detail"]["bounce"]["bounceSubType"], "General");
     assert_eq!(all[3][1]["detail"]["bounce"]["bounceSubType"], "Suppressed");
     assert_eq!(all[5][1]["detail"]["bounce"]["bounceSubType"], "OnAccountSuppressionList");
@@ -512,7 +521,7 @@ async fn another_process_can_set_the_behaviour_and_read_the_mailbox() {
     let (head, html) = local(&endpoint, &format!("GET {path}/html"), "").await;
     assert!(head.contains("content-security-policy: sandbox") && html.contains("<b>Ann</b>"));
     let events = json(&local(&endpoint, "GET /_local/events?after=1", "").await.1);
-    assert_eq!(event_types(events["events"].as_array().unwrap()), ["Send", "Bounce"]);
+    assert_eq!(event_types(events["events"].as_array().unwrap()), ["Send", "Complaint"]);
     assert!(local(&endpoint, "GET /", "").await.1.starts_with("<!doctype html>"));
 
     let (head, _) = local(&endpoint, "POST /_local/rules", r#"{"effect":"explode"}"#).await;

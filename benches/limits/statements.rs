@@ -4,9 +4,8 @@ use std::env;
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use campaign_sender::activities::ActivitiesTable;
+use campaign_sender::activities::plan;
 use campaign_sender::batch::claim::{self, Batch, Claim, Wish};
-use campaign_sender::batch::load;
 use campaign_sender::batch::record::{self, Closing, Line, Record, STATEMENT};
 use campaign_sender::config::{DatabaseAccess, database_url};
 use campaign_sender::database::Database;
@@ -29,9 +28,8 @@ impl Statements {
         let database = Database::new(&DatabaseAccess::from(url))?;
         let campaign_id = env::var("CAMPAIGN_ID")?.parse()?;
         let until = Instant::now() + Duration::from_secs(10);
-        let loaded = load::load(&database, Some(campaign_id), &[], Some("activities"), until).await?;
-        let catalogue = loaded.catalogue.ok_or("there is no such campaign, or no activities table")?;
-        let record = ActivitiesTable::read("activities", &catalogue, &["email_sent"])?.fill(STATEMENT);
+        let table = plan::learn(&database, "activities", &["email_sent"], &[], until).await?;
+        let record = table.fill(STATEMENT);
         Ok(Statements { database, campaign_id, record })
     }
 

@@ -10,5 +10,6 @@ pub mod doubt;
 pub mod load;
 pub mod pay;
 pub mod record;
+pub mod refused;
 pub mod render;
 pub mod send;

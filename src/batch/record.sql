@@ -36,7 +36,7 @@ settled AS (
                     OR NOT EXISTS (SELECT FROM campaign_batches AS n
                                     WHERE n.campaign_id = $1 AND n.number > (SELECT number FROM attempt)
                                       AND r.position BETWEEN n.first_position AND n.last_position)))
-    RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, o.subject,
+    RETURNING r.id, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id, r.sent_at, o.subject,
               r.previous_status, r.status
 ),
 -- Outcomes that changed no row, and why: the row is gone, it has that status already, or PostgreSQL discarded the

@@ -11,6 +11,7 @@ mod headers;
 mod ledger;
 mod pace;
 mod request;
+mod trouble;
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -29,10 +30,11 @@ use crate::interrupt::Interrupt;
 use crate::metrics::Latencies;
 use crate::outcome::epoch_millis;
 use crate::ses::{Answer, Ses};
-use bulk::Entries;
+use bulk::{Entries, Fit};
 use call::Call;
 use ledger::Ledger;
 use pace::Pace;
+use trouble::{Kind, Trouble};
 
 pub use call::SendApi;
 pub use compose::{Message, Prepared, prepare};
@@ -47,7 +49,7 @@ const STATUS_VALIDITY: Duration = Duration::from_millis(1800);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Content of the messages that are under way: what bounds the memory of a batch with large ones.
 const MAX_BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
-/// As many recipients, the first of a campaign, that meet the same refusal halt it.
+/// As many recipients in a row that meet the same refusal halt a campaign.
 pub const SAME_REFUSALS: i32 = 20;
 
 /// Why sending stopped before every recipient had an outcome.
@@ -61,6 +63,10 @@ pub enum Stop {
     QuotaExhausted(String),
     /// SES cannot be reached.
     Unreachable(String),
+    /// Something other than SES answers, for longer than is worth waiting here.
+    Intercepted(String),
+    /// Answers that leave recipients in doubt, one after another; how many batches in a row have stopped so.
+    Doubtful(String, u32),
     /// A cause that holds for every recipient.
     Halt(String),
     /// The campaign is not `sending` any more.
@@ -76,7 +82,8 @@ pub struct Report {
     pub lines: Vec<Line>,
     /// Why it stopped early, if it did.
     pub stop: Option<Stop>,
-    /// The refusal that every recipient of the campaign has met so far, and how many have.
+    /// The refusal that the last recipients have met, all of them, and how many have; or what stands there for answers
+    /// that are not clear.
     pub refusal: (Option<String>, i32),
     /// Messages per second at which it ended, if SES has said 'too fast' and a rate was reserved.
     pub throttled_to: Option<f64>,
@@ -104,7 +111,7 @@ pub struct Sending<'a> {
     pub concurrency: usize,
     /// Which of SES's calls sends.
     pub api: SendApi,
-    /// Nothing of the campaign was ever accepted: the same refusal for all of the first halts it.
+    /// Nothing of the campaign was ever accepted: data that does not fit the template counts as a refusal.
     pub first: bool,
     /// What earlier batches have learned of SES's limits.
     pub learned: Learned,
@@ -131,6 +138,7 @@ impl Sending<'_> {
         let mut status_read_at = self.claimed_at;
         let mut last_checkpoint = self.claimed_at;
         let mut pace = Pace::new(batch.pace, batch.to_send(), self.learned, Instant::now());
+        let mut trouble = Trouble::new(&batch.refusal);
 
         loop {
             let now = Instant::now();
@@ -141,15 +149,16 @@ impl Sending<'_> {
             if interrupted {
                 ledger.stop(Stop::Deadline);
             } else if now >= self.deadline.last_start || pace.is_over(now) {
-                ledger.stop(pace.turned_away().unwrap_or(Stop::Deadline));
+                ledger.stop(trouble.weigh(pace.turned_away().unwrap_or(Stop::Deadline)));
             }
             let may_start = now < status_read_at + STATUS_VALIDITY
                 && pace.allows(now)
-                && flights.len() < self.concurrency
+                && flights.len() < if trouble.is_careful() { 1 } else { self.concurrency }
                 && (bytes_in_flight < MAX_BYTES_IN_FLIGHT || flights.is_empty());
             // One call at a time: it is on its way to SES while the next one is rendered.
             let mut started = false;
-            let api = if self.ses.takes_bulk_calls() { self.api } else { SendApi::Single };
+            let in_bulk = self.ses.takes_bulk_calls() && !trouble.is_careful();
+            let api = if in_bulk { self.api } else { SendApi::Single };
             if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(api)) {
                 pace.start(now, call.len());
                 bytes_in_flight += call.bytes();
@@ -177,15 +186,7 @@ impl Sending<'_> {
                     let now = Instant::now();
                     latencies.record(now - landing.started_at);
                     bytes_in_flight -= landing.bytes;
-                    crate::crash_point!("send-answered");
-                    self.log_accepted(batch, &landing.answers);
-                    for (index, answer) in landing.answers {
-                        pace.note(&answer, landing.started_at, now);
-                        ledger.answer(index, answer);
-                    }
-                    if let Some(stop) = pace.given_up(now) {
-                        ledger.stop(stop);
-                    }
+                    self.land(batch, landing, &mut ledger, &mut pace, &mut trouble);
                 }
                 (read_at, result) = async { commit.as_mut().expect("guarded").await }, if commit.is_some() => {
                     commit = None;
@@ -210,9 +211,43 @@ impl Sending<'_> {
                 () = sleep_until(wake) => {}
             }
         }
+        if let Some(reason) = ledger.set_aside() {
+            ledger.stop(trouble.weigh(Stop::Intercepted(reason)));
+        }
         let (lines, stop, refusal) = ledger.close(!flights.is_empty());
+        let refusal = match trouble.carried() {
+            Some((reason, weight)) if trouble.is_grave() || refusal.0.is_none() => (Some(reason), weight),
+            _ => refusal,
+        };
         let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
         Report { lines, stop, refusal, throttled_to, learned, latencies }
+    }
+
+    /// Takes the answers of a call.
+    fn land(
+        &self,
+        batch: &Batch,
+        landing: Landing,
+        ledger: &mut Ledger<'_>,
+        pace: &mut Pace,
+        trouble: &mut Trouble,
+    ) {
+        let now = Instant::now();
+        crate::crash_point!("send-answered");
+        self.log_accepted(batch, &landing.answers);
+        if let Some(stop) = trouble.note(Kind::of(&landing.answers), landing.answers.len()) {
+            ledger.stop(stop);
+        }
+        if trouble.gives_up_bulk_calls() {
+            self.ses.give_up_bulk_calls("its answers cannot be read");
+        }
+        for (index, answer) in landing.answers {
+            pace.note(&answer, landing.started_at, now);
+            ledger.answer(index, answer);
+        }
+        if let Some(stop) = pace.given_up(now) {
+            ledger.stop(trouble.weigh(stop));
+        }
     }
 
     /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call have their
@@ -224,11 +259,16 @@ impl Sending<'_> {
         let Some(size) = size else {
             return self.next_message(batch, ledger, Ledger::next).map(Call::single);
         };
-        let mut entries = Entries::new(size);
+        let mut entries = Entries::new(self.sender, size);
         while entries.has_room() {
             let Some((index, message)) = self.next_message(batch, ledger, Ledger::next) else { break };
-            if !entries.add(self.sender, index, message) {
-                ledger.answer(index, Answer::Singly("too large for a bulk call".to_owned()));
+            match entries.add(self.sender, index, message) {
+                Fit::Added => {}
+                Fit::NextCall => {
+                    ledger.give_back(index);
+                    break;
+                }
+                Fit::NoCall => ledger.answer(index, Answer::Singly("too large for a bulk call".to_owned())),
             }
         }
         if entries.len() > 0 {

@@ -1,12 +1,12 @@
 //! `campaign completions` and `campaign man`: what a shell and `man` know of this command line.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::failure::{Exit, Failure};
+use super::output;
 
 /// Print what a shell needs to complete this command
 #[derive(Args)]
@@ -21,7 +21,9 @@ pub struct Completions {
 
 impl Completions {
     pub fn run(&self, mut command: Command) {
-        clap_complete::generate(self.shell, &mut command, "campaign", &mut io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "campaign", &mut script);
+        output::write(&script);
     }
 }
 

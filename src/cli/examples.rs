@@ -79,6 +79,89 @@ fn assert_examples_understood(command: &clap::Command, name: &str) -> usize {
         .sum::<usize>()
 }
 
+/// A value that an argument takes.
+fn sample(argument: &clap::Arg) -> String {
+    let name = argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
+    match (argument.get_possible_values().first(), name, argument.get_id().as_str()) {
+        (Some(value), ..) => value.get_name().to_owned(),
+        (None, "TIME", _) => "2030-06-01T09:00Z".to_owned(),
+        (None, "FIELD=COLUMN", _) => "email=Mail".to_owned(),
+        (None, "CHARACTER", _) => ";".to_owned(),
+        (None, "N" | "SECONDS" | "MS", _) | (None, _, "interval" | "limit") => "3".to_owned(),
+        (None, "ID", _) | (None, _, "campaign" | "id" | "organization") => ID.to_owned(),
+        _ => "a@example.com".to_owned(),
+    }
+}
+
+/// Usage lines have options before the other arguments: with each option there is the same outcome whether it stands
+/// before them or after them.
+fn assert_order_does_not_matter(command: &clap::Command, path: &[String]) -> usize {
+    let is_given = |argument: &&clap::Arg| argument.is_positional() || argument.is_required_set();
+    let given: Vec<String> = command
+        .get_arguments()
+        .filter(is_given)
+        .flat_map(|argument| {
+            let flag = argument.get_long().map(|long| format!("--{long}"));
+            flag.into_iter().chain([sample(argument)])
+        })
+        .collect();
+    let required =
+        command.get_arguments().filter(|argument| argument.is_required_set() && !argument.is_positional());
+    for option in required.filter_map(|argument| Some((argument.get_long()?, sample(argument)))) {
+        let option = [format!("--{}", option.0), option.1];
+        let others: Vec<String> =
+            given.chunks(1).flatten().filter(|word| !option.contains(word)).cloned().collect();
+        let [before, after] = [[path, &option, &others], [path, &others, &option]]
+            .map(|words| Cli::try_parse_from(words.concat()));
+        assert_eq!(before.is_ok(), after.is_ok(), "{path:?} {option:?} {others:?}");
+    }
+    let mut count = 0;
+    for option in
+        command.get_arguments().filter(|argument| !argument.is_positional() && !argument.is_required_set())
+    {
+        let Some(long) = option.get_long().filter(|long| !matches!(*long, "help" | "version")) else {
+            continue;
+        };
+        let value = option.get_action().takes_values().then(|| sample(option));
+        let option: Vec<String> = [format!("--{long}")].into_iter().chain(value).collect();
+        let outcome = |words: [&[String]; 3]| {
+            Cli::try_parse_from(words.concat()).map(drop).map_err(|error| (error.kind(), error.to_string()))
+        };
+        let (before, after) = (outcome([path, &option, &given]), outcome([path, &given, &option]));
+        let kind = |outcome: &Result<(), (clap::error::ErrorKind, String)>| {
+            outcome.as_ref().map_err(|error| error.0).copied()
+        };
+        assert_eq!(kind(&before), kind(&after), "{path:?} {option:?} {given:?}\n{before:?}\n{after:?}");
+        if let Err((error, said)) = before {
+            assert!(
+                matches!(
+                    error,
+                    clap::error::ErrorKind::ArgumentConflict
+                        | clap::error::ErrorKind::MissingRequiredArgument
+                ),
+                "{path:?} {option:?} {said}"
+            );
+        }
+        count += 1;
+    }
+    let below = command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help");
+    count
+        + below
+            .map(|subcommand| {
+                assert_order_does_not_matter(
+                    subcommand,
+                    &[path, &[subcommand.get_name().to_owned()]].concat(),
+                )
+            })
+            .sum::<usize>()
+}
+
+#[test]
+fn options_may_stand_before_and_after_the_other_arguments() {
+    let options = assert_order_does_not_matter(&Cli::command(), &["campaign".to_owned()]);
+    assert!(options > 40, "{options}");
+}
+
 #[test]
 fn the_examples_of_the_help_are_understood() {
     let examples = assert_examples_understood(&Cli::command(), "campaign");

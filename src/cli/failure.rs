@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use tokio_postgres::error::SqlState;
 
+use crate::activities::TableError;
 use crate::config::InvalidVariable;
 use crate::database::DatabaseError;
 
@@ -72,6 +73,16 @@ impl Failure {
         Failure { message: format!("{}; or {advice}", self.message), ..self }
     }
 
+    /// The failure of a database at this host and port.
+    pub fn at(self, place: &str) -> Failure {
+        Failure { message: format!("{place}: {}", self.message), ..self }
+    }
+
+    /// The failure with what more is to be said.
+    pub fn and(self, more: &str) -> Failure {
+        Failure { message: format!("{}; {more}", self.message), ..self }
+    }
+
     /// Says it on standard error.
     pub fn report(self) -> ExitCode {
         eprintln!("{} {}", console::style("campaign:").red().bold().for_stderr(), self.message);
@@ -91,6 +102,15 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Failure {
+        match error {
+            TableError::Unusable(error) => Failure::new(Exit::Config, error),
+            TableError::Database(error) => error.into(),
+        }
+    }
+}
+
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let code = match &error {
@@ -103,7 +123,9 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
                 return Failure::new(Exit::Unavailable, error);
             }
-            DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
+            DatabaseError::Insecure(_)
+            | DatabaseError::WrongEncoding(_)
+            | DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),
         };
         let (exit, advice) = match code {

@@ -1,11 +1,13 @@
 //! `campaign import`: recipients from a file or a query, all of them or none.
 
-mod mapping;
+mod json;
+pub mod mapping;
 mod reader;
-mod row;
+pub mod row;
 mod session;
 mod source;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -16,18 +18,22 @@ use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::csv_file::{ReadError, parse_delimiter};
 use super::failure::{Exit, Failure};
+use super::output::shown;
 use super::{connect, format, id, soon};
 use crate::config::DatabaseAccess;
 use crate::database::Database;
 use mapping::Mapping;
-use reader::{Chunk, Format, Manner, ReadError};
-use session::{Campaign, Import as Transaction, Refused};
-use source::Source;
+use reader::{Chunk, Format, Manner};
+use session::{Campaign, Import as Transaction};
+
+pub use session::Refused;
+pub use source::Source;
 
 /// Add recipients to a campaign, from CSV, NDJSON or a query
 ///
-/// The columns email, name, customer_id and contact_id become the recipient's own, the members of a column
+/// The columns email, name, customer_id, customer_ref and contact_id become the recipient's own, the members of a column
 /// `variables` (a JSON object) and every other column its variables. One address is taken once per campaign,
 /// whatever its letter case. If a row is refused nothing is imported, unless --skip-bad is given.
 #[derive(clap::Args)]
@@ -45,15 +51,18 @@ pub struct Import {
     /// Run the query on this database [default: the campaign's own]
     #[arg(long, value_name = "URL", env = "IMPORT_FROM_URL", hide_env_values = true, requires = "query")]
     from: Option<String>,
-    /// Take a field or variable from the column of another name; may be given several times
+    /// Take a field or variable from the column of another name or number (#3); may be given several times
     #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = mapping::parse_pair)]
     map: Vec<(String, String)>,
-    /// Leave a column out; may be given several times
+    /// Leave a column out, by its name or number (#3); may be given several times
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
     /// The form of the file [default: as it looks]
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "query")]
     format: Option<Format>,
+    /// What separates the fields of CSV: a character, or tab [default: as the first lines say]
+    #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter, conflicts_with = "query")]
+    delimiter: Option<u8>,
     /// Import the good rows, and only them
     #[arg(long)]
     skip_bad: bool,
@@ -84,6 +93,7 @@ struct Outcome {
     imported: u64,
     refused: Vec<Refused>,
     unnameable: Vec<String>,
+    nameless: BTreeSet<usize>,
 }
 
 impl Import {
@@ -123,13 +133,7 @@ impl Import {
         let refused: i64 = outcome.refused.iter().map(|refused| refused.count).sum();
         self.describe(&campaign, &outcome, &place, started_at);
         if refused > 0 && !self.skip_bad {
-            let verb = if refused == 1 { "is" } else { "are" };
-            let message = format!(
-                "{} of {} {verb} refused, so nothing was imported: correct them, or give --skip-bad",
-                format::count(refused),
-                format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row")
-            );
-            return Err(Failure::new(Exit::Data, message));
+            return Err(all_or_none(refused, outcome.rows));
         }
         if self.dry_run {
             println!("Nothing was imported: that was a dry run.");
@@ -137,7 +141,7 @@ impl Import {
         }
         let (total, status) = transaction.commit().await?;
         let status_in_words = if status == "draft" { "a draft" } else { &status };
-        let recipients = format::counted(total.unsigned_abs() as usize, "recipient");
+        let recipients = format::counted(usize::try_from(total).unwrap_or_default(), "recipient");
         println!("The campaign is {status_in_words} and has {recipients}.");
         if status == "sent" && outcome.imported > 0 {
             println!("It is sending again when it is started: campaign send start {}", campaign.id);
@@ -151,6 +155,7 @@ impl Import {
         let manner = Manner {
             format: if source.is_query { Some(Format::Ndjson) } else { self.format },
             mapping: Mapping { from: self.map.clone(), ignored: self.ignore.clone() },
+            delimiter: self.delimiter,
             backslashes_doubled: source.is_query,
         };
         let (place, input, line) = (source.place, source.input, if source.is_query { "row" } else { "line" });
@@ -162,13 +167,14 @@ impl Import {
             }
         });
         let mut rows = transaction.rows().await?;
-        let (mut read, mut unnameable) = (0, Vec::new());
+        let (mut read, mut unnameable, mut nameless) = (0, Vec::new(), BTreeSet::new());
         while let Some(chunk) = received.recv().await {
-            let Chunk { copy, rows: more, bytes_read, unnameable: names } =
+            let Chunk { copy, rows: more, bytes_read, unnameable: names, nameless: numbers } =
                 chunk.map_err(|error| read_failure(&place, error))?;
             rows.send(copy).await?;
             read += more;
             unnameable.extend(names);
+            nameless.extend(numbers);
             bar.set_position(bytes_read);
             bar.set_message(format!("{} rows", format::count(read)));
         }
@@ -183,7 +189,7 @@ impl Import {
         };
         let refused = transaction.refused().await?;
         bar.finish_and_clear();
-        Ok(Outcome { rows: read, imported, refused, unnameable })
+        Ok(Outcome { rows: read, imported, refused, unnameable, nameless })
     }
 
     fn describe(&self, campaign: &Campaign, outcome: &Outcome, place: &str, started_at: Instant) {
@@ -191,14 +197,12 @@ impl Import {
         let verb = if imported { "imported" } else { "good" };
         println!(
             "\"{}\": {} of {} {verb} in {}",
-            campaign.name,
+            shown(&campaign.name),
             format::count(outcome.imported),
             format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row"),
             format::duration(started_at.elapsed()),
         );
-        for Refused { reason, count, first_line, detail } in &outcome.refused {
-            println!("  {:>7}  {reason:<12}  such as {place}{first_line}: {detail}", format::count(*count));
-        }
+        say_refused(&outcome.refused, place);
         match &self.refused {
             Some(path) if !outcome.refused.is_empty() => {
                 println!("The refused rows are in {}.", path.display());
@@ -207,10 +211,37 @@ impl Import {
         }
         for name in &outcome.unnameable {
             println!(
-                "No template can name the variable \"{name}\": rename it with --map NAME='{name}', or leave it out with --ignore."
+                "No template can name the variable \"{}\": rename it with --map NAME={column}, or leave it out with --ignore {column}.",
+                shown(name),
+                column = mapping::quoted(name),
+            );
+        }
+        for number in &outcome.nameless {
+            println!(
+                "Column {number} has values and no name, and is left out: take it with --map NAME='#{number}', or leave it out with --ignore '#{number}'."
             );
         }
     }
+}
+
+/// The refused rows by reason, with the first of each.
+pub fn say_refused(refused: &[Refused], place: &str) {
+    let width = refused.iter().map(|refused| refused.reason.len()).fold(12, usize::max);
+    for Refused { reason, count, first_line, detail } in refused {
+        let (count, detail) = (format::count(*count), shown(detail));
+        println!("  {count:>7}  {reason:<width$}  such as {place}{first_line}: {detail}");
+    }
+}
+
+/// Nothing was imported, for rows are refused.
+pub fn all_or_none(refused: i64, rows: u64) -> Failure {
+    let verb = if refused == 1 { "is" } else { "are" };
+    let message = format!(
+        "{} of {} {verb} refused, so nothing was imported: correct them, or give --skip-bad",
+        format::count(refused),
+        format::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row")
+    );
+    Failure::new(Exit::Data, message)
 }
 
 /// The campaign, if it may get recipients.
@@ -231,16 +262,16 @@ async fn open_campaign(database: &Database, id: Uuid) -> Result<Campaign, Failur
     }
 }
 
-fn create(path: &Path) -> Result<(BufWriter<File>, &Path), Failure> {
+pub fn create(path: &Path) -> Result<(BufWriter<File>, &Path), Failure> {
     let file = File::create(path).map_err(|error| cannot_create(path, &error))?;
     Ok((BufWriter::new(file), path))
 }
 
-fn cannot_create(path: &Path, error: &std::io::Error) -> Failure {
+pub fn cannot_create(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(Exit::CannotCreate, format!("--refused {}: {error}", path.display()))
 }
 
-fn read_failure(place: &str, error: ReadError) -> Failure {
+pub fn read_failure(place: &str, error: ReadError) -> Failure {
     match error {
         ReadError::At(line, problem) => Failure::new(Exit::Data, format!("{place}{line}: {problem}")),
         ReadError::Io(error) => {

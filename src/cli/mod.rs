@@ -10,13 +10,19 @@
     reason = "figures are for people, doc comments are help texts, flags are flags, and pages are small"
 )]
 
+#[macro_use]
+mod output;
+
 mod completions;
+mod csv_file;
 mod demo;
 #[cfg(test)]
 mod examples;
 mod failure;
 mod format;
+mod formula;
 mod import;
+mod login;
 mod migrate;
 mod preview;
 mod report;
@@ -74,7 +80,7 @@ Examples:
   campaign send --help                    # create, start, pause, resume, cancel, run, send a test
 
 Environment:
-  DATABASE_URL         postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS
+  DATABASE_URL         postgres://USER:PASSWORD@HOST:PORT/DATABASE
   DATABASE_IAM_AUTH    true: with a token of the AWS credentials in use in place of the password
   DATABASE_SECRET_ARN  instead of both: a Secrets Manager secret of RDS's own form
   RUST_LOG             log filter; logs go to standard error
@@ -112,7 +118,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(Exit::Software, error).report(),
     };
-    match runtime.block_on(cli.command.run()) {
+    let outcome = runtime.block_on(cli.command.run());
+    let written = output::finish()
+        .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")));
+    match outcome.and(written) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -150,6 +159,8 @@ impl Command {
 fn start_logging(unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // What cannot be logged must not end the command: the library would say so on standard error, and panic.
+    let logs = logs.log_internal_errors(false);
     if io::stderr().is_terminal() {
         logs.with_target(false).init();
     } else {
@@ -169,11 +180,34 @@ fn id(text: &str) -> Result<Uuid, String> {
     })
 }
 
+/// A campaign and the words of an option that takes several. Where the option stands before the campaign's id, the id is
+/// among its words: it is the one that is a UUID, which none of the others is.
+fn campaign_and_words(
+    campaign: Option<Uuid>,
+    words: Vec<String>,
+    option: &str,
+) -> Result<(Uuid, Vec<String>), Failure> {
+    let parsed = |word: &String| Uuid::try_parse(word.trim()).ok();
+    let campaigns: Vec<Uuid> = campaign.into_iter().chain(words.iter().filter_map(parsed)).collect();
+    let words: Vec<String> = words.into_iter().filter(|word| parsed(word).is_none()).collect();
+    let problem = match campaigns.as_slice() {
+        [campaign] if !words.is_empty() => return Ok((*campaign, words)),
+        [] => "the campaign's id is missing",
+        [_] => "the option has no value but the campaign's id",
+        [_, _, ..] => "there are ids of several campaigns",
+    };
+    Err(Failure::new(Exit::Usage, format!("{problem}: expected CAMPAIGN {option}")))
+}
+
 /// A database that answers: a person at a terminal is told at once when it cannot be reached.
 async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure> {
-    let database = Database::new(&access.into()).map_err(|error| Failure::new(Exit::Config, error))?;
-    database.run_script("").await?;
-    Ok(database)
+    let access = access.into();
+    let database = Database::new(&access)
+        .map_err(|error| Failure::new(Exit::Config, login::with_hint(error, &access)))?;
+    match database.run_script("").await {
+        Ok(()) => Ok(database),
+        Err(error) => Err(login::failure(error, &database, &access)),
+    }
 }
 
 /// Ctrl-C, listened for from the call on. Where the signal cannot be had, there is nothing to wait for.

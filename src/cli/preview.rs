@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, send_test, soon};
+use crate::activities::{TableError, plan};
 use crate::batch::load::{self, Campaign};
 use crate::batch::render::Templates;
 use crate::batch::send::Sender;
@@ -93,6 +94,9 @@ impl Preview {
         for finding in identity::examine(&case.campaign.from_address).await {
             findings.add(finding, None);
         }
+        if self.check {
+            case.check_activities_table(&settings, &mut findings).await?;
+        }
         let checked = if self.check {
             Some(dry_run::run(&case, &templates, &mut findings).await?)
         } else {
@@ -148,6 +152,7 @@ pub async fn check_all(campaign: Uuid) -> Result<(), Failure> {
     }
     let case = Case::open(&settings, campaign).await?;
     let mut findings = case.findings();
+    case.check_activities_table(&settings, &mut findings).await?;
     let templates = case.templates()?;
     let checked = dry_run::run(&case, &templates, &mut findings).await?;
     if !findings.is_empty() {
@@ -192,6 +197,22 @@ impl Case {
             findings.add(finding, None);
         }
         findings
+    }
+
+    /// Whether the timeline takes what is sent, as `send-batch` finds out before its first claim.
+    async fn check_activities_table(
+        &self,
+        settings: &Settings,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        match plan::learn(&self.database, &settings.activities_table, &["email_sent"], &[], soon()).await {
+            Ok(_) => Ok(()),
+            Err(TableError::Unusable(problem)) => {
+                findings.add(Finding::error("activities_table", problem.to_string()), None);
+                Ok(())
+            }
+            Err(TableError::Database(error)) => Err(error.into()),
+        }
     }
 
     async fn samples(&self, templates: &Templates, selections: &[Selection]) -> Result<Vec<Sample>, Failure> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, id, soon};
-use crate::activities::ActivitiesTable;
+use crate::activities::{ActivitiesTable, plan};
 use crate::batch::load::{self, Campaign};
 use crate::batch::render::Templates;
 use crate::config::Settings;
@@ -100,13 +100,11 @@ impl Case {
     async fn open(settings: &Settings, id: Uuid) -> Result<Case, Failure> {
         let database = connect(settings.database.clone()).await?;
         let table = settings.activities_table.as_str();
-        let loaded = load::load(&database, Some(id), &[], Some(table), soon()).await?;
-        let catalogue = loaded.catalogue;
+        let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        let activities = ActivitiesTable::read(table, &catalogue.unwrap_or_default(), &["email_sent"])
-            .map_err(|error| Failure::new(Exit::Config, error))?;
+        let activities = plan::learn(&database, table, &["email_sent"], &[], soon()).await?;
         let templates = Templates::compile(campaign.source.clone()).ok();
         Ok(Case { database, campaign, templates, activities })
     }

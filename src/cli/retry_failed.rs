@@ -5,7 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, format, id, patiently, soon};
+use super::{campaign_and_words, connect, format, id, patiently, soon};
 use crate::config::DatabaseAccess;
 use crate::database::Database;
 
@@ -14,11 +14,11 @@ use crate::database::Database;
 /// Only recipients that are `failed` now: whoever was accepted, or may have been, is never among them. A campaign that
 /// was `sent` is `sending` again.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub struct RetryFailed {
     /// The campaign's id
     #[arg(value_parser = id)]
-    campaign: Uuid,
+    campaign: Option<Uuid>,
     /// The error codes, as `campaign status` shows them
     #[arg(long = "code", value_name = "CODE", required = true, num_args = 1.., value_parser = NonEmptyStringValueParser::new())]
     codes: Vec<String>,
@@ -26,6 +26,8 @@ pub struct RetryFailed {
     #[arg(long)]
     dry_run: bool,
 }
+
+const USAGE: &str = "campaign retry-failed [OPTIONS] CAMPAIGN --code CODE...";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +43,20 @@ const HELD: [(&str, &str); 3] = [
 
 impl RetryFailed {
     pub async fn run(self) -> Result<(), Failure> {
+        let (campaign, codes) = campaign_and_words(self.campaign, self.codes, "--code CODE")?;
+        Retry { campaign, codes, dry_run: self.dry_run }.run().await
+    }
+}
+
+/// What is to be done.
+struct Retry {
+    campaign: Uuid,
+    codes: Vec<String>,
+    dry_run: bool,
+}
+
+impl Retry {
+    async fn run(self) -> Result<(), Failure> {
         if let Some((code, why)) =
             HELD.iter().find(|(code, _)| self.codes.iter().any(|chosen| chosen == code))
         {

@@ -3,16 +3,18 @@
 mod change;
 mod create;
 mod run;
+mod settle;
+mod time;
 
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{id, preview};
+use super::{campaign_and_words, id, preview};
 
 /// Create, schedule, start, pause, resume or cancel a campaign, run it from here, or send a test of it
 #[derive(Args)]
-#[command(after_help = EXAMPLES, arg_required_else_help = true, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = EXAMPLES, override_usage = USAGE, arg_required_else_help = true, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Send {
     #[command(subcommand)]
     order: Option<Order>,
@@ -25,14 +27,16 @@ pub struct Send {
 struct Test {
     /// The campaign's id, for a test of it
     #[arg(requires = "test", value_parser = id)]
-    campaign: Uuid,
+    campaign: Option<Uuid>,
     /// Send what a recipient would get to these addresses instead, marked as a test
-    #[arg(long, value_name = "ADDRESS", num_args = 1.., requires = "campaign")]
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     test: Vec<String>,
     /// What this recipient would get, by id or address [default: the first]
     #[arg(long, requires = "test")]
     recipient: Option<String>,
 }
+
+const USAGE: &str = "campaign send COMMAND\n       campaign send [OPTIONS] CAMPAIGN --test ADDRESS...\n       campaign send [OPTIONS] --test ADDRESS... CAMPAIGN";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,6 +44,7 @@ Examples:
          --subject 'Hello {{ name or \"you\" }}' --html spring.html)
   campaign import $id people.csv
   campaign send $id --test me@example.com you@example.com
+  campaign send --test me@example.com $id
   campaign send start $id
   campaign send run $id           # without Step Functions, from here";
 
@@ -64,10 +69,12 @@ impl Send {
             (Some(Order::Resume(order)), _) => order.run().await,
             (Some(Order::Cancel(order)), _) => order.run().await,
             (Some(Order::Run(order)), _) => order.run().await,
-            (None, Some(Test { campaign, test, recipient })) => {
-                preview::send_tests(campaign, recipient.as_deref(), &test).await
+            (None, Some(test)) if !test.test.is_empty() => {
+                let recipient = test.recipient.clone();
+                let (campaign, addresses) = campaign_and_words(test.campaign, test.test, "--test ADDRESS")?;
+                preview::send_tests(campaign, recipient.as_deref(), &addresses).await
             }
-            (None, None) => Err(Failure::new(
+            (None, _) => Err(Failure::new(
                 Exit::Usage,
                 "expected one of create, schedule, start, pause, resume, cancel, run, or CAMPAIGN --test ADDRESS",
             )),

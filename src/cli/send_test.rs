@@ -86,6 +86,7 @@ fn words(answer: &Answer) -> String {
         | Answer::QuotaExhausted(reason)
         | Answer::Singly(reason)
         | Answer::NotSent(reason)
+        | Answer::Intercepted(reason)
         | Answer::Halt(reason) => reason.clone(),
         Answer::Refused { code, message } | Answer::Uncertain { code, message } => {
             format!("{code}: {message}")

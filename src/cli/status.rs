@@ -4,7 +4,7 @@ mod advice;
 mod gather;
 mod text;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use clap::value_parser;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, id};
+use super::{connect, id, output};
 use crate::config::DatabaseAccess;
 use crate::database::Database;
 use crate::result::Progress;
@@ -59,6 +59,8 @@ pub struct Overview {
     pub status: String,
     pub status_reason: Option<String>,
     pub progress: Progress,
+    /// Emails of those sent that SES rejected after it had accepted them.
+    pub rejected: i64,
     pub scheduled_at: Option<String>,
     pub started_at: Option<String>,
     pub completed_at: Option<String>,
@@ -134,8 +136,13 @@ impl Status {
             loop {
                 let started_at = Instant::now();
                 let (picture, at_end) = self.look(&database).await?;
-                screen.show(&picture, self.watch && !self.json)?;
-                if !self.watch || at_end {
+                if self.json {
+                    output::write(picture.as_bytes());
+                    output::flush();
+                } else {
+                    screen.show(&picture, self.watch);
+                }
+                if !self.watch || at_end || output::is_closed() {
                     return Ok(());
                 }
                 // A look at a campaign of millions takes a while: the database has better things to do, too.
@@ -176,16 +183,13 @@ struct Screen {
 }
 
 impl Screen {
-    fn show(&mut self, picture: &str, again: bool) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+    fn show(&mut self, picture: &str, again: bool) {
         let back = match self.lines {
-            lines if lines > 0 && again && out.is_terminal() => format!("\x1b[{lines}A\x1b[J"),
+            lines if lines > 0 && again && io::stdout().is_terminal() => format!("\x1b[{lines}A\x1b[J"),
             _ => String::new(),
         };
         // What the terminal breaks takes more than one row of it.
         self.lines = text::rows_of(picture, text::width());
-        out.write_all((back + picture).as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")))
+        output::print_picture(&back, picture);
     }
 }

@@ -1,5 +1,6 @@
 //! `campaign suppressions`: the addresses that are not written to, as files and as a list.
 
+mod columns;
 mod export;
 mod import;
 mod list;
@@ -8,6 +9,7 @@ mod pull_ses;
 use std::fmt;
 
 use clap::{Args, Subcommand, ValueEnum};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::failure::Failure;
@@ -112,6 +114,20 @@ struct Written {
     known: u64,
 }
 
+/// The statement that adds the addresses of these rows.
+fn write_sql(rows: &str) -> String {
+    include_str!("suppressions/write.sql").replace("{rows}", rows)
+}
+
+impl Written {
+    /// What [`write_sql`] answers, of so many addresses.
+    fn from_row(row: Option<&Row>, addresses: u64) -> Written {
+        let count = |name| row.map_or(0, |row| row.get::<_, i64>(name).unsigned_abs());
+        let (added, strengthened) = (count("added"), count("strengthened"));
+        Written { added, strengthened, known: addresses.saturating_sub(added + strengthened) }
+    }
+}
+
 impl std::ops::AddAssign for Written {
     fn add_assign(&mut self, other: Written) {
         self.added += other.added;
@@ -156,9 +172,8 @@ impl Chunk {
             (&chunk.reasons, Type::TEXT_ARRAY),
             (&chunk.created_at, Type::TIMESTAMPTZ_ARRAY),
         ];
-        let rows = database.query(include_str!("suppressions/write.sql"), &parameters, super::soon()).await?;
-        let count = |name| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(name)).unwrap_or(0));
-        let (added, strengthened) = (count("added"), count("strengthened"));
-        Ok(Written { added, strengthened, known: chunk.emails.len() as u64 - added - strengthened })
+        let sql = write_sql("unnest($1, $2, $3, $4)");
+        let rows = database.query(&sql, &parameters, super::soon()).await?;
+        Ok(Written::from_row(rows.first(), chunk.emails.len() as u64))
     }
 }

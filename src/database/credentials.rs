@@ -44,7 +44,7 @@ pub struct Credentials {
 enum Source {
     Fixed,
     IamToken(Target),
-    Secret(String, Option<Target>),
+    Secret(String, Option<Config>),
 }
 
 struct Current {
@@ -67,8 +67,8 @@ impl Credentials {
 
     /// A secret that is read for the first connection, and again when its password is refused; `place` is where the
     /// database is, for a secret that does not say it.
-    pub fn secret(arn: String, place: Option<Target>) -> Credentials {
-        let current = Current { target: Target::outside(Config::new()), until: Some(Instant::now()) };
+    pub fn secret(arn: String, place: Option<Config>, target: Target) -> Credentials {
+        let current = Current { target, until: Some(Instant::now()) };
         Credentials::new(Source::Secret(arn, place), current)
     }
 
@@ -102,8 +102,8 @@ impl Credentials {
                 Ok(Current { target: target.clone().with_password(&token), until })
             }
             Source::Secret(arn, place) => {
-                let target = secret::read(self.sdk.config().await, arn, place.as_ref()).await?;
-                Ok(Current { target, until: None })
+                let config = secret::read(self.sdk.config().await, arn, place.as_ref()).await?;
+                Ok(Current { target: self.current().at(config), until: None })
             }
         }
     }

@@ -7,6 +7,7 @@ use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
 use super::credentials::CredentialsError;
+use super::tls;
 use super::transaction::Aborted;
 
 /// How much of PostgreSQL's words is passed on, in characters.
@@ -28,18 +29,37 @@ pub enum DatabaseError {
     /// It refused the statement; trying again is of no use.
     #[error("PostgreSQL refused the statement: {}", describe(.0))]
     Refused(#[source] tokio_postgres::Error),
+    /// The way to it cannot be secured, and is not taken without.
+    #[error("{0}")]
+    Insecure(String),
+    /// The database cannot hold every text.
+    #[error(
+        "the database has the encoding {0}: expected UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+    )]
+    WrongEncoding(String),
     /// There is nothing to log in with: the secret cannot be read or has another form, or no token can be signed.
     #[error("PostgreSQL's credentials cannot be had: {0}")]
     NoCredentials(String),
 }
 
 impl DatabaseError {
-    /// The statement is refused for what it carries (data exceptions, violated constraints, a trigger's exception),
-    /// not for what it is: with less in it, it may succeed.
-    pub fn is_of_the_data(&self) -> bool {
+    /// The refusal may be for a part of what the statement carries (a value, a violated constraint, whatever a trigger
+    /// of the CRM raises), so that the rest of it may succeed: every SQLSTATE counts as such, but those of the
+    /// connection, the transaction, the server and its resources.
+    pub fn can_be_isolated(&self) -> bool {
         let DatabaseError::Refused(error) = self else { return false };
-        error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23" | "P0")))
+        error.code().is_some_and(|code| may_be_of_a_part(code.code()))
     }
+}
+
+/// See [`DatabaseError::can_be_isolated`].
+fn may_be_of_a_part(sqlstate: &str) -> bool {
+    let Some(class) = sqlstate.get(..2) else { return false };
+    // Connection, transaction state and rollback, statement names and authorization; then resources, object state and
+    // locks, an operator's intervention, the system, configuration and internal errors.
+    let of_the_session = matches!(class, "08" | "25" | "26" | "28" | "2D" | "3B" | "3D" | "40");
+    let of_the_server = matches!(class, "53" | "55" | "57" | "58" | "F0" | "XX");
+    !of_the_session && !of_the_server
 }
 
 /// Why an attempt failed.
@@ -54,6 +74,8 @@ pub enum Failure {
     Locked(String),
     /// It was at work until there was no time left.
     Slow,
+    /// The way to it cannot be secured.
+    Insecure(String),
     /// Another attempt is of no use.
     Lasting(DatabaseError),
 }
@@ -64,7 +86,8 @@ impl Display for Failure {
             Failure::Unreachable(reason)
             | Failure::BrokeOff(reason)
             | Failure::Conflict(reason)
-            | Failure::Locked(reason) => f.write_str(reason),
+            | Failure::Locked(reason)
+            | Failure::Insecure(reason) => f.write_str(reason),
             Failure::Slow => f.write_str("no answer in time"),
             Failure::Lasting(error) => error.fmt(f),
         }
@@ -77,7 +100,11 @@ impl Failure {
         match self {
             Failure::Conflict(_) | Failure::Locked(_) => true,
             Failure::Lasting(DatabaseError::Refused(error)) => !error.is_closed(),
-            Failure::Lasting(_) | Failure::Unreachable(_) | Failure::BrokeOff(_) | Failure::Slow => false,
+            Failure::Lasting(_)
+            | Failure::Insecure(_)
+            | Failure::Unreachable(_)
+            | Failure::BrokeOff(_)
+            | Failure::Slow => false,
         }
     }
 
@@ -90,6 +117,9 @@ impl Failure {
                 return DatabaseError::Unreachable(sentence);
             }
             Failure::BrokeOff(reason) => format!("PostgreSQL at {place} broke off: {reason}"),
+            Failure::Insecure(reason) => {
+                return DatabaseError::Insecure(format!("PostgreSQL at {place} is not used: {reason}"));
+            }
             Failure::Slow => format!("PostgreSQL at {place} did not answer the statement in time"),
             Failure::Conflict(reason) => {
                 format!("PostgreSQL at {place} rolled the statement back each time: {reason}")
@@ -140,6 +170,9 @@ impl From<Aborted> for Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Failure {
+        if let Some(complaint) = tls::complaint(&error) {
+            return Failure::Insecure(complaint);
+        }
         let Some(code) = error.code() else {
             let broken = error.is_closed()
                 || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
@@ -185,5 +218,25 @@ fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_may_be_of_a_part_unless_it_is_of_the_connection_the_transaction_or_the_server() {
+        for part in [
+            "22001", "23505", "P0001", "42501", "44000", "54000", "0A000", "ZZ001", "42P01", "42804", "21000",
+        ] {
+            assert!(may_be_of_a_part(part), "{part}");
+        }
+        for whole in [
+            "08006", "57P01", "57014", "53300", "40001", "40P01", "55P03", "25006", "25P02", "58030",
+            "XX000", "28P01", "3D000", "26000", "",
+        ] {
+            assert!(!may_be_of_a_part(whole), "{whole}");
+        }
     }
 }

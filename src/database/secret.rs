@@ -7,14 +7,12 @@ use aws_sdk_secretsmanager::error::{DisplayErrorContext, SdkError};
 use serde_json::Value;
 use tokio_postgres::Config;
 
-use super::connector::Target;
 use super::credentials::CredentialsError;
 
 /// Reads the database's secret. What `place` says of host, port and database goes before what the secret says.
-pub async fn read(sdk: &SdkConfig, arn: &str, place: Option<&Target>) -> Result<Target, CredentialsError> {
-    let config = parse(&text(sdk, arn).await?, place.map(Target::config))
-        .map_err(|reason| CredentialsError::NoCredentials(format!("the secret {arn} {reason}")))?;
-    Ok(Target::outside(config))
+pub async fn read(sdk: &SdkConfig, arn: &str, place: Option<&Config>) -> Result<Config, CredentialsError> {
+    parse(&text(sdk, arn).await?, place)
+        .map_err(|reason| CredentialsError::NoCredentials(format!("the secret {arn} {reason}")))
 }
 
 /// The text of a secret; empty for a binary one.

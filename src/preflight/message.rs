@@ -1,7 +1,7 @@
 //! What one recipient would get, examined. Pure.
 
 use super::Finding;
-use super::html::{Piece, pieces, words};
+use super::html::{Event, walk, words};
 use super::link::{Problem, examine};
 
 /// Gmail shows no more of an HTML part, in bytes.
@@ -107,54 +107,34 @@ struct Page {
 impl Page {
     fn read(html: &str) -> Page {
         let mut page = Page::default();
-        // The element whose text is hidden, and how many of its name are open in it.
-        let mut hidden: Option<(String, usize)> = None;
-        for piece in pieces(html) {
-            match piece {
-                Piece::Text(text) => match &hidden {
-                    Some(_) if words(&page.shown).is_empty() => {
-                        page.preheader.get_or_insert_default().push_str(text);
+        let mut seen_anything = false;
+        // How many elements are open whose content is no text.
+        let mut unread = 0;
+        walk(html, |event| match event {
+            Event::Text(text, look) if look.is_seen() => {
+                seen_anything |= !words(text).is_empty();
+                page.shown.push_str(text);
+                page.shown.push(' ');
+            }
+            Event::Text(text, _) if unread == 0 && !seen_anything => {
+                page.preheader.get_or_insert_default().push_str(text);
+            }
+            Event::Text(..) => {}
+            Event::End(name, ..) => unread -= usize::from(is_unread(name)),
+            Event::Start(name, attributes, _) => {
+                unread += usize::from(is_unread(name));
+                page.has_style |= name == "style";
+                page.has_inline_style |= attributes.get("style").is_some();
+                match name {
+                    "a" => page.links.extend(attributes.get("href").map(str::to_owned)),
+                    "img" => {
+                        page.images.extend(attributes.get("src").map(str::to_owned));
+                        page.without_alt += usize::from(attributes.get("alt").is_none());
                     }
-                    Some(_) => {}
-                    None => {
-                        page.shown.push_str(text);
-                        page.shown.push(' ');
-                    }
-                },
-                Piece::End(name) => {
-                    if let Some((of, depth)) = &mut hidden
-                        && *of == name
-                    {
-                        *depth -= 1;
-                        if *depth == 0 {
-                            hidden = None;
-                        }
-                    }
-                }
-                Piece::Tag(name, attributes) => {
-                    let value = |wanted: &str| {
-                        attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
-                    };
-                    let style = value("style");
-                    page.has_style |= name == "style";
-                    page.has_inline_style |= style.is_some();
-                    match name.as_str() {
-                        "a" => page.links.extend(value("href").map(str::to_owned)),
-                        "img" => {
-                            page.images.extend(value("src").map(str::to_owned));
-                            page.without_alt += usize::from(value("alt").is_none());
-                        }
-                        _ => {}
-                    }
-                    match &mut hidden {
-                        Some((of, depth)) if *of == name => *depth += 1,
-                        Some(_) => {}
-                        None if style.is_some_and(is_hidden) && !is_void(&name) => hidden = Some((name, 1)),
-                        None => {}
-                    }
+                    _ => {}
                 }
             }
-        }
+        });
         page.shown = words(&page.shown);
         page.preheader = page.preheader.map(|text| words(&text)).filter(|text| !text.is_empty());
         page
@@ -213,19 +193,8 @@ fn of_link(what: &str, link: &str) -> Option<Finding> {
     })
 }
 
-fn is_hidden(style: &str) -> bool {
-    let style: String = style.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
-    ["display:none", "visibility:hidden", "mso-hide:all", "max-height:0", "font-size:0", "opacity:0;"]
-        .iter()
-        .any(|hint| style.contains(hint))
-        || style.ends_with("opacity:0")
-}
-
-fn is_void(name: &str) -> bool {
-    matches!(
-        name,
-        "img" | "br" | "hr" | "input" | "meta" | "link" | "col" | "area" | "base" | "source" | "wbr"
-    )
+fn is_unread(name: &str) -> bool {
+    matches!(name, "head" | "title" | "style" | "script" | "template" | "noscript" | "textarea" | "object")
 }
 
 #[cfg(test)]

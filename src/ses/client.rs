@@ -27,7 +27,7 @@ pub struct Ses {
     config: SdkConfig,
     client: Mutex<(Client, SystemTime)>,
     quota: Cache,
-    /// The endpoint has said that it has no bulk calls.
+    /// The endpoint has said that it has no bulk calls, or does not answer them so that it can be understood.
     only_single: AtomicBool,
 }
 
@@ -64,7 +64,7 @@ impl Ses {
 
     /// Sends one message, once.
     pub async fn send(&self, message: SendEmailInputBuilder, recipient: &str) -> Answer {
-        classify(message.send_with(&self.client()).await, |answer| answer.status().as_u16(), recipient)
+        classify(message.send_with(&self.client()).await, recipient)
     }
 
     /// Sends one bulk call, once: an answer for each of its recipients. `body` is the request in JSON (Amazon SES API
@@ -75,12 +75,17 @@ impl Ses {
             *request.body_mut() = body.clone().into();
         });
         let result = call.send().await;
-        if let Some(reason) = no_bulk_calls(&result, |answer| answer.status().as_u16())
-            && !self.only_single.swap(true, Ordering::Relaxed)
-        {
+        if let Some(reason) = no_bulk_calls(&result) {
+            self.give_up_bulk_calls(&reason);
+        }
+        classify_bulk(result, recipients)
+    }
+
+    /// Makes no more bulk calls, for as long as this process lives.
+    pub fn give_up_bulk_calls(&self, reason: &str) {
+        if !self.only_single.swap(true, Ordering::Relaxed) {
             tracing::warn!(reason, "the endpoint has no SendBulkEmail; messages are sent singly from now on");
         }
-        classify_bulk(result, |answer| answer.status().as_u16(), recipients)
     }
 
     /// Whether bulk calls are worth a try: false once the endpoint has said that it has none, for as long as this

@@ -1,13 +1,17 @@
 //! The way to Amazon SES, API version 2.
 
 mod account;
+mod answer;
 mod classify;
 mod client;
+mod error_code;
 mod mailbox;
+mod text;
 mod wording;
 
 pub use account::Quota;
-pub use classify::{Answer, classify, classify_bulk, no_bulk_calls};
+pub use answer::Answer;
+pub use classify::{classify, classify_bulk, no_bulk_calls};
 pub use client::Ses;
 #[cfg(feature = "cli")]
 pub use client::reading_client;

@@ -3,11 +3,17 @@
 //! <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>
 
 use aws_sdk_sesv2::primitives::{DateTime, DateTimeFormat};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::kind::{Actor, Kind, hash};
+use super::unsubscribe_link::{is_of, without_tokens};
 use crate::batch::render::one_line;
-use crate::lifecycle::Status;
+
+/// The longest text that is taken from an event, in characters: a diagnostic code, a user agent, a link.
+const MAX_TEXT: usize = 1000;
+/// The most destinations of an email that are looked at; a campaign's emails have one.
+const MAX_DESTINATIONS: usize = 10;
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +33,10 @@ pub struct Event {
     pub campaign_id: Uuid,
     /// The tag `recipient_id`.
     pub recipient_id: Uuid,
+    /// The tag `organization_id`, if there is one.
+    pub organization_id: Option<Uuid>,
+    /// The addresses that the email was sent to, one a line; `None` where the event names none.
+    pub destination: Option<String>,
     /// SES's message id.
     pub message_id: String,
     /// When SES accepted the message.
@@ -38,20 +48,6 @@ pub struct Event {
     pub subject: Option<String>,
     /// What happened.
     pub kind: Kind,
-}
-
-/// What happened to an email, with what SES tells of it.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the fields have SES's own names")]
-pub enum Kind {
-    Send,
-    Delivery,
-    Bounce { bounce_type: String, sub_type: String, diagnostic_code: Option<String>, feedback_id: String },
-    Complaint { feedback_type: Option<String>, user_agent: Option<String>, feedback_id: String },
-    Open { user_agent: Option<String> },
-    Click { link: String, user_agent: Option<String> },
-    Reject { reason: String },
-    RenderingFailure { message: String },
 }
 
 /// A record that is no event of SES, or a damaged one. The message says what is wrong, with no more of the record
@@ -145,6 +141,14 @@ fn event(kind: &str, body: &Value) -> Result<Said, NotAnEvent> {
     let (Some(campaign_id), Some(recipient_id)) = (tag("campaign_id"), tag("recipient_id")) else {
         return Ok(Said::OtherSender);
     };
+    // A tag of that name which is no id is not this package's.
+    let organization_id = match &mail["tags"]["organization_id"][0] {
+        Value::Null => None,
+        _ => match tag("organization_id") {
+            Some(id) => Some(id),
+            None => return Ok(Said::OtherSender),
+        },
+    };
     let message_id = text(&mail["messageId"]).ok_or_else(|| {
         NotAnEvent(format!("mail.messageId is {}: expected a text", shown(&mail["messageId"])))
     })?;
@@ -154,36 +158,60 @@ fn event(kind: &str, body: &Value) -> Result<Said, NotAnEvent> {
     Ok(Said::Event(Box::new(Event {
         campaign_id,
         recipient_id,
+        organization_id,
+        destination: destination(mail),
         message_id,
         accepted_at,
         occurred_at: time(&details["timestamp"]).unwrap_or(accepted_at),
         subject: subject(mail),
-        kind: read_kind(name, details),
+        kind: read_kind(name, details, recipient_id),
     })))
 }
 
-fn read_kind(name: &str, details: &Value) -> Kind {
+fn read_kind(name: &str, details: &Value, recipient_id: Uuid) -> Kind {
     let optional = |field: &str| text(&details[field]);
     let required = |field: &str| optional(field).unwrap_or_default();
+    let by = || {
+        let raw = |field: &str| details[field].as_str();
+        Actor::of(&details["isBotEvent"], raw("userAgent"), raw("ipAddress"))
+    };
     match name {
         "delivery" => Kind::Delivery,
         "bounce" => Kind::Bounce {
             bounce_type: required("bounceType"),
             sub_type: required("bounceSubType"),
             diagnostic_code: text(&details["bouncedRecipients"][0]["diagnosticCode"]),
-            feedback_id: required("feedbackId"),
         },
         "complaint" => Kind::Complaint {
+            sub_type: optional("complaintSubType"),
             feedback_type: optional("complaintFeedbackType"),
             user_agent: optional("userAgent"),
-            feedback_id: required("feedbackId"),
         },
-        "open" => Kind::Open { user_agent: optional("userAgent") },
-        "click" => Kind::Click { link: required("link"), user_agent: optional("userAgent") },
+        "open" => Kind::Open { by: by(), user_agent: optional("userAgent") },
+        "click" => {
+            let link = details["link"].as_str().unwrap_or_default();
+            if is_of(link, recipient_id) {
+                return Kind::UnsubscribeClick;
+            }
+            let (link, link_key) = (required("link"), hash(link));
+            Kind::Click { by: by(), link, link_key, user_agent: optional("userAgent") }
+        }
         "reject" => Kind::Reject { reason: required("reason") },
         "failure" => Kind::RenderingFailure { message: required("errorMessage") },
         _ => Kind::Send,
     }
+}
+
+/// The addresses of `mail.destination`, each without a display name.
+fn destination(mail: &Value) -> Option<String> {
+    let addresses = mail["destination"].as_array()?.iter().filter_map(Value::as_str);
+    let bare = |address: &str| match address.trim().strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
+        Some((_, bare)) => bare.to_owned(),
+        None => address.to_owned(),
+    };
+    let addresses: Vec<String> =
+        addresses.take(MAX_DESTINATIONS).map(|address| clean(&bare(address), MAX_TEXT)).collect();
+    (!addresses.is_empty()).then(|| addresses.join("\n"))
 }
 
 /// The subject from the headers, where that is what the recipient sees.
@@ -196,12 +224,17 @@ fn subject(mail: &Value) -> Option<String> {
         headers.iter().find(of_subject)?["value"].as_str()
     };
     let subject = mail["commonHeaders"]["subject"].as_str().or_else(header)?;
-    (!subject.contains("=?")).then(|| one_line(subject))
+    (!subject.contains("=?")).then(|| clean(&without_tokens(&one_line(subject)), MAX_TEXT))
 }
 
-/// A text as PostgreSQL can hold it, which is any without NUL.
+/// A text of an event as it may be stored.
 fn text(value: &Value) -> Option<String> {
-    value.as_str().map(|text| text.replace('\0', " "))
+    value.as_str().map(|text| clean(&without_tokens(text), MAX_TEXT))
+}
+
+/// The first `length` characters of a text, with spaces for control characters (of which PostgreSQL takes no NUL).
+fn clean(text: &str, length: usize) -> String {
+    text.chars().take(length).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A value as it stands in an error message: its first 80 characters.
@@ -211,115 +244,6 @@ fn shown(value: &Value) -> String {
 
 fn time(value: &Value) -> Option<DateTime> {
     DateTime::from_str(value.as_str()?, DateTimeFormat::DateTimeWithOffset).ok()
-}
-
-impl Kind {
-    /// The status that it proves. Whatever befell an email after SES had accepted it proves that it was sent.
-    pub fn status(&self) -> Status {
-        match self {
-            Kind::Reject { .. } | Kind::RenderingFailure { .. } => Status::Failed,
-            _ => Status::Sent,
-        }
-    }
-
-    /// Why the email was not sent: an error code, and SES's words.
-    pub fn error(&self) -> Option<(&'static str, &str)> {
-        match self {
-            Kind::Reject { reason } => Some(("rejected", reason)),
-            Kind::RenderingFailure { message } => Some(("rendering_failure", message)),
-            _ => None,
-        }
-    }
-
-    /// The action of its activity.
-    pub fn action(&self) -> Option<&'static str> {
-        match self {
-            Kind::Delivery => Some("email_delivered"),
-            Kind::Bounce { .. } => Some("email_bounced"),
-            Kind::Complaint { .. } => Some("email_complained"),
-            Kind::Open { .. } => Some("email_opened"),
-            Kind::Click { .. } => Some("email_clicked"),
-            Kind::Send | Kind::Reject { .. } | Kind::RenderingFailure { .. } => None,
-        }
-    }
-
-    /// What tells it from another event of the same email, type and time.
-    pub fn key(&self) -> &str {
-        match self {
-            Kind::Bounce { feedback_id, .. } | Kind::Complaint { feedback_id, .. } => feedback_id,
-            Kind::Click { link, .. } => link,
-            _ => "",
-        }
-    }
-
-    /// The description of its activity: what stands before the recipient's name or address, and after it.
-    pub fn wording(&self) -> (String, String) {
-        let (before, after) = match self {
-            Kind::Delivery => ("Email delivered to ".to_owned(), String::new()),
-            Kind::Bounce { bounce_type, sub_type, .. } => {
-                (format!("Email bounced ({bounce_type}/{sub_type}) for "), String::new())
-            }
-            Kind::Complaint { feedback_type: Some(kind), .. } => {
-                ("Email reported as ".to_owned() + kind + " by ", String::new())
-            }
-            Kind::Complaint { .. } => ("Email complained of by ".to_owned(), String::new()),
-            Kind::Open { .. } => ("Email opened by ".to_owned(), String::new()),
-            Kind::Click { link, .. } => ("Link clicked by ".to_owned(), format!(": {link}")),
-            Kind::Send | Kind::Reject { .. } | Kind::RenderingFailure { .. } => Default::default(),
-        };
-        (before, after)
-    }
-
-    /// What the metadata of its activity has beyond that of `email_sent`.
-    pub fn details(&self) -> Map<String, Value> {
-        let fields = match self {
-            Kind::Bounce { bounce_type, sub_type, diagnostic_code, .. } => {
-                json!({"bounceType": bounce_type, "bounceSubType": sub_type, "diagnosticCode": diagnostic_code})
-            }
-            Kind::Complaint { feedback_type, user_agent, .. } => {
-                json!({"complaintFeedbackType": feedback_type, "userAgent": user_agent})
-            }
-            Kind::Open { user_agent } => json!({"userAgent": user_agent}),
-            Kind::Click { link, user_agent } => json!({"link": link, "userAgent": user_agent}),
-            Kind::Send | Kind::Delivery | Kind::Reject { .. } | Kind::RenderingFailure { .. } => Value::Null,
-        };
-        let Value::Object(fields) = fields else { return Map::new() };
-        fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
-    }
-
-    /// What it says of the address and the sender, if anything: `delivered`, `bounced`, `soft_bounced` or
-    /// `complained`.
-    ///
-    /// A transient bounce for what the message holds says nothing of the address. One that SES itself makes, because
-    /// the address stands on the account's own suppression list, is not held against the sender by SES either.
-    pub fn feedback(&self) -> Option<&'static str> {
-        match self {
-            Kind::Delivery => Some("delivered"),
-            Kind::Bounce { bounce_type, sub_type, .. } => match (bounce_type.as_str(), sub_type.as_str()) {
-                ("Permanent", "OnAccountSuppressionList") => None,
-                ("Permanent", _) => Some("bounced"),
-                ("Transient", "MessageTooLarge" | "ContentRejected" | "AttachmentRejected") => None,
-                ("Transient", _) => Some("soft_bounced"),
-                _ => None,
-            },
-            Kind::Complaint { .. } if self.suppression().is_some() => Some("complained"),
-            Kind::Complaint { .. } => None,
-            Kind::Send | Kind::Open { .. } | Kind::Click { .. } => None,
-            Kind::Reject { .. } | Kind::RenderingFailure { .. } => None,
-        }
-    }
-
-    /// Why the organization writes to this address no more, if so. A complaint of the type `not-spam` is the
-    /// recipient's word that the email was welcome.
-    pub fn suppression(&self) -> Option<&'static str> {
-        match self {
-            Kind::Bounce { bounce_type, .. } if bounce_type == "Permanent" => Some("bounce"),
-            Kind::Complaint { feedback_type, .. } if feedback_type.as_deref() != Some("not-spam") => {
-                Some("complaint")
-            }
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]

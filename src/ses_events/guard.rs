@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 use crate::database::{Database, DatabaseError};
 
+/// Of fewer emails that SES rejected nothing is concluded; or of fewer than `GUARD_MIN_SAMPLE`, where that is less.
+const MIN_REJECTED: u64 = 20;
+/// The part of a campaign's emails that SES may reject after it has accepted them.
+const MAX_REJECT_RATE: f64 = 0.5;
 /// The standard normal quantile of 95 %, one-sided.
 const Z: f64 = 1.644_853_6;
 
@@ -50,6 +54,8 @@ pub struct Watched {
     pub bounced: u64,
     /// Emails complained of.
     pub complained: u64,
+    /// Emails that SES rejected after it had accepted them.
+    pub rejected: u64,
 }
 
 /// A campaign to pause.
@@ -75,11 +81,15 @@ pub fn judge(watched: &[Watched], limits: &Limits) -> Vec<Stop> {
     let mut stops: Vec<Stop> = Vec::new();
     let mut rest = Vec::new();
     for campaign in watched {
-        match excess(&[campaign], limits).filter(|_| campaign.sending) {
-            Some(excess) => stops.push(Stop {
+        let reason = rejection(campaign, limits).or_else(|| {
+            excess(&[campaign], limits)
+                .map(|excess| format!("{excess}: clean the list, then set the status to 'sending'"))
+        });
+        match reason.filter(|_| campaign.sending) {
+            Some(reason) => stops.push(Stop {
                 campaign_id: campaign.campaign_id,
                 judged: vec![campaign.campaign_id],
-                reason: format!("{excess}: clean the list, then set the status to 'sending'"),
+                reason,
             }),
             None => rest.push(campaign),
         }
@@ -95,6 +105,19 @@ pub fn judge(watched: &[Watched], limits: &Limits) -> Vec<Stop> {
         }));
     }
     stops
+}
+
+/// Whether SES rejects most of a campaign's emails, in words: then it is what the campaign says, not the list.
+fn rejection(campaign: &Watched, limits: &Limits) -> Option<String> {
+    let (rejected, accepted) = (campaign.rejected, campaign.delivered + campaign.bounced + campaign.rejected);
+    let enough = rejected >= MIN_REJECTED.min(u64::from(limits.min_sample).max(1));
+    (enough && lower_bound(rejected, accepted) > MAX_REJECT_RATE).then(|| {
+        let rate = rate(rejected, accepted);
+        format!(
+            "{rejected} of {accepted} emails were rejected by Amazon SES after it had accepted them ({rate}): \
+             correct the content, then set the status to 'sending'"
+        )
+    })
 }
 
 /// Which limit these campaigns together pass, in words.
@@ -181,6 +204,7 @@ mod tests {
             delivered,
             bounced,
             complained,
+            rejected: 0,
         }
     }
 
@@ -214,6 +238,18 @@ mod tests {
         insta::assert_snapshot!(reason(918, 82, 0).unwrap(), @"82 of 1000 emails bounced (8.2 %), more than 5 %: clean the list, then set the status to 'sending'");
         insta::assert_snapshot!(reason(10_000, 0, 25).unwrap(), @"25 of 10000 recipients complained (0.25 %), more than 0.1 %: clean the list, then set the status to 'sending'");
         assert!(reason(0, 0, 100).unwrap().starts_with("100 of 100 recipients complained (100 %)"));
+    }
+
+    #[test]
+    fn a_campaign_of_which_ses_rejects_most_is_stopped_with_its_figures() {
+        let judged = |delivered, rejected| {
+            let campaign = Watched { rejected, ..campaign(1, delivered, 0, 0) };
+            judge(&[campaign], &Limits::default()).pop().map(|stop| stop.reason)
+        };
+        insta::assert_snapshot!(judged(2, 38).unwrap(), @"38 of 40 emails were rejected by Amazon SES after it had accepted them (95 %): correct the content, then set the status to 'sending'");
+        assert_eq!(judged(0, 19), None, "too few");
+        assert_eq!(judged(60, 60), None, "exactly the limit");
+        assert_eq!(judged(1000, 200), None, "a part of it");
     }
 
     #[test]

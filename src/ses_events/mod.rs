@@ -6,22 +6,24 @@
 
 pub mod event;
 pub mod guard;
+pub mod kind;
 pub mod record;
 pub mod sqs;
 mod subject;
+mod unsubscribe_link;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_postgres::types::{ToSql, Type};
 
 use self::event::{Event, Said};
 use self::guard::Watched;
-use self::record::{Recorded, Recorder};
+use self::record::{Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
-use crate::activities::ActivitiesTable;
+use crate::activities::plan;
 use crate::config::Settings;
 use crate::database::Database;
 use crate::deadline::Deadline;
@@ -29,16 +31,26 @@ use crate::lambda::Failure;
 use crate::metrics::Metrics;
 
 /// The activities of what SES tells, beyond `email_sent`.
-pub const ACTIONS: [&str; 5] =
-    ["email_delivered", "email_bounced", "email_complained", "email_opened", "email_clicked"];
+pub const ACTIONS: [&str; 6] = [
+    "email_delivered",
+    "email_bounced",
+    "email_complained",
+    "email_rejected",
+    "email_opened",
+    "email_clicked",
+];
 
 /// What lives as long as the process.
 pub struct SesEvents {
     settings: Settings,
     metrics: Metrics,
     database: Database,
-    recorder: OnceCell<Recorder>,
+    /// How the activities table is written, as learned last.
+    recorder: Mutex<Option<Arc<Recorder>>>,
 }
+
+/// As many events of one batch, and none that was recorded, are not refused for what they carry.
+const SYSTEMIC: usize = 10;
 
 /// An event, and the id of its record.
 type Delivered = (Option<String>, Box<Event>);
@@ -54,7 +66,7 @@ impl SesEvents {
             metrics: Metrics::new(settings.metrics.clone()),
             settings,
             database,
-            recorder: OnceCell::new(),
+            recorder: Mutex::new(None),
         })
     }
 
@@ -71,24 +83,26 @@ impl SesEvents {
         let records = sqs::records(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
         let mut batch = Batch::sort(records)?;
         if !batch.events.is_empty() {
-            let recorder = self.recorder(until).await?;
             let mut events: Vec<&mut Event> =
                 batch.events.iter_mut().map(|(_, event)| &mut **event).collect();
             subject::complete(&self.database, &mut events, until).await?;
-            let (total, refused) = self.record(recorder, &batch.events, until).await?;
+            let (total, refused) = self.record(&batch.events, until).await?;
             tracing::info!(
                 events = batch.events.len(),
-                unknown = (batch.events.len() - refused.len()) as u64 - total.known,
+                unknown = (batch.events.len() - refused.len()) as u64 - total.found,
+                misfit = total.found - total.known,
                 other_sender = batch.other_sender,
                 nothing = batch.nothing,
                 sent = total.sent,
                 failed = total.failed,
                 activities = total.activities,
                 suppressed = total.suppressed,
+                taken_back = total.taken_back,
                 duration_ms = u64::try_from(now.elapsed().as_millis()).unwrap_or(u64::MAX),
                 "SES events recorded"
             );
             batch.failures.extend(refused);
+            self.tell(&total);
             self.guard(&total.watched, until).await?;
         } else if batch.other_sender + batch.nothing > 0 {
             tracing::info!(
@@ -102,8 +116,25 @@ impl SesEvents {
         })
     }
 
-    /// Pauses the campaigns whose rates of bounces or complaints are too high. When this fails, SQS delivers the
-    /// batch again, and the rates are looked at again.
+    /// Says what a person should know of the batch: emails that SES accepted and then rejected, and events that do not
+    /// fit the recipient that their tags name.
+    fn tell(&self, total: &Recorded) {
+        for Rejected { campaign_id, count, total, reason } in &total.rejected {
+            tracing::error!(%campaign_id, count, total, reason, "SES rejected emails that it had accepted");
+        }
+        let rejected = total.rejected.iter().map(|of| of.count).sum();
+        let misfit = total.found - total.known;
+        if misfit > 0 {
+            tracing::warn!(
+                misfit,
+                "events do not fit the recipients that their tags name; they are passed over"
+            );
+        }
+        self.metrics.events(misfit, rejected);
+    }
+
+    /// Pauses the campaigns whose rates of bounces, complaints or rejections are too high. When this fails, SQS
+    /// delivers the batch again, and the rates are looked at again.
     async fn guard(&self, watched: &[Watched], until: Instant) -> Result<(), Failure> {
         let stops = guard::judge(watched, &self.settings.guard);
         if stops.is_empty() {
@@ -117,60 +148,85 @@ impl SesEvents {
         Ok(())
     }
 
-    /// Learns, the first time, how the activities table is written. Its enum may lack actions of [`ACTIONS`]: a
-    /// timeline that has no word for an opened email gets none, and doubt is settled all the same.
-    async fn recorder(&self, until: Instant) -> Result<&Recorder, Failure> {
-        let read = async || {
-            let name = &self.settings.activities_table;
-            let sql = include_str!("../activities.sql").replace("$3", "$1");
-            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(name, Type::TEXT)];
-            let rows = self.database.query(&sql, &parameters, until).await?;
-            let catalogue: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-            let table = ActivitiesTable::read(name, &catalogue.to_string(), &["email_sent"])
-                .map_err(|error| Failure::new("UnusableActivitiesTable", error))?;
-            let missing: Vec<&str> =
-                ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
-            if !missing.is_empty() {
-                tracing::warn!(
-                    table = name,
-                    ?missing,
-                    "the activities table's enum lacks actions; they are left out"
-                );
-            }
-            Ok(Recorder::new(table))
-        };
-        self.recorder.get_or_try_init(read).await
+    /// How the activities table is written, learned the first time.
+    async fn recorder(&self, until: Instant) -> Result<Arc<Recorder>, Failure> {
+        let mut known = self.recorder.lock().await;
+        if let Some(recorder) = &*known {
+            return Ok(Arc::clone(recorder));
+        }
+        let recorder = Arc::new(self.learn(until).await?);
+        *known = Some(Arc::clone(&recorder));
+        Ok(recorder)
+    }
+
+    /// Learns it again. `None`: it is written as before.
+    async fn changed_recorder(
+        &self,
+        before: &Recorder,
+        until: Instant,
+    ) -> Result<Option<Arc<Recorder>>, Failure> {
+        let recorder = Arc::new(self.learn(until).await?);
+        let changed = !recorder.is_like(before);
+        *self.recorder.lock().await = Some(Arc::clone(&recorder));
+        Ok(changed.then_some(recorder))
+    }
+
+    /// Reads the activities table's catalogue. Its enum may lack actions of [`ACTIONS`]: a timeline that has no word
+    /// for an opened email gets none, and doubt is settled all the same.
+    async fn learn(&self, until: Instant) -> Result<Recorder, Failure> {
+        let name = &self.settings.activities_table;
+        let table = plan::learn(&self.database, name, &["email_sent"], &ACTIONS, until).await?;
+        Ok(Recorder::new(table))
     }
 
     /// Records events, all with one statement. When PostgreSQL refuses what one of them holds (a check or trigger
     /// of the CRM's table), the batch is halved until that one is alone; the ids of such records are returned.
-    async fn record(
-        &self,
-        recorder: &Recorder,
-        events: &[Delivered],
-        until: Instant,
-    ) -> Result<(Recorded, Vec<String>), Failure> {
-        let (mut total, mut refused) = (Recorded::default(), Vec::new());
+    /// Where each of the first ten is refused and none is recorded, what is left is not halved any more; and where
+    /// none at all is recorded, the refusal is not theirs, and is the error.
+    async fn record(&self, events: &[Delivered], until: Instant) -> Result<(Recorded, Vec<String>), Failure> {
+        let mut recorder = self.recorder(until).await?;
+        let (mut total, mut taken) = (Recorded::default(), 0);
+        let (mut refused, mut first_error) = (Vec::new(), None);
         let mut parts = vec![events];
         while let Some(part) = parts.pop() {
             let of_part: Vec<&Event> = part.iter().map(|(_, event)| &**event).collect();
-            match recorder.record(&self.database, &of_part, until).await {
-                Ok(written) => total += written,
-                Err(error) if !error.is_of_the_data() => return Err(error.into()),
-                Err(error) => match part {
-                    [(Some(message_id), _)] => {
-                        tracing::error!(message_id, %error, "an SES event could not be recorded");
-                        refused.push(message_id.clone());
-                    }
-                    [_] => return Err(error.into()),
-                    _ => {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([second, first]);
-                    }
-                },
+            let error = match recorder.record(&self.database, &of_part, until).await {
+                Ok(written) => {
+                    taken += part.len();
+                    total += written;
+                    continue;
+                }
+                Err(error) if !error.can_be_isolated() => return Err(error.into()),
+                Err(error) => error,
+            };
+            // The table may have been altered since it was looked at.
+            if first_error.is_none()
+                && let Some(changed) = self.changed_recorder(&recorder, until).await?
+            {
+                recorder = changed;
+                first_error = Some(error);
+                parts.push(part);
+                continue;
             }
+            let gives_up = taken == 0 && refused.len() >= SYSTEMIC;
+            match part {
+                [(Some(message_id), _)] => {
+                    tracing::error!(message_id, %error, "an SES event could not be recorded");
+                    refused.push(message_id.clone());
+                }
+                [_] => return Err(error.into()),
+                _ if gives_up => refused.extend(part.iter().filter_map(|(message_id, _)| message_id.clone())),
+                _ => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            }
+            first_error.get_or_insert(error);
         }
-        Ok((total, refused))
+        match first_error {
+            Some(error) if taken == 0 && refused.len() >= SYSTEMIC => Err(error.into()),
+            _ => Ok((total, refused)),
+        }
     }
 }
 

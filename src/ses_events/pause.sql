@@ -18,7 +18,8 @@ judging AS MATERIALIZED (
 ),
 judged AS (
     UPDATE campaign_feedback AS f
-       SET judged_delivered = f.delivered, judged_bounced = f.bounced, judged_complained = f.complained
+       SET judged_delivered = f.delivered, judged_bounced = f.bounced, judged_complained = f.complained,
+           judged_rejected = f.rejected
       FROM judging AS j WHERE f.campaign_id = j.campaign_id
 )
 SELECT id FROM paused

@@ -3,11 +3,13 @@
 use std::time::SystemTime;
 
 use aws_sdk_sesv2::primitives::DateTimeFormat;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::ACTIONS;
 use super::event::Event;
 use super::guard::{self, Watched};
 use crate::activities::ActivitiesTable;
@@ -17,6 +19,8 @@ use crate::database::{Database, DatabaseError};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// Events whose recipient is there.
+    pub found: u64,
+    /// Events that fit their recipient; the others changed nothing.
     pub known: u64,
     /// Recipients that are proved sent.
     pub sent: u64,
@@ -26,18 +30,39 @@ pub struct Recorded {
     pub activities: u64,
     /// Addresses added to the suppressions, or there for a stronger reason now.
     pub suppressed: u64,
+    /// Addresses taken out of the suppressions again, because deliveries outweigh their transient bounces.
+    pub taken_back: u64,
+    /// Campaigns of which SES rejected emails that it had accepted.
+    pub rejected: Vec<Rejected>,
     /// What is known of the campaigns whose rates of bounces or complaints may have risen, and of the others of
     /// their organizations.
     pub watched: Vec<Watched>,
 }
 
+/// Emails of a campaign that SES rejected after it had accepted them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    /// The campaign.
+    pub campaign_id: Uuid,
+    /// Of this batch of events.
+    pub count: u64,
+    /// Of all that were recorded.
+    pub total: u64,
+    /// SES's words of one of them.
+    pub reason: Option<String>,
+}
+
 impl std::ops::AddAssign for Recorded {
     fn add_assign(&mut self, other: Recorded) {
+        self.found += other.found;
         self.known += other.known;
         self.sent += other.sent;
         self.failed += other.failed;
         self.activities += other.activities;
         self.suppressed += other.suppressed;
+        self.taken_back += other.taken_back;
+        self.rejected.extend(other.rejected);
         // Of a campaign that both name, the later one says more.
         self.watched.retain(|known| other.watched.iter().all(|new| new.campaign_id != known.campaign_id));
         self.watched.extend(other.watched);
@@ -57,8 +82,17 @@ impl Recorder {
         Recorder { table, statement }
     }
 
+    /// Whether it writes the same as another one does.
+    pub fn is_like(&self, other: &Recorder) -> bool {
+        self.statement == other.statement
+            && ACTIONS
+                .iter()
+                .all(|action| self.table.knows_action(action) == other.table.knows_action(action))
+    }
+
     /// Records events of any recipients, of any campaigns, in any order; the same one may come any number of
-    /// times, also in one batch, and counts once. Those of unknown recipients change nothing.
+    /// times, also in one batch, and counts once. Those of unknown recipients, and those that do not fit their
+    /// recipient (another destination, organization or message id), change nothing.
     ///
     /// An activity whose action the table's enum does not have is left out.
     ///
@@ -72,9 +106,11 @@ impl Recorder {
         until: Instant,
     ) -> Result<Recorded, DatabaseError> {
         let columns = Columns::of(events, &self.table);
-        let parameters: [(&(dyn ToSql + Sync), Type); 17] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 20] = [
             (&columns.recipient_ids, Type::UUID_ARRAY),
             (&columns.campaign_ids, Type::UUID_ARRAY),
+            (&columns.organization_ids, Type::UUID_ARRAY),
+            (&columns.destinations, Type::TEXT_ARRAY),
             (&columns.statuses, Type::TEXT_ARRAY),
             (&columns.message_ids, Type::TEXT_ARRAY),
             (&columns.accepted, Type::TIMESTAMPTZ_ARRAY),
@@ -84,7 +120,8 @@ impl Recorder {
             (&columns.errors, Type::TEXT_ARRAY),
             (&columns.actions, Type::TEXT_ARRAY),
             (&columns.in_timeline, Type::BOOL_ARRAY),
-            (&columns.keys, Type::TEXT_ARRAY),
+            (&columns.keys, Type::UUID_ARRAY),
+            (&columns.made_by, Type::TEXT_ARRAY),
             (&columns.before, Type::TEXT_ARRAY),
             (&columns.after, Type::TEXT_ARRAY),
             (&columns.details, Type::JSONB_ARRAY),
@@ -95,14 +132,21 @@ impl Recorder {
         let count =
             |column| rows.first().map_or(0, |row| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0));
         Ok(Recorded {
+            found: count("found"),
             known: count("known"),
             sent: count("sent"),
             failed: count("failed"),
             activities: count("activities"),
             suppressed: count("suppressed"),
+            taken_back: count("taken_back"),
+            rejected: rows.first().map(|row| rejected(row.get("rejected"))).unwrap_or_default(),
             watched: rows.first().map(|row| guard::read(row.get("watched"))).unwrap_or_default(),
         })
     }
+}
+
+fn rejected(json: Option<&str>) -> Vec<Rejected> {
+    json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
 /// The events column by column, as `unnest` takes them.
@@ -110,6 +154,8 @@ impl Recorder {
 struct Columns<'a> {
     recipient_ids: Vec<Uuid>,
     campaign_ids: Vec<Uuid>,
+    organization_ids: Vec<Option<Uuid>>,
+    destinations: Vec<Option<&'a str>>,
     statuses: Vec<&'static str>,
     message_ids: Vec<&'a str>,
     accepted: Vec<SystemTime>,
@@ -119,7 +165,8 @@ struct Columns<'a> {
     errors: Vec<Option<&'a str>>,
     actions: Vec<Option<&'static str>>,
     in_timeline: Vec<bool>,
-    keys: Vec<&'a str>,
+    keys: Vec<Uuid>,
+    made_by: Vec<Option<&'static str>>,
     before: Vec<String>,
     after: Vec<String>,
     details: Vec<Value>,
@@ -135,6 +182,8 @@ impl<'a> Columns<'a> {
             let (before, after) = event.kind.wording();
             columns.recipient_ids.push(event.recipient_id);
             columns.campaign_ids.push(event.campaign_id);
+            columns.organization_ids.push(event.organization_id);
+            columns.destinations.push(event.destination.as_deref());
             columns.statuses.push(event.kind.status().as_str());
             columns.message_ids.push(&event.message_id);
             columns.accepted.push(system_time(event.accepted_at));
@@ -145,6 +194,7 @@ impl<'a> Columns<'a> {
             columns.actions.push(event.kind.action());
             columns.in_timeline.push(event.kind.action().is_some_and(|action| table.knows_action(action)));
             columns.keys.push(event.kind.key());
+            columns.made_by.push(event.kind.made_by());
             columns.before.push(before);
             columns.after.push(after);
             columns.details.push(details(event));

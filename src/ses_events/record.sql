@@ -1,22 +1,28 @@
 -- Records what SES says of recipients of any campaigns, all with one statement: recipients that it settles,
 -- activities, suppressions and counters.
--- $1 … $17: the events, column by column; one row for each.
+-- $1 … $20: the events, column by column; one row for each.
 WITH event AS MATERIALIZED (
-    SELECT e.recipient_id, e.campaign_id, e.status, e.message_id, e.accepted_at, e.occurred_at, e.subject,
-           e.error_code, e.error, e.action, e.in_timeline, e.before, e.after, e.details, e.suppression, e.feedback,
-           -- What tells the event from others of its recipient, action and time, in 16 bytes.
-           encode(substr(sha256(convert_to(e.message_id || ' ' || e.key, 'UTF8')), 1, 16), 'hex')::uuid AS key
-      FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-        AS e (recipient_id, campaign_id, status, message_id, accepted_at, occurred_at, subject,
-              error_code, error, action, in_timeline, key, before, after, details, suppression, feedback)
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+        AS e (recipient_id, campaign_id, tagged_organization, destination, status, message_id, accepted_at,
+              occurred_at, subject, error_code, error, action, in_timeline, key, made_by, before, after, details,
+              suppression, feedback)
 ),
--- Both tags must fit: an event of a recipient that is gone, or of another sender's, finds nothing here.
-known AS MATERIALIZED (
-    SELECT e.*, r.organization_id, r.customer_id, r.email, r.name, canonical_address(r.email) AS address,
-           c.name AS campaign_name, c.created_by, c.subject AS campaign_subject
+-- The recipient that the tags name, and whether the event fits it. What the event does not say (a tag, a
+-- destination), or is not known of the recipient (the message id of one in doubt), contradicts nothing.
+found AS MATERIALIZED (
+    SELECT e.*, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name, canonical_address(r.email) AS address,
+           c.name AS campaign_name, c.created_by, c.subject AS campaign_subject,
+           coalesce(e.tagged_organization = r.organization_id, true)
+           AND coalesce(e.message_id = r.message_id, true)
+           AND coalesce(e.destination = r.email OR canonical_address(r.email) IN (
+                   SELECT canonical_address(d) FROM unnest(string_to_array(e.destination, E'\n')) AS d), true) AS fits
       FROM event AS e
       JOIN campaign_recipients AS r ON r.id = e.recipient_id AND r.campaign_id = e.campaign_id
       JOIN campaigns AS c ON c.id = r.campaign_id
+),
+-- The fence: what does not fit its recipient changes nothing.
+known AS MATERIALIZED (
+    SELECT * FROM found WHERE fits
 ),
 -- Rows are locked in one order everywhere, recipients first, then cursors, then campaigns: statements that meet
 -- wait for each other and do not deadlock.
@@ -44,22 +50,42 @@ settled AS (
     RETURNING r.id, r.campaign_id, r.previous_status, r.status, r.sent_at,
               coalesce(w.subject, w.campaign_subject) AS subject
 ),
--- The events that were not recorded before. Two statements that bring the same one: the second waits for the
--- first, and has it then.
-fresh AS (
-    INSERT INTO recipient_events (recipient_id, action, occurred_at, key)
-    SELECT DISTINCT k.recipient_id, k.action, k.occurred_at, k.key
-      FROM known AS k WHERE k.action IS NOT NULL
-     ORDER BY k.recipient_id, k.action, k.occurred_at, k.key
-    ON CONFLICT DO NOTHING
-    RETURNING recipient_id, action, occurred_at, key
+-- The events of each kind of a recipient, without those that an earlier version has recorded.
+kind AS (
+    SELECT k.recipient_id, k.action, k.key, k.made_by, min(k.occurred_at) AS first,
+           array_agg(DISTINCT k.occurred_at) AS times
+      FROM known AS k
+     WHERE k.action IS NOT NULL AND NOT EXISTS (
+               SELECT FROM recipient_events AS e
+                WHERE e.recipient_id = k.recipient_id AND e.action = k.action
+                  AND e.occurred_at = k.occurred_at AND e.newest IS NULL)
+     GROUP BY 1, 2, 3, 4
 ),
--- Joined once, before anything is asked of the columns: so PostgreSQL takes a hash join, however many there are.
+-- The first event of a kind is noted, further ones are counted, repeated ones change nothing. Two statements that
+-- bring the same one: the second waits for the first, and has it then. (Of a row that was inserted xmax is 0.)
+noted AS (
+    INSERT INTO recipient_events AS e (recipient_id, action, key, made_by, occurred_at, count, newest)
+    SELECT k.recipient_id, k.action, k.key, k.made_by, k.first, cardinality(k.times),
+           CASE WHEN cardinality(k.times) = 1 THEN k.times ELSE newest_times(k.times) END
+      FROM kind AS k ORDER BY k.recipient_id, k.action, k.key
+    ON CONFLICT (recipient_id, action, key) DO UPDATE
+       SET count = e.count + further_events(coalesce(e.newest, ARRAY[e.occurred_at]), excluded.occurred_at,
+                                            excluded.newest, excluded.count),
+           newest = newest_times(coalesce(e.newest, ARRAY[e.occurred_at]) || excluded.newest)
+     WHERE further_events(coalesce(e.newest, ARRAY[e.occurred_at]), excluded.occurred_at,
+                          excluded.newest, excluded.count) > 0
+    RETURNING e.recipient_id, e.action, e.key, e.occurred_at, e.xmax = 0 AS is_first
+),
+-- The event of each new kind. Joined once, before anything is asked of the columns: so PostgreSQL takes a hash join,
+-- however many there are.
 told AS MATERIALIZED (
-    SELECT k.* FROM fresh AS f JOIN known AS k USING (recipient_id, action, occurred_at, key)
+    SELECT DISTINCT ON (k.recipient_id, k.action, k.key) k.*
+      FROM noted AS n JOIN known AS k USING (recipient_id, action, key, occurred_at)
+     WHERE n.is_first
+     ORDER BY k.recipient_id, k.action, k.key
 ),
 entry AS (
-    SELECT s.id, w.organization_id, w.created_by, w.customer_id, 'email_sent' AS action,
+    SELECT s.id, w.organization_id, w.created_by, w.customer_id, w.customer_ref, 'email_sent' AS action,
            email_sent_description(w.email, w.name, s.subject) AS description,
            email_sent_metadata(s.id, w.email, w.name, s.subject, w.campaign_id, w.campaign_name, w.message_id)
                AS metadata,
@@ -67,55 +93,88 @@ entry AS (
       FROM settled AS s JOIN word AS w ON w.recipient_id = s.id
      WHERE s.status = 'sent'
     UNION ALL
-    SELECT * FROM (
-        SELECT DISTINCT ON (k.recipient_id, k.action, k.occurred_at, k.key)
-               k.recipient_id, k.organization_id, k.created_by, k.customer_id, k.action,
-               k.before || coalesce(nullif(btrim(k.name), ''), k.email) || k.after,
-               jsonb_build_object(
-                   'emailId', k.recipient_id, 'recipientEmail', k.email, 'campaignId', k.campaign_id,
-                   'campaignName', k.campaign_name, 'messageId', k.message_id)
-                   || CASE WHEN btrim(k.name) <> '' THEN jsonb_build_object('recipientName', k.name) ELSE '{}' END
-                   || k.details,
-               k.occurred_at
-          FROM told AS k WHERE k.in_timeline
-         ORDER BY k.recipient_id, k.action, k.occurred_at, k.key) AS of_events
+    SELECT k.recipient_id, k.organization_id, k.created_by, k.customer_id, k.customer_ref, k.action,
+           k.before || coalesce(nullif(btrim(k.name), ''), k.email) || k.after,
+           jsonb_build_object(
+               'emailId', k.recipient_id, 'recipientEmail', k.email, 'campaignId', k.campaign_id,
+               'campaignName', k.campaign_name, 'messageId', k.message_id)
+               || CASE WHEN btrim(k.name) <> '' THEN jsonb_build_object('recipientName', k.name) ELSE '{}' END
+               || k.details,
+           k.occurred_at
+      FROM told AS k WHERE k.in_timeline
 ),
 activity AS (
     INSERT INTO {activities}
     SELECT e.organization_id::{type of organization_id}, e.created_by::{type of user_id},
            CASE WHEN e.customer_id IS NULL THEN 'email' ELSE 'customer' END::{type of entity_type},
            coalesce(e.customer_id, e.id)::{type of entity_id}, e.action::{type of action},
-           e.description::{type of description}, e.metadata::{type of metadata},
-           'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}
+           {description: e.description}::{type of description},
+           (e.metadata
+            || CASE WHEN e.customer_ref IS NULL THEN '{}' ELSE jsonb_build_object('customerRef', e.customer_ref) END
+           )::{type of metadata},
+           'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}{entity_ref: e.customer_ref}
       FROM entry AS e ORDER BY e.at
 ),
--- What befell each address: messages that bounced transiently, and the last delivery.
+-- Recipients whose email was delivered, by this batch or an earlier one: a transient bounce of such an email is an
+-- automatic reply.
+delivered AS MATERIALIZED (
+    SELECT k.recipient_id FROM known AS k WHERE k.feedback = 'delivered'
+    UNION
+    SELECT e.recipient_id FROM recipient_events AS e
+     WHERE e.action = 'email_delivered'
+       AND e.recipient_id IN (SELECT recipient_id FROM known WHERE feedback = 'soft_bounced')
+),
+-- What befell each address: messages that bounced transiently (null: and were delivered), the last delivery, and
+-- whether it is suppressed for something else in this batch.
 address AS MATERIALIZED (
     SELECT k.organization_id, k.address AS email,
-           coalesce(jsonb_object_agg(k.message_id, extract(epoch FROM k.occurred_at))
-                    FILTER (WHERE k.feedback = 'soft_bounced'), '{}') AS bounces,
-           max(k.occurred_at) FILTER (WHERE k.feedback = 'delivered') AS delivered_at
-      FROM known AS k WHERE k.feedback IN ('soft_bounced', 'delivered') GROUP BY 1, 2
+           coalesce(jsonb_object_agg(k.message_id, CASE WHEN d.recipient_id IS NULL
+                                                        THEN extract(epoch FROM k.occurred_at) END)
+                    FILTER (WHERE k.feedback IN ('soft_bounced', 'delivered')), '{}') AS bounces,
+           coalesce(bool_or(k.feedback = 'soft_bounced' AND d.recipient_id IS NULL), false) AS bounced,
+           max(k.occurred_at) FILTER (WHERE k.feedback = 'delivered') AS delivered_at,
+           bool_or(k.suppression IS NOT NULL) AS is_unwanted
+      FROM known AS k LEFT JOIN delivered AS d ON d.recipient_id = k.recipient_id
+     WHERE k.feedback IN ('soft_bounced', 'delivered') OR k.suppression IS NOT NULL
+     GROUP BY 1, 2
 ),
--- A delivery is noted only where there are bounces to outweigh. Two statements that bring bounces of one address:
+-- Deliveries are noted only where there are bounces to outweigh. Two statements that bring bounces of one address:
 -- the second waits for the first, and counts with its bounces.
 soft_bounced AS (
-    INSERT INTO soft_bounces AS b (organization_id, email, bounces, delivered_at)
-    SELECT * FROM address AS a
-     WHERE a.bounces <> '{}' OR EXISTS (
+    INSERT INTO soft_bounces AS b (organization_id, email, bounces, delivered_at, suppressed_at)
+    SELECT a.organization_id, a.email, a.bounces, a.delivered_at,
+           CASE WHEN a.is_unwanted THEN 'infinity'
+                WHEN keeps_bouncing(a.bounces, a.delivered_at) AND s.email IS NULL THEN now() END
+      FROM address AS a
+      LEFT JOIN suppressions AS s ON s.organization_id = a.organization_id AND s.email = a.email
+     WHERE a.bounced OR EXISTS (
                SELECT FROM soft_bounces AS b WHERE b.organization_id = a.organization_id AND b.email = a.email)
      ORDER BY a.organization_id, a.email
     ON CONFLICT (organization_id, email) DO UPDATE
        SET bounces = newest_soft_bounces(b.bounces || excluded.bounces),
-           delivered_at = greatest(b.delivered_at, excluded.delivered_at)
-    RETURNING b.organization_id, b.email, b.bounces, b.delivered_at
+           delivered_at = greatest(b.delivered_at, excluded.delivered_at),
+           suppressed_at = CASE
+               WHEN excluded.suppressed_at = 'infinity' THEN excluded.suppressed_at
+               WHEN keeps_bouncing(newest_soft_bounces(b.bounces || excluded.bounces),
+                                   greatest(b.delivered_at, excluded.delivered_at))
+                    AND NOT EXISTS (SELECT FROM suppressions AS s
+                                     WHERE s.organization_id = b.organization_id AND s.email = b.email) THEN now()
+               ELSE b.suppressed_at END
+    RETURNING b.organization_id, b.email, b.bounces, b.delivered_at, b.suppressed_at
 ),
 unwanted AS (
     SELECT organization_id, address AS email, suppression AS reason FROM known WHERE suppression IS NOT NULL
     UNION ALL
     SELECT s.organization_id, s.email, 'bounce'
       FROM soft_bounced AS s JOIN address AS a USING (organization_id, email)
-     WHERE a.bounces <> '{}' AND keeps_bouncing(s.bounces, s.delivered_at)
+     WHERE a.bounced AND keeps_bouncing(s.bounces, s.delivered_at)
+),
+-- Deliveries that are reported after the bounces take back what these have done.
+taken_back AS MATERIALIZED (
+    SELECT take_back_soft_suppression(s.organization_id, s.email) AS done
+      FROM soft_bounced AS s JOIN address AS a USING (organization_id, email)
+     WHERE a.delivered_at IS NOT NULL AND s.suppressed_at < 'infinity'
+       AND NOT keeps_bouncing(s.bounces, s.delivered_at)
 ),
 -- A reason only gets stronger.
 suppressed AS (
@@ -126,11 +185,13 @@ suppressed AS (
      WHERE suppression_strength(excluded.reason) > suppression_strength(s.reason)
     RETURNING 1
 ),
--- How far SES's word has come, by its own clock; an event from the future has come now.
+-- How far SES's reports of what it accepts have come, by its own clock; an event from the future has come now. Only
+-- Send and Delivery show that: a configuration set that publishes bounces or opens alone says nothing of most emails.
 hearing AS MATERIALIZED (
     SELECT c.campaign_id, least(h.at, now()) AS at
       FROM campaign_cursors AS c
-      JOIN (SELECT campaign_id, max(occurred_at) AS at FROM known GROUP BY campaign_id) AS h
+      JOIN (SELECT campaign_id, max(occurred_at) AS at FROM known
+             WHERE feedback IN ('accepted', 'delivered') GROUP BY campaign_id) AS h
         ON h.campaign_id = c.campaign_id AND (c.last_event_at < least(h.at, now()) OR c.last_event_at IS NULL)
      WHERE (SELECT count(*) FROM settled) >= 0
      ORDER BY c.campaign_id FOR NO KEY UPDATE OF c
@@ -160,34 +221,37 @@ counted AS (
      WHERE c.id = counting.id
     RETURNING 1
 ),
--- What the guard counts of each campaign; an event counts once, however often it comes.
+-- What the guard counts of each campaign: each email once for each of these, for all events of one of them are of one
+-- kind.
 feedback AS (
     SELECT k.campaign_id, k.organization_id,
-           count(DISTINCT k.recipient_id) FILTER (WHERE k.feedback = 'delivered') AS delivered,
-           count(DISTINCT k.recipient_id) FILTER (WHERE k.feedback = 'bounced') AS bounced,
-           count(DISTINCT k.recipient_id) FILTER (WHERE k.feedback = 'complained') AS complained
+           count(*) FILTER (WHERE k.feedback = 'delivered') AS delivered,
+           count(*) FILTER (WHERE k.feedback = 'bounced') AS bounced,
+           count(*) FILTER (WHERE k.feedback = 'complained') AS complained,
+           count(*) FILTER (WHERE k.feedback = 'rejected') AS rejected
       FROM told AS k
-     WHERE k.feedback IN ('delivered', 'bounced', 'complained')
+     WHERE k.feedback IN ('delivered', 'bounced', 'complained', 'rejected')
      GROUP BY 1, 2
 ),
 tally AS (
-    INSERT INTO campaign_feedback AS t (campaign_id, organization_id, delivered, bounced, complained)
-    SELECT f.campaign_id, f.organization_id, f.delivered, f.bounced, f.complained FROM feedback AS f
+    INSERT INTO campaign_feedback AS t (campaign_id, organization_id, delivered, bounced, complained, rejected)
+    SELECT f.campaign_id, f.organization_id, f.delivered, f.bounced, f.complained, f.rejected FROM feedback AS f
      WHERE (SELECT count(*) FROM counted) >= 0
      ORDER BY f.campaign_id
     ON CONFLICT (campaign_id) DO UPDATE
        SET delivered = t.delivered + excluded.delivered, bounced = t.bounced + excluded.bounced,
-           complained = t.complained + excluded.complained
+           complained = t.complained + excluded.complained, rejected = t.rejected + excluded.rejected
     RETURNING t.*
 ),
 -- Whose rates may have risen: also when the events are repeated, for the guard may not have come to it then.
 suspect AS (
-    SELECT DISTINCT organization_id FROM known WHERE feedback IN ('bounced', 'complained')
+    SELECT DISTINCT organization_id FROM known WHERE feedback IN ('bounced', 'complained', 'rejected')
 ),
 -- The feedback of their campaigns of the last seven days that the guard has not judged yet.
 unjudged AS (
     SELECT t.campaign_id, t.organization_id, t.first_at, t.delivered - t.judged_delivered AS delivered,
-           t.bounced - t.judged_bounced AS bounced, t.complained - t.judged_complained AS complained
+           t.bounced - t.judged_bounced AS bounced, t.complained - t.judged_complained AS complained,
+           t.rejected - t.judged_rejected AS rejected
       FROM (SELECT * FROM tally
             UNION ALL
             SELECT * FROM campaign_feedback AS t WHERE t.campaign_id NOT IN (SELECT campaign_id FROM tally)) AS t
@@ -197,13 +261,25 @@ watched AS (
     SELECT jsonb_agg(jsonb_build_object(
                'campaignId', u.campaign_id, 'organizationId', u.organization_id, 'sending', c.status = 'sending',
                'recent', u.first_at > now() - interval '7 days',
-               'delivered', u.delivered, 'bounced', u.bounced, 'complained', u.complained)) AS list
+               'delivered', u.delivered, 'bounced', u.bounced, 'complained', u.complained,
+               'rejected', u.rejected)) AS list
       FROM unjudged AS u JOIN campaigns AS c ON c.id = u.campaign_id
      WHERE u.first_at > now() - interval '7 days' OR c.status = 'sending'
+),
+-- The campaigns of which emails were rejected, for the log.
+rejected AS (
+    SELECT jsonb_agg(jsonb_build_object(
+               'campaignId', f.campaign_id, 'count', f.rejected, 'total', t.rejected, 'reason', e.error)) AS list
+      FROM feedback AS f JOIN tally AS t USING (campaign_id)
+      JOIN (SELECT campaign_id, min(error) AS error FROM told WHERE feedback = 'rejected' GROUP BY 1) AS e
+           USING (campaign_id)
 )
-SELECT (SELECT count(*) FROM known) AS known,
+SELECT (SELECT count(*) FROM found) AS found,
+       (SELECT count(*) FROM known) AS known,
        (SELECT count(*) FROM settled WHERE status = 'sent') AS sent,
        (SELECT count(*) FROM settled WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM entry) AS activities,
        (SELECT count(*) FROM suppressed) AS suppressed,
-       (SELECT list::text FROM watched) AS watched
+       (SELECT count(*) FROM taken_back WHERE done) AS taken_back,
+       (SELECT list::text FROM watched) AS watched,
+       (SELECT list::text FROM rejected) AS rejected

@@ -12,12 +12,12 @@ pub mod response;
 mod settings;
 pub mod token;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_postgres::types::{ToSql, Type};
 
 use self::keys::KeyStore;
 use self::page::{Page, Pages};
@@ -25,7 +25,7 @@ use self::record::{Standing, Statements};
 use self::request::{Request, Wish};
 use self::response::Response;
 use self::token::Subject;
-use crate::activities::ActivitiesTable;
+use crate::activities::{TableError, plan, refusal};
 use crate::config::Settings;
 use crate::database::{Database, DatabaseError};
 use crate::deadline::Deadline;
@@ -44,7 +44,7 @@ pub struct Unsubscribe {
     keys: KeyStore,
     pages: Pages,
     database: Database,
-    statements: OnceCell<Statements>,
+    statements: Mutex<Option<Arc<Statements>>>,
 }
 
 impl Unsubscribe {
@@ -56,7 +56,7 @@ impl Unsubscribe {
         settings.unsubscribe.require_keys().map_err(|error| error.to_string())?;
         let keys = KeyStore::new(&settings.unsubscribe);
         let database = Database::new(&settings.database)?;
-        Ok(Unsubscribe { settings, keys, pages: Pages::new(), database, statements: OnceCell::new() })
+        Ok(Unsubscribe { settings, keys, pages: Pages::new(), database, statements: Mutex::new(None) })
     }
 
     /// Answers one request; `deadline_ms` is the invocation's deadline in milliseconds since 1970. Only a POST with a
@@ -128,43 +128,40 @@ impl Unsubscribe {
         if wish == Wish::Look {
             return Statements::new(None).apply(&self.database, wish, subject, until).await;
         }
-        let statements = self.statements(until).await?;
-        match statements.apply(&self.database, wish, subject, until).await {
-            Err(error) if error.is_of_the_data() => {
+        let apply =
+            async |statements: &Statements| statements.apply(&self.database, wish, subject, until).await;
+        let mut outcome = apply(&*self.statements(until).await?).await;
+        // The table may have changed since it was learned.
+        if outcome.as_ref().is_err_and(refusal::may_be_of_the_shape) {
+            *self.statements.lock().await = None;
+            outcome = apply(&*self.statements(until).await?).await;
+        }
+        match outcome {
+            Err(error @ DatabaseError::Refused(_)) => {
                 tracing::error!(recipient_id = %subject.recipient_id, %error, "the activity could not be written");
-                Statements::new(None).apply(&self.database, wish, subject, until).await
+                apply(&Statements::new(None)).await
             }
-            result => result,
+            outcome => outcome,
         }
     }
 
-    /// Learns, the first time, how the activities table is written.
-    async fn statements(&self, until: Instant) -> Result<&Statements, DatabaseError> {
-        let read = async || {
-            let name = &self.settings.activities_table;
-            let sql = include_str!("../activities.sql").replace("$3", "$1");
-            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(name, Type::TEXT)];
-            let rows = self.database.query(&sql, &parameters, until).await?;
-            let catalogue: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
-            match ActivitiesTable::read(name, &catalogue.to_string(), &[]) {
-                Ok(table) => {
-                    let missing: Vec<&str> =
-                        ACTIONS.into_iter().filter(|action| !table.knows_action(action)).collect();
-                    if !missing.is_empty() {
-                        tracing::warn!(
-                            table = name,
-                            ?missing,
-                            "the activities table's enum lacks actions; they are left out"
-                        );
-                    }
-                    Ok(Statements::new(Some(&table)))
-                }
-                Err(error) => {
-                    tracing::error!(%error, "no activities are written");
-                    Ok(Statements::new(None))
-                }
+    /// Learns, the first time, how the activities table is written. A table that cannot take activities is looked at
+    /// again with the next request.
+    async fn statements(&self, until: Instant) -> Result<Arc<Statements>, DatabaseError> {
+        if let Some(known) = self.statements.lock().await.as_ref() {
+            return Ok(Arc::clone(known));
+        }
+        match plan::learn(&self.database, &self.settings.activities_table, &[], &ACTIONS, until).await {
+            Ok(table) => {
+                let statements = Arc::new(Statements::new(Some(&table)));
+                *self.statements.lock().await = Some(Arc::clone(&statements));
+                Ok(statements)
             }
-        };
-        self.statements.get_or_try_init(read).await
+            Err(TableError::Database(error @ DatabaseError::Unavailable(_))) => Err(error),
+            Err(error) => {
+                tracing::error!(%error, "no activities are written");
+                Ok(Arc::new(Statements::new(None)))
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 -- Takes back that recipient $1 of organization $2 unsubscribed, all with one statement. Where the address is suppressed
 -- for another reason, and where it is not suppressed, nothing changes.
 WITH known AS MATERIALIZED (
-    SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.email, r.name, r.message_id,
+    SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id,
            canonical_address(r.email) AS address, c.name AS campaign_name, c.created_by, c.from_address
       FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
      WHERE r.id = $1 AND c.organization_id = $2

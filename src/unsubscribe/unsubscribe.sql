@@ -1,7 +1,7 @@
 -- Unsubscribes recipient $1 of organization $2, all with one statement: the suppression, the recipient's mark, the
 -- campaign's counter and the activity. Running it again changes nothing.
 WITH known AS MATERIALIZED (
-    SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.email, r.name, r.message_id,
+    SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id,
            canonical_address(r.email) AS address, c.name AS campaign_name, c.created_by, c.from_address
       FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
      WHERE r.id = $1 AND c.organization_id = $2

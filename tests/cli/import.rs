@@ -78,7 +78,7 @@ fn good_rows_become_recipients_and_the_others_are_reported_with_their_lines() {
     6,duplicate,the same address as in line 2,ADA@example.com
     7,suppressed,on the suppression list: bounce,gone@example.com
     8,malformed_id,"Customer is ""12"", not a UUID",alan@example.com
-    9,unreadable,"it has 2 fields, and the header 5",""
+    9,unreadable,"it has 2 fields, and the header 5",
     "#);
     assert_eq!(
         world.recipients(campaign),
@@ -161,6 +161,30 @@ fn an_address_that_the_campaign_has_is_not_taken_again_whatever_its_case() {
     assert_eq!(
         world.recipients(campaign),
         ["Ada@Example.com | - | - | - | pending", "grace@example.com | - | - | - | pending"]
+    );
+}
+
+#[test]
+fn a_mailbox_is_imported_once_however_it_is_spelled() {
+    let mut world = World::new();
+    let campaign = world.draft();
+    world.suppress("gone@xn--mnchen-3ya.example");
+    world.add_recipient(campaign, "info@xn--mnchen-3ya.example");
+    let input = "email\nada@example.com\nada@example.com\u{200b}\n\u{feff}ada@example.com\nada@exam\u{ad}ple.com\n\
+                 ada@EXAMPLE\u{3002}com\n\u{a0}ada@example.com\ngone@m\u{fc}nchen.example\ninfo@m\u{fc}nchen.example\n\
+                 Ada ada@example.net\n";
+    let said = done(&import(&world, campaign, &["-", "--skip-bad"], input));
+    for line in [
+        "5  duplicate     such as standard input:3: the same address as in line 2",
+        "1  suppressed    such as standard input:8: on the suppression list: bounce",
+        "1  in_campaign   such as standard input:9: the campaign has this address",
+        "1  bad_address   such as standard input:10: white space or a control character stands within it",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    assert_eq!(
+        world.recipients(campaign),
+        ["info@xn--mnchen-3ya.example | - | - | - | pending", "ada@example.com | - | - | - | pending"]
     );
 }
 
@@ -280,6 +304,9 @@ fn what_cannot_be_imported_at_all_is_told_with_its_place() {
     };
     insta::assert_snapshot!(error("Mail,Name\n", &[]), @r#"65: campaign: people.csv:1: there is no column "email"; the columns are "Mail", "Name": name it with --map email=COLUMN"#);
     insta::assert_snapshot!(error("email\n", &["--ignore", "Notes"]), @r#"65: campaign: people.csv:1: --ignore: there is no column "Notes"; the columns are "email""#);
+    insta::assert_snapshot!(error("email,name\nada@example.com,Ada\nbob@example.com,\"Bob\ncy@example.com,Cy\n", &["--skip-bad"]), @"65: campaign: people.csv:3: a quote is opened here and not closed in its own line: what follows in line 4 looks like a row of its own");
+    insta::assert_snapshot!(error("email,city,city\n", &[]), @r#"65: campaign: people.csv:1: the columns 2 and 3 are both "city": leave one out with --ignore '#3', or take it under another name with --map NAME='#3'"#);
+    insta::assert_snapshot!(error("", &[]), @"65: campaign: people.csv:1: there is no header: expected a first line with the names of the columns, such as email,name");
     insta::assert_snapshot!(error("[{\"email\": 1}]", &[]), @"65: campaign: people.csv:1: a JSON array: expected one object per line, as jq -c '.[]' gives");
     insta::assert_snapshot!(error("email\n", &["--refused", "/nowhere/x"]), @"73: campaign: --refused /nowhere/x: No such file or directory (os error 2)");
     let nowhere = import(&world, campaign_id, &["/nowhere"], "");
@@ -287,6 +314,67 @@ fn what_cannot_be_imported_at_all_is_told_with_its_place() {
     world.set_status(campaign_id, "cancelled");
     let cancelled = import(&world, campaign_id, &["-"], "");
     assert!(refused(&cancelled).ends_with("is cancelled, and sends to nobody any more: create another one"));
+}
+
+#[test]
+fn a_file_that_spreadsheets_write_is_imported_as_it_is_meant() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let header = "\u{feff}sep=;\r\n\"email\";\" Name (last, first)\u{a0}\";;city;city;it's;\r\n";
+    let rows =
+        "ada@example.com;Lovelace, Ada;;Oslo;Rome;1;\r\n;;;;;;\r\n\"'+bob@example.com\";Bob;x;;;;;;\r\n\r\n";
+    let people = scratch.file("people.csv", [header, rows].concat());
+    let campaign_id = world.draft();
+    // A table of the CRM's own has nothing to do with it.
+    world.database.execute("CREATE TABLE imported (line int)", &[]);
+    let arguments = [&people, "--map", "name=Name (last, first)", "--ignore", "#5"];
+    let said = done(&import(&world, campaign_id, &arguments, ""));
+    insta::assert_snapshot!(scratch.stable(&said), @r#"
+    "Spring": 2 of 2 rows imported in T
+    No template can name the variable "it's": rename it with --map NAME='it'\''s', or leave it out with --ignore 'it'\''s'.
+    Column 3 has values and no name, and is left out: take it with --map NAME='#3', or leave it out with --ignore '#3'.
+    The campaign is a draft and has 2 recipients.
+    "#);
+    assert_eq!(
+        world.recipients(campaign_id),
+        [
+            r#"ada@example.com | Lovelace, Ada | - | {"city": "Oslo", "it's": "1"} | pending"#,
+            r#"+bob@example.com | Bob | - | {"city": "", "it's": ""} | pending"#,
+        ]
+    );
+    let again = world.draft();
+    let arguments =
+        [&arguments[..], &["--map", "its=it's", "--map", "third=#3", "--delimiter", ";"]].concat();
+    let said = done(&import(&world, again, &arguments, ""));
+    insta::assert_snapshot!(scratch.stable(&said), @r#"
+    "Spring": 2 of 2 rows imported in T
+    The campaign is a draft and has 2 recipients.
+    "#);
+}
+
+#[test]
+fn the_report_of_refused_rows_is_no_formula_and_can_be_imported_again() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let campaign_id = world.draft();
+    let people = scratch.file(
+        "people.csv",
+        "email,name\n=cmd|'/c calc'!A0,x\n+ada@example.com,\"A\"x\n+bob@example.com,Bob\n",
+    );
+    world.suppress("+bob@example.com");
+    let report = scratch.path("refused.csv");
+    let said = done(&import(&world, campaign_id, &[&people, "--skip-bad", "--refused", &report], ""));
+    assert!(said.contains("0 of 3 rows imported"), "{said}");
+    insta::assert_snapshot!(scratch.read("refused.csv"), @r#"
+    line,reason,detail,email
+    2,bad_address,white space or a control character stands within it,'=cmd|'/c calc'!A0
+    3,unreadable,text after a closing quote: a quote within a quoted field is written twice,
+    4,suppressed,on the suppression list: bounce,'+bob@example.com
+    "#);
+    world.database.execute("DELETE FROM suppressions", &[]);
+    done(&import(&world, campaign_id, &[&report, "--skip-bad", "--ignore", "detail"], ""));
+    assert_eq!(
+        world.recipients(campaign_id),
+        [r#"+bob@example.com | - | - | {"line": "4", "reason": "suppressed"} | pending"#]
+    );
 }
 
 #[test]
@@ -325,4 +413,21 @@ fn peak_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse().ok()).unwrap_or_default()
+}
+
+#[test]
+fn a_customers_own_key_is_imported_as_it_is() {
+    let mut world = World::new();
+    let id = world.campaign();
+    let csv =
+        "email,Kundennummer\nada@example.com,5f0c9a7be4d2c81f3\nbob@example.com, 004711 \neve@example.com,\n";
+    done(&campaign(
+        &world.database.url,
+        &["import", &id.to_string(), "-", "--map", "customer_ref=Kundennummer"],
+        csv,
+    ));
+    let sql = "SELECT customer_ref, variables IS NULL FROM campaign_recipients ORDER BY position";
+    let rows = world.database.query(sql, &[]);
+    let keys: Vec<(Option<&str>, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(keys, [(Some("5f0c9a7be4d2c81f3"), true), (Some("004711"), true), (None, true)]);
 }

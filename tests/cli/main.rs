@@ -5,10 +5,12 @@ mod support;
 
 mod documented;
 mod import;
+mod output;
 mod resolve;
 mod retry_failed;
 mod send;
 mod status;
+mod suppressions;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};

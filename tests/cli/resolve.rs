@@ -299,9 +299,15 @@ fn an_error_is_one_line_that_says_what_to_do() {
     let url = database.url.as_str();
     let id = "5f0c2c1e-0000-4000-8000-000000000001";
     let from_log = ["resolve", id, "--from-log", "/nowhere"];
-    insta::assert_snapshot!(refused(&campaign("", &["migrate"], "")), @"78: campaign: DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS");
-    insta::assert_snapshot!(refused(&campaign("", &["demo"], "")), @"78: campaign: DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE, with ?sslmode=verify-full for TLS; or run ./dev demo, which starts one");
+    insta::assert_snapshot!(refused(&campaign("", &["migrate"], "")), @"78: campaign: DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
+    insta::assert_snapshot!(refused(&campaign("", &["demo"], "")), @"78: campaign: DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE; or run ./dev demo, which starts one");
     insta::assert_snapshot!(refused(&campaign("postgres://postgres@127.0.0.1:1/d", &["migrate"], "")), @"69: campaign: PostgreSQL at 127.0.0.1:1 could not be reached: error connecting to server: Connection refused (os error 111); check DATABASE_URL, and that the server is up");
+    for (password, place) in [("a@b", "127.0.0.1:1"), ("a%b", "127.0.0.1:1"), ("a#b/c?d", "127.0.0.1:1")] {
+        let unreachable = format!("postgres://u:{password}@127.0.0.1:1/d");
+        let said = refused(&campaign(&unreachable, &["migrate"], ""));
+        assert!(said.contains("write # as %23, @ as %40"), "{said}");
+        assert!(said.contains(place) && !said.contains(password), "{said}");
+    }
     insta::assert_snapshot!(refused(&campaign(url, &from_log, "")), @r#"78: campaign: PostgreSQL refused the statement: relation "campaigns" does not exist [42P01]; run `campaign migrate` on this database first"#);
     done(&campaign(url, &["migrate"], ""));
     insta::assert_snapshot!(refused(&campaign(url, &from_log, "")), @"65: campaign: there is no campaign 5f0c2c1e-0000-4000-8000-000000000001 in this database");

@@ -123,6 +123,9 @@ fn a_dry_run_and_a_code_that_nobody_has_change_nothing() {
             1  BadRequestException
     The campaign is sent. Nothing was changed: that was a dry run.
     "#);
+    let id = campaign.to_string();
+    let before = ["retry-failed", "--dry-run", "--code", "MessageRejected", "BadRequestException", &id];
+    assert_eq!(done(&crate::campaign(&world.database.url, &before, "")), said);
     insta::assert_snapshot!(refused(&retry(&world.database.url, campaign, &["--code", "timed_out"])), @r#"65: campaign: --code timed_out: nobody of "Spring" failed with that; there are MessageRejected (2), BadRequestException (1), invalid_address (1)"#);
     assert_eq!(world.campaign_status(campaign).0, "sent");
     assert_eq!(world.count(campaign, "status = 'failed'"), 4);

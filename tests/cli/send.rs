@@ -8,7 +8,7 @@ use campaign_sender::local::lambda::signal;
 use campaign_sender::local::ses::{Effect, Rule};
 use uuid::Uuid;
 
-use crate::support::{ORGANIZATION, World};
+use crate::support::{ORGANIZATION, World, event, invoke, run};
 use crate::{Scratch, campaign, done, refused, waits_for_a_lock};
 
 const ID: &str = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35";
@@ -228,8 +228,15 @@ fn a_status_changes_only_from_those_that_allow_it() {
     insta::assert_snapshot!(said(&world, &["cancel", "--yes"]), @r#""Spring" is cancelled: within two seconds no more is sent."#);
     insta::assert_snapshot!(said(&world, &["resume"]), @"65: campaign: campaign ID is cancelled: only what is paused can become sending");
     world.set_status(campaign, "draft");
-    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-03-20T08:00:00+01:00"]), @r#""Spring" is scheduled for 2099-03-20 07:00 UTC."#);
-    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-03-40T08:00:00+01:00"]), @r#"64: campaign: --at 2099-03-40T08:00:00+01:00: PostgreSQL refused the statement: date/time field value out of range: "2099-03-40T08:00:00+01:00" [22008]"#);
+    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-03-20T08:00:00+01:00"]), @r#""Spring" is scheduled for 2099-03-20 07:00 UTC (2099-03-20 08:00 +01:00)."#);
+    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2099-06-01 09:00 Europe/Oslo"]), @r#""Spring" is scheduled for 2099-06-01 07:00 UTC (2099-06-01 09:00 +02:00, Europe/Oslo)."#);
+    let scheduled_at = "SELECT scheduled_at = '2099-06-01T07:00:00Z' FROM campaigns";
+    assert!(world.database.query(scheduled_at, &[])[0].get::<_, bool>(0));
+    insta::assert_snapshot!(said(&world, &["schedule", "--at", "2020-06-01 09:00 GMT+2"]), @"64: campaign: --at: 2020-06-01 07:00 UTC (2020-06-01 09:00 +02:00) is in the past; campaign send start ID sends it now");
+    assert!(world.database.query(scheduled_at, &[])[0].get::<_, bool>(0));
+    let malformed = send(&world, &["schedule", &id, "--at", "2099-02-30T08:00:00Z"]);
+    assert_eq!(malformed.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&malformed.stderr).contains("there is no such date or time of day"));
     insta::assert_snapshot!(said(&world, &["pause"]), @r#""Spring" is paused: within two seconds no more is sent."#);
 }
 
@@ -406,6 +413,44 @@ fn a_campaign_whose_template_does_not_compile_is_not_started() {
 }
 
 #[test]
+fn a_sender_that_ses_would_refuse_is_refused_by_every_order() {
+    let mut world = World::single();
+    let organization = ORGANIZATION.to_string();
+    for (from, reply_to, option) in [
+        ("News <news@example.com", "a@example.com", "--from"),
+        ("A <a@example.com>, B <b@example.com>", "a@example.com", "--from"),
+        ("news", "a@example.com", "--from"),
+        ("news@example.com", "a@example.com, b@example.com", "--reply-to"),
+    ] {
+        let create = [
+            "create",
+            "--organization",
+            &organization,
+            "--name",
+            "x",
+            "--subject",
+            "x",
+            "--text",
+            "/dev/null",
+        ];
+        let output = send(&world, &[&create[..], &["--from", from, "--reply-to", reply_to]].concat());
+        assert_eq!(output.status.code(), Some(64), "{from}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(option) && said.contains("expected ADDRESS or NAME <ADDRESS>"), "{said}");
+    }
+    let campaign = world.campaign_of(1);
+    world.database.execute("UPDATE campaigns SET status = 'draft', reply_to = '{nobody}'", &[]);
+    let id = campaign.to_string();
+    for order in [&["start", &id][..], &["schedule", &id, "--at", "2099-01-01T08:00:00Z"]] {
+        let output = send(&world, order);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(65), "{said}");
+        assert!(said.contains("reply_to is no mailbox: it is not of the form local@domain"), "{said}");
+    }
+    assert_eq!(world.campaign_status(campaign).0, "draft");
+}
+
+#[test]
 fn a_run_without_a_region_does_not_start() {
     let mut world = World::single();
     let campaign = world.campaign_of(1);
@@ -417,4 +462,32 @@ fn a_run_without_a_region_does_not_start() {
         .output()
         .unwrap();
     assert!(last_line(&output).starts_with("78: campaign: AWS_REGION is not set"), "{}", last_line(&output));
+}
+
+#[test]
+fn resuming_a_campaign_that_the_timeline_halted_writes_the_activities_of_what_ses_accepted() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(30);
+    world
+        .database
+        .client()
+        .batch_execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON activities FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .unwrap();
+    let id = campaign.to_string();
+    invoke(&mut world.function(), &event(campaign, 12));
+    assert_eq!(world.statuses(campaign)["uncertain"], 12);
+    // As long as the table is closed, nothing goes on.
+    let output = send(&world, &["resume", &id]);
+    assert!(last_line(&output).contains("takes no activity: ") && last_line(&output).contains("closed"));
+    assert_eq!(world.campaign_status(campaign).0, "paused");
+    world.database.client().batch_execute("DROP TRIGGER refuse ON activities").unwrap();
+    let said = done(&send(&world, &["resume", &id]));
+    assert!(said.starts_with("12 emails that SES had accepted became sent"), "{said}");
+    assert_eq!(world.statuses(campaign)["sent"], 12);
+    assert_eq!(run(&mut world.function(), event(campaign, 20)).last().unwrap()["status"], "done");
+    assert_eq!(world.ses.message_count(), 30);
+    world.assert_consistent(campaign);
 }

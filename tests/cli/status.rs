@@ -101,6 +101,7 @@ fn machines_read_the_same_under_names_that_stay() {
             "perSecondMean",
             "perSecondNow",
             "progress",
+            "rejected",
             "scheduledAt",
             "secondsLeft",
             "startedAt",
@@ -178,6 +179,21 @@ fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_a
     assert!(said.contains("SES was last heard T ago"), "{said}");
     assert!(said.contains("settled nothing of what is uncertain for T: look at ses-events"), "{said}");
     assert!(!said.contains("Nobody is at work"), "{said}");
+}
+
+#[test]
+fn emails_that_ses_rejected_after_accepting_them_are_shown() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(4);
+    run(&mut world.function(), event(campaign, 10));
+    let sql = "INSERT INTO campaign_feedback (campaign_id, organization_id, rejected) SELECT id, organization_id, 3 FROM campaigns";
+    world.database.execute(sql, &[]);
+    let said = status(&world, &[&campaign.to_string()]);
+    assert!(said.contains("\"Spring\"  sent, and rejected by Amazon SES"), "{said}");
+    assert!(said.contains("        3  rejected by Amazon SES after it had accepted them"), "{said}");
+    assert!(said.contains("Look at what the emails hold"), "{said}");
+    let json: Value = serde_json::from_str(&status(&world, &[&campaign.to_string(), "--json"])).unwrap();
+    assert_eq!((&json["rejected"], &json["status"]), (&3.into(), &"sent".into()));
 }
 
 #[test]

@@ -192,8 +192,7 @@ fn may_have_become(from: Status, to: Status) -> bool {
 #[test]
 fn no_history_leads_to_an_illegal_state_and_sent_is_final() {
     let mut world = World::new();
-    let campaign = world.campaign_of(1);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let world = std::cell::RefCell::new(world);
     let config = ProptestConfig {
         cases: 64,

@@ -23,7 +23,7 @@ fn open_batches(world: &mut World, campaign: Uuid) -> Vec<(i64, i64, Option<i64>
 fn a_claim_that_comes_late_takes_nothing_back_from_the_one_that_was_answered() {
     let mut world = World::new();
     let campaign = world.campaign_of(100);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let token = Uuid::new_v4();
     let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
     let outcomes = Vec::new();
@@ -56,7 +56,7 @@ fn a_claim_that_comes_when_its_invocation_may_not_send_any_more_claims_nothing()
 fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
     let mut world = World::new();
     let campaign = world.campaign_of(100);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let (lost, token) = (Uuid::new_v4(), Uuid::new_v4());
     statements.claim(campaign, lost, 100, 1e6);
     world.expire_leases();
@@ -81,7 +81,7 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
 fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to_the_next_owner() {
     let mut world = World::new();
     let campaign = world.campaign_of(10);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let token = Uuid::new_v4();
     let Claim::Batch(batch) = statements.claim(campaign, token, 10, 1e6) else { panic!("no batch") };
     let mut late = world.database.connect();
@@ -113,7 +113,7 @@ fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to
 fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
     let mut world = World::new();
     let campaign = world.campaign_of(1);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let recipient: Uuid = world.database.query("SELECT id FROM campaign_recipients", &[])[0].get(0);
     let first = Uuid::new_v4();
     let Claim::Batch(batch) = statements.claim(campaign, first, 1, 1e6) else { panic!("no batch") };
@@ -152,7 +152,7 @@ fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
 fn a_person_who_cancels_while_a_batch_halts_is_not_overruled() {
     let mut world = World::new();
     let campaign = world.campaign_of(1);
-    let statements = Statements::of(&mut world, campaign);
+    let statements = Statements::of(&mut world);
     let mut person = world.database.connect();
     let mut cancel = person.transaction().unwrap();
     let sql = "UPDATE campaigns SET status = 'cancelled', status_reason = 'wrong list' WHERE id = $1";

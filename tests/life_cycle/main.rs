@@ -9,9 +9,9 @@ mod transitions;
 
 use std::time::{Duration, SystemTime};
 
-use campaign_sender::activities::ActivitiesTable;
+use campaign_sender::activities::plan;
 use campaign_sender::batch::claim::{self, Claim, Wish};
-use campaign_sender::batch::load;
+
 use campaign_sender::batch::record::{self, Closing, Line, Record};
 use campaign_sender::config::database_url;
 use campaign_sender::database::Database;
@@ -41,12 +41,11 @@ impl Statements {
         Statements { runtime, database, record: String::new() }
     }
 
-    /// The statement is filled for the activities table as the function does it, which takes a campaign.
-    fn of(world: &mut World, campaign: Uuid) -> Statements {
+    /// The statement is filled for the activities table as the function does it.
+    fn of(world: &mut World) -> Statements {
         let mut statements = Statements::new(&world.database);
-        let load = load::load(&statements.database, Some(campaign), &[], Some("activities"), soon());
-        let catalogue = statements.runtime.block_on(load).unwrap().catalogue;
-        let table = ActivitiesTable::read("activities", &catalogue.unwrap(), &["email_sent"]).unwrap();
+        let learn = plan::learn(&statements.database, "activities", &["email_sent"], &[], soon());
+        let table = statements.runtime.block_on(learn).unwrap();
         statements.record = table.fill(record::STATEMENT);
         statements
     }
@@ -77,7 +76,7 @@ impl Statements {
     }
 
     async fn record_async(&self, campaign_id: Uuid, closing: Option<Closing>, lines: &[Line]) {
-        let record = Record { campaign_id, closing, lines, halt: None, refusal: (None, 0), throttled: None };
+        let record = Record { closing, lines, ..Record::nothing(campaign_id) };
         record::record(&self.database, &self.record, &record, soon()).await.unwrap().unwrap();
     }
 

@@ -5,13 +5,16 @@ mod support;
 
 mod addresses;
 mod alive;
+mod answers;
 mod bulk;
 mod crashes;
-mod defaults;
 mod mime;
 mod outcomes;
+mod poison;
 mod rate;
+mod refusals;
 mod results;
 mod senders;
 mod tables;
+mod timeline;
 mod together;

@@ -22,7 +22,7 @@ fn each_event_has_one_activity_however_often_and_by_whatever_way_it_comes() {
 }
 
 #[test]
-fn two_clicks_are_two_activities() {
+fn each_link_that_is_clicked_is_an_activity_once() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
     let campaign = world.campaign();
@@ -35,7 +35,7 @@ fn two_clicks_are_two_activities() {
     other_link["detail"]["click"]["link"] = json!("https://shop.example.com/imprint");
     later["detail"]["click"]["timestamp"] = json!("2026-11-03T10:00:00.000Z");
     deliver(&mut function, &[first, other_link, later]);
-    assert_eq!(actions(&mut world, recipient)["email_clicked"], 3);
+    assert_eq!(actions(&mut world, recipient)["email_clicked"], 2);
 }
 
 #[test]
@@ -45,7 +45,8 @@ fn an_activity_says_what_happened_to_whom_and_when() {
     let campaign = world.campaign();
     let recipient = uncertain(&mut world, campaign, 1)[0];
     let customer = Uuid::from_u128(7);
-    world.database.execute(
+    unguarded(
+        &mut world,
         "UPDATE campaign_recipients SET name = 'Ana', email = 'ana@example.com', customer_id = $1",
         &[&customer],
     );
@@ -123,4 +124,44 @@ fn a_crms_own_table_gets_the_activities_that_its_enum_knows() {
     logged(&function, "enum lacks actions");
     let told = function.logs().iter().filter(|line| line.contains("enum lacks actions")).count();
     assert_eq!(told, 1, "{:?}", function.logs());
+}
+
+#[test]
+fn a_crms_table_that_changes_is_learned_again_and_gets_the_events_own_time() {
+    let mut world = World::new();
+    world.database.client().batch_execute(CRM).unwrap();
+    let mut function = ses_events(&world, &[("ACTIVITIES_TABLE", "crm.timeline")]);
+    let campaign = world.campaign();
+    let recipient = uncertain(&mut world, campaign, 1)[0];
+    world.database.execute("UPDATE campaign_recipients SET customer_ref = 'K-17'", &[]);
+    assert!(deliver(&mut function, &[event("send", campaign, recipient)]).is_empty());
+    let change = "CREATE TYPE crm.origin AS ENUM ('email');
+                  ALTER TABLE crm.timeline ALTER COLUMN source TYPE crm.origin USING source::text::crm.origin,
+                      ADD COLUMN occurred_at timestamptz, ADD COLUMN entity_ref text";
+    world.database.client().batch_execute(change).unwrap();
+    assert!(deliver(&mut function, &[event("delivery", campaign, recipient)]).is_empty());
+    world
+        .database
+        .client()
+        .batch_execute(
+            "ALTER TABLE crm.timeline RENAME TO base; CREATE VIEW crm.timeline AS SELECT * FROM crm.base",
+        )
+        .unwrap();
+    assert!(deliver(&mut function, &[event("bounce-permanent", campaign, recipient)]).is_empty());
+    let rows = world.database.query(
+        "SELECT action::text, metadata->>'customerRef', (metadata->>'occurredAt')::timestamptz = occurred_at, entity_ref
+           FROM crm.timeline ORDER BY id",
+        &[],
+    );
+    let row = |row: &postgres::Row| {
+        let (action, key): (String, Option<String>) = (row.get(0), row.get(1));
+        let (in_time, entity_ref): (Option<bool>, Option<String>) = (row.get(2), row.get(3));
+        (action, key, in_time, entity_ref)
+    };
+    let key = || Some("K-17".to_owned());
+    let written: Vec<_> = rows.iter().map(row).collect();
+    assert_eq!(written[0], ("email_sent".to_owned(), key(), None, None));
+    assert_eq!(written[1], ("email_delivered".to_owned(), key(), Some(true), key()));
+    assert_eq!(written[2], ("email_bounced".to_owned(), key(), Some(true), key()));
+    assert_eq!(written.len(), 3);
 }

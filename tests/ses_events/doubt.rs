@@ -22,19 +22,30 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     settled.into_iter().map(|(_, recipients)| recipients).collect()
 }
 
-/// A campaign with recipients in doubt for two hours, and an event of another recipient from so long ago.
+/// A campaign with recipients in doubt for two hours, and a delivery of another recipient from so long ago.
 fn doubtful(world: &mut World, event_seconds_ago: i32) -> Uuid {
+    let (campaign, recipients) = doubtful_without_events(world);
+    tell_ago(world, "delivery", "delivery", campaign, recipients[0], event_seconds_ago);
+    campaign
+}
+
+/// An event of a recipient that happened so long ago; its time stands in `part`.
+fn tell_ago(world: &mut World, kind: &str, part: &str, campaign: Uuid, recipient: Uuid, seconds_ago: i32) {
+    let sql = "SELECT to_char((now() - make_interval(secs => $1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
+    let at: String = world.database.query(sql, &[&f64::from(seconds_ago)])[0].get(0);
+    let mut event = event(kind, campaign, recipient);
+    event["detail"][part]["timestamp"] = json!(at);
+    deliver(&mut ses_events(world, &[]), &[event]);
+}
+
+/// The same without any event.
+fn doubtful_without_events(world: &mut World) -> (Uuid, Vec<Uuid>) {
     let campaign = world.campaign();
     let recipients = uncertain(world, campaign, 3);
     let sql =
         "UPDATE campaign_recipients SET uncertain_since = now() - interval '2 hours' WHERE campaign_id = $1";
     world.database.execute(sql, &[&campaign]);
-    let sql = "SELECT to_char((now() - make_interval(secs => $1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
-    let at: String = world.database.query(sql, &[&f64::from(event_seconds_ago)])[0].get(0);
-    let mut delivery = event("delivery", campaign, recipients[0]);
-    delivery["detail"]["delivery"]["timestamp"] = json!(at);
-    deliver(&mut ses_events(world, &[]), &[delivery]);
-    campaign
+    (campaign, recipients)
 }
 
 #[test]
@@ -72,4 +83,34 @@ fn every_campaign_in_doubt_is_found_without_its_name() {
     assert_eq!(settle(&world, None), [2, 2]);
     assert_eq!(world.count(campaigns[2], "status = 'uncertain'"), 2);
     assert_exact(&mut world);
+}
+
+#[test]
+fn no_event_is_no_answer() {
+    let mut world = World::new();
+    let (campaign, _) = doubtful_without_events(&mut world);
+    assert!(settle(&world, Some(campaign)).is_empty());
+    assert!(settle(&world, None).is_empty());
+    assert_eq!(world.count(campaign, "status = 'uncertain'"), 3);
+}
+
+#[test]
+fn events_that_most_emails_do_not_have_are_no_witness() {
+    let mut world = World::new();
+    let (campaign, recipients) = doubtful_without_events(&mut world);
+    for (kind, part) in [
+        ("open", "open"),
+        ("click", "click"),
+        ("bounce-permanent", "bounce"),
+        ("bounce-transient", "bounce"),
+        ("complaint", "complaint"),
+        ("reject", "mail"),
+    ] {
+        tell_ago(&mut world, kind, part, campaign, recipients[0], 60);
+    }
+    assert!(settle(&world, Some(campaign)).is_empty());
+    assert_eq!(world.count(campaign, "status = 'uncertain'"), 2);
+    tell_ago(&mut world, "send", "mail", campaign, recipients[0], 60);
+    world.database.execute("UPDATE campaign_cursors SET doubt_examined_at = NULL", &[]);
+    assert_eq!(settle(&world, Some(campaign)), [2]);
 }

@@ -73,7 +73,8 @@ fn an_organizations_small_campaigns_are_judged_together_and_another_organization
         "UPDATE campaigns SET organization_id = $2 WHERE id = $1",
         &[&other, &Uuid::from_u128(0x0b)],
     );
-    world.database.execute(
+    unguarded(
+        &mut world,
         "UPDATE campaign_recipients SET organization_id = $2 WHERE campaign_id = $1",
         &[&other, &Uuid::from_u128(0x0b)],
     );
@@ -109,22 +110,105 @@ fn what_a_person_has_ended_stays_so_and_the_limits_can_be_set() {
 }
 
 #[test]
-fn bounces_that_ses_itself_makes_are_not_held_against_the_campaign() {
+fn what_ses_itself_makes_is_suppressed_and_not_held_against_the_campaign() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
-    let (campaign, ids) = sending(&mut world, 100);
+    let bounces = [
+        "OnAccountSuppressionList",
+        "OnTenantSuppressionList",
+        "Suppressed",
+        "EmailValidationSuppressed",
+        "NewlySuppressedSomehow",
+    ];
+    let (campaign, ids) = sending(&mut world, 300);
     let bodies: Vec<Value> = ids
         .iter()
-        .map(|recipient| {
-            let mut event = event("bounce-permanent", campaign, *recipient);
-            event["detail"]["bounce"]["bounceSubType"] = json!("OnAccountSuppressionList");
+        .enumerate()
+        .map(|(n, recipient)| {
+            if n % 3 == 0 {
+                let mut event = event("complaint-by-ses", campaign, *recipient);
+                let sub_types = ["OnAccountSuppressionList", "OnTenantSuppressionList"];
+                event["detail"]["complaint"]["complaintSubType"] = json!(sub_types[n % 2]);
+                return event;
+            }
+            let mut event = event("bounce-by-ses", campaign, *recipient);
+            event["detail"]["bounce"]["bounceSubType"] = json!(bounces[n % 5]);
             event
         })
         .collect();
     assert!(deliver(&mut function, &bodies).is_empty());
     assert_eq!(world.campaign_status(campaign).0, "sending");
-    let suppressed = world.database.query("SELECT count(*) FROM suppressions WHERE reason = 'bounce'", &[]);
-    assert_eq!(suppressed[0].get::<_, i64>(0), 100);
+    let sql = "SELECT count(*) FILTER (WHERE reason = 'bounce'), count(*) FILTER (WHERE reason = 'complaint')
+                 FROM suppressions";
+    let row = &world.database.query(sql, &[])[0];
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (200, 100));
+    let sql = "SELECT DISTINCT action || ': ' || (metadata->>'suppressedBy') FROM activities
+                WHERE action <> 'email_sent' ORDER BY 1";
+    let said: Vec<String> = world.database.query(sql, &[]).iter().map(|row| row.get(0)).collect();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    email_bounced: Amazon SES
+    email_bounced: account suppression list
+    email_bounced: email validation
+    email_bounced: global suppression list
+    email_bounced: tenant suppression list
+    email_complained: account suppression list
+    email_complained: tenant suppression list
+    ");
+    let sql = "SELECT DISTINCT description FROM activities WHERE action = 'email_complained'
+                  AND source_ref = $1";
+    let said: String = world.database.query(sql, &[&ids[0].to_string()])[0].get(0);
+    assert!(said.starts_with("Email withheld from 0-"), "{said}");
+}
+
+#[test]
+fn each_email_counts_once_however_many_events_of_a_kind_it_has() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let (campaign, ids) = sending(&mut world, 100);
+    tell(&mut function, "delivery", campaign, &ids[1..]);
+    for n in 0..60_usize {
+        let mut bodies = vec![];
+        for (kind, part) in [
+            ("bounce-permanent", "bounce"),
+            ("complaint", "complaint"),
+            ("delivery", "delivery"),
+            ("reject", "mail"),
+        ] {
+            let mut event = event(kind, campaign, ids[0]);
+            event["detail"][part]["timestamp"] =
+                json!(format!("2026-11-{:02}T09:{n:02}:00.000Z", 2 + n % 20));
+            event["detail"][part]["feedbackId"] = json!(format!("feedback-{n}"));
+            bodies.push(event);
+        }
+        assert!(deliver(&mut function, &bodies).is_empty());
+    }
+    let row = &world
+        .database
+        .query("SELECT delivered, bounced, complained, rejected FROM campaign_feedback", &[])[0];
+    let counts: Vec<i32> = (0..4).map(|column| row.get(column)).collect();
+    assert_eq!(counts, [100, 1, 1, 1]);
+    assert_eq!(world.campaign_status(campaign).0, "sending");
+    let once: Vec<i64> = actions(&mut world, ids[0]).into_values().collect();
+    assert_eq!(once, [1; 5]);
+}
+
+#[test]
+fn a_campaign_that_ses_rejects_after_accepting_it_does_not_look_like_a_success() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[("METRICS", "on")]);
+    let (campaign, ids) = sending(&mut world, 40);
+    tell(&mut function, "send", campaign, &ids);
+    tell(&mut function, "reject", campaign, &ids[..19]);
+    assert_eq!(world.campaign_status(campaign).0, "sending");
+    tell(&mut function, "rendering-failure", campaign, &ids[19..]);
+    let (status, reason) = world.campaign_status(campaign);
+    assert_eq!(status, "paused");
+    insta::assert_snapshot!(reason.unwrap(), @"40 of 40 emails were rejected by Amazon SES after it had accepted them (100 %): correct the content, then set the status to 'sending'");
+    assert_eq!(world.statuses(campaign), BTreeMap::from([("sent".to_owned(), 40)]), "SES accepted them");
+    let line = logged(&function, "SES rejected emails that it had accepted");
+    assert_eq!((&line["campaign_id"], &line["count"]), (&json!(campaign.to_string()), &json!(19)), "{line}");
+    assert_eq!(logged(&function, "MisfitEvents")["Rejected"], 19);
+    assert_exact(&mut world);
 }
 
 #[test]

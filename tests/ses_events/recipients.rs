@@ -59,6 +59,9 @@ fn a_rejection_fails_what_was_in_doubt_and_leaves_what_was_sent() {
     let message = "Attribute 'attributeName' is not present in the rendering data.";
     assert_eq!(outcomes[1], failed("rendering_failure", message));
     assert_eq!(outcomes[2], ("sent".to_owned(), None, None));
+    for recipient in recipients {
+        assert_eq!(actions(&mut world, recipient)["email_rejected"], 1);
+    }
     assert_exact(&mut world);
 }
 

@@ -44,6 +44,21 @@ fn a_permanent_bounce_and_a_complaint_suppress_the_address_for_that_organization
 }
 
 #[test]
+fn an_address_is_suppressed_in_the_form_in_which_ses_was_given_it() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let bodies = ["Info@M\u{fc}nchen.example", "ada@example.com\u{200b}"].map(|email| {
+        let recipient = world.add_recipient(campaign, email);
+        event("bounce-permanent", campaign, recipient)
+    });
+    assert!(deliver(&mut function, &bodies).is_empty());
+    let expected = expected(&[("ada@example.com", "bounce"), ("info@xn--mnchen-3ya.example", "bounce")]);
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected);
+    assert_exact(&mut world);
+}
+
+#[test]
 fn a_reason_only_gets_stronger() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
@@ -142,6 +157,73 @@ fn a_recipient_on_the_accounts_own_list_is_sent_bounced_and_suppressed() {
     assert_eq!(status(&mut world, recipient), "sent", "SES accepted the message");
     let sql = "SELECT description FROM activities WHERE action = 'email_bounced'";
     let description: String = world.database.query(sql, &[])[0].get(0);
-    assert!(description.starts_with("Email bounced (Permanent/OnAccountSuppressionList)"), "{description}");
+    assert!(
+        description.starts_with("Email bounced (Permanent/OnAccountSuppressionList) for ")
+            && description.ends_with(": not sent by Amazon SES itself (account suppression list)"),
+        "{description}"
+    );
     assert_eq!(suppressions(&mut world, ORGANIZATION).len(), 1);
+}
+
+/// Bounces that are automatic replies: each message was delivered, and then answered.
+#[test]
+fn automatic_replies_to_delivered_messages_never_suppress_in_whatever_order_the_events_come() {
+    for order in ["deliveries first", "bounces first", "together"] {
+        let mut world = World::new();
+        let mut function = ses_events(&world, &[]);
+        let mut bounces = Vec::new();
+        let mut deliveries = Vec::new();
+        for day in 1..=3 {
+            let mut bounce = message(&mut world, "ada@example.com", "bounce-transient", day);
+            bounce["detail"]["bounce"]["bounceSubType"] = json!("General");
+            let mut delivery = bounce.clone();
+            delivery["detail"]["eventType"] = json!("Delivery");
+            delivery["detail"]["delivery"] = json!({"timestamp": format!("2026-11-{day:02}T11:59:58.000Z")});
+            bounces.push(bounce);
+            deliveries.push(delivery);
+        }
+        let batches = match order {
+            "deliveries first" => vec![deliveries, bounces],
+            "bounces first" => vec![bounces, deliveries],
+            _ => vec![bounces.into_iter().chain(deliveries).collect()],
+        };
+        for batch in &batches {
+            assert!(deliver(&mut function, batch).is_empty());
+        }
+        assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[]), "{order}");
+        for batch in &batches {
+            assert!(deliver(&mut function, batch).is_empty());
+        }
+        assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[]), "{order}, repeated");
+        let fresh = [5, 6, 7].map(|day| message(&mut world, "ada@example.com", "bounce-transient", day));
+        assert!(deliver(&mut function, &fresh).is_empty());
+        assert_eq!(
+            suppressions(&mut world, ORGANIZATION).len(),
+            1,
+            "{order}: messages that were not delivered"
+        );
+    }
+}
+
+#[test]
+fn a_delivery_that_comes_late_takes_back_what_soft_bounces_did_and_nothing_else() {
+    for other in ["bounce-permanent", "complaint", "manual"] {
+        let mut world = World::new();
+        let mut function = ses_events(&world, &[]);
+        let bounces = [1, 2, 3].map(|day| message(&mut world, "ada@example.com", "bounce-transient", day));
+        assert!(deliver(&mut function, &bounces).is_empty());
+        assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[("ada@example.com", "bounce")]));
+        if other == "manual" {
+            world.database.execute("UPDATE suppressions SET reason = 'manual'", &[]);
+        } else {
+            let campaign = world.campaign();
+            let recipient = world.add_recipient(campaign, "ada@example.com");
+            assert!(deliver(&mut function, &[event(other, campaign, recipient)]).is_empty());
+        }
+        let mut delivery = bounces[1].clone();
+        delivery["detail"]["eventType"] = json!("Delivery");
+        delivery["detail"]["delivery"] = json!({"timestamp": "2026-11-04T12:00:00.000Z"});
+        assert!(deliver(&mut function, &[delivery]).is_empty());
+        assert_eq!(suppressions(&mut world, ORGANIZATION).len(), 1, "{other}");
+    }
 }

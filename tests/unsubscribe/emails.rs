@@ -39,7 +39,9 @@ fn one_click_in_the_mail_program_ends_the_emails_of_that_organization() {
         let list = header("List-Unsubscribe").replace("\r\n", "");
         let url = list.strip_prefix('<').and_then(|rest| rest.split_once('>')).unwrap().0;
         // Both parts show the same link to a person.
-        assert!(mail.body_html(0).unwrap().contains(&format!("<a href=\"{url}\">Unsubscribe</a>")));
+        assert!(
+            mail.body_html(0).unwrap().contains(&format!("<a ses:no-track href=\"{url}\">Unsubscribe</a>"))
+        );
         assert!(mail.body_text(0).unwrap().contains(url));
 
         let path_token = url.strip_prefix(&format!("{UNSUBSCRIBE_URL}/")).unwrap();

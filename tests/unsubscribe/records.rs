@@ -10,14 +10,17 @@ fn one_click_suppresses_the_address_marks_the_recipient_counts_and_tells_the_tim
     let mut world = World::new();
     let mut function = function(&world);
     for (n, kind) in BOTH.into_iter().enumerate() {
-        let email = format!(" Person{n}@Example.com");
+        let email = format!(" Person{n}@M\u{fc}nchen.Example\u{200b}");
         let id = recipient(&mut world, &email);
         assert_eq!(
             answer(&mut function, &request(kind, &token(id))),
             (200, "You are unsubscribed".to_owned()),
             "{kind}"
         );
-        assert_eq!(suppressions(&mut world)[n], (format!("person{n}@example.com"), "unsubscribe".to_owned()));
+        assert_eq!(
+            suppressions(&mut world)[n],
+            (format!("person{n}@xn--mnchen-3ya.example"), "unsubscribe".to_owned())
+        );
         assert_eq!(mark(&mut world, id), (true, 1));
         assert_eq!(actions(&mut world, id), ["email_unsubscribed"]);
     }

@@ -54,3 +54,32 @@ fn no_activities_table_keeps_anybody_on_the_list() {
     );
     assert_eq!(suppressions(&mut world).len(), 1);
 }
+
+#[test]
+fn a_table_that_changes_while_instances_are_warm_is_learned_again() {
+    let mut world = World::new();
+    timeline(&mut world, "");
+    let mut function = function_for(&world);
+    for (n, change) in [
+        "SELECT",
+        "ALTER TABLE crm.timeline ALTER COLUMN source_ref TYPE text",
+        "ALTER TABLE crm.timeline ALTER COLUMN entity_id TYPE text, ALTER COLUMN action TYPE text",
+        "ALTER TABLE crm.timeline RENAME TO base; CREATE VIEW crm.timeline AS SELECT * FROM crm.base",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.database.client().batch_execute(change).unwrap();
+        let id = recipient(&mut world, &format!("r{n}@example.com"));
+        world.database.execute("UPDATE campaign_recipients SET customer_ref = 'K-17'", &[]);
+        assert_eq!(answer(&mut function, &request("one-click", &token(id))).0, 200, "{change}");
+        assert_eq!(in_timeline(&mut world), i64::try_from(n).unwrap() + 1, "{change}");
+    }
+    let keys = world.database.query("SELECT DISTINCT metadata->>'customerRef' FROM crm.timeline", &[]);
+    assert_eq!((keys.len(), keys[0].get::<_, &str>(0)), (1, "K-17"));
+    // A table that is gone keeps nobody on the list.
+    world.database.client().batch_execute("DROP VIEW crm.timeline").unwrap();
+    let id = recipient(&mut world, "last@example.com");
+    assert_eq!(answer(&mut function, &request("one-click", &token(id))).0, 200);
+    assert_eq!(suppressions(&mut world).len(), 5);
+}

@@ -12,12 +12,26 @@ use super::request::Sender;
 
 /// Template data of one entry, in bytes (Amazon SES API v2, `ReplacementTemplate`: 262,144 characters).
 const MAX_TEMPLATE_DATA_BYTES: usize = 262_144;
-/// A bulk call with as many bytes takes no more entries: it is to be on its way soon.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// A whole request, in bytes: Amazon SES API v2 documents 1 MB for requests with an inline template.
+const MAX_REQUEST_BYTES: usize = 1_000_000;
+
+/// Whether a message went into a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is an entry of the call now.
+    Added,
+    /// The call is full; the next one has room for it.
+    NextCall,
+    /// It is too large for any bulk call.
+    NoCall,
+}
 
 /// Entries of a bulk call: they were rendered here, so SES's template only takes them in.
 pub struct Entries {
     size: usize,
+    /// What all entries have in common, and comes after them; and its size with the template, in bytes, at most.
+    end: Vec<u8>,
+    end_bytes: usize,
     body: Vec<u8>,
     /// Which recipient of the batch each entry is of.
     pub indexes: Vec<usize>,
@@ -27,12 +41,37 @@ pub struct Entries {
     has_text: bool,
 }
 
+/// The end of a request, for bodies in both forms, one of them, or none.
+fn template(has_html: bool, has_text: bool) -> String {
+    let html = if has_html { r#","Html":"{{{html}}}""# } else { "" };
+    let text = if has_text { r#","Text":"{{{text}}}""# } else { "" };
+    let default = r#","DefaultContent":{"Template":{"TemplateData":"{}","TemplateContent":{"#;
+    format!(r#"{default}"Subject":"{{{{subject}}}}"{html}{text}}}}}}}}}"#)
+}
+
 impl Entries {
     /// No entry yet, of `size` at most.
-    pub fn new(size: usize) -> Entries {
-        let (body, indexes, addresses) =
-            (br#"{"BulkEmailEntries":["#.to_vec(), Vec::with_capacity(size), Vec::with_capacity(size));
-        Entries { size, body, indexes, addresses, has_html: false, has_text: false }
+    pub fn new(sender: &Sender, size: usize) -> Entries {
+        let mut end = br#"],"FromEmailAddress":"#.to_vec();
+        write(&mut end, sender.from());
+        if !sender.reply_to().is_empty() {
+            end.extend_from_slice(br#","ReplyToAddresses":"#);
+            write(&mut end, sender.reply_to());
+        }
+        if let Some(name) = sender.configuration_set() {
+            end.extend_from_slice(br#","ConfigurationSetName":"#);
+            write(&mut end, name);
+        }
+        Entries {
+            size,
+            end_bytes: end.len() + template(true, true).len(),
+            end,
+            body: br#"{"BulkEmailEntries":["#.to_vec(),
+            indexes: Vec::with_capacity(size),
+            addresses: Vec::with_capacity(size),
+            has_html: false,
+            has_text: false,
+        }
     }
 
     /// How many there are.
@@ -40,9 +79,19 @@ impl Entries {
         self.indexes.len()
     }
 
-    /// Whether there is room for one more.
+    /// Whether there is room for one more that is as large as the others are.
     pub fn has_room(&self) -> bool {
-        self.len() < self.size && self.bytes() < MAX_BYTES
+        // The first one is tried in any case, so that whoever asks gets on.
+        if self.len() == 0 {
+            return true;
+        }
+        let average = self.bytes() / self.len();
+        self.len() < self.size && self.request_bytes() + average <= MAX_REQUEST_BYTES
+    }
+
+    /// The size of the request if it were made now, in bytes.
+    fn request_bytes(&self) -> usize {
+        self.body.len() + self.end_bytes
     }
 
     /// The size of the request so far, in bytes.
@@ -50,9 +99,9 @@ impl Entries {
         self.body.len()
     }
 
-    /// Adds the message of a recipient; false, and nothing is added, if it is too large for an entry. All of an entry's
-    /// tags and headers are its own: whether defaults are added to them or replaced, SES does not say.
-    pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> bool {
+    /// Adds the message of a recipient, unless the request would be too large with it. All of an entry's tags and
+    /// headers are its own: whether defaults are added to them or replaced, SES does not say.
+    pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> Fit {
         let before = self.body.len();
         let body = &mut self.body;
         if !self.indexes.is_empty() {
@@ -72,41 +121,29 @@ impl Entries {
         let (html, text) = (content.html.as_deref(), content.text.as_deref());
         if write_data(body, &content.subject, html, text) > MAX_TEMPLATE_DATA_BYTES {
             body.truncate(before);
-            return false;
+            return Fit::NoCall;
         }
         body.extend_from_slice(br#""}}}"#);
+        if self.request_bytes() > MAX_REQUEST_BYTES {
+            self.body.truncate(before);
+            return if self.indexes.is_empty() { Fit::NoCall } else { Fit::NextCall };
+        }
         if self.indexes.is_empty() {
             // The others will be about as large.
-            body.reserve((body.len() * self.size).min(MAX_BYTES));
+            self.body.reserve((self.body.len() * self.size).min(MAX_REQUEST_BYTES));
         }
         (self.has_html, self.has_text) = (html.is_some(), text.is_some());
         self.indexes.push(index);
         self.addresses.push(message.address);
-        true
+        Fit::Added
     }
 
-    /// The whole request. All messages of a campaign have the same parts.
-    pub fn into_body(self, sender: &Sender) -> Bytes {
+    /// The whole request, of [`MAX_REQUEST_BYTES`] at most. All messages of a campaign have the same parts.
+    pub fn into_body(self) -> Bytes {
         let mut body = self.body;
-        body.extend_from_slice(br#"],"FromEmailAddress":"#);
-        write(&mut body, sender.from());
-        if !sender.reply_to().is_empty() {
-            body.extend_from_slice(br#","ReplyToAddresses":"#);
-            write(&mut body, sender.reply_to());
-        }
-        if let Some(name) = sender.configuration_set() {
-            body.extend_from_slice(br#","ConfigurationSetName":"#);
-            write(&mut body, name);
-        }
-        body.extend_from_slice(br#","DefaultContent":{"Template":{"TemplateData":"{}","TemplateContent":{"#);
-        body.extend_from_slice(br#""Subject":"{{subject}}""#);
-        if self.has_html {
-            body.extend_from_slice(br#","Html":"{{{html}}}""#);
-        }
-        if self.has_text {
-            body.extend_from_slice(br#","Text":"{{{text}}}""#);
-        }
-        body.extend_from_slice(b"}}}}");
+        body.extend_from_slice(&self.end);
+        body.extend_from_slice(template(self.has_html, self.has_text).as_bytes());
+        assert!(body.len() <= MAX_REQUEST_BYTES, "a bulk request has {} bytes", body.len());
         body.into()
     }
 }
@@ -204,6 +241,108 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::batch::load::Campaign;
+    use crate::batch::render::{Content, Source};
+    use crate::result::Progress;
+
+    fn sender(reply_to: Vec<String>) -> Sender {
+        let campaign = Campaign {
+            id: Uuid::from_u128(0xca),
+            organization_id: Uuid::from_u128(0x0a),
+            status: "sending".to_owned(),
+            sendable: true,
+            unscheduled: false,
+            status_reason: None,
+            from_address: "Néws <news@example.com>".to_owned(),
+            reply_to,
+            configuration_set: Some("marketing".to_owned()),
+            source: Source {
+                campaign_name: "Spring".to_owned(),
+                subject: "x".to_owned(),
+                html: None,
+                text: Some("x".to_owned()),
+                variables: None,
+                transactional: false,
+            },
+            progress: Progress::default(),
+            templates_hash: String::new(),
+            attempted: false,
+        };
+        Sender::new(&campaign, None, None)
+    }
+
+    fn message(html: String, text: Option<String>) -> Message {
+        Message {
+            recipient_id: Uuid::from_u128(1),
+            address: "ada@example.com".to_owned(),
+            content: Content { subject: "Hello".to_owned(), html: Some(html), text },
+            list_unsubscribe: None,
+        }
+    }
+
+    /// Fills calls with messages of these sizes, as it is done while sending, and returns their bodies and how many
+    /// messages fit into none.
+    fn fill(sender: &Sender, size: usize, bodies: &[(String, Option<String>)]) -> (Vec<Bytes>, usize) {
+        let (mut calls, mut alone, mut next) = (Vec::new(), 0, 0);
+        while next < bodies.len() {
+            let mut entries = Entries::new(sender, size);
+            while entries.has_room() && next < bodies.len() {
+                let (html, text) = bodies[next].clone();
+                match entries.add(sender, next, message(html, text)) {
+                    Fit::Added => next += 1,
+                    Fit::NextCall => break,
+                    Fit::NoCall => (alone, next) = (alone + 1, next + 1),
+                }
+            }
+            if entries.len() > 0 {
+                let (count, body) = (entries.len(), entries.into_body());
+                let text = std::str::from_utf8(&body).unwrap();
+                assert_eq!(text.matches(r#"{"Destination":"#).count(), count);
+                calls.push(body);
+            }
+        }
+        (calls, alone)
+    }
+
+    #[test]
+    fn a_request_is_never_larger_than_the_limit() {
+        // Characters that grow when they are escaped, twice: up to seven bytes for one.
+        for character in ["a", "é", "\"", "\u{1}"] {
+            for length in [0, 9_990, 19_990, 60_000, 130_000, 262_000, 600_000] {
+                let count = if length < 60_000 { 60 } else { 9 };
+                let html = character.repeat(length / character.len());
+                let (calls, alone) = fill(&sender(Vec::new()), 50, &vec![(html, None); count]);
+                assert!(calls.iter().all(|body| body.len() <= 1_000_000), "{character:?} {length}");
+                assert!(alone == 0 || alone == count, "{character:?} {length}");
+                // No more calls than are needed.
+                let entry = calls.iter().map(Bytes::len).sum::<usize>() / count;
+                let fit = (1_000_000 / entry.max(1)).clamp(1, 50);
+                assert!(alone == count || calls.len() <= count.div_ceil(fit) + 1, "{character:?} {length}");
+            }
+        }
+        let many = (0..60_000).map(|n| format!("reply{n}@example.com")).collect();
+        assert_eq!(fill(&sender(many), 50, &vec![("x".to_owned(), None); 3]).1, 3);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_request_of_any_mixture_is_within_the_limit(
+            bodies in proptest::collection::vec(
+                (0usize..120_000, proptest::option::of(0usize..60_000), "[a-z\"\\\\\n\u{1}é😀]{1,3}"), 1..24,
+            ),
+        ) {
+            let part = |length: usize, text: &str| text.repeat(length / text.len());
+            let bodies: Vec<_> = bodies
+                .iter()
+                .map(|(html, text, pattern)| (part(*html, pattern), text.map(|length| part(length, pattern))))
+                .collect();
+            for body in fill(&sender(vec!["a@example.com".to_owned()]), 50, &bodies).0 {
+                prop_assert!(body.len() <= 1_000_000);
+            }
+        }
+    }
 
     proptest! {
         #[test]

@@ -85,7 +85,7 @@ impl Call {
             }
             Call::Bulk(mut entries) => {
                 let addresses = std::mem::take(&mut entries.addresses);
-                ses.send_bulk(entries.into_body(sender), &addresses).await
+                ses.send_bulk(entries.into_body(), &addresses).await
             }
         }
     }

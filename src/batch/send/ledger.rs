@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
+use super::trouble::same_refusals;
 use super::{SAME_REFUSALS, Stop};
 use crate::batch::checkpoint::Checkpoint;
 use crate::batch::claim::Batch;
@@ -10,6 +11,8 @@ use crate::batch::record::Line;
 use crate::outcome::{Entry, Outcome};
 use crate::ses::Answer;
 
+/// How often one recipient is tried whose request something other than SES turns away.
+const MAX_INTERCEPTIONS: u8 = 5;
 /// Sends that may start while the mark is on its way, at most: a bulk call.
 const MAX_AHEAD: usize = 50;
 
@@ -28,12 +31,22 @@ pub struct Ledger<'a> {
     again: VecDeque<usize>,
     /// Of these, those that are to be sent singly.
     alone: VecDeque<usize>,
+    /// How often something other than SES has turned each recipient's request away.
+    interceptions: Vec<u8>,
+    /// Those with whom that happened too often for this batch, and the last reason.
+    aside: (Vec<usize>, Option<String>),
     /// Outcomes that no checkpoint has noted yet.
     unnoted: Vec<usize>,
     checkpoints: i32,
+    /// The refusal that the last recipients have met, all of them, and how many have. It begins below zero where a
+    /// person has set the campaign going again in spite of it.
     refusal: (Option<String>, i32),
+    /// Where that count began.
+    granted: i32,
     /// The recipients of this batch that have met it.
     alike: Vec<usize>,
+    /// They halt the campaign.
+    alike_halt: bool,
     first: bool,
     stop: Option<Stop>,
 }
@@ -51,9 +64,13 @@ impl<'a> Ledger<'a> {
             moving: marked,
             again: VecDeque::new(),
             alone: VecDeque::new(),
+            interceptions: vec![0; size],
+            aside: (Vec::new(), None),
             unnoted: Vec::new(),
             checkpoints: 0,
-            refusal: if first { batch.refusal.clone() } else { (None, 0) },
+            refusal: same_refusals(&batch.refusal),
+            alike_halt: false,
+            granted: batch.refusal.1.min(0),
             alike: Vec::new(),
             first,
             stop: None,
@@ -79,6 +96,16 @@ impl<'a> Ledger<'a> {
         self.alone.pop_front().filter(|_| self.stop.is_none())
     }
 
+    /// A message that was started was not sent after all: it is the next.
+    pub fn give_back(&mut self, index: usize) {
+        self.again.push_front(index);
+    }
+
+    /// The reason why recipients are left that something other than SES turned away again and again, if there are any.
+    pub fn set_aside(&self) -> Option<String> {
+        self.aside.1.clone()
+    }
+
     /// Nothing more is to be started, now or after a checkpoint.
     pub fn is_idle(&self) -> bool {
         let again = !self.again.is_empty() || !self.alone.is_empty();
@@ -102,6 +129,7 @@ impl<'a> Ledger<'a> {
     pub fn settle(&mut self, index: usize, outcome: Outcome) {
         if let Outcome::Failed { code, error } = &outcome
             && code == "render"
+            && self.first
         {
             self.refused(index, format!("{code}: {error}"));
         }
@@ -115,11 +143,12 @@ impl<'a> Ledger<'a> {
         match answer {
             Answer::Accepted(message_id) => {
                 self.first = false;
-                self.refusal = (None, 0);
+                self.begin_streak(None);
                 self.settle(index, Outcome::Sent { message_id, at: SystemTime::now() });
             }
             Answer::Refused { code, message } => {
-                self.refused(index, format!("{code}: {}", message.replace(recipient.email.trim(), "…")));
+                let words = without_addresses(&message.replace(recipient.email.trim(), "…"));
+                self.refused(index, format!("{code}: {words}"));
                 self.settle(index, Outcome::Failed { code, error: message });
             }
             Answer::Uncertain { code, message } => {
@@ -127,6 +156,15 @@ impl<'a> Ledger<'a> {
             }
             Answer::Throttled(_) | Answer::NotSent(_) => self.again.push_back(index),
             Answer::Singly(_) => self.alone.push_back(index),
+            Answer::Intercepted(reason) => {
+                self.interceptions[index] += 1;
+                if self.interceptions[index] < MAX_INTERCEPTIONS {
+                    self.alone.push_back(index);
+                } else {
+                    self.aside.0.push(index);
+                    self.aside.1 = Some(reason);
+                }
+            }
             Answer::QuotaExhausted(message) => {
                 self.again.push_back(index);
                 self.stop(Stop::QuotaExhausted(message));
@@ -138,20 +176,31 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Counts the same refusal of all recipients of a campaign from its first on.
+    /// Counts recipients that meet the same refusal, one after another.
     fn refused(&mut self, index: usize, refusal: String) {
-        if !self.first {
-            return;
-        }
         if self.refusal.0.as_ref() != Some(&refusal) {
-            self.refusal = (Some(refusal), 0);
-            self.alike.clear();
+            if self.alike_halt {
+                return;
+            }
+            self.begin_streak(Some(refusal));
         }
         self.refusal.1 += 1;
         self.alike.push(index);
         if let (Some(refusal), SAME_REFUSALS..) = &self.refusal {
-            let reason = format!("each of the first {SAME_REFUSALS} recipients was refused: {refusal}");
+            let whom = if self.first { "of the first" } else { "of" };
+            let count = SAME_REFUSALS - self.granted;
+            let more = if self.first { "" } else { " in a row" };
+            let reason = format!("each {whom} {count} recipients{more} was refused: {refusal}");
             self.stop(Stop::Halt(reason));
+            self.alike_halt = true;
+        }
+    }
+
+    /// Counts anew, unless the campaign halts already: what comes then was under way.
+    fn begin_streak(&mut self, refusal: Option<String>) {
+        if !self.alike_halt {
+            (self.refusal, self.granted) = ((refusal, 0), 0);
+            self.alike.clear();
         }
     }
 
@@ -190,17 +239,18 @@ impl<'a> Ledger<'a> {
         self.marked = self.moving;
     }
 
-    /// An outcome for every recipient, why sending stopped early, and the refusal that all have met. With `cut_off`,
-    /// what SES has not answered yet is in doubt. Where all of the first were refused alike, the cause is not theirs:
-    /// they are deferred, so that nothing of them is lost when it is mended.
+    /// An outcome for every recipient, why sending stopped early, and the refusal that the last have met. With
+    /// `cut_off`, what SES has not answered yet is in doubt. Where as many as halt a campaign were refused alike, the
+    /// cause is not theirs: they are deferred. Should it be theirs after all, the campaign must not halt at them for
+    /// ever: when it is set going again, twice as many and more are allowed for.
     pub fn close(mut self, cut_off: bool) -> (Vec<Line>, Option<Stop>, (Option<String>, i32)) {
-        if self.refusal.1 >= SAME_REFUSALS {
+        if self.alike_halt {
             for index in std::mem::take(&mut self.alike) {
                 self.outcomes[index] = Some(Outcome::Deferred);
             }
-            self.refusal = (None, 0);
+            self.refusal.1 = self.granted.saturating_mul(2).saturating_sub(SAME_REFUSALS);
         }
-        for index in self.again.drain(..).chain(self.alone.drain(..)) {
+        for index in self.again.drain(..).chain(self.alone.drain(..)).chain(self.aside.0.drain(..)) {
             self.outcomes[index] = Some(Outcome::Deferred);
         }
         let lines = self.batch.recipients.iter().zip(self.outcomes).zip(self.subjects).enumerate();
@@ -219,4 +269,18 @@ impl<'a> Ledger<'a> {
         });
         (lines.collect(), self.stop, self.refusal)
     }
+}
+
+/// The text without what is each recipient's own: addresses, and the ids of requests.
+fn without_addresses(text: &str) -> String {
+    let is_own = |word: &str| {
+        let id = word.len() >= 16 && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        id || word.contains('@')
+    };
+    let is_around = |c: char| "<>()[]{},.;:'\"".contains(c);
+    let words = text.split(' ').map(|word| {
+        let own = word.trim_matches(is_around);
+        if is_own(own) { word.replace(own, "…") } else { word.to_owned() }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }

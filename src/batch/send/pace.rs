@@ -145,6 +145,9 @@ impl Pace {
             Answer::NotSent(reason) => {
                 self.hold_back(Stop::Unreachable(reason.clone()), started_at, now);
             }
+            Answer::Intercepted(reason) => {
+                self.hold_back(Stop::Intercepted(reason.clone()), started_at, now);
+            }
             // It is sent once more, by itself, and has its place in the pace then.
             Answer::Singly(_) => {
                 let given_back = self.per_second.map_or(0.0, |per_second| seconds(1, per_second));
@@ -157,7 +160,8 @@ impl Pace {
         }
     }
 
-    /// Pauses. Of the calls that were under way together only the first to be turned away counts: whether it is this one.
+    /// Pauses sending. Calls that were under way together and are turned away count once; returns whether this one
+    /// counted.
     fn hold_back(&mut self, reason: Stop, started_at: Instant, now: Instant) -> bool {
         self.held_for = Some(reason);
         if self.turned_away_at.is_some_and(|at| started_at <= at) {

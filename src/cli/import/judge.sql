@@ -3,24 +3,24 @@
 -- Imports into one campaign take turns from here on: two that bring the same addresses would wait for each other.
 SELECT pg_advisory_xact_lock(hashtextextended('campaign import ' || {campaign}, 0));
 
-ANALYZE imported;
+ANALYZE pg_temp.imported;
 
-UPDATE imported AS i SET reason = 'duplicate', detail = 'the same address as in {line} ' || d.first
-  FROM (SELECT address, min(line) AS first FROM imported WHERE reason IS NULL
+UPDATE pg_temp.imported AS i SET reason = 'duplicate', detail = 'the same address as in {line} ' || d.first
+  FROM (SELECT address, min(line) AS first FROM pg_temp.imported WHERE reason IS NULL
          GROUP BY address HAVING count(*) > 1) AS d
  WHERE i.address = d.address AND i.line > d.first AND i.reason IS NULL;
 
 -- As claims judge it: by the organization's suppressions, by those of all organizations, by the CRM's own opt-outs.
 -- One after the other, for each is then found by its index where few rows are imported.
-UPDATE imported AS i SET reason = 'suppressed', detail = 'on the suppression list: ' || s.reason
+UPDATE pg_temp.imported AS i SET reason = 'suppressed', detail = 'on the suppression list: ' || s.reason
   FROM suppressions AS s
  WHERE s.organization_id = {organization} AND s.email = i.address AND i.reason IS NULL;
 
-UPDATE imported AS i SET reason = 'suppressed', detail = 'on the suppression list of all organizations: ' || s.reason
+UPDATE pg_temp.imported AS i SET reason = 'suppressed', detail = 'on the suppression list of all organizations: ' || s.reason
   FROM suppressions AS s
  WHERE s.organization_id = '00000000-0000-0000-0000-000000000000' AND s.email = i.address
    AND i.reason IS NULL;
 
-UPDATE imported AS i SET reason = 'suppressed', detail = 'opted out in the CRM'
+UPDATE pg_temp.imported AS i SET reason = 'suppressed', detail = 'opted out in the CRM'
   FROM opted_out AS o
  WHERE o.organization_id = {organization} AND o.email = i.address AND i.reason IS NULL;

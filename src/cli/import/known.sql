@@ -1,4 +1,5 @@
 -- The rows whose address campaign $1 has already, by another row than theirs.
-UPDATE imported AS i SET reason = 'in_campaign', detail = 'the campaign has this address'
+UPDATE pg_temp.imported AS i SET reason = 'in_campaign', detail = 'the campaign has this address'
   FROM campaign_recipients AS r
- WHERE r.campaign_id = $1 AND canonical_address(r.email) = i.address AND r.duplicate_of IS NULL AND r.id <> i.id AND i.reason IS NULL
+ WHERE r.campaign_id = $1 AND canonical_address(r.email) COLLATE "C" = i.address
+   AND r.duplicate_of IS NULL AND r.id <> i.id AND i.reason IS NULL

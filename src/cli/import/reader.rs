@@ -1,11 +1,13 @@
 //! Reads CSV and NDJSON row by row, in constant memory, as `COPY` takes it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
-use serde_json::Value;
-
+use super::super::csv_file::{self, CsvFile, Line, ReadError};
+use super::super::formula;
+use super::json::{Field, Members};
 use super::mapping::{Mapping, Target, can_be_named};
 use super::row::Row;
 
@@ -17,7 +19,7 @@ const CHUNK_BYTES: usize = 128 * 1024;
 /// The form of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Comma-separated values with a header line; the separator may be ; or a tab
+    /// Comma-separated values with a header line; the delimiter may be another one
     Csv,
     /// One JSON object per line
     Ndjson,
@@ -31,13 +33,8 @@ pub struct Chunk {
     pub bytes_read: u64,
     /// Variables that no template can name, once they are known.
     pub unnameable: Vec<String>,
-}
-
-/// Why no more can be read: the line, where there is one, and what is wrong.
-#[derive(Debug)]
-pub enum ReadError {
-    At(u64, String),
-    Io(io::Error),
+    /// Columns without a name that hold values: their numbers from 1 on, when the last row is read.
+    pub nameless: BTreeSet<usize>,
 }
 
 /// Where chunks go; it says whether anybody wants more.
@@ -50,6 +47,8 @@ pub struct Manner {
     /// `None`: as its first character says, `{` or another.
     pub format: Option<Format>,
     pub mapping: Mapping,
+    /// What separates the fields of CSV; `None`: as its first lines say.
+    pub delimiter: Option<u8>,
     /// It is what PostgreSQL's `COPY … TO STDOUT` gives, which doubles each backslash.
     pub backslashes_doubled: bool,
 }
@@ -60,14 +59,16 @@ pub struct Manner {
 /// When the input cannot be read, or nothing in it can be: a row that cannot is written with its reason.
 pub fn read(input: impl Read, manner: &Manner, deliver: impl Deliver) -> Result<(), ReadError> {
     let count = Rc::new(Count::default());
-    let mut input = BufReader::with_capacity(CHUNK_BYTES, Counted { input, count: Rc::clone(&count) });
+    let input = Counted { input, count: Rc::clone(&count) };
     let mut writer = Writer { chunk: Chunk::default(), count, deliver };
-    let start = input.fill_buf().map_err(ReadError::Io)?;
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-    let first = start.iter().copied().find(|byte| !byte.is_ascii_whitespace());
-    let format = manner.format.unwrap_or(if first == Some(b'{') { Format::Ndjson } else { Format::Csv });
-    match format {
-        Format::Ndjson => read_ndjson(input, manner, &mut writer)?,
+    let (head, rest) = csv_file::decoded(input).map_err(too_long)?;
+    let first = head.iter().copied().find(|byte| !byte.is_ascii_whitespace());
+    let is_json = manner.delimiter.is_none() && first == Some(b'{');
+    match manner.format.unwrap_or(if is_json { Format::Ndjson } else { Format::Csv }) {
+        Format::Ndjson => {
+            let input = BufReader::with_capacity(CHUNK_BYTES, io::Cursor::new(head).chain(rest));
+            read_ndjson(input, manner, &mut writer)?;
+        }
         Format::Csv if first == Some(b'[') => {
             return Err(ReadError::At(
                 1,
@@ -75,89 +76,60 @@ pub fn read(input: impl Read, manner: &Manner, deliver: impl Deliver) -> Result<
             ));
         }
         Format::Csv => {
-            let delimiter = delimiter(start);
-            read_csv(input, delimiter, manner, &mut writer)?;
+            let fits = |columns: &[String]| manner.mapping.targets(columns).is_ok();
+            let file = CsvFile::open(head, rest, manner.delimiter, &fits).map_err(too_long)?;
+            read_csv(file, &manner.mapping, &mut writer)?;
         }
     }
     writer.flush();
     Ok(())
 }
 
-/// What stands most often in the header line: a comma, a semicolon or a tab.
-fn delimiter(start: &[u8]) -> u8 {
-    let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let times = |delimiter: u8| header.iter().filter(|byte| **byte == delimiter).count();
-    [b',', b';', b'\t'].into_iter().rev().max_by_key(|delimiter| times(*delimiter)).unwrap_or(b',')
-}
-
 fn read_csv<D: Deliver>(
-    input: impl BufRead,
-    delimiter: u8,
-    manner: &Manner,
+    mut file: CsvFile<'_>,
+    mapping: &Mapping,
     writer: &mut Writer<D>,
 ) -> Result<(), ReadError> {
-    let lines = Rc::new(Cell::new(0));
-    let input = LineByLine { input, lines: Rc::clone(&lines), within: false };
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(input);
-    let header = reader.headers().map_err(|error| csv_error(error, 1))?.clone();
-    let columns: Vec<String> = header.iter().map(|column| column.trim().to_owned()).collect();
-    let targets = manner.mapping.targets(&columns).map_err(|problem| ReadError::At(1, problem))?;
+    let columns = file.columns.clone();
+    let targets = mapping.targets(&columns).map_err(|problem| ReadError::At(file.header_line, problem))?;
+    let names: Vec<String> = (0..columns.len()).map(|at| file.column_named(at)).collect();
+    let nameless: Vec<usize> =
+        (0..columns.len()).filter(|at| columns[*at].is_empty() && !mapping.mentions(*at, &columns)).collect();
+    if let Some(address) = targets.iter().position(|target| *target == Target::Email) {
+        file.expect_addresses(address);
+    }
     writer.note_variables(&targets);
-    let mut record = csv::ByteRecord::new();
     loop {
-        let next = lines.get() + 1;
         writer.count.start_row();
-        if !reader.read_byte_record(&mut record).map_err(|error| csv_error(error, next))? {
+        let Some(Line { number, fields }) = file.next().map_err(too_long)? else { return Ok(()) };
+        let row = match fields {
+            Ok(fields) => {
+                let values = nameless.iter().filter(|at| !fields[**at].trim().is_empty());
+                writer.chunk.nameless.extend(values.map(|at| at + 1));
+                csv_row(&fields, &names, &targets)
+            }
+            Err(problem) => Row::unreadable(problem),
+        };
+        if !writer.row(number, row) {
             return Ok(());
         }
-        let within = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        if !writer.row(lines.get() - within, csv_row(&record, &columns, &targets)) {
-            return Ok(());
-        }
     }
 }
 
-/// Hands on at most one line at a time, and counts them: so the last line that was handed on is the one on which a
-/// record ends. (The reader's own position is before empty lines, and before the second half of a CR LF.)
-struct LineByLine<R> {
-    input: R,
-    lines: Rc<Cell<u64>>,
-    within: bool,
-}
-
-impl<R: BufRead> Read for LineByLine<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let line = self.input.fill_buf()?.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
-        let taken = line.len().min(buffer.len());
-        buffer[..taken].copy_from_slice(&line[..taken]);
-        if taken > 0 && !self.within {
-            self.lines.set(self.lines.get() + 1);
-        }
-        self.within = taken > 0 && buffer[taken - 1] != b'\n';
-        self.input.consume(taken);
-        Ok(taken)
-    }
-}
-
-fn csv_row(record: &csv::ByteRecord, columns: &[String], targets: &[Target]) -> Row {
-    if record.len() != columns.len() {
-        return Row::unreadable(format!("it has {} fields, and the header {}", record.len(), columns.len()));
-    }
+fn csv_row(fields: &[&str], names: &[String], targets: &[Target]) -> Row {
     let mut row = Row::default();
-    for ((value, column), target) in record.iter().zip(columns).zip(targets) {
-        match std::str::from_utf8(value) {
-            Ok(value) => row.take(target, column, Value::from(value)),
-            Err(_) => return Row::unreadable(format!("{column} is not UTF-8")),
-        }
+    for ((value, name), target) in fields.iter().zip(names).zip(targets) {
+        let value = if *target == Target::Email { formula::plain(value) } else { value };
+        row.take(target, name, Field::Text(value));
     }
     row
 }
 
-fn csv_error(error: csv::Error, line: u64) -> ReadError {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => io_error(error, line),
-        csv::ErrorKind::Utf8 { .. } => ReadError::At(line, "the header is not UTF-8".to_owned()),
-        other => ReadError::At(line, format!("{other:?}")),
+/// With the line of a row that does not end.
+fn too_long(error: ReadError) -> ReadError {
+    match error {
+        ReadError::Io(error) => io_error(error, 1),
+        error @ ReadError::At(..) => error,
     }
 }
 
@@ -166,7 +138,7 @@ fn io_error(error: io::Error, line: u64) -> ReadError {
         let problem = format!("the row is longer than {MAX_ROW_BYTES} bytes: is a quote not closed?");
         return ReadError::At(line, problem);
     }
-    ReadError::Io(error)
+    error.into()
 }
 
 fn read_ndjson<D: Deliver>(
@@ -184,7 +156,7 @@ fn read_ndjson<D: Deliver>(
         if manner.backslashes_doubled {
             halve_backslashes(&mut text);
         }
-        let text = text.strip_prefix(b"\xef\xbb\xbf").filter(|_| line == 1).unwrap_or(&text).trim_ascii();
+        let text = text.trim_ascii();
         if !text.is_empty() && !writer.row(line, json_row(text, &manner.mapping)) {
             break;
         }
@@ -193,15 +165,15 @@ fn read_ndjson<D: Deliver>(
 }
 
 fn json_row(text: &[u8], mapping: &Mapping) -> Row {
-    match serde_json::from_slice(text) {
-        Ok(Value::Object(members)) => {
+    match serde_json::from_slice::<Members>(text) {
+        Ok(members) => {
             let mut row = Row::default();
             for (column, value) in members {
-                row.take(&mapping.target(&column), &column, value);
+                row.take(&mapping.target(&column), &column, Field::Json(&value));
             }
             row
         }
-        Ok(_) => Row::unreadable("it is JSON, and not an object"),
+        Err(error) if error.is_data() => Row::unreadable("it is JSON, and not an object"),
         // The line is the row's own, always the first.
         Err(error) => {
             Row::unreadable(format!("it is not JSON: {}", error.to_string().replace(" at line 1", " at")))
@@ -294,7 +266,7 @@ mod tests {
                 .lines()
                 .map(|line| {
                     let fields: Vec<&str> = line.split('\t').collect();
-                    [fields[0], fields[2], fields[6], fields[8]].join(" ")
+                    [fields[0], fields[2], fields[7], fields[9]].join(" ")
                 })
                 .collect()),
             Err(ReadError::At(line, problem)) => Err(format!("{line}: {problem}")),
@@ -303,7 +275,7 @@ mod tests {
     }
 
     fn plain() -> Manner {
-        Manner { format: None, mapping: Mapping::default(), backslashes_doubled: false }
+        Manner { format: None, mapping: Mapping::default(), delimiter: None, backslashes_doubled: false }
     }
 
     #[test]
@@ -321,7 +293,7 @@ mod tests {
         assert_eq!(
             rows(ndjson.as_bytes(), &plain()).unwrap(),
             [
-                r#"1 ada@example.com {"tags":[1,null]} \N"#,
+                r#"1 ada@example.com {"tags":[1, null]} \N"#,
                 r"3  \N it is not JSON: EOF while parsing an object at column 11",
                 r"4  \N it is JSON, and not an object",
             ]
@@ -333,13 +305,18 @@ mod tests {
         let endless = [b"email,name\na@example.com,\"".to_vec(), vec![b'x'; 5_000_000]].concat();
         assert_eq!(
             rows(&endless, &plain()).unwrap_err(),
-            "2: the row is longer than 4194304 bytes: is a quote not closed?"
+            "2: a field is longer than 1,048,576 bytes (1 MiB): is a quote not closed?"
+        );
+        let many = [b"email,name\n".to_vec(), b"xxxxxxx,".repeat(700_000)].concat();
+        assert_eq!(
+            rows(&many, &plain()).unwrap_err(),
+            "2: the row is longer than 4,194,304 bytes (4 MiB): is a quote not closed?"
         );
         assert_eq!(
             rows(b"[{\"email\": \"a@example.com\"}]", &plain()).unwrap_err(),
             "1: a JSON array: expected one object per line, as jq -c '.[]' gives"
         );
-        assert!(rows(b"", &plain()).unwrap_err().starts_with("1: there is no column"));
+        assert!(rows(b"", &plain()).unwrap_err().starts_with("1: there is no header"));
     }
 
     #[test]

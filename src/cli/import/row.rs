@@ -1,8 +1,10 @@
 //! One row of the input: checked, and as `COPY` takes it.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
+use super::json::{Field, Members};
 use super::mapping::Target;
 use crate::batch::address;
 use crate::batch::claim::MAX_VARIABLES_BYTES;
@@ -14,7 +16,9 @@ pub struct Row {
     name: Option<String>,
     customer_id: Option<Uuid>,
     contact_id: Option<Uuid>,
-    variables: Map<String, Value>,
+    customer_ref: Option<String>,
+    /// By name, as JSON.
+    variables: BTreeMap<String, String>,
     refusal: Option<Refusal>,
 }
 
@@ -34,41 +38,47 @@ impl Row {
     }
 
     /// Takes a value. The first thing wrong with the row is the one that is told.
-    pub fn take(&mut self, target: &Target, column: &str, value: Value) {
-        if holds_nul(&value) {
-            return self.refuse("unreadable", format!("{column} holds a NUL character"));
+    pub fn take(&mut self, target: &Target, column: &str, value: Field<'_>) {
+        if let Some(problem) = Field::Text(column).problem().or_else(|| value.problem()) {
+            return self.refuse("unreadable", format!("{column} {problem}"));
         }
         match target {
             Target::Ignored => {}
-            Target::Email => text(value).trim().clone_into(&mut self.email),
-            Target::Name => self.name = Some(text(value)).filter(|name| !name.trim().is_empty()),
+            Target::Email => value.text().trim().clone_into(&mut self.email),
+            Target::Name => self.name = Some(value.text()).filter(|name| !name.trim().is_empty()),
             Target::CustomerId => self.customer_id = self.id(column, value),
             Target::ContactId => self.contact_id = self.id(column, value),
+            Target::CustomerRef => {
+                self.customer_ref = Some(value.text().trim().to_owned()).filter(|key| !key.is_empty());
+            }
             Target::Variable(name) => {
-                self.variables.insert(name.clone(), value);
+                self.variables.insert(name.clone(), value.json());
             }
             Target::Variables => self.take_object(column, value),
         }
     }
 
-    fn take_object(&mut self, column: &str, value: Value) {
-        let value = match value {
-            Value::String(text) if text.trim().is_empty() => return,
-            Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-            value => value,
+    /// An object, or a text that is one.
+    fn take_object(&mut self, column: &str, value: Field<'_>) {
+        let json = value.json();
+        let json = serde_json::from_str(&json).unwrap_or(json);
+        if json.trim().is_empty() || json.trim() == "null" {
+            return;
+        }
+        let Ok(members) = serde_json::from_str::<Members>(&json) else {
+            return self.refuse("unreadable", format!("{column} is not a JSON object"));
         };
-        match value {
-            Value::Object(members) if holds_nul(&Value::Object(members.clone())) => {
-                self.refuse("unreadable", format!("{column} holds a NUL character"));
+        for (name, value) in members {
+            let problem = Field::Text(&name).problem().or_else(|| Field::Json(&value).problem());
+            if let Some(problem) = problem {
+                return self.refuse("unreadable", format!("{column} {problem}"));
             }
-            Value::Object(members) => self.variables.extend(members),
-            Value::Null => {}
-            _ => self.refuse("unreadable", format!("{column} is not a JSON object")),
+            self.variables.insert(name, value.get().to_owned());
         }
     }
 
-    fn id(&mut self, column: &str, value: Value) -> Option<Uuid> {
-        let value = text(value);
+    fn id(&mut self, column: &str, value: Field<'_>) -> Option<Uuid> {
+        let value = value.text();
         let value = value.trim();
         if value.is_empty() {
             return None;
@@ -86,7 +96,8 @@ impl Row {
     }
 
     /// Checks what needs the whole row, and appends it as a line of `COPY`'s text format with the columns of the
-    /// temporary table: line, id, email, name, customer_id, contact_id, variables, reason, detail.
+    /// temporary table: line, id, email, name, customer_id, contact_id, customer_ref,
+    /// variables, reason, detail.
     pub fn write(mut self, line: u64, copy: &mut Vec<u8>) {
         if self.refusal.is_none()
             && let Err(error) = address::sendable(&self.email)
@@ -96,7 +107,7 @@ impl Row {
                 if self.email.is_empty() { "there is none".into() } else { error.to_string() },
             );
         }
-        let variables = (!self.variables.is_empty()).then(|| Value::Object(self.variables).to_string());
+        let variables = (!self.variables.is_empty()).then(|| object(&self.variables));
         if let Some(bytes) = variables.as_ref().map(String::len)
             && bytes > MAX_VARIABLES_BYTES as usize
         {
@@ -115,6 +126,7 @@ impl Row {
         field(copy, self.name.as_deref(), b'\t');
         field(copy, id(self.customer_id).as_deref(), b'\t');
         field(copy, id(self.contact_id).as_deref(), b'\t');
+        field(copy, self.customer_ref.as_deref(), b'\t');
         field(copy, variables.as_deref(), b'\t');
         field(copy, reason, b'\t');
         field(copy, detail.as_deref().map(without_nul).as_deref(), b'\n');
@@ -122,7 +134,7 @@ impl Row {
 }
 
 /// A field of `COPY`'s text format, and what ends it.
-fn field(copy: &mut Vec<u8>, value: Option<&str>, end: u8) {
+pub fn field(copy: &mut Vec<u8>, value: Option<&str>, end: u8) {
     match value {
         None => copy.extend_from_slice(b"\\N"),
         Some(value) => {
@@ -140,22 +152,10 @@ fn field(copy: &mut Vec<u8>, value: Option<&str>, end: u8) {
     copy.push(end);
 }
 
-fn text(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
-        Value::Null => String::new(),
-        value => value.to_string(),
-    }
-}
-
-/// PostgreSQL's text and jsonb hold every character but this one.
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(values) => values.iter().any(holds_nul),
-        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value)),
-        _ => false,
-    }
+/// A JSON object of members that are JSON already.
+fn object(members: &BTreeMap<String, String>) -> String {
+    let members = members.iter().map(|(name, value)| format!("{}:{value}", Field::Text(name).json()));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 
 fn without_nul(text: &str) -> String {
@@ -164,14 +164,15 @@ fn without_nul(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::value::{RawValue, to_raw_value};
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn written(values: &[(Target, Value)]) -> String {
         let mut row = Row::default();
         for (target, value) in values {
-            row.take(target, "column", value.clone());
+            row.take(target, "column", Field::Json(&to_raw_value(value).unwrap()));
         }
         let mut copy = Vec::new();
         row.write(7, &mut copy);
@@ -192,19 +193,39 @@ mod tests {
             (Target::Name, json!("Ada\tLovelace \\ Co\n")),
             (Target::CustomerId, json!("5F0C2B1E-7d34-4c8a-9b61-2f7e0a4d9c35")),
             (Target::ContactId, json!("")),
+            (Target::CustomerRef, json!(4711)),
             (variable("city"), json!("Oslo")),
             (Target::Variables, json!("{\"n\": 1}")),
         ]);
         assert_eq!(
             row,
-            "7|Ada@example.com|Ada\\tLovelace \\\\ Co\\n|5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35|\\N|{\"city\":\"Oslo\",\"n\":1}|\\N|\\N\n"
+            "7|Ada@example.com|Ada\\tLovelace \\\\ Co\\n|5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35|\\N|4711|{\"city\":\"Oslo\",\"n\":1}|\\N|\\N\n"
         );
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let json = |text: &'static str| serde_json::from_str::<&RawValue>(text).unwrap();
+        let mut row = Row::default();
+        row.take(&Target::Email, "email", Field::Text("ada@example.com"));
+        row.take(&variable("price"), "price", Field::Json(json("20.00")));
+        row.take(
+            &Target::Variables,
+            "more",
+            Field::Json(json(r#"{"big": 12345678901234567891234, "x": [1e400, -0.0]}"#)),
+        );
+        row.take(&Target::Variables, "text", Field::Text(r#"{"small": 0.10}"#));
+        let mut copy = Vec::new();
+        row.write(1, &mut copy);
+        let line = String::from_utf8(copy).unwrap();
+        let variables = r#"{"big":12345678901234567891234,"price":20.00,"small":0.10,"x":[1e400, -0.0]}"#;
+        assert!(line.contains(&format!("\t{variables}\t")), "{line}");
     }
 
     #[test]
     fn a_row_that_cannot_be_sent_to_carries_the_reason() {
         let reason =
-            |values: &[(Target, Value)]| written(values).splitn(7, '|').nth(6).unwrap().trim().to_owned();
+            |values: &[(Target, Value)]| written(values).splitn(8, '|').nth(7).unwrap().trim().to_owned();
         let ada = (Target::Email, json!("ada@example.com"));
         insta::assert_snapshot!(reason(&[]), @"bad_address|there is none");
         insta::assert_snapshot!(reason(&[(Target::Email, json!("ada"))]), @"bad_address|it is not of the form local@domain");

@@ -9,6 +9,7 @@ use tokio_postgres::{Client, CopyInSink};
 use uuid::Uuid;
 
 use super::super::failure::Failure;
+use super::super::formula;
 use crate::database::Database;
 
 /// The campaign that gets recipients.
@@ -48,7 +49,9 @@ impl<'a> Import<'a> {
 
     /// The stream into the temporary table.
     pub async fn rows(&self) -> Result<Rows, Failure> {
-        Ok(Rows(Box::pin(self.client.copy_in("COPY imported (line, id, email, name, customer_id, contact_id, variables, reason, detail) FROM STDIN").await?)))
+        let copy = "COPY pg_temp.imported (line, id, email, name, customer_id, contact_id, variables, reason, detail)
+                    FROM STDIN";
+        Ok(Rows(Box::pin(self.client.copy_in(copy).await?)))
     }
 
     /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
@@ -60,7 +63,7 @@ impl<'a> Import<'a> {
             .replace("{campaign}", &format!("'{id}'"))
             .replace("{organization}", &format!("'{organization_id}'::uuid"));
         self.client.batch_execute(&judge).await?;
-        let sql = "SELECT count(*) FILTER (WHERE reason IS NULL), count(reason) FROM imported";
+        let sql = "SELECT count(*) FILTER (WHERE reason IS NULL), count(reason) FROM pg_temp.imported";
         let row = self.client.query_one(sql, &[]).await?;
         Ok((row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs()))
     }
@@ -118,23 +121,29 @@ impl<'a> Import<'a> {
 
     /// Writes the refused rows as CSV, in the order of their lines.
     pub async fn report(&self, file: &mut impl Write) -> Result<std::io::Result<()>, Failure> {
-        let copy =
-            "COPY (SELECT line, reason, detail, email FROM imported WHERE reason IS NOT NULL ORDER BY line)
-                    TO STDOUT (FORMAT csv, HEADER)";
-        let mut rows = Box::pin(self.client.copy_out(copy).await?);
-        while let Some(row) = rows.next().await {
-            if let Err(error) = file.write_all(&row?) {
-                return Ok(Err(error));
-            }
+        let sql =
+            "SELECT line, reason, detail, email FROM pg_temp.imported WHERE reason IS NOT NULL ORDER BY line";
+        let mut rows = std::pin::pin!(self.client.query_raw(sql, std::iter::empty::<&str>()).await?);
+        let mut file = csv::Writer::from_writer(file);
+        let mut written = file.write_record(["line", "reason", "detail", "email"]);
+        while let Some(row) = rows.next().await.transpose()? {
+            let (line, reason): (i64, String) = (row.get("line"), row.get("reason"));
+            let text = |name| formula::in_file(&row.get::<_, Option<String>>(name).unwrap_or_default());
+            written = written.and_then(|()| {
+                file.write_record([&line.to_string(), &reason, &text("detail"), &text("email")])
+            });
         }
-        Ok(file.flush())
+        Ok(written.map_err(std::io::Error::from).and_then(|()| file.flush()))
     }
 
     /// The import holds from here on. Returns how many recipients the campaign has, and its status.
-    pub async fn commit(self) -> Result<(i32, String), Failure> {
+    pub async fn commit(self) -> Result<(i64, String), Failure> {
         let id = [(&self.campaign.id as _, Type::UUID)];
         self.client.query_typed(super::COUNT, &id).await?;
-        let sql = "SELECT total_count, status FROM campaigns WHERE id = $1";
+        // Counted here: the campaign's own total is brought up to date for a second at a time.
+        let sql =
+            "SELECT (SELECT count(*) FROM campaign_recipients AS r WHERE r.campaign_id = c.id), c.status
+                     FROM campaigns AS c WHERE c.id = $1";
         let row = self.client.query_one(sql, &[&self.campaign.id]).await?;
         self.client.batch_execute("COMMIT").await?;
         Ok((row.get(0), row.get(1)))

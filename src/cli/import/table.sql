@@ -6,6 +6,7 @@ CREATE TEMPORARY TABLE imported (
     name        text,
     customer_id uuid,
     contact_id  uuid,
+    customer_ref text,
     variables   jsonb,
     reason      text,               -- why it becomes none
     detail      text,

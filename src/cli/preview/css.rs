@@ -110,11 +110,10 @@ fn styles_of(page: &str) -> HashMap<usize, String> {
     let mut styles = HashMap::new();
     for piece in pieces(page) {
         let Piece::Tag(_, attributes) = piece else { continue };
-        let value = |wanted: &str| attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-        let number = value(MARK).and_then(|number| number.parse().ok());
-        if let (Some(number), Some(style)) = (number, value("style")) {
+        let number = attributes.get(MARK).and_then(|number| number.parse().ok());
+        if let (Some(number), Some(style)) = (number, attributes.get("style")) {
             // A parser that mends a page may repeat an element; the first is the one that stands there.
-            styles.entry(number).or_insert_with(|| style.clone());
+            styles.entry(number).or_insert_with(|| style.to_owned());
         }
     }
     styles

@@ -91,7 +91,7 @@ pub fn domains(domains: &[Domain]) -> String {
         let mut left = LABEL;
         for (class, what, count) in [
             ("delivered", "delivered", domain.delivered),
-            ("unknown", "nothing known", unknown),
+            ("unknown", "no delivery known", unknown),
             ("bounced", "bounced", domain.bounced),
             ("complained", "complained of", domain.complained),
         ] {

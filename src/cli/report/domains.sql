@@ -1,12 +1,14 @@
 -- What became of the sent emails of campaign $1 by the recipients' domains, the largest first; all but the first
--- eleven together. Each email counts once: bounced, complained of, delivered, or nothing known.
+-- eleven together. Each email counts once: bounced (or withheld by SES itself), complained of, delivered, or
+-- no delivery known.
 
 -- What is known of each email. One join, which an index serves: without statistics, as after a large import, the
 -- planner would go through all events again for each recipient if they were put together before it.
 WITH email AS (
-    SELECT lower(split_part(btrim(r.email), '@', -1)) AS domain,
-           coalesce(bool_or(e.action = 'email_bounced'), false) AS bounced,
-           coalesce(bool_or(e.action = 'email_complained'), false) AS complained,
+    SELECT split_part(canonical_address(r.email), '@', -1) AS domain,
+           coalesce(bool_or(e.action = 'email_bounced'
+                            OR e.action = 'email_complained' AND e.made_by = 'ses'), false) AS bounced,
+           coalesce(bool_or(e.action = 'email_complained' AND e.made_by IS DISTINCT FROM 'ses'), false) AS complained,
            coalesce(bool_or(e.action IN ('email_delivered', 'email_opened', 'email_clicked')), false) AS delivered
       FROM campaign_recipients AS r LEFT JOIN recipient_events AS e ON e.recipient_id = r.id
      WHERE r.campaign_id = $1 AND r.status = 'sent'

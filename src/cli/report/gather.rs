@@ -39,12 +39,17 @@ pub struct Domain {
     pub complained: i64,
 }
 
-/// How many had opened, and clicked, by the end of each bucket.
+/// How many had opened, and clicked, by the end of each bucket; people alone.
 pub struct Reactions {
     pub from: f64,
     pub bucket: f64,
     pub opened: Vec<i64>,
     pub clicked: Vec<i64>,
+    /// Recipients whose emails, whoever else did so, a machine opened or whose links it followed, by SES's word.
+    pub opened_by_machines: i64,
+    pub clicked_by_machines: i64,
+    /// Recipients whose images Apple's Mail Privacy Protection loaded.
+    pub loaded_by_apple: i64,
 }
 
 /// One campaign's figures, if there is such a one.
@@ -97,13 +102,27 @@ async fn reactions(database: &Database, id: Uuid, first: f64, last: f64) -> Resu
     let rows = database.query(include_str!("reactions.sql"), &parameters, soon()).await?;
     #[allow(clippy::cast_possible_truncation, reason = "at most some hundred buckets")]
     let end = ((last - from) / bucket).floor() as i32;
-    let of = |action: &str| {
-        let own = rows.iter().filter(|row| row.get::<_, &str>("action") == action);
+    let by = |action: &'static str, made_by: &'static str| {
+        rows.iter().filter(move |row| {
+            row.get::<_, &str>("action") == action && row.get::<_, &str>("made_by") == made_by
+        })
+    };
+    let all = |action, made_by| by(action, made_by).map(|row| row.get::<_, i64>("count")).sum();
+    let of = |action| {
+        let own = by(action, "person");
         // What came after the end of the plot is none of it; and the curve goes on to the end.
         let own = own.map(|row| (row.get("bucket"), row.get("count"))).filter(|(bucket, _)| *bucket <= end);
         summed(&filled(own.chain([(end, 0)])))
     };
-    Ok(Reactions { from, bucket, opened: of("email_opened"), clicked: of("email_clicked") })
+    Ok(Reactions {
+        from,
+        bucket,
+        opened: of("email_opened"),
+        clicked: of("email_clicked"),
+        opened_by_machines: all("email_opened", "machine"),
+        clicked_by_machines: all("email_clicked", "machine"),
+        loaded_by_apple: all("email_opened", "apple"),
+    })
 }
 
 /// Counts for every bucket from the first one on.

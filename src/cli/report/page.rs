@@ -64,6 +64,19 @@ fn key_figures(figures: &Figures) -> String {
         let (opened, clicked) = (last(&reactions.opened), last(&reactions.clicked));
         cells.push(("", "Opened", opened, of_sent(opened)));
         cells.push(("", "Clicked", clicked, of_sent(clicked)));
+        for (label, count) in [
+            ("Opened by machines", reactions.opened_by_machines),
+            ("Clicked by machines", reactions.clicked_by_machines),
+            ("Loaded by Apple Mail", reactions.loaded_by_apple),
+        ] {
+            if count > 0 {
+                cells.push(("", label, count, of_sent(count)));
+            }
+        }
+    }
+    let rejected = figures.detail.overview.rejected;
+    if rejected > 0 {
+        cells.push(("", "Rejected by SES", rejected, of_sent(rejected)));
     }
     for (label, count) in
         [("Failed", failed), ("Suppressed", suppressed), ("Uncertain", uncertain), ("To send", remaining)]
@@ -114,11 +127,15 @@ fn domains(figures: &Figures) -> String {
         let none = "<p class=\"faint\">SES's events have told nothing of this campaign yet.</p>\n";
         return format!("{title}{none}");
     }
-    let legend: String =
-        [("blue", "delivered"), ("grey", "nothing known"), ("orange", "bounced"), ("red", "complained of")]
-            .iter()
-            .map(|(colour, what)| format!("<span style=\"--swatch: var(--{colour})\">{what}</span>"))
-            .collect();
+    let legend: String = [
+        ("blue", "delivered"),
+        ("grey", "no delivery known"),
+        ("orange", "bounced"),
+        ("red", "complained of"),
+    ]
+    .iter()
+    .map(|(colour, what)| format!("<span style=\"--swatch: var(--{colour})\">{what}</span>"))
+    .collect();
     format!(
         "{title}<p class=\"legend\">{legend}</p>\n<figure>{}</figure>\n",
         chart::domains(&figures.domains)
@@ -131,7 +148,7 @@ fn reactions(figures: &Figures) -> String {
     let first = axis::utc(reactions.from);
     format!(
         "<h2>Opens and clicks over time</h2>\n<p class=\"faint\">Recipients who had opened, and clicked, by then, in percent of those sent to, from {} on (UTC)</p>\n\
-         <figure>{}<figcaption>Opens are counted where the mail program loads images; some load them unasked, some never.</figcaption></figure>\n",
+         <figure>{}<figcaption>Opens are counted where the mail program loads images; some load them unasked, some never. What SES takes for machines, and Apple's Mail Privacy Protection, is left out.</figcaption></figure>\n",
         first.get(..10).unwrap_or(&first),
         chart::reactions(reactions, sent)
     )

@@ -23,7 +23,8 @@ settled AS (
      WHERE r.id = d.recipient_id AND r.campaign_id = $1 AND r.status = 'uncertain'
        -- An email that SES is known to have accepted (its activity was refused) is not sent again.
        AND ($4 <> 'pending' OR r.message_id IS NULL)
-    RETURNING r.id, r.organization_id, r.customer_id, r.email, r.name, r.message_id, r.sent_at, r.status, d.subject
+    RETURNING r.id, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id, r.sent_at,
+              r.status, d.subject
 ),
 activity AS (
     {email_sent}

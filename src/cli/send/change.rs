@@ -1,12 +1,18 @@
 //! What a person may do with a campaign's status.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
+use super::super::output::shown;
 use super::super::{connect, format, id, patiently, preview, soon};
+use super::settle::settle_refused;
+use super::time::{self, Time};
 use crate::batch::load;
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
@@ -14,14 +20,16 @@ use crate::database::Database;
 
 /// Let a campaign be sent from a time on
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  campaign send schedule 5f0c2c1e-… --at 2026-03-20T08:00:00+01:00")]
+#[command(after_help = "Examples:
+  campaign send schedule 5f0c2c1e-… --at '2030-03-20 08:00 Europe/Oslo'
+  campaign send schedule 5f0c2c1e-… --at 2030-03-20T08:00:00+01:00")]
 pub struct Schedule {
     /// The campaign's id
     #[arg(value_parser = id)]
     campaign: Uuid,
-    /// When, with a time zone, as PostgreSQL reads it
-    #[arg(long, value_name = "TIME", value_parser = time_with_zone)]
-    at: String,
+    /// When: date, time of day and zone (an offset from UTC, UTC, or a name such as Europe/Oslo)
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    at: Time,
     #[command(flatten)]
     check: Check,
 }
@@ -93,15 +101,38 @@ impl Schedule {
     pub async fn run(self) -> Result<(), Failure> {
         let case = Case::open(self.campaign).await?;
         case.check_templates()?;
-        let change = Change { from: &["draft", "scheduled"], to: "scheduled", at: Some(&self.at), why: None };
+        let at = self.at.to_sql();
+        let change = Change { from: &["draft", "scheduled"], to: "scheduled", at: Some(&at), why: None };
         case.allows(&change)?;
+        self.is_to_come(&case.database).await?;
         self.check.run(self.campaign).await?;
-        let at = case.change(&change).await?;
-        println!("\"{}\" is scheduled for {at}.", case.name());
+        case.change(&change).await?;
+        println!("\"{}\" is scheduled for {}.", case.name(), self.at);
         if case.recipients().await? == 0 {
             println!("It has no recipients yet: add some with campaign import {} FILE", self.campaign);
         }
         Ok(())
+    }
+}
+
+impl Schedule {
+    /// A time that is over would let the campaign be sent at once, which is not what `schedule` is for. PostgreSQL's
+    /// clock decides, as it does when campaigns fall due.
+    async fn is_to_come(&self, database: &Database) -> Result<(), Failure> {
+        let rows = database.query("SELECT now()", &[], soon()).await?;
+        let now = rows.first().and_then(|row| Timestamp::try_from(row.get::<_, SystemTime>(0)).ok());
+        if now.is_none_or(|now| self.at.timestamp() > now) {
+            return Ok(());
+        }
+        if io::stdin().is_terminal() {
+            return confirm(&format!(
+                "{} is in the past, so the campaign would be sent at once. Go on?",
+                self.at
+            ));
+        }
+        let message =
+            format!("--at: {} is in the past; campaign send start {} sends it now", self.at, self.campaign);
+        Err(Failure::new(Exit::Usage, message))
     }
 }
 
@@ -140,7 +171,10 @@ impl Resume {
     pub async fn run(self) -> Result<(), Failure> {
         let case = Case::open(self.campaign).await?;
         case.check_templates()?;
-        case.change(&Change { from: &["paused"], to: "sending", at: None, why: None }).await?;
+        let change = Change { from: &["paused"], to: "sending", at: None, why: None };
+        case.allows(&change)?;
+        settle_refused(&case.database, case.id, &case.source).await?;
+        case.change(&change).await?;
         println!("\"{}\" is sending again.", case.name());
         Ok(())
     }
@@ -192,8 +226,8 @@ impl Case {
         Ok(Case { database, id, status: campaign.status, source: campaign.source })
     }
 
-    fn name(&self) -> &str {
-        &self.source.campaign_name
+    fn name(&self) -> Cow<'_, str> {
+        shown(&self.source.campaign_name)
     }
 
     /// How many there are. Of millions that takes a while, so it is not asked where something is to be stopped.
@@ -230,8 +264,7 @@ impl Case {
         Failure::new(Exit::Data, message)
     }
 
-    /// Returns its time, where it has one.
-    async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
+    async fn change(&self, change: &Change<'_>) -> Result<(), Failure> {
         self.allows(change)?;
         let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();
         let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
@@ -241,15 +274,9 @@ impl Case {
             (&change.at, Type::TEXT),
             (&change.why, Type::TEXT),
         ];
-        let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await;
-        let rows = rows.map_err(|error| match (&error, change.at) {
-            (error, Some(at)) if error.is_of_the_data() => {
-                Failure::new(Exit::Usage, format!("--at {at}: {error}"))
-            }
-            _ => Failure::from(error),
-        })?;
+        let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await?;
         match rows.first() {
-            Some(row) if row.get("changed") => Ok(row.get::<_, Option<String>>("at").unwrap_or_default()),
+            Some(row) if row.get("changed") => Ok(()),
             Some(row) => Err(self.not_from(row.get("status"), change)),
             None => Err(Failure::new(Exit::Data, format!("campaign {} is gone", self.id))),
         }
@@ -267,27 +294,5 @@ fn confirm(question: &str) -> Result<(), Failure> {
     match (read, answer.trim().to_lowercase().as_str()) {
         (Ok(_), "y" | "yes") => Ok(()),
         _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
-    }
-}
-
-/// PostgreSQL takes a time without a zone for one of its own zone, which is not the person's.
-fn time_with_zone(text: &str) -> Result<String, String> {
-    let time = text.trim().split_once(['T', ' ']).map(|(_, time)| time);
-    match time {
-        Some(time) if time.ends_with('Z') || time.contains(['+', '-']) => Ok(text.trim().to_owned()),
-        _ => Err("expected a time with its zone, such as 2026-03-20T08:00:00+01:00".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_needs_its_zone() {
-        assert!(time_with_zone("2026-03-20T08:00:00+01:00").is_ok());
-        assert!(time_with_zone("2026-03-20 08:00Z").is_ok());
-        assert!(time_with_zone("2026-03-20T08:00:00").is_err());
-        assert!(time_with_zone("tomorrow").is_err());
     }
 }

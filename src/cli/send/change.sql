@@ -7,8 +7,6 @@ changed AS (
        SET status = $3, status_reason = $5, scheduled_at = coalesce($4::timestamptz, c.scheduled_at),
            completed_at = CASE WHEN $3 = 'sending' THEN NULL ELSE c.completed_at END
       FROM campaign WHERE c.id = campaign.id AND campaign.status = ANY ($2)
-    RETURNING c.scheduled_at
+    RETURNING c.id
 )
-SELECT campaign.status, EXISTS (SELECT FROM changed) AS changed,
-       to_char(changed.scheduled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') AS at
-  FROM campaign LEFT JOIN changed ON true
+SELECT campaign.status, EXISTS (SELECT FROM changed) AS changed FROM campaign

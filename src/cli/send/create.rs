@@ -6,6 +6,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
+use super::super::output::shown;
 use super::super::{connect, id, soon};
 use crate::batch::render::{Source, Templates};
 use crate::config::DatabaseAccess;
@@ -95,7 +96,7 @@ impl Create {
         println!("{id}");
         eprintln!(
             "\"{}\" is a draft. Next: campaign import {id} FILE, then campaign send start {id}",
-            self.name
+            shown(&self.name)
         );
         Ok(())
     }
@@ -119,8 +120,9 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 fn read_object(path: &Path) -> Result<String, Failure> {
     let text = read(path)?;
-    let problem = match serde_json::from_str::<serde_json::Value>(&text) {
-        Ok(serde_json::Value::Object(_)) => return Ok(text),
+    // As it is written: a number keeps each of its digits.
+    let problem = match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
+        Ok(value) if value.get().starts_with('{') => return Ok(text),
         Ok(_) => format!("{}:1: expected a JSON object, such as {{\"city\": \"Oslo\"}}", path.display()),
         Err(error) => format!("{}:{}: it is not JSON: {error}", path.display(), error.line()),
     };

@@ -6,8 +6,17 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 32] = [
+const REASONS: [(&str, &str); 37] = [
+    (
+        "something other than SES answers",
+        "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. Nobody has failed for it.",
+    ),
+    (
+        "no clear answer from SES",
+        "Look at the health of SES and at a proxy on the way to it. The recipients that it cost are in doubt.",
+    ),
     ("the template does not compile", "Correct the template at that line."),
+    ("the template cannot be rendered", "Correct the template at that line: it fails for every recipient."),
     ("from_address is no mailbox", "Correct the campaign's from_address."),
     ("reply_to is no mailbox", "Correct the campaign's reply_to."),
     ("the link \"", "Correct that link in the html: campaign preview shows all that is wrong."),
@@ -42,11 +51,14 @@ const REASONS: [(&str, &str); 32] = [
     ("IncompleteSignature", CREDENTIALS),
     ("emails bounced (", GUARD),
     ("recipients complained (", GUARD),
-    ("was refused: ", "Nobody was accepted: look at the refusal, for most likely it is not the recipients'."),
+    ("emails were rejected by Amazon SES", REJECTED),
+    ("was refused: ", "Look at the refusal: many in a row met it, so most likely it is not the recipients'."),
     ("UnknownOperation", NO_SEND_EMAIL),
+    ("NotImplemented", NO_SEND_EMAIL),
     ("http_", NO_SEND_EMAIL),
 ];
 const GUARD: &str = "The reputation guard stopped it: look where the list comes from, and clean it. Whoever goes on accepts these figures.";
+const REJECTED: &str = "Look at what the emails hold: SES found malware, or could not render them. Whoever goes on accepts these figures.";
 const CONFIGURATION_SET_PAUSED: &str =
     "The configuration set may not send: turn its sending on again in the SES console.";
 const NO_CONFIGURATION_SET: &str =
@@ -74,6 +86,7 @@ pub fn of(detail: &Detail) -> Vec<String> {
             advice.push(format!("Go on with it: campaign send resume {id}"));
         }
         "sending" => advice.extend(of_sending(detail)),
+        "sent" if detail.overview.rejected > 0 => advice.push(REJECTED.to_owned()),
         _ => {}
     }
     advice.extend(of_doubt(detail));

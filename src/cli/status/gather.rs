@@ -29,6 +29,7 @@ fn overview(row: &Row) -> Overview {
         status: row.get("status"),
         status_reason: row.get("status_reason"),
         progress: load::progress(row),
+        rejected: row.get("rejected"),
         scheduled_at: row.get("scheduled_at"),
         started_at: row.get("started_at"),
         completed_at: row.get("completed_at"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use console::{Term, measure_text_width, style, truncate_str};
 
 use super::super::format;
+use super::super::output::shown;
 use super::{Detail, Lane, Outcome, Overview};
 use crate::result::Progress;
 
@@ -49,8 +50,8 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
             .or(campaign.scheduled_at.as_ref());
         vec![
             campaign.campaign_id.to_string(),
-            truncate_str(&campaign.name, 24, "…").into_owned(),
-            campaign.status.clone(),
+            truncate_str(&shown(&campaign.name), 24, "…").into_owned(),
+            if is_mostly_rejected(campaign) { "rejected".to_owned() } else { campaign.status.clone() },
             percent(campaign.progress),
             format::count(total),
             format::count(sent),
@@ -94,6 +95,11 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
         };
     }
     text
+}
+
+/// Whether SES rejected most of what it had accepted: such a campaign is no success, whatever its status.
+fn is_mostly_rejected(campaign: &Overview) -> bool {
+    campaign.status == "sent" && campaign.rejected * 2 > i64::from(campaign.progress.sent)
 }
 
 /// By how many columns of a terminal the rows are too wide for it.
@@ -184,13 +190,14 @@ pub fn detail(detail: &Detail, width: usize) -> String {
 
 fn heading(campaign: &Overview, width: usize) -> Vec<String> {
     let status = match campaign.status.as_str() {
+        _ if is_mostly_rejected(campaign) => style("sent, and rejected by Amazon SES").red(),
         status @ ("sending" | "sent") => style(status).green(),
         status @ ("paused" | "scheduled") => style(status).yellow(),
         status @ ("cancelled" | "failed") => style(status).red(),
         status => style(status),
     };
     let mut lines = vec![
-        format!("  {}  {}", style(format!("\"{}\"", campaign.name)).bold(), status.bold()),
+        format!("  {}  {}", style(format!("\"{}\"", shown(&campaign.name))).bold(), status.bold()),
         format!("  {}", style(campaign.campaign_id).dim()),
     ];
     let times = [
@@ -209,7 +216,7 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
     let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
     if let Some(reason) = campaign.status_reason.as_ref().filter(|_| stopped) {
         let indentation = "  Because: ".len();
-        let parts = wrapped(reason, indentation, width);
+        let parts = wrapped(&shown(reason), indentation, width);
         lines.extend(parts.iter().enumerate().map(|(number, part)| {
             let label = if number == 0 { "  Because: " } else { "" };
             format!("{label:indentation$}{part}")
@@ -263,6 +270,13 @@ fn outcomes(detail: &Detail, width: usize) -> Vec<String> {
         ("uncertain", "Uncertain", uncertain),
     ] {
         lines.push(labelled(label, &style(format!("{:>9}", format::count(count))).bold().to_string()));
+        if status == "sent" && detail.overview.rejected > 0 {
+            let rejected = format::count(detail.overview.rejected);
+            lines.push(labelled(
+                "",
+                &format!("{rejected:>9}  rejected by Amazon SES after it had accepted them"),
+            ));
+        }
         let of_status: Vec<&Outcome> = detail
             .outcomes
             .iter()
@@ -280,12 +294,12 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     let code = outcome.code.as_deref().unwrap_or_default();
     let age =
         outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
-    let error = outcome.example.error.as_ref().map(|error| format!("{error}, ")).unwrap_or_default();
+    let error = outcome.example.error.as_ref().map(|error| format!("{}, ", shown(error))).unwrap_or_default();
     let start = labelled("", &format!("{:>9}  {code:<widest$}  ", format::count(outcome.count)));
     let indentation = measure_text_width(&start);
     // Under the code, where there is too little room beside it.
     let indentation = if indentation + 30 <= width { indentation } else { 25 };
-    let words = format!("{age}{error}such as {}", outcome.example.email);
+    let words = format!("{age}{error}such as {}", shown(&outcome.example.email));
     let mut lines = wrapped(&words, indentation, width)
         .into_iter()
         .map(|part| format!("{:indentation$}{}", "", style(part).dim()))
@@ -339,6 +353,7 @@ mod tests {
                     .to_owned(),
             ),
             progress: Progress { total: 120_000, sent: 100, failed: 7, suppressed: 1, uncertain: 2, remaining: 119_890 },
+            rejected: 0,
             scheduled_at: None,
             started_at: Some("2026-03-01T08:00:00Z".to_owned()),
             completed_at: None,
@@ -406,6 +421,16 @@ mod tests {
             assert_eq!(header, columns, "{table}");
             assert!(table.contains(&Uuid::nil().to_string()), "{table}");
         }
+    }
+
+    #[test]
+    fn a_campaign_that_ses_rejected_as_a_whole_does_not_look_like_a_success() {
+        let progress =
+            Progress { total: 100, sent: 100, failed: 0, suppressed: 0, uncertain: 0, remaining: 0 };
+        let sent = Overview { progress, rejected: 90, ..overview("sent") };
+        let row = strip_ansi_codes(&table(std::slice::from_ref(&sent), 200)).into_owned();
+        assert!(row.lines().nth(1).unwrap().contains(" rejected "), "{row}");
+        assert!(!is_mostly_rejected(&Overview { rejected: 50, ..sent }));
     }
 
     #[test]

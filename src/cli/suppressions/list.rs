@@ -5,6 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::Failure;
+use super::super::output::shown;
 use super::super::{format, soon};
 use super::{Reason, Whose, organization_name};
 use crate::database::Database;
@@ -46,9 +47,10 @@ impl List {
             println!("{:>10}  {}", format::count(row.get::<_, i64>("count")), row.get::<_, String>("reason"));
         }
         println!();
-        let width = rows.iter().map(|row| row.get::<_, String>("email").chars().count()).max().unwrap_or(0);
-        for row in &rows {
-            let (email, reason): (String, String) = (row.get("email"), row.get("reason"));
+        let emails: Vec<String> = rows.iter().map(|row| shown(row.get("email")).into_owned()).collect();
+        let width = emails.iter().map(|email| email.chars().count()).max().unwrap_or(0);
+        for (row, email) in rows.iter().zip(&emails) {
+            let reason: String = row.get("reason");
             let (since, id): (String, Uuid) = (row.get("since"), row.get("organization_id"));
             let organization = organization_name(id);
             println!("{email:<width$}  {reason:<11}  {since}  {}", style(organization).dim());

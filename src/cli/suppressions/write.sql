@@ -1,8 +1,9 @@
--- Adds the addresses $2 to the suppressions of the organizations $1, for the reasons $3, since $4.
+-- Adds addresses to the suppressions of their organizations, for their reasons, since their times; {rows} are what is
+-- given: organization_id, email, reason, at.
 WITH given AS (
     SELECT DISTINCT ON (g.organization_id, canonical_address(g.email))
            g.organization_id, canonical_address(g.email) AS email, g.reason, coalesce(g.at, now()) AS at
-      FROM unnest($1, $2, $3, $4) AS g (organization_id, email, reason, at)
+      FROM {rows} AS g (organization_id, email, reason, at)
      ORDER BY g.organization_id, canonical_address(g.email), suppression_strength(g.reason) DESC
 ),
 -- A reason only gets stronger.

@@ -70,8 +70,8 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
 async fn send_email(state: &State, submission: Submission) -> Result<Answer, Refusal> {
     let decision = state.control().rules.decide_single(&submission.message);
     let after = before_accepting(decision.effect).await?;
-    if after == After::HangUpNow {
-        return Ok(hang_up(state));
+    if let Some(answer) = after.at_once(state) {
+        return Ok(answer);
     }
     let id = {
         let mut control = state.control();
@@ -79,7 +79,8 @@ async fn send_email(state: &State, submission: Submission) -> Result<Answer, Ref
         control.spend(&submission.message)?;
         accept(state, &mut control, submission)
     };
-    finish(state, after, &json!({ "MessageId": id })).await
+    let answer = if after == After::Empty { json!({}) } else { json!({ "MessageId": id }) };
+    finish(state, after, &answer).await
 }
 
 async fn send_bulk_email(state: &State, submissions: Vec<Submission>) -> Result<Answer, Refusal> {
@@ -88,15 +89,21 @@ async fn send_bulk_email(state: &State, submissions: Vec<Submission>) -> Result<
         state.control().rules.decide_bulk(&messages)
     };
     let after = before_accepting(decision.effect).await?;
-    if after == After::HangUpNow {
-        return Ok(hang_up(state));
+    if let Some(answer) = after.at_once(state) {
+        return Ok(answer);
     }
-    let results: Vec<Value> = {
+    let mut results: Vec<Value> = {
         let mut control = state.control();
         control.account.check()?;
         let entries = submissions.into_iter().zip(decision.refused_entries);
         entries.map(|(submission, refused)| bulk_result(state, &mut control, submission, refused)).collect()
     };
+    for (result, _) in results.iter_mut().zip(decision.empty_results).filter(|(_, is_empty)| *is_empty) {
+        *result = json!({});
+    }
+    if after == After::FewerResults {
+        results.pop();
+    }
     finish(state, after, &json!({ "BulkEmailEntryResults": results })).await
 }
 
@@ -120,10 +127,53 @@ fn bulk_result(
 #[derive(PartialEq)]
 enum After {
     Answer,
+    /// An empty object.
+    Empty,
+    /// All results of a bulk call but the last.
+    FewerResults,
+    /// This, whatever came of it; and not even accept.
+    Other(Other),
+    OtherNow(Other),
     AnswerLate(Duration),
     HangUp,
     /// Not even accept.
     HangUpNow,
+}
+
+/// Marks an answer that a rule gives in place of SES: it has no id of the request.
+#[derive(Clone)]
+pub(super) struct OfRule;
+
+/// An answer as a rule has it.
+#[derive(PartialEq)]
+struct Other {
+    status: u16,
+    content_type: String,
+    body: String,
+}
+
+impl Other {
+    fn response(&self) -> Response<Full<Bytes>> {
+        let body: Vec<u8> = self.body.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect();
+        let response = Response::builder()
+            .status(self.status)
+            .header(header::CONTENT_TYPE, self.content_type.as_str())
+            .extension(OfRule)
+            .body(Full::new(Bytes::from(body)));
+        // A rule may hold a status or a content type that HTTP cannot carry.
+        response.unwrap_or_else(|_| Refusal::internal().into_response())
+    }
+}
+
+impl After {
+    /// The answer to a request that is not to be accepted.
+    fn at_once(&self, state: &State) -> Option<Answer> {
+        match self {
+            After::HangUpNow => Some(hang_up(state)),
+            After::OtherNow(other) => Some(Ok(other.response())),
+            _ => None,
+        }
+    }
 }
 
 async fn before_accepting(effect: Option<Effect>) -> Result<After, Refusal> {
@@ -133,6 +183,12 @@ async fn before_accepting(effect: Option<Effect>) -> Result<After, Refusal> {
     match effect {
         Some(Effect::DropBeforeAccept) => Ok(After::HangUpNow),
         Some(Effect::DropAfterAccept) => Ok(After::HangUp),
+        Some(Effect::Answer { accept, status, content_type, body }) => {
+            let other = Other { status, content_type, body };
+            Ok(if accept { After::Other(other) } else { After::OtherNow(other) })
+        }
+        Some(Effect::AcceptWithEmptyResult) => Ok(After::Empty),
+        Some(Effect::AcceptWithFewerResults) => Ok(After::FewerResults),
         Some(Effect::AcceptThenDelay { ms }) => Ok(After::AnswerLate(Duration::from_millis(ms))),
         Some(Effect::Delay { ms }) => {
             wait(Duration::from_millis(ms)).await;
@@ -150,7 +206,7 @@ fn accept(state: &State, control: &mut Control, submission: Submission) -> Strin
     if rendering_failed {
         control.counts.rendering_failures += 1;
     } else {
-        let suppressed = message.recipients().any(|address| control.suppressed.contains(address));
+        let suppressed = message.recipients().find_map(|address| control.suppressed.reason(address));
         message.suppressed = suppressed;
         state.mailbox.accept(message);
     }
@@ -160,8 +216,9 @@ fn accept(state: &State, control: &mut Control, submission: Submission) -> Strin
 async fn finish(state: &State, after: After, answer: &Value) -> Result<Answer, Refusal> {
     match after {
         After::HangUp | After::HangUpNow => return Ok(hang_up(state)),
+        After::Other(other) | After::OtherNow(other) => return Ok(Ok(other.response())),
         After::AnswerLate(delay) => wait(delay).await,
-        After::Answer => {}
+        After::Answer | After::Empty | After::FewerResults => {}
     }
     Ok(Ok(json_response(answer)))
 }

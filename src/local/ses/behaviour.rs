@@ -42,6 +42,13 @@ pub enum Effect {
     Throttle,
     /// Answers an internal failure with status 500, accepting nothing.
     ServerError,
+    /// Answers this, as it stands, after accepting the request or in place of that: what a proxy, a firewall or a
+    /// broken SES answers. Each character of `body` is one byte (U+0000 to U+00FF).
+    Answer { accept: bool, status: u16, content_type: String, body: String },
+    /// Accepts, and answers `{}`. For an entry of a bulk call: `{}` as its result.
+    AcceptWithEmptyResult,
+    /// Accepts, and leaves the last of the results of a bulk call out.
+    AcceptWithFewerResults,
     /// Waits, then goes on as if there were no rule.
     Delay { ms: u64 },
     /// Closes the connection without an answer, accepting nothing.
@@ -132,6 +139,8 @@ pub(super) struct Decision {
     pub(super) effect: Option<Effect>,
     /// For each message of a bulk call that an address rule refuses.
     pub(super) refused_entries: Vec<Option<Refusal>>,
+    /// For each message of a bulk call: whether its result is to be empty.
+    pub(super) empty_results: Vec<bool>,
 }
 
 impl Rules {
@@ -150,7 +159,7 @@ impl Rules {
     /// Counts a `SendEmail` request, and finds its rule.
     pub(super) fn decide_single(&mut self, message: &Message) -> Decision {
         self.requests += 1;
-        Decision { effect: self.first_match(|_| true, &[message]), refused_entries: Vec::new() }
+        Decision { effect: self.first_match(|_| true, &[message]), ..Decision::default() }
     }
 
     /// Counts a `SendBulkEmail` request, and finds its rules: those that refuse an address decide over that
@@ -162,7 +171,11 @@ impl Rules {
             .iter()
             .map(|message| self.first_match(per_entry, &[message]).and_then(|effect| effect.refusal()))
             .collect();
-        Decision { effect: self.first_match(|rule| !per_entry(rule), messages), refused_entries }
+        let is_empty = |rule: &Rule| rule.effect == Effect::AcceptWithEmptyResult;
+        let empty_results =
+            messages.iter().map(|message| self.first_match(is_empty, &[message]).is_some()).collect();
+        let effect = self.first_match(|rule| !per_entry(rule) && !is_empty(rule), messages);
+        Decision { effect, refused_entries, empty_results }
     }
 
     fn first_match(&mut self, eligible: impl Fn(&Rule) -> bool, messages: &[&Message]) -> Option<Effect> {

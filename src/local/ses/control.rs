@@ -252,7 +252,7 @@ fn whole(message: &Message) -> Value {
         "headers": message.headers,
         "tags": message.tags,
         "configurationSet": message.configuration_set,
-        "suppressed": message.suppressed,
+        "suppressed": message.suppressed.is_some(),
     })
 }
 

@@ -1,24 +1,38 @@
 //! The events that SES publishes for an accepted message, in the forms in which they reach a Lambda function.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
     check::bare_address,
     message::{Message, iso},
+    suppression::SuppressionReason,
 };
 
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
 const SIMULATOR: &str = "simulator.amazonses.com";
+/// The file with which antivirus software is tried out: SES accepts a message with it, and then rejects it.
+/// <https://docs.aws.amazon.com/ses/latest/dg/send-an-email-from-console.html>
+const EICAR: &str = "EICAR-STANDARD-ANTIVIRUS-TEST-FILE";
+/// With an out-of-office reply, some time after the delivery.
+const REPLY_DELAY: Duration = Duration::from_secs(2);
 
 /// What becomes of a message.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Delivered,
+    /// And an automatic reply came back.
+    Answered,
     Complained,
+    /// SES did not try: the address is on the account's suppression list for a complaint.
+    ComplainedBefore,
     /// With this bounce subtype.
     Bounced(&'static str),
+    /// SES found malware in it.
+    Rejected,
 }
 
 /// One event, before the parts that all have in common.
@@ -33,14 +47,18 @@ struct Happening {
 /// The events of a message in EventBridge's form, in the order in which they happen.
 ///
 /// The mailbox simulator's addresses, `+label` or not, have the events that the simulator gives them; an address
-/// on the account's suppression list bounces; all others are delivered. One message always has the same events
+/// on the account's suppression list bounces, or is complained of, as the list says; a message that holds the EICAR test
+/// file is rejected; all others are delivered. One message always has the same events
 /// with the same ids.
 pub fn events(message: &Message) -> Vec<Value> {
     let address = message.recipients().next().unwrap_or_default();
     let happenings = match fate(message, address) {
         Fate::Delivered => vec![sent(), delivered(message)],
+        Fate::Answered => vec![sent(), delivered(message), answered(message)],
         Fate::Complained => vec![sent(), delivered(message), complained(message)],
+        Fate::ComplainedBefore => vec![sent(), complained_before(message)],
         Fate::Bounced(subtype) => vec![sent(), bounced(message, subtype)],
+        Fate::Rejected => vec![sent(), rejected()],
     };
     let mail = mail(message);
     let arn = |set| format!("arn:aws:ses:{REGION}:{ACCOUNT}:configuration-set/{set}");
@@ -103,10 +121,17 @@ fn fate(message: &Message, address: &str) -> Fate {
     let (local, domain) = address.rsplit_once('@').unwrap_or_default();
     let box_name = local.split('+').next().unwrap_or_default().to_ascii_lowercase();
     match box_name.as_str() {
-        _ if message.suppressed => Fate::Bounced("OnAccountSuppressionList"),
+        _ if [&message.html, &message.text].into_iter().flatten().any(|part| part.contains(EICAR)) => {
+            Fate::Rejected
+        }
+        _ if message.suppressed == Some(SuppressionReason::Bounce) => {
+            Fate::Bounced("OnAccountSuppressionList")
+        }
+        _ if message.suppressed == Some(SuppressionReason::Complaint) => Fate::ComplainedBefore,
         _ if !domain.eq_ignore_ascii_case(SIMULATOR) => Fate::Delivered,
         "bounce" => Fate::Bounced("General"),
         "complaint" => Fate::Complained,
+        "ooto" => Fate::Answered,
         // The simulator acts as if the address were on the global suppression list.
         "suppressionlist" => Fate::Bounced("Suppressed"),
         _ => Fate::Delivered,
@@ -141,6 +166,32 @@ fn complained(message: &Message) -> Happening {
         "userAgent": "Amazon SES Mailbox Simulator",
     });
     Happening { detail_type: "Email Complaint Received", event_type: "Complaint", key: "complaint", body }
+}
+
+/// The complaint that SES makes itself has neither a feedback type nor a user agent.
+fn complained_before(message: &Message) -> Happening {
+    let mut complaint = complained(message);
+    complaint.body["complaintSubType"] = json!("OnAccountSuppressionList");
+    for of_a_provider in ["complaintFeedbackType", "userAgent", "arrivalDate"] {
+        complaint.body.as_object_mut().map(|body| body.remove(of_a_provider));
+    }
+    complaint
+}
+
+/// SES takes an automatic reply for a transient bounce.
+fn answered(message: &Message) -> Happening {
+    let mut bounce = bounced(message, "General");
+    bounce.body["bounceType"] = json!("Transient");
+    bounce.body["timestamp"] = json!(iso(message.received + REPLY_DELAY));
+    for recipient in bounce.body["bouncedRecipients"].as_array_mut().into_iter().flatten() {
+        *recipient = json!({ "emailAddress": recipient["emailAddress"] });
+    }
+    bounce
+}
+
+fn rejected() -> Happening {
+    let body = json!({ "reason": "Bad content" });
+    Happening { detail_type: "Email Rejected", event_type: "Reject", key: "reject", body }
 }
 
 fn bounced(message: &Message, subtype: &str) -> Happening {

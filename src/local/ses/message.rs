@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::check;
 pub use super::request::NameValue;
+use super::suppression::SuppressionReason;
 
 /// The operation that brought a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -42,8 +43,9 @@ pub struct Message {
     pub headers: Vec<NameValue>,
     pub tags: Vec<NameValue>,
     pub configuration_set: Option<String>,
-    /// The address was on the account's suppression list: SES accepts, and reports a bounce.
-    pub suppressed: bool,
+    /// Why the address was on the account's suppression list, if it was: SES accepts, and reports a bounce or a
+    /// complaint of its own.
+    pub suppressed: Option<SuppressionReason>,
     /// The message as it came, for one sent as `Raw`.
     pub raw: Option<Arc<[u8]>>,
 }

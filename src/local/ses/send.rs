@@ -127,7 +127,7 @@ fn blank(kind: RequestKind, received: SystemTime) -> Message {
         headers: Vec::new(),
         tags: Vec::new(),
         configuration_set: None,
-        suppressed: false,
+        suppressed: None,
         raw: None,
     }
 }

@@ -83,7 +83,10 @@ async fn route(state: &State, request: Request<Incoming>) -> Answer {
         return Ok(control::answer(state, &parts, &body));
     }
     let mut answer = api::answer(state, &parts, &body).await?;
-    answer.headers_mut().insert("x-amzn-requestid", request_id());
+    // What a rule answers in place of SES is not SES's.
+    if answer.extensions().get::<api::OfRule>().is_none() {
+        answer.headers_mut().insert("x-amzn-requestid", request_id());
+    }
     Ok(answer)
 }
 

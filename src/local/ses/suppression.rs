@@ -37,8 +37,12 @@ impl SuppressionList {
         SuppressionList(destinations.into_iter().map(|d| (d.email_address.to_lowercase(), d)).collect())
     }
 
-    pub(super) fn contains(&self, address: &str) -> bool {
-        !self.0.is_empty() && self.0.contains_key(&address.to_lowercase())
+    /// Why an address is on the list, if it is.
+    pub(super) fn reason(&self, address: &str) -> Option<SuppressionReason> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&address.to_lowercase()).map(|destination| destination.reason)
     }
 
     /// The answer of `ListSuppressedDestinations` to the query of its URI.

@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::*;
 
 /// What each file of a folder of `events/ses/` says, without what is the same in all of them.
@@ -29,13 +31,17 @@ fn said(folder: &str) -> String {
 #[test]
 fn every_type_of_event_says_what_happened() {
     insta::assert_snapshot!(said("eventbridge"), @r#"
-    bounce-permanent: 2e86f3b9 accepted 2026-03-02T09:00:00.812Z, at 2026-03-02T09:00:04.669Z, Spring offers: Bounce { bounce_type: "Permanent", sub_type: "General", diagnostic_code: Some("smtp; 550 5.1.1 user unknown"), feedback_id: "01000157c44f053b-61b59c11-9236-11e6-8f96-7be8bexample-000000" }
-    bounce-transient: 7f52c8a1 accepted 2026-03-02T09:00:00.901Z, at 2026-03-02T09:00:06.114Z, Spring offers: Bounce { bounce_type: "Transient", sub_type: "MailboxFull", diagnostic_code: Some("smtp; 552 5.2.2 mailbox full"), feedback_id: "01000157c44f053b-61b59c11-9236-11e6-8f96-7be8cexample-000000" }
-    click: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:21:25.57Z, Spring offers: Click { link: "https://shop.example.com/offers?spring=2026", user_agent: Some("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/60.0.3112.90 Safari/537.36") }
-    complaint: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T10:05:02.669Z, Spring offers: Complaint { feedback_type: Some("abuse"), user_agent: Some("Amazon SES Mailbox Simulator"), feedback_id: "01000157c44f053b-61b59c11-9236-11e6-8f96-7be8aexample-000000" }
+    bounce-by-ses: 2e86f3b9 accepted 2026-03-02T09:00:00.812Z, at 2026-03-02T09:00:01.402Z, Spring offers: Bounce { bounce_type: "Permanent", sub_type: "OnAccountSuppressionList", diagnostic_code: Some("Amazon SES did not send the message to this address because it is on the suppression list for your account. For more information about removing addresses from the suppression list, see the Amazon SES Developer Guide at https://docs.aws.amazon.com/ses/latest/DeveloperGuide/sending-email-suppression-list.html") }
+    bounce-permanent: 2e86f3b9 accepted 2026-03-02T09:00:00.812Z, at 2026-03-02T09:00:04.669Z, Spring offers: Bounce { bounce_type: "Permanent", sub_type: "General", diagnostic_code: Some("smtp; 550 5.1.1 user unknown") }
+    bounce-transient: 7f52c8a1 accepted 2026-03-02T09:00:00.901Z, at 2026-03-02T09:00:06.114Z, Spring offers: Bounce { bounce_type: "Transient", sub_type: "MailboxFull", diagnostic_code: Some("smtp; 552 5.2.2 mailbox full") }
+    click-by-machine: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:00:05.38Z, Spring offers: Click { by: Machine, link: "https://shop.example.com/offers?spring=2026", link_key: 36566c39-b071-0681-d5cc-a491de150fc8, user_agent: Some("Mozilla/5.0 (compatible; ExampleMailScanner/2.1)") }
+    click: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:21:25.57Z, Spring offers: Click { by: Person, link: "https://shop.example.com/offers?spring=2026", link_key: 36566c39-b071-0681-d5cc-a491de150fc8, user_agent: Some("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/60.0.3112.90 Safari/537.36") }
+    complaint-by-ses: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:00:01.402Z, Spring offers: Complaint { sub_type: Some("OnAccountSuppressionList"), feedback_type: None, user_agent: None }
+    complaint: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T10:05:02.669Z, Spring offers: Complaint { sub_type: None, feedback_type: Some("abuse"), user_agent: Some("Amazon SES Mailbox Simulator") }
     delivery-delay: Nothing
     delivery: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:00:03.133Z, Spring offers: Delivery
-    open: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:20:19.652Z, Spring offers: Open { user_agent: Some("Mozilla/5.0 (iPhone; CPU iPhone OS 10_3_3 like Mac OS X) AppleWebKit/603.3.8 (KHTML, like Gecko) Mobile/14G60") }
+    open-by-machine: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:00:05.12Z, Spring offers: Open { by: Machine, user_agent: Some("Mozilla/5.0 (compatible; ExampleMailScanner/2.1)") }
+    open: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:20:19.652Z, Spring offers: Open { by: Person, user_agent: Some("Mozilla/5.0 (iPhone; CPU iPhone OS 10_3_3 like Mac OS X) AppleWebKit/603.3.8 (KHTML, like Gecko) Mobile/14G60") }
     reject: 94b3d7e6 accepted 2026-03-02T09:00:01.017Z, at 2026-03-02T09:00:01.017Z, Spring offers: Reject { reason: "Bad content" }
     rendering-failure: d80e5a3c accepted 2026-03-02T09:00:01.197Z, at 2026-03-02T09:00:01.197Z, no subject: RenderingFailure { message: "Attribute 'attributeName' is not present in the rendering data." }
     send: c1a7e0d4 accepted 2026-03-02T09:00:00.645Z, at 2026-03-02T09:00:00.645Z, Spring offers: Send
@@ -118,21 +124,113 @@ fn a_subject_is_what_the_recipient_sees_or_none() {
     assert_eq!(subject(|mail| mail["commonHeaders"]["subject"] = json!("=?UTF-8?Q?Gr=C3=BC=C3=9Fe?=")), None);
 }
 
+fn bounce(bounce_type: &str, sub_type: &str) -> Kind {
+    event_with(|event| {
+        event["detail"]["bounce"]["bounceType"] = json!(bounce_type);
+        event["detail"]["bounce"]["bounceSubType"] = json!(sub_type);
+    })
+    .kind
+}
+
+fn complaint(sub_type: Option<&str>, feedback_type: Option<&str>) -> Kind {
+    let [sub_type, feedback_type] = [sub_type, feedback_type].map(|text| text.map(str::to_owned));
+    Kind::Complaint { sub_type, feedback_type, user_agent: None }
+}
+
+/// SES's sub-types, as its documentation lists them, and ones that it does not know yet: what each means, what the
+/// guard counts it as, and why the address is suppressed.
 #[test]
-fn only_what_makes_an_address_useless_suppresses_it() {
-    let bounce = |kind: &str| {
-        event_with(|event| event["detail"]["bounce"]["bounceType"] = json!(kind)).kind.suppression()
+fn every_bounce_and_complaint_means_one_thing() {
+    let mut all = String::new();
+    let bounces = [
+        ("Permanent", "General"),
+        ("Permanent", "NoEmail"),
+        ("Permanent", "Suppressed"),
+        ("Permanent", "OnAccountSuppressionList"),
+        ("Permanent", "OnTenantSuppressionList"),
+        ("Permanent", "EmailValidationSuppressed"),
+        ("Permanent", "UnsubscribedRecipient"),
+        ("Transient", "SuppressedForAWhile"),
+        ("Permanent", ""),
+        ("Transient", "General"),
+        ("Transient", "MailboxFull"),
+        ("Transient", "MessageTooLarge"),
+        ("Transient", "ContentRejected"),
+        ("Transient", "AttachmentRejected"),
+        ("Transient", "CustomTimeoutExceeded"),
+        ("Undetermined", "Undetermined"),
+        ("", ""),
+    ];
+    let bounces = bounces.map(|(kind, sub_type)| (format!("{kind}/{sub_type}"), bounce(kind, sub_type)));
+    let complaints = [
+        (None, None),
+        (None, Some("abuse")),
+        (None, Some("not-spam")),
+        (Some("OnAccountSuppressionList"), None),
+        (Some("OnTenantSuppressionList"), Some("abuse")),
+        (Some("Other"), None),
+    ];
+    let complaints = complaints.map(|(sub, kind)| (format!("{sub:?}/{kind:?}"), complaint(sub, kind)));
+    for (name, kind) in bounces.into_iter().chain(complaints) {
+        let (meaning, feedback, suppression) = (kind.meaning(), kind.feedback(), kind.suppression());
+        let dash = |text: Option<&'static str>| text.unwrap_or("-");
+        writeln!(all, "{name}: {meaning:?}, {}, {}", dash(feedback), dash(suppression)).unwrap();
+    }
+    insta::assert_snapshot!(all, @r#"
+    Permanent/General: Bounced, bounced, bounce
+    Permanent/NoEmail: Bounced, bounced, bounce
+    Permanent/Suppressed: BounceBySes(Global), -, bounce
+    Permanent/OnAccountSuppressionList: BounceBySes(Account), -, bounce
+    Permanent/OnTenantSuppressionList: BounceBySes(Tenant), -, bounce
+    Permanent/EmailValidationSuppressed: BounceBySes(Validation), -, bounce
+    Permanent/UnsubscribedRecipient: BounceBySes(Subscription), -, unsubscribe
+    Transient/SuppressedForAWhile: BounceBySes(Other), -, bounce
+    Permanent/: Bounced, bounced, bounce
+    Transient/General: SoftBounced("General"), soft_bounced, -
+    Transient/MailboxFull: SoftBounced("MailboxFull"), soft_bounced, -
+    Transient/MessageTooLarge: ContentRefused, -, -
+    Transient/ContentRejected: ContentRefused, -, -
+    Transient/AttachmentRejected: ContentRefused, -, -
+    Transient/CustomTimeoutExceeded: SoftBounced("other"), soft_bounced, -
+    Undetermined/Undetermined: UnclearBounce, -, -
+    /: UnclearBounce, -, -
+    None/None: Complained, complained, complaint
+    None/Some("abuse"): Complained, complained, complaint
+    None/Some("not-spam"): NotSpam, -, -
+    Some("OnAccountSuppressionList")/None: ComplaintBySes(Account), -, complaint
+    Some("OnTenantSuppressionList")/Some("abuse"): ComplaintBySes(Tenant), -, complaint
+    Some("Other")/None: Complained, complained, complaint
+    "#);
+}
+
+#[test]
+fn who_opened_is_what_ses_says_and_apples_proxy_is_named() {
+    let actor =
+        |is_bot: Value, agent: Option<&str>, address: Option<&str>| Actor::of(&is_bot, agent, address);
+    for yes in [json!("Likely"), json!("likely"), json!(true)] {
+        assert_eq!(actor(yes, Some("Mozilla/5.0"), None), Actor::Machine);
+    }
+    for no in [json!("Unlikely"), json!("No"), json!(false), json!(null), json!(1), json!({})] {
+        assert_eq!(actor(no.clone(), Some("Mozilla/5.0 (X11)"), Some("192.0.2.17")), Actor::Person);
+        assert_eq!(actor(no.clone(), Some("Mozilla/5.0"), None), Actor::Apple);
+        assert_eq!(actor(no, None, Some("17.58.0.1")), Actor::Apple);
+    }
+}
+
+#[test]
+fn links_that_differ_behind_what_is_stored_of_them_are_two() {
+    let click = |link: String| {
+        let mut event: Value =
+            serde_json::from_str(include_str!("../../../events/ses/eventbridge/click.json")).unwrap();
+        event["detail"]["click"]["link"] = json!(link);
+        let Ok(Said::Event(event)) = parse(event) else { panic!("not an event") };
+        event.kind
     };
-    assert_eq!(
-        [bounce("Permanent"), bounce("Transient"), bounce("Undetermined")],
-        [Some("bounce"), None, None]
-    );
-    let complaint = |kind: Option<&str>| {
-        let (user_agent, feedback_id) = (None, String::new());
-        Kind::Complaint { feedback_type: kind.map(str::to_owned), user_agent, feedback_id }.suppression()
-    };
-    assert_eq!([complaint(None), complaint(Some("abuse"))], [Some("complaint"); 2]);
-    assert_eq!(complaint(Some("not-spam")), None);
+    let long = format!("https://example.com/{}", "x".repeat(2000));
+    let (one, other) = (click(format!("{long}1")), click(format!("{long}2")));
+    assert_eq!(one.details()["link"], other.details()["link"]);
+    assert_eq!(one.details()["link"].as_str().unwrap().len(), 1000);
+    assert_ne!(one.key(), other.key());
 }
 
 #[test]

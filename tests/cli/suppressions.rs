@@ -1,0 +1,136 @@
+//! `campaign suppressions import` and `export`: other tools' files, all of a file or nothing, and the way back.
+
+use uuid::Uuid;
+
+use crate::support::World;
+use crate::{Scratch, campaign, done, refused};
+
+impl World {
+    fn suppressed(&mut self) -> Vec<String> {
+        let sql = "SELECT concat_ws(' ', email, reason, CASE WHEN created_at < '2026-01-01' THEN created_at::date END)
+                     FROM suppressions ORDER BY email COLLATE \"C\"";
+        self.database.query(sql, &[]).iter().map(|row| row.get(0)).collect()
+    }
+}
+
+fn import(world: &World, file: &str, arguments: &[&str]) -> std::process::Output {
+    let whole = [&["suppressions", "import", file], arguments].concat();
+    campaign(&world.database.url, &whole, "")
+}
+
+#[test]
+fn the_exports_of_other_tools_are_imported() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    // A table of the CRM's own has nothing to do with it.
+    world.database.execute("CREATE TABLE read (email text)", &[]);
+    for (name, text, arguments, expected) in [
+        (
+            "mailchimp.csv",
+            "\"Email Address\",\"First Name\",UNSUB_TIME,UNSUB_REASON\nada@example.com,Ada,\"2024-01-31 08:00:00\",\"No longer interested\"\n",
+            &["--reason", "unsubscribe"][..],
+            "ada@example.com unsubscribe",
+        ),
+        (
+            "sendgrid.csv",
+            "status,reason,email,created\n5.1.1,\"550 5.1.1 no such user, sorry\",bob@example.com,1706688000\n",
+            &["--reason", "bounce", "--map", "created_at=created"],
+            "bob@example.com bounce 2024-01-31",
+        ),
+        (
+            "brevo.csv",
+            "sep=;\nE-Mail;Reason;Date\ncy@example.com;spam;31.01.2024\n",
+            &["--map", "created_at=Date", "--ignore", "Date"],
+            "cy@example.com complaint",
+        ),
+        (
+            "ses.csv",
+            "EmailAddress,Reason,LastUpdateTime\ndee@example.com,BOUNCE,2024-01-31T08:00:00.123+00:00\n",
+            &["--map", "created_at=LastUpdateTime"],
+            "dee@example.com bounce 2024-01-31",
+        ),
+        (
+            "own.csv",
+            "Kontakt|Grund\neve@example.com|optout\n",
+            &["--map", "email=Kontakt", "--map", "reason=#2", "--delimiter", "|"],
+            "eve@example.com unsubscribe",
+        ),
+    ] {
+        let file = scratch.file(name, text);
+        done(&import(&world, &file, &[&["--account-wide"], arguments].concat()));
+        let suppressed = world.suppressed();
+        assert_eq!(suppressed.last().unwrap(), expected, "{suppressed:?}");
+    }
+    assert_eq!(world.suppressed().len(), 5);
+}
+
+#[test]
+fn a_file_with_a_row_that_cannot_be_used_is_imported_without_it_or_not_at_all() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let file = scratch.file(
+        "gone.csv",
+        "Email Address;Reason;created_at\nada@example.com;bounce;\nnobody;bounce;\nbob@example.com;tired;\ncy@example.com;;31.1.24\ndee@example.com\n=cmd|'/c calc'!A0;bounce;\n\"eve\"@example.com;;\n",
+    );
+    let report = scratch.path("refused.csv");
+    let arguments = ["--account-wide", "--refused", &report];
+    let output = import(&world, &file, &arguments);
+    insta::assert_snapshot!(refused(&output), @"65: campaign: 6 of 7 rows are refused, so nothing was imported: correct them, or give --skip-bad");
+    assert!(world.suppressed().is_empty());
+    let output = import(&world, &file, &[&arguments[..], &["--skip-bad"]].concat());
+    insta::assert_snapshot!(scratch.stable(&done(&output)), @r#"
+    1 added, 0 with a stronger reason now, 0 known already
+            2  bad_address     such as gone.csv:3: it is not of the form local@domain
+            1  malformed_time  such as gone.csv:5: created_at is "31.1.24": expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one
+            1  unknown_reason  such as gone.csv:4: reason is "tired": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others
+            2  unreadable      such as gone.csv:6: it has 1 fields, and the header 3
+    The refused rows are in refused.csv.
+    "#);
+    insta::assert_snapshot!(scratch.read("refused.csv"), @r#"
+    line,reason,detail,email
+    3,bad_address,it is not of the form local@domain,nobody
+    4,unknown_reason,"reason is ""tired"": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others",bob@example.com
+    5,malformed_time,"created_at is ""31.1.24"": expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one",cy@example.com
+    6,unreadable,"it has 1 fields, and the header 3",
+    7,bad_address,white space or a control character stands within it,'=cmd|'/c calc'!A0
+    8,unreadable,text after a closing quote: a quote within a quoted field is written twice,
+    "#);
+    assert_eq!(world.suppressed(), ["ada@example.com bounce"]);
+    // The advice is taken.
+    let output = import(
+        &world,
+        &file,
+        &["--account-wide", "--skip-bad", "--reason", "manual", "--ignore", "created_at"],
+    );
+    insta::assert_snapshot!(done(&output).lines().next().unwrap(), @"2 added, 0 with a stronger reason now, 1 known already");
+}
+
+#[test]
+fn a_quote_that_is_not_closed_imports_nothing_whatever_is_given() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let rows: String = (0..6000).fold(String::new(), |rows, n| rows + &format!("p{n}@example.com,bounce\n"));
+    let file = scratch.file("gone.csv", format!("email,reason\n{rows}bob@example.com,\"bounce\n{rows}"));
+    let output = import(&world, &file, &["--account-wide", "--skip-bad"]);
+    insta::assert_snapshot!(scratch.stable(&refused(&output)), @"65: campaign: gone.csv:6002: a quote is opened here and not closed in its own line: what follows in line 6003 looks like a row of its own");
+    assert!(world.suppressed().is_empty());
+}
+
+#[test]
+fn a_formula_is_text_in_an_export_and_the_same_address_when_it_is_imported() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let emails =
+        ["+ada@example.com", "-bob@example.com", "=cy@example.com", "'=dee@example.com", "'eve@example.com"];
+    for email in emails {
+        let sql = "INSERT INTO suppressions (organization_id, email, reason) VALUES ($1, $2, 'bounce')";
+        world.database.execute(sql, &[&Uuid::nil(), &email]);
+    }
+    let before = world.suppressed();
+    let file = scratch.path("out.csv");
+    done(&campaign(&world.database.url, &["suppressions", "export", &file], ""));
+    let text = scratch.read("out.csv");
+    let starts = ["'+ada", "'-bob", "'=cy", "''=dee", "'eve"];
+    assert!(starts.iter().all(|start| text.contains(&format!("-000000000000,{start}"))), "{text}");
+    world.database.execute("DELETE FROM suppressions", &[]);
+    done(&import(&world, &file, &[]));
+    assert_eq!(world.suppressed(), before);
+    // The same to a pipe.
+    assert_eq!(done(&campaign(&world.database.url, &["suppressions", "export"], "")), text);
+}
