@@ -8,7 +8,7 @@
 
 mod address;
 mod connector;
-mod credentials;
+pub mod credentials;
 mod error;
 mod secret;
 mod tls;

@@ -36,7 +36,7 @@ pub fn with_hint(message: String, access: &DatabaseAccess) -> String {
 fn url(access: &DatabaseAccess) -> Option<&DatabaseUrl> {
     match &access.login {
         Login::Url(url) | Login::IamToken(url) => Some(url),
-        Login::Secret(_) => None,
+        Login::Secret { .. } => None,
     }
 }
 

@@ -21,6 +21,7 @@ use campaign_sender::preflight::campaign::examine_campaign;
 use campaign_sender::preflight::message::examine_message;
 use campaign_sender::preflight::{Finding, Findings};
 use campaign_sender::unsubscribe::UnsubscribeSettings;
+use campaign_sender::unsubscribe::keys::KeyStore;
 use campaign_sender::unsubscribe::link::Links;
 use sample::Sample;
 
@@ -177,7 +178,8 @@ impl Case {
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         // Without its variables the links are missing, and the checks say so.
-        let links = Links::new(&settings.unsubscribe).ok();
+        let keys = KeyStore::new(&settings.unsubscribe).current().await.ok().flatten();
+        let links = Links::with_keys(&settings.unsubscribe, keys).ok();
         let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
         Ok(Case { database, campaign, sender })
     }
