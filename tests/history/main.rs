@@ -8,12 +8,11 @@ mod clocks;
 mod restores;
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use campaign_sender::local::lambda::Function;
-use campaign_sender::local::ses::{Options, SesEndpoint, events, in_sqs_batch};
+use local_ses::lambda::Function;
+use local_ses::ses::{Options, SesEndpoint, events, in_sqs_batch};
 use serde_json::Value;
 use support::World;
 use support::database::TestDatabase;
@@ -69,8 +68,8 @@ impl Drop for Server {
 /// Delivers SES's events of all messages that it has accepted so far.
 fn deliver_events(world: &World) {
     let environment = [("DATABASE_URL", world.database.url.as_str())];
-    let mut function = Function::start(Path::new(env!("CARGO_BIN_EXE_ses-events")), &environment)
-        .expect("ses-events starts");
+    let mut function =
+        Function::start(&support::executable("ses-events"), &environment).expect("ses-events starts");
     let bodies: Vec<Value> = world.ses.messages().iter().flat_map(events).collect();
     for bodies in bodies.chunks(500) {
         let response =

@@ -1,6 +1,6 @@
 //! What happens in the middle of a campaign.
 
-use campaign_sender::local::lambda::Function;
+use local_ses::lambda::Function;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -85,8 +85,7 @@ fn events_of_a_campaign_that_is_being_sent_are_no_sign_of_it() {
     let (mut sender, mut function) = (world.function(), ses_events(&world, &[]));
     for _ in 0..3 {
         invoke(&mut sender, &support::event(campaign, 100));
-        let bodies: Vec<Value> =
-            world.ses.messages().iter().flat_map(campaign_sender::local::ses::events).collect();
+        let bodies: Vec<Value> = world.ses.messages().iter().flat_map(local_ses::ses::events).collect();
         assert!(deliver(&mut function, &bodies).is_empty());
     }
     invoke(&mut sender, &support::event(campaign, 100));

@@ -21,7 +21,7 @@ impl TestDatabase {
     /// On another server than the tests'.
     pub fn create_on(server: &str) -> TestDatabase {
         let mut database = TestDatabase::create_empty_on(server.to_owned());
-        let mut files: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
+        let mut files: Vec<_> = std::fs::read_dir(super::root().join("migrations"))
             .expect("migrations/")
             .map(|entry| entry.unwrap().path())
             .collect();
