@@ -45,8 +45,13 @@ pub enum Login {
     Url(DatabaseUrl),
     /// `DATABASE_URL` with `DATABASE_IAM_AUTH=true`: each connection is made with a token of its own.
     IamToken(DatabaseUrl),
-    /// `DATABASE_SECRET_ARN`: a Secrets Manager secret of RDS's own form, for the place and the password.
-    Secret(String),
+    /// `DATABASE_SECRET_ARN`: a Secrets Manager secret of RDS's own form.
+    Secret {
+        /// The secret, for the user and the password, and for the place unless the next says it.
+        arn: String,
+        /// `DATABASE_URL` without a password: host, port and database, which a secret that RDS manages does not say.
+        place: Option<DatabaseUrl>,
+    },
 }
 
 impl From<DatabaseUrl> for DatabaseAccess {
@@ -335,14 +340,12 @@ fn login(variable: &dyn Fn(&str) -> Option<String>) -> Result<Login, InvalidVari
         value: value.to_owned(),
         expected: "not to be set together with DATABASE_SECRET_ARN",
     };
-    if variable("DATABASE_URL").is_some() {
-        return Err(alone("DATABASE_URL", "set (it is not shown)"));
-    }
     if iam {
         return Err(alone("DATABASE_IAM_AUTH", "true"));
     }
     if arn.starts_with("arn:") && arn.contains(":secretsmanager:") {
-        Ok(Login::Secret(arn))
+        let place = variable("DATABASE_URL").map(|url| database_url(Some(url))).transpose()?;
+        Ok(Login::Secret { arn, place })
     } else {
         Err(InvalidVariable::Malformed {
             name: "DATABASE_SECRET_ARN",
@@ -419,7 +422,7 @@ mod tests {
         insta::assert_snapshot!(read(&[]).unwrap_err(), @"DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
         insta::assert_snapshot!(read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err(), @"DATABASE_URL is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
         insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
-        insta::assert_snapshot!(error("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), @"DATABASE_URL is set (it is not shown): expected not to be set together with DATABASE_SECRET_ARN");
+        insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), ("DATABASE_IAM_AUTH", "true")]).unwrap_err(), @"DATABASE_IAM_AUTH is true: expected not to be set together with DATABASE_SECRET_ARN");
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
         for name in ["", "1a", "a b", "a\"b", "a'b", "a\\b", "pg_catalog", "a.b", &"a".repeat(64)] {
             assert!(Schema::read(name.to_owned()).is_err(), "{name}");

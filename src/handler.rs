@@ -34,6 +34,7 @@ use crate::preflight::Severity;
 use crate::preflight::campaign::examine_campaign;
 use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::ses::Ses;
+use crate::unsubscribe::keys::KeyStore;
 use crate::unsubscribe::link::Links;
 use crate::verdict::{AWAY_WAIT, Verdict};
 
@@ -56,8 +57,7 @@ pub struct Handler {
     record_statement: RefCell<Option<Rc<Statement>>>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
     learned: Cell<Learned>,
-    /// Or the variable that is missing for them.
-    links: Result<Links, String>,
+    keys: KeyStore,
     interrupt: Interrupt,
 }
 
@@ -74,7 +74,7 @@ struct Invocation {
 /// A campaign's templates, or why they do not compile.
 type Compiled = Result<Rc<Templates>, InvalidTemplate>;
 /// What each email of a campaign is made of, its links to unsubscribe too; or why it cannot be sent.
-type Ready<'a> = Result<(Rc<Templates>, Option<&'a Links>), String>;
+type Ready = Result<(Rc<Templates>, Option<Links>), String>;
 
 impl Handler {
     /// Prepares an instance; nothing is connected or fetched yet.
@@ -85,7 +85,7 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
-            links: Links::new(&settings.unsubscribe),
+            keys: KeyStore::new(&settings.unsubscribe),
             settings,
             database,
             ses: OnceCell::new(),
@@ -106,7 +106,7 @@ impl Handler {
     ///
     /// # Errors
     /// `InvalidEvent`, `UnknownCampaign`, `CampaignNotReady`, `UnusableActivitiesTable`, `DatabaseUnavailable`,
-    /// `DatabaseRefused`: nothing was claimed then, or nothing was sent of what was claimed.
+    /// `DatabaseRefused`, `UnsubscribeSecretUnavailable`: nothing was claimed then, or nothing was sent of what was claimed.
     pub async fn handle(&self, event: &serde_json::Value, deadline_ms: u64) -> Result<BatchResult, Failure> {
         let started_at = Instant::now();
         let fallback = self.settings.fallback_timeout;
@@ -245,7 +245,7 @@ impl Handler {
         Ok(result)
     }
 
-    /// A tick that finds nothing to do has the time to look how long what is in doubt has been so.
+    /// A tick that finds nothing to do has the time to look how long emails have been in doubt, and campaigns due.
     async fn report_oldest_doubt(&self, until: Instant) {
         if !self.metrics.are_on() {
             return;
@@ -253,6 +253,10 @@ impl Handler {
         match doubt::oldest(&self.database, until).await {
             Ok(age) => self.metrics.oldest_uncertain(age),
             Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
+        }
+        match doubt::oldest_due(&self.database, until).await {
+            Ok(age) => self.metrics.oldest_due(age),
+            Err(error) => tracing::warn!(%error, "how long campaigns have been due could not be read"),
         }
     }
 
@@ -295,8 +299,9 @@ impl Handler {
             };
             return Err(Failure::new("CampaignNotReady", format!("campaign {} {problem}", campaign.id)));
         }
+        let links = self.links_for(campaign).await?;
         let ready = compiled.as_ref().map(Rc::clone).map_err(ToString::to_string);
-        let ready: Ready<'_> = ready.and_then(|ready| Ok((ready, self.links_for(campaign)?)));
+        let ready: Ready = ready.and_then(|ready| Ok((ready, links?)));
         if campaign.sendable
             && let Err(reason) = &ready
         {
@@ -337,7 +342,7 @@ impl Handler {
     async fn claim(
         &self,
         campaign: &Campaign,
-        (compiled, ready): (&Compiled, &Ready<'_>),
+        (compiled, ready): (&Compiled, &Ready),
         (ses, wish): (&Ses, &Wish<'_>),
         invocation: &Invocation,
     ) -> Result<Option<BatchResult>, Failure> {
@@ -350,7 +355,7 @@ impl Handler {
             match claim {
                 Claim::Batch(batch) => {
                     let (templates, links) = match ready {
-                        Ok((templates, links)) => (templates, *links),
+                        Ok((templates, links)) => (templates, links.as_ref()),
                         // It became `sending` a moment ago.
                         Err(reason) => return self.halt(campaign, reason, invocation).await.map(Some),
                     };
@@ -420,12 +425,19 @@ impl Handler {
     }
 
     /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
-    fn links_for(&self, campaign: &Campaign) -> Result<Option<&Links>, String> {
-        match &self.links {
+    /// The inner error is the reason for which a campaign halts.
+    async fn links_for(&self, campaign: &Campaign) -> Result<Result<Option<Links>, String>, Failure> {
+        let keys = match self.keys.current().await {
+            Err(error) if !campaign.source.transactional => {
+                return Err(Failure::new("UnsubscribeSecretUnavailable", error));
+            }
+            keys => keys.ok().flatten(),
+        };
+        Ok(match Links::with_keys(&self.settings.unsubscribe, keys) {
             Ok(links) => Ok(Some(links)),
             Err(_) if campaign.source.transactional => Ok(None),
-            Err(reason) => Err(reason.clone()),
-        }
+            Err(reason) => Err(reason),
+        })
     }
 
     /// Records what an earlier invocation sent. Paying twice changes nothing.

@@ -85,6 +85,11 @@ impl Metrics {
         self.write(|function_name| oldest_uncertain_document(function_name, age, SystemTime::now()));
     }
 
+    /// Writes for how long the campaign that waits longest has been due, or sending without a new batch.
+    pub fn oldest_due(&self, age: Duration) {
+        self.write(|function_name| oldest_due_document(function_name, age, SystemTime::now()));
+    }
+
     /// Writes that the reputation guard has paused a campaign.
     pub fn guard_paused(&self, campaign_id: Uuid) {
         self.write(|function_name| guard_document(function_name, campaign_id, SystemTime::now()));
@@ -138,6 +143,10 @@ fn of_campaign(mut document: Value, campaign_id: Uuid, organization_id: Uuid) ->
 
 fn oldest_uncertain_document(function_name: &str, age: Duration, now: SystemTime) -> Value {
     document(function_name, now, &[("OldestUncertainSeconds", "Seconds", json!(age.as_secs()))])
+}
+
+fn oldest_due_document(function_name: &str, age: Duration, now: SystemTime) -> Value {
+    document(function_name, now, &[("OldestDueSeconds", "Seconds", json!(age.as_secs()))])
 }
 
 fn guard_document(function_name: &str, campaign_id: Uuid, now: SystemTime) -> Value {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::ses::{Effect, Rule};
+use local_ses::ses::{Effect, Rule};
 use proptest::prelude::*;
 use serde_json::json;
 

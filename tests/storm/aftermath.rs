@@ -1,12 +1,11 @@
 //! After the storm: the campaign is run to its end, SES's events come, and everything is compared.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::lambda::{Function, InvocationError};
-use campaign_sender::local::ses::{Message, SesEndpoint, events, in_sns, in_sqs_batch};
+use local_ses::lambda::{Function, InvocationError};
+use local_ses::ses::{Message, SesEndpoint, events, in_sns, in_sqs_batch};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -106,7 +105,7 @@ fn deliver(function: &mut Function, ledger: &Ledger, messages: &[Message], dice:
 fn ses_events(ledger: &Ledger) -> Function {
     let (_, environment) = ledger.environment();
     let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Function::start(Path::new(env!("CARGO_BIN_EXE_ses-events")), &environment).expect("ses-events starts")
+    Function::start(&crate::support::executable("ses-events"), &environment).expect("ses-events starts")
 }
 
 /// Compares the mailbox with the tables. Returns how many are in doubt still: exactly those whose message SES

@@ -1,11 +1,10 @@
 //! One lane of invocations: what an orchestrator that is none too careful does, with a process that is killed,
 //! or stopped, at random instants.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::lambda::{Begun, Function, InvocationError};
+use local_ses::lambda::{Begun, Function, InvocationError};
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
 
@@ -153,7 +152,7 @@ impl Process {
         environment.push(("SEND_API", ["single", "bulk"][usize::from(dice.between(0, 1) == 1)].to_owned()));
         environment.push(("SEND_CONCURRENCY", dice.between(1, 20).to_string()));
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let function = Function::start(Path::new(env!("CARGO_BIN_EXE_send-batch")), &environment);
+        let function = Function::start(&crate::support::executable("send-batch"), &environment);
         Process { name, function: function.expect("send-batch starts") }
     }
 

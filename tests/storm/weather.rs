@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::ses::{Effect, Rule, SesEndpoint};
+use local_ses::ses::{Effect, Rule, SesEndpoint};
 
 use crate::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};

@@ -16,7 +16,7 @@ pub struct TestDatabase {
 impl TestDatabase {
     pub fn create() -> TestDatabase {
         let mut database = TestDatabase::create_empty();
-        let mut files: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
+        let mut files: Vec<_> = std::fs::read_dir(super::root().join("migrations"))
             .expect("migrations/")
             .map(|entry| entry.unwrap().path())
             .collect();
