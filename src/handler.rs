@@ -72,6 +72,11 @@ struct Invocation {
     due: bool,
 }
 
+/// A campaign's templates, or why they do not compile.
+type Compiled = Result<Rc<Templates>, InvalidTemplate>;
+/// What each email of a campaign is made of, its links to unsubscribe too; or why it cannot be sent.
+type Ready = Result<(Rc<Templates>, Option<Links>), String>;
+
 impl Handler {
     /// Prepares an instance; nothing is connected or fetched yet.
     ///
@@ -298,7 +303,7 @@ impl Handler {
         }
         let links = self.links_for(campaign).await?;
         let ready = compiled.as_ref().map(Rc::clone).map_err(ToString::to_string);
-        let ready = ready.and_then(|ready| Ok((ready, links?)));
+        let ready: Ready = ready.and_then(|ready| Ok((ready, links?)));
         if campaign.sendable
             && let Err(reason) = &ready
         {
@@ -332,14 +337,27 @@ impl Handler {
             let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
             return Ok(Some(self.answer(campaign, verdict, invocation).await));
         }
+        self.claim(campaign, (&compiled, &ready), (ses, &wish), invocation).await
+    }
+
+    /// Claims a batch and sends it; the batches of lost invocations that stand before it are settled first. `None`:
+    /// another invocation is at it, and this one may look for another campaign.
+    async fn claim(
+        &self,
+        campaign: &Campaign,
+        (compiled, ready): (&Compiled, &Ready),
+        (ses, wish): (&Ses, &Wish<'_>),
+        invocation: &Invocation,
+    ) -> Result<Option<BatchResult>, Failure> {
+        let templates = compiled.as_ref().ok().map(Rc::as_ref);
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
             crate::crash_point!("claim-before");
-            let claim = claim::claim(&self.database, &wish).await?;
+            let claim = claim::claim(&self.database, wish).await?;
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
-                    let (templates, links) = match &ready {
+                    let (templates, links) = match ready {
                         Ok((templates, links)) => (templates, links.as_ref()),
                         // It became `sending` a moment ago.
                         Err(reason) => return self.halt(campaign, reason, invocation).await.map(Some),
@@ -409,7 +427,7 @@ impl Handler {
     }
 
     /// The templates of a campaign, compiled once as long as they stay the same.
-    fn compile(&self, source: &Source) -> Result<Rc<Templates>, InvalidTemplate> {
+    fn compile(&self, source: &Source) -> Compiled {
         if let Some((known, templates)) = self.templates.borrow().as_ref()
             && known == source
         {

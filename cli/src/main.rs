@@ -118,7 +118,7 @@ fn main() -> ExitCode {
     start_logging(if in_terminal && cli.command.shows_progress() {
         "warn,aws_config=error"
     } else {
-        "warn,aws_config=error,campaign_sender=info"
+        "warn,aws_config=error,campaign=info,campaign_sender=info"
     });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

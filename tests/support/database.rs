@@ -66,6 +66,14 @@ impl TestDatabase {
         self.client = Some(connect(&self.url));
     }
 
+    /// Takes back what was set as the database's defaults, and connects again.
+    pub fn reset_defaults(&mut self) {
+        let reset = format!("ALTER DATABASE {} RESET ALL", self.name);
+        // By the server's own database, whose defaults nobody changes.
+        connect(&self.server).batch_execute(&reset).expect("the defaults are taken back");
+        self.reconnect();
+    }
+
     /// Another connection.
     pub fn connect(&self) -> Client {
         connect(&self.url)

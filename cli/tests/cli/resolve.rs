@@ -83,7 +83,7 @@ fn migrating_twice_or_two_at_once_changes_nothing_more() {
         })
         .collect();
     for one in both {
-        assert_eq!(files(&one.join().unwrap())[0], "0001_tables.sql");
+        assert_eq!(files(&one.join().unwrap())[0], "0000_addresses.sql");
     }
     let schema = "SELECT string_agg(c::text, ',' ORDER BY c.table_name, c.ordinal_position)
                     FROM information_schema.columns AS c WHERE table_schema = 'public'";
