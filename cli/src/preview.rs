@@ -52,7 +52,7 @@ pub struct Preview {
     /// Send it to this address through SES, marked as a test; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     send_to: Vec<String>,
-    /// Show it with the rules of its <style> elements written into the elements that they are for
+    /// Show it with the rules of its style elements written into the elements that they are for
     #[arg(long)]
     inline_css: bool,
     /// With --inline-css: store the campaign's HTML so

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use self::claim::{Claim, Wish};
+use self::claim::{Claim, History, Wish};
 use self::complete::Completion;
 use self::load::Loaded;
 use self::record::{Closing, Record, Recorded, Statement};
@@ -71,6 +71,7 @@ pub struct Handler {
     record_statement: RefCell<Option<Rc<Statement>>>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
     learned: Cell<Learned>,
+    history: History,
     keys: KeyStore,
     interrupt: Interrupt,
 }
@@ -85,6 +86,11 @@ struct Invocation {
     due: bool,
 }
 
+/// A campaign's templates, or why they do not compile.
+type Compiled = Result<Rc<Templates>, InvalidTemplate>;
+/// What each email of a campaign is made of, its links to unsubscribe too; or why it cannot be sent.
+type Ready = Result<(Rc<Templates>, Option<Links>), String>;
+
 impl Handler {
     /// Prepares an instance; nothing is connected or fetched yet.
     ///
@@ -94,6 +100,7 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
+            history: History::new(settings.history_hold),
             keys: KeyStore::new(&settings.unsubscribe),
             settings,
             database,
@@ -310,7 +317,7 @@ impl Handler {
         }
         let links = self.links_for(campaign).await?;
         let ready = compiled.as_ref().map(Rc::clone).map_err(ToString::to_string);
-        let ready = ready.and_then(|ready| Ok((ready, links?)));
+        let ready: Ready = ready.and_then(|ready| Ok((ready, links?)));
         if campaign.sendable
             && let Err(reason) = &ready
         {
@@ -338,19 +345,33 @@ impl Handler {
             catch_up: self.learned.get().catch_up(),
             deadline: invocation.deadline,
             templates_hash: &campaign.templates_hash,
+            history: &self.history,
         };
         if left_today == 0 && campaign.sendable {
             let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
             return Ok(Some(self.answer(campaign, verdict, invocation).await));
         }
+        self.claim(campaign, (&compiled, &ready), (ses, &wish), invocation).await
+    }
+
+    /// Claims a batch and sends it; the batches of lost invocations that stand before it are settled first. `None`:
+    /// another invocation is at it, and this one may look for another campaign.
+    async fn claim(
+        &self,
+        campaign: &Campaign,
+        (compiled, ready): (&Compiled, &Ready),
+        (ses, wish): (&Ses, &Wish<'_>),
+        invocation: &Invocation,
+    ) -> Result<Option<BatchResult>, Failure> {
+        let templates = compiled.as_ref().ok().map(Rc::as_ref);
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
             crate::crash_point!("claim-before");
-            let claim = claim::claim(&self.database, &wish).await?;
+            let claim = claim::claim(&self.database, wish).await?;
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
-                    let (templates, links) = match &ready {
+                    let (templates, links) = match ready {
                         Ok((templates, links)) => (templates, links.as_ref()),
                         // It became `sending` a moment ago.
                         Err(reason) => return self.halt(campaign, reason, invocation).await.map(Some),
@@ -385,6 +406,17 @@ impl Handler {
                     }
                     return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
                 }
+                // Of all campaigns alike, so a tick looks for no other.
+                Claim::HistoryChanged { hold, reason } => {
+                    tracing::error!(
+                        reason,
+                        hold_seconds = hold.as_secs(),
+                        "the database's history has changed"
+                    );
+                    self.metrics.history_changed();
+                    let verdict = Verdict::history_changed(hold, &reason);
+                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
+                }
                 Claim::RateReserved(_) if invocation.due => return Ok(None),
                 Claim::RateReserved(reserved) => {
                     let verdict = Verdict::rate_reserved(reserved);
@@ -409,7 +441,7 @@ impl Handler {
     }
 
     /// The templates of a campaign, compiled once as long as they stay the same.
-    fn compile(&self, source: &Source) -> Result<Rc<Templates>, InvalidTemplate> {
+    fn compile(&self, source: &Source) -> Compiled {
         if let Some((known, templates)) = self.templates.borrow().as_ref()
             && known == source
         {

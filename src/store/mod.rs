@@ -3,7 +3,7 @@
 //! Every statement of this package is written so that running it twice claims, records and counts nothing twice (at
 //! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the
 //! environment frozen, costs a new connection and nothing else. Each runs in a transaction of its own, which says what
-//! it needs and takes one round trip ([`transaction`]). None is prepared by name and nothing is set for longer than a
+//! it needs and takes one round trip (module `transaction`). None is prepared by name and nothing is set for longer than a
 //! transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex them.
 
 pub mod activities;

@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(config.get_hosts(), [tokio_postgres::config::Host::Tcp("proxy.example.com".to_owned())]);
         assert_eq!(
             (config.get_user(), config.get_dbname(), config.get_ports()),
-            (Some("u"), Some("crm"), &[][..])
+            (Some("u"), Some("crm"), &[5432][..])
         );
         assert!(read(managed, "postgres://db.example.com").unwrap_err().starts_with("has no dbname"));
     }

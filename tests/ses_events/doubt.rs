@@ -14,7 +14,7 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     let url = database_url(Some(world.database.url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let settled = runtime.block_on(async {
-        let until = std::time::Instant::from_std(Instant::now() + Duration::from_secs(20));
+        let until = Instant::now() + Duration::from_secs(20);
         settle_silent_doubt(&Database::new(&url.clone().into()).unwrap(), campaign, AFTER, until)
             .await
             .unwrap()
