@@ -102,7 +102,7 @@ def source(*files):
 def names_to_explain():
     """Every status, reason, error type and code that a user can meet, read from the code, and every alarm."""
     patterns = {
-        r"^    (\w+),$": source("result.rs").split("pub enum Status {")[1].split("}")[0],
+        r"^    (\w+),$": source("domain/result.rs").split("pub enum Status {")[1].split("}")[0],
         r'Verdict::wait\([^"]*"([^"{:]+)': source("domain/verdict.rs", "send_batch/mod.rs"),
         r'Failure::new\(\s*"(\w+)"|=> "(Database\w+)"': source("send_batch/mod.rs", "lambda/mod.rs", "ses_events/mod.rs"),
         r'uncertain\(\s*"(\w+)"|code: "(\w+)"|failed\("(\w+)"': source(
