@@ -125,6 +125,9 @@ pub struct Settings {
     pub concurrency: usize,
     /// `UNCERTAIN_POLICY`, `hold` (unless set) or `resend`, and `UNCERTAIN_AFTER_SECONDS`, 3600 unless set.
     pub uncertain: UncertainPolicy,
+    /// `HISTORY_HOLD_SECONDS`: how long nothing is claimed after the database's history has changed (a standby was
+    /// promoted, a backup restored); 120 unless set, 0 never.
+    pub history_hold: Duration,
     /// `GUARD_MAX_BOUNCE_RATE`, `GUARD_MAX_COMPLAINT_RATE`, `GUARD_MIN_SAMPLE`: when `ses-events` pauses a campaign.
     pub guard: Limits,
     /// The function's name for its metrics; `None` where none are to be written. `METRICS`, `on` or `off`, decides;
@@ -222,6 +225,13 @@ impl Settings {
                 .transpose()?
                 .unwrap_or(50),
             uncertain: uncertain_policy(&variable)?,
+            history_hold: variable("HISTORY_HOLD_SECONDS")
+                .map(|value| {
+                    let expected = "whole seconds from 0 to 86400, such as 120";
+                    parse("HISTORY_HOLD_SECONDS", &value, expected, |seconds: &u32| *seconds <= 86_400)
+                })
+                .transpose()?
+                .map_or(Duration::from_secs(120), |seconds| Duration::from_secs(u64::from(seconds))),
             guard: guard(&variable)?,
             metrics: metrics(&variable)?,
             unsubscribe: UnsubscribeSettings::read(&variable)?,
@@ -437,6 +447,7 @@ mod tests {
         insta::assert_snapshot!(error("SEND_API", "raw"), @r#"SEND_API is "raw": expected auto, bulk or single"#);
         insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
         insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
+        insta::assert_snapshot!(error("HISTORY_HOLD_SECONDS", "2m"), @r#"HISTORY_HOLD_SECONDS is "2m": expected whole seconds from 0 to 86400, such as 120"#);
         insta::assert_snapshot!(error("GUARD_MAX_BOUNCE_RATE", "5%"), @r#"GUARD_MAX_BOUNCE_RATE is "5%": expected a part of 1 such as 0.05; 1 never pauses"#);
         insta::assert_snapshot!(error("GUARD_MIN_SAMPLE", "0"), @r#"GUARD_MIN_SAMPLE is "0": expected a number of emails, such as 100"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);

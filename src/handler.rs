@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::activities::{TableError, plan, refusal};
-use crate::batch::claim::{self, Batch, Claim, Wish};
+use crate::batch::claim::{self, Batch, Claim, History, Wish};
 use crate::batch::complete::{self, Completion};
 use crate::batch::doubt::{self, UncertainPolicy};
 use crate::batch::load::{self, Campaign, Loaded};
@@ -57,6 +57,7 @@ pub struct Handler {
     record_statement: RefCell<Option<Rc<Statement>>>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
     learned: Cell<Learned>,
+    history: History,
     keys: KeyStore,
     interrupt: Interrupt,
 }
@@ -85,6 +86,7 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
+            history: History::new(settings.history_hold),
             keys: KeyStore::new(&settings.unsubscribe),
             settings,
             database,
@@ -329,6 +331,7 @@ impl Handler {
             catch_up: self.learned.get().catch_up(),
             deadline: invocation.deadline,
             templates_hash: &campaign.templates_hash,
+            history: &self.history,
         };
         if left_today == 0 && campaign.sendable {
             let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
@@ -388,6 +391,17 @@ impl Handler {
                         return Ok(None);
                     }
                     return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
+                }
+                // Of all campaigns alike, so a tick looks for no other.
+                Claim::HistoryChanged { hold, reason } => {
+                    tracing::error!(
+                        reason,
+                        hold_seconds = hold.as_secs(),
+                        "the database's history has changed"
+                    );
+                    self.metrics.history_changed();
+                    let verdict = Verdict::history_changed(hold, &reason);
+                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
                 }
                 Claim::RateReserved(_) if invocation.due => return Ok(None),
                 Claim::RateReserved(reserved) => {

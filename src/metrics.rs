@@ -80,6 +80,22 @@ impl Metrics {
         });
     }
 
+    /// Writes that the database may have lost what it had committed: an invocation noticed another history of it.
+    pub fn history_changed(&self) {
+        self.write(|function_name| {
+            document(function_name, SystemTime::now(), &[("DatabaseHistoryChanged", "Count", json!(1))])
+        });
+    }
+
+    /// Writes how many emails SES reported that the database never handed over, if there are any.
+    pub fn lost_by_database(&self, emails: u64) {
+        if emails > 0 {
+            self.write(|function_name| {
+                document(function_name, SystemTime::now(), &[("LostByDatabase", "Count", json!(emails))])
+            });
+        }
+    }
+
     /// Writes how long ago the oldest recipient that is in doubt came into it; zero if there is none.
     pub fn oldest_uncertain(&self, age: Duration) {
         self.write(|function_name| oldest_uncertain_document(function_name, age, SystemTime::now()));

@@ -25,6 +25,7 @@ mod import;
 mod login;
 mod migrate;
 mod preview;
+mod prune;
 mod report;
 mod resolve;
 mod retry_failed;
@@ -59,6 +60,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Send(send::Send),
+    #[command(hide = true)]
+    Pause(send::change::Pause),
+    #[command(hide = true)]
+    Resume(send::change::Resume),
     Import(import::Import),
     Preview(preview::Preview),
     Status(status::Status),
@@ -66,6 +71,7 @@ enum Command {
     RetryFailed(retry_failed::RetryFailed),
     Resolve(resolve::Resolve),
     Suppressions(suppressions::Suppressions),
+    Prune(prune::Prune),
     Migrate(migrate::Migrate),
     Demo(demo::Demo),
     Completions(completions::Completions),
@@ -141,6 +147,9 @@ impl Command {
             Command::Suppressions(command) => command.run().await,
             Command::Import(command) => command.run().await,
             Command::Send(command) => command.run().await,
+            Command::Pause(command) => command.run().await,
+            Command::Resume(command) => command.run().await,
+            Command::Prune(command) => command.run().await,
             Command::Status(command) => command.run().await,
             Command::Report(command) => command.run().await,
             Command::Completions(command) => {

@@ -378,6 +378,7 @@ mod tests {
             per_second_mean: Some(12.0),
             seconds_left: None,
             last_event_seconds: None,
+            history_hold: None,
             outcomes: vec![refused],
             lanes: Vec::new(),
             advice: vec!["Go on with it: campaign send resume 00000000-0000-0000-0000-000000000000, and then look again".to_owned()],
