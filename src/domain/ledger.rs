@@ -77,7 +77,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// The next recipient to hand to SES, if one may be.
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn next_recipient(&mut self) -> Option<usize> {
         if self.stop.is_some() {
             return None;
         }

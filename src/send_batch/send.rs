@@ -227,11 +227,11 @@ impl Sending<'_> {
             return Some(Call::single(message));
         }
         let Some(size) = size else {
-            return self.next_message(batch, ledger, Ledger::next).map(Call::single);
+            return self.next_message(batch, ledger, Ledger::next_recipient).map(Call::single);
         };
         let mut entries = Entries::new(self.sender, size);
         while entries.has_room() {
-            let Some((index, message)) = self.next_message(batch, ledger, Ledger::next) else { break };
+            let Some((index, message)) = self.next_message(batch, ledger, Ledger::next_recipient) else { break };
             match entries.add(self.sender, index, message) {
                 Fit::Added => {}
                 Fit::NextCall => {
