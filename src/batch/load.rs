@@ -22,6 +22,8 @@ pub struct Campaign {
     pub sendable: bool,
     /// Scheduled, but without a time.
     pub unscheduled: bool,
+    /// It was stopped, goes on now, and has recipients in doubt.
+    pub resumed_in_doubt: bool,
     /// The column `status_reason`.
     pub status_reason: Option<String>,
     /// The sender, as the column has it.
@@ -132,6 +134,7 @@ fn campaign(row: &Row) -> Campaign {
         status: row.get("status"),
         sendable: row.get("sendable"),
         unscheduled: row.get("unscheduled"),
+        resumed_in_doubt: row.get("resumed_in_doubt"),
         status_reason: row.get("status_reason"),
         from_address: row.get("from_address"),
         reply_to: row.get("reply_to"),

@@ -49,7 +49,8 @@ impl<'a> Import<'a> {
 
     /// The stream into the temporary table.
     pub async fn rows(&self) -> Result<Rows, Failure> {
-        let copy = "COPY pg_temp.imported (line, id, email, name, customer_id, contact_id, customer_ref, variables,
+        let copy =
+            "COPY pg_temp.imported (line, id, email, name, customer_id, contact_id, customer_ref, variables,
                                            reason, detail)
                     FROM STDIN";
         Ok(Rows(Box::pin(self.client.copy_in(copy).await?)))
