@@ -25,6 +25,7 @@ mod import;
 mod login;
 mod migrate;
 mod preview;
+mod prune;
 mod report;
 mod resolve;
 mod retry_failed;
@@ -39,13 +40,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use campaign_sender::config::{self, DatabaseAccess, DatabaseUrl};
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::{DatabaseAccess, DatabaseUrl};
 use failure::{Exit, Failure};
 
 /// Email campaigns from PostgreSQL through Amazon SES: the operator's and the developer's commands.
@@ -59,6 +60,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Send(send::Send),
+    #[command(hide = true)]
+    Pause(send::change::Pause),
+    #[command(hide = true)]
+    Resume(send::change::Resume),
     Import(import::Import),
     Preview(preview::Preview),
     Status(status::Status),
@@ -66,6 +71,7 @@ enum Command {
     RetryFailed(retry_failed::RetryFailed),
     Resolve(resolve::Resolve),
     Suppressions(suppressions::Suppressions),
+    Prune(prune::Prune),
     Migrate(migrate::Migrate),
     Demo(demo::Demo),
     Completions(completions::Completions),
@@ -112,7 +118,7 @@ fn main() -> ExitCode {
     start_logging(if in_terminal && cli.command.shows_progress() {
         "warn,aws_config=error"
     } else {
-        "warn,aws_config=error,campaign_sender=info"
+        "warn,aws_config=error,campaign=info,campaign_sender=info"
     });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -141,6 +147,9 @@ impl Command {
             Command::Suppressions(command) => command.run().await,
             Command::Import(command) => command.run().await,
             Command::Send(command) => command.run().await,
+            Command::Pause(command) => command.run().await,
+            Command::Resume(command) => command.run().await,
+            Command::Prune(command) => command.run().await,
             Command::Status(command) => command.run().await,
             Command::Report(command) => command.run().await,
             Command::Completions(command) => {
@@ -170,7 +179,7 @@ fn start_logging(unless_told: &str) {
 
 fn database_url() -> Result<DatabaseUrl, Failure> {
     let value = env::var("DATABASE_URL").ok().filter(|value| !value.trim().is_empty());
-    Ok(config::database_url(value)?)
+    Ok(campaign_sender::store::settings::database_url(value)?)
 }
 
 /// An id as an argument.

@@ -11,18 +11,19 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, send_test, soon};
-use campaign_sender::activities::{TableError, plan};
-use campaign_sender::batch::load::{self, Campaign};
-use campaign_sender::batch::render::Templates;
-use campaign_sender::batch::send::Sender;
-use campaign_sender::config::Settings;
-use campaign_sender::database::Database;
-use campaign_sender::preflight::campaign::examine_campaign;
-use campaign_sender::preflight::message::examine_message;
-use campaign_sender::preflight::{Finding, Findings};
-use campaign_sender::unsubscribe::UnsubscribeSettings;
-use campaign_sender::unsubscribe::keys::KeyStore;
-use campaign_sender::unsubscribe::link::Links;
+use campaign_sender::domain::campaign::Campaign;
+use campaign_sender::lambda::environment::Settings;
+use campaign_sender::message::link::Links;
+use campaign_sender::message::link_settings::UnsubscribeSettings;
+use campaign_sender::message::preflight::campaign::examine_campaign;
+use campaign_sender::message::preflight::message::examine_message;
+use campaign_sender::message::preflight::{Finding, Findings};
+use campaign_sender::message::render::Templates;
+use campaign_sender::send_batch::load::{self};
+use campaign_sender::send_batch::send::Sender;
+use campaign_sender::store::Database;
+use campaign_sender::store::activities::{TableError, plan};
+use campaign_sender::store::keys::KeyStore;
 use sample::Sample;
 
 pub use sample::Selection;
@@ -51,7 +52,7 @@ pub struct Preview {
     /// Send it to this address through SES, marked as a test; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     send_to: Vec<String>,
-    /// Show it with the rules of its <style> elements written into the elements that they are for
+    /// Show it with the rules of its style elements written into the elements that they are for
     #[arg(long)]
     inline_css: bool,
     /// With --inline-css: store the campaign's HTML so

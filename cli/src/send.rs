@@ -1,6 +1,6 @@
 //! `campaign send`: the life of a campaign, and running one from here.
 
-mod change;
+pub mod change;
 mod create;
 mod run;
 mod settle;

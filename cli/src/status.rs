@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, id, output};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::Database;
-use campaign_sender::result::Progress;
+use campaign_sender::domain::result::Progress;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Show where campaigns stand, or one of them in detail
 ///
@@ -103,6 +103,14 @@ pub struct Lane {
     pub lease_seconds: Option<f64>,
 }
 
+/// Why nothing is claimed, and for how long.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryHold {
+    pub reason: String,
+    pub seconds: f64,
+}
+
 /// A campaign in detail.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -117,6 +125,9 @@ pub struct Detail {
     pub seconds_left: Option<u64>,
     /// Since SES's events were last heard of this campaign.
     pub last_event_seconds: Option<f64>,
+    /// Nothing is claimed of any campaign, because the database may have lost what it had committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_hold: Option<HistoryHold>,
     pub outcomes: Vec<Outcome>,
     pub lanes: Vec<Lane>,
     /// What a person may do.

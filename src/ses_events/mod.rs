@@ -16,29 +16,20 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
+use std::time::Instant;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use self::event::{Event, Said};
-use self::guard::Watched;
-use self::record::{Recorded, Recorder, Rejected};
+use self::kind::ACTIONS;
+use self::record::{Lost, Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
-use crate::activities::plan;
-use crate::config::Settings;
-use crate::database::Database;
-use crate::deadline::Deadline;
+use crate::domain::deadline::Deadline;
+use crate::domain::guard::Watched;
 use crate::lambda::Failure;
-use crate::metrics::Metrics;
-
-/// The activities of what SES tells, beyond `email_sent`.
-pub const ACTIONS: [&str; 6] = [
-    "email_delivered",
-    "email_bounced",
-    "email_complained",
-    "email_rejected",
-    "email_opened",
-    "email_clicked",
-];
+use crate::lambda::environment::Settings;
+use crate::lambda::metrics::Metrics;
+use crate::store::Database;
+use crate::store::activities::plan;
 
 /// What lives as long as the process.
 pub struct SesEvents {
@@ -116,12 +107,20 @@ impl SesEvents {
         })
     }
 
-    /// Says what a person should know of the batch: emails that SES accepted and then rejected, and events that do not
-    /// fit the recipient that their tags name.
+    /// Says what a person should know of the batch: emails that SES accepted and then rejected, emails that the database
+    /// has forgotten, and events that do not fit the recipient that their tags name.
     fn tell(&self, total: &Recorded) {
         for Rejected { campaign_id, count, total, reason } in &total.rejected {
             tracing::error!(%campaign_id, count, total, reason, "SES rejected emails that it had accepted");
         }
+        for Lost { campaign_id, count } in &total.lost {
+            tracing::error!(
+                %campaign_id,
+                count,
+                "SES reports emails that the database never handed over: it has lost what it had committed, and the campaign is paused"
+            );
+        }
+        self.metrics.lost_by_database(total.lost.iter().map(|of| of.count).sum());
         let rejected = total.rejected.iter().map(|of| of.count).sum();
         let misfit = total.found - total.known;
         if misfit > 0 {
@@ -136,7 +135,7 @@ impl SesEvents {
     /// Pauses the campaigns whose rates of bounces, complaints or rejections are too high. When this fails, SQS
     /// delivers the batch again, and the rates are looked at again.
     async fn guard(&self, watched: &[Watched], until: Instant) -> Result<(), Failure> {
-        let stops = guard::judge(watched, &self.settings.guard);
+        let stops = crate::domain::guard::judge(watched, &self.settings.guard);
         if stops.is_empty() {
             return Ok(());
         }

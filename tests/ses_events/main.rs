@@ -9,6 +9,7 @@ mod counted;
 mod doubt;
 mod fitting;
 mod guard;
+mod lost;
 mod poison;
 mod recipients;
 mod suppressions;

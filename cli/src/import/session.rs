@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::formula;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
 
 /// The campaign that gets recipients.
 #[derive(Clone, Debug)]
@@ -49,9 +49,8 @@ impl<'a> Import<'a> {
 
     /// The stream into the temporary table.
     pub async fn rows(&self) -> Result<Rows, Failure> {
-        let copy =
-            "COPY pg_temp.imported (line, id, email, name, customer_id, contact_id, customer_ref, variables,
-                                           reason, detail)
+        let copy = "COPY pg_temp.imported (line, id, email, name, customer_id, contact_id, customer_ref,
+                                              variables, reason, detail)
                     FROM STDIN";
         Ok(Rows(Box::pin(self.client.copy_in(copy).await?)))
     }

@@ -13,10 +13,11 @@ use super::super::output::shown;
 use super::super::{connect, format, id, patiently, preview, soon};
 use super::settle::settle_refused;
 use super::time::{self, Time};
-use campaign_sender::batch::load;
-use campaign_sender::batch::render::{Source, Templates};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::Database;
+use campaign_sender::domain::campaign::Source;
+use campaign_sender::message::render::Templates;
+use campaign_sender::send_batch::load;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Let a campaign be sent from a time on
 #[derive(clap::Args)]
@@ -61,25 +62,35 @@ impl Check {
     }
 }
 
-/// Stop a campaign for the time being; within two seconds no more is sent
+/// Stop a campaign for the time being, or all of them; within two seconds no more is sent
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  campaign send pause 5f0c2c1e-… --why 'the coupon is wrong'")]
+#[command(after_help = "Examples:
+  campaign send pause 5f0c2c1e-… --why 'the coupon is wrong'
+  campaign send pause --all --why 'the database was restored'")]
 pub struct Pause {
     /// The campaign's id
-    #[arg(value_parser = id)]
-    campaign: Uuid,
+    #[arg(value_parser = id, required_unless_present = "all")]
+    campaign: Option<Uuid>,
+    /// Every campaign that is sending or scheduled
+    #[arg(long, conflicts_with = "campaign")]
+    all: bool,
     /// Why, as `campaign status` shows it
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
 }
 
-/// Go on with a campaign that is paused
+/// Go on with a campaign that is paused; one whose time has not come yet is scheduled again
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  campaign send resume 5f0c2c1e-…")]
+#[command(after_help = "Examples:
+  campaign send resume 5f0c2c1e-…
+  campaign send resume --all")]
 pub struct Resume {
     /// The campaign's id
-    #[arg(value_parser = id)]
-    campaign: Uuid,
+    #[arg(value_parser = id, required_unless_present = "all")]
+    campaign: Option<Uuid>,
+    /// Every campaign that `pause --all` has paused, or the functions because the database may have lost something
+    #[arg(long, conflicts_with = "campaign")]
+    all: bool,
 }
 
 /// End a campaign for good; within two seconds no more is sent
@@ -159,8 +170,9 @@ impl Start {
 
 impl Pause {
     pub async fn run(self) -> Result<(), Failure> {
-        let case = Case::open(self.campaign).await?;
         let why = self.why.as_deref();
+        let Some(campaign) = self.campaign else { return pause_all(why).await };
+        let case = Case::open(campaign).await?;
         case.change(&Change { from: &["sending", "scheduled"], to: "paused", at: None, why }).await?;
         println!("\"{}\" is paused: within two seconds no more is sent.", case.name());
         Ok(())
@@ -169,15 +181,41 @@ impl Pause {
 
 impl Resume {
     pub async fn run(self) -> Result<(), Failure> {
-        let case = Case::open(self.campaign).await?;
-        case.check_templates()?;
-        let change = Change { from: &["paused"], to: "sending", at: None, why: None };
-        case.allows(&change)?;
-        settle_refused(&case.database, case.id, &case.source).await?;
-        case.change(&change).await?;
-        println!("\"{}\" is sending again.", case.name());
-        Ok(())
+        let Some(campaign) = self.campaign else { return resume_all().await };
+        resume(campaign).await
     }
+}
+
+async fn resume(campaign: Uuid) -> Result<(), Failure> {
+    let case = Case::open(campaign).await?;
+    case.check_templates()?;
+    let change = Change { from: &["paused"], to: "sending", at: None, why: None };
+    case.allows(&change)?;
+    settle_refused(&case.database, case.id, &case.source).await?;
+    let status = case.change(&change).await?;
+    println!("\"{}\" is {status} again.", case.name());
+    Ok(())
+}
+
+async fn pause_all(why: Option<&str>) -> Result<(), Failure> {
+    let database = connect(DatabaseAccess::from_env()?).await?;
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    let paused = database.query(include_str!("pause_all.sql"), &[(&why, Type::TEXT)], soon()).await?.len();
+    println!("{} paused: within two seconds no more is sent.", format::counted(paused, "campaign"));
+    Ok(())
+}
+
+/// One after the other; the first that cannot go on ends it, and it can be given again.
+async fn resume_all() -> Result<(), Failure> {
+    let database = connect(DatabaseAccess::from_env()?).await?;
+    let paused = database.query(include_str!("paused_with_all.sql"), &[], soon()).await?;
+    if paused.is_empty() {
+        println!("Nothing to resume: no campaign was paused with all others, or because of the database.");
+    }
+    for row in paused {
+        resume(row.get("id")).await?;
+    }
+    Ok(())
 }
 
 impl Cancel {
@@ -264,7 +302,8 @@ impl Case {
         Failure::new(Exit::Data, message)
     }
 
-    async fn change(&self, change: &Change<'_>) -> Result<(), Failure> {
+    /// Changes the status, and answers what it is now.
+    async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
         self.allows(change)?;
         let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();
         let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
@@ -276,7 +315,7 @@ impl Case {
         ];
         let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await?;
         match rows.first() {
-            Some(row) if row.get("changed") => Ok(()),
+            Some(row) if row.get("changed") => Ok(row.get("status")),
             Some(row) => Err(self.not_from(row.get("status"), change)),
             None => Err(Failure::new(Exit::Data, format!("campaign {} is gone", self.id))),
         }

@@ -6,7 +6,11 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 37] = [
+const REASONS: [(&str, &str); 38] = [
+    (
+        "what it had committed",
+        "Follow docs/restore.md first: bring SES's events or the log, and the suppressions; else people get the email twice.",
+    ),
     (
         "something other than SES answers",
         "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. Nobody has failed for it.",
@@ -85,7 +89,10 @@ pub fn of(detail: &Detail) -> Vec<String> {
             advice.extend(detail.overview.status_reason.as_deref().and_then(of_reason).map(str::to_owned));
             advice.push(format!("Go on with it: campaign send resume {id}"));
         }
-        "sending" => advice.extend(of_sending(detail)),
+        "sending" => {
+            advice.extend(of_history(detail));
+            advice.extend(of_sending(detail));
+        }
         "sent" if detail.overview.rejected > 0 => advice.push(REJECTED.to_owned()),
         _ => {}
     }
@@ -96,6 +103,13 @@ pub fn of(detail: &Detail) -> Vec<String> {
 
 fn of_reason(reason: &str) -> Option<&'static str> {
     REASONS.iter().find(|(part, _)| reason.contains(part)).map(|(_, advice)| *advice)
+}
+
+/// Nothing is claimed for a while: the database may have lost what it had committed.
+fn of_history(detail: &Detail) -> Option<String> {
+    let hold = detail.history_hold.as_ref()?;
+    let left = format::duration(Duration::from_secs_f64(hold.seconds.max(0.0)));
+    Some(format!("Nothing is sent for {left}: {}. See docs/restore.md", hold.reason))
 }
 
 fn of_sending(detail: &Detail) -> Option<String> {

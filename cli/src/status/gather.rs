@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::super::failure::Failure;
 use super::super::{patiently, soon};
 use super::advice;
-use super::{Detail, Example, Lane, Outcome, Overview};
-use campaign_sender::batch::{address, load};
-use campaign_sender::database::Database;
+use super::{Detail, Example, HistoryHold, Lane, Outcome, Overview};
+use campaign_sender::domain::address;
+use campaign_sender::send_batch::load;
+use campaign_sender::store::Database;
 
 /// The latest campaigns.
 pub async fn overviews(database: &Database, limit: u32) -> Result<Vec<Overview>, Failure> {
@@ -59,6 +60,9 @@ pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Resu
         per_second_mean: mean.map(rounded),
         seconds_left: pace.seconds_left(overview.progress.remaining, now),
         last_event_seconds: campaign.get("last_event_seconds"),
+        history_hold: campaign
+            .get::<_, Option<f64>>("hold_seconds")
+            .map(|seconds| HistoryHold { reason: campaign.get("hold_reason"), seconds }),
         outcomes: outcomes.iter().map(|row| outcome(row, show_addresses)).collect(),
         lanes: lanes.iter().map(lane).collect(),
         advice: Vec::new(),

@@ -10,9 +10,11 @@ SELECT c.id, c.name, c.status, c.status_reason,
        to_char(c.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS started_at,
        to_char(c.completed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS completed_at,
        extract(epoch FROM now() - c.started_at)::float8 AS started_seconds,
-       extract(epoch FROM now() - k.last_event_at)::float8 AS last_event_seconds
+       extract(epoch FROM now() - k.last_event_at)::float8 AS last_event_seconds,
+       extract(epoch FROM h.hold_until - now())::float8 AS hold_seconds, h.reason AS hold_reason
   FROM campaigns AS c LEFT JOIN campaign_cursors AS k ON k.campaign_id = c.id
   LEFT JOIN campaign_feedback AS f ON f.campaign_id = c.id
+  LEFT JOIN database_history AS h ON h.hold_until > now()
  WHERE $1 IS NULL OR c.id = $1
  ORDER BY c.status IN ('sending', 'paused') DESC, c.status = 'scheduled' DESC,
           coalesce(c.completed_at, c.started_at, c.scheduled_at) DESC NULLS FIRST, c.name, c.id

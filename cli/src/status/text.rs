@@ -8,7 +8,7 @@ use console::{Term, measure_text_width, style, truncate_str};
 use super::super::format;
 use super::super::output::shown;
 use super::{Detail, Lane, Outcome, Overview};
-use campaign_sender::result::Progress;
+use campaign_sender::domain::result::Progress;
 
 /// The columns of standard output's terminal; where it is none, nothing is cut off.
 pub fn width() -> usize {
@@ -378,6 +378,7 @@ mod tests {
             per_second_mean: Some(12.0),
             seconds_left: None,
             last_event_seconds: None,
+            history_hold: None,
             outcomes: vec![refused],
             lanes: Vec::new(),
             advice: vec!["Go on with it: campaign send resume 00000000-0000-0000-0000-000000000000, and then look again".to_owned()],

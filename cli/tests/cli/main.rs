@@ -6,6 +6,7 @@ mod support;
 mod documented;
 mod import;
 mod output;
+mod prune;
 mod resolve;
 mod retry_failed;
 mod send;

@@ -83,7 +83,7 @@ fn migrating_twice_or_two_at_once_changes_nothing_more() {
         })
         .collect();
     for one in both {
-        assert_eq!(files(&one.join().unwrap())[0], "0001_tables.sql");
+        assert_eq!(files(&one.join().unwrap())[0], "0000_addresses.sql");
     }
     let schema = "SELECT string_agg(c::text, ',' ORDER BY c.table_name, c.ordinal_position)
                     FROM information_schema.columns AS c WHERE table_schema = 'public'";
@@ -256,6 +256,32 @@ fn what_the_log_says_was_accepted_is_recorded_once() {
             .contains("       0  replayed: now sent, with their activities\n       6  were known already")
     );
     assert_eq!(world.contents(), contents);
+}
+
+#[test]
+fn the_log_settles_what_a_restored_database_has_as_pending() {
+    let mut world = World::single();
+    let campaign_id = world.campaign_of(6);
+    let mut function = world.function();
+    run(&mut function, event(campaign_id, 10));
+    // As the tables were before the first batch.
+    world.database.client().batch_execute(
+        "DELETE FROM activities; DELETE FROM campaign_batches;
+         SET session_replication_role = replica;
+         UPDATE campaign_recipients SET status = 'pending', previous_status = NULL, message_id = NULL, sent_at = NULL;
+         UPDATE campaigns SET status = 'paused', sent_count = 0, completed_at = NULL;
+         RESET session_replication_role",
+    ).unwrap();
+    let log = function.logs().join("\n");
+    let said =
+        done(&campaign(&world.database.url, &["resolve", &campaign_id.to_string(), "--from-log", "-"], &log));
+    assert!(said.contains("       6  replayed: now sent, with their activities"), "{said}");
+    assert_eq!(world.counters(campaign_id), "paused: 6 = 6 sent + 0 failed + 0 uncertain + 0 pending");
+    world.assert_consistent(campaign_id);
+    done(&campaign(&world.database.url, &["send", "resume", &campaign_id.to_string()], ""));
+    let results = run(&mut function, event(campaign_id, 10));
+    assert_eq!(results.last().unwrap()["status"], "done");
+    world.assert_consistent(campaign_id);
 }
 
 #[test]

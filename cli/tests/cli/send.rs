@@ -491,3 +491,38 @@ fn resuming_a_campaign_that_the_timeline_halted_writes_the_activities_of_what_se
     assert_eq!(world.ses.message_count(), 30);
     world.assert_consistent(campaign);
 }
+
+#[test]
+fn all_campaigns_are_paused_and_resumed_together() {
+    let mut world = World::single();
+    let [sending, later, person, guarded] = [1, 2, 3, 4].map(|_| world.campaign_of(1));
+    let set = "UPDATE campaigns SET status = $2, status_reason = $3, scheduled_at = now() + interval '1 day' WHERE id = $1";
+    for (campaign, status, reason) in [
+        (later, "scheduled", None),
+        (person, "paused", Some("wrong coupon")),
+        (guarded, "paused", Some("the database has lost what it had committed: …")),
+    ] {
+        world.database.execute(set, &[&campaign, &status, &reason]);
+    }
+    world.database.execute("UPDATE campaigns SET started_at = now() WHERE id = $1", &[&guarded]);
+    // The command stands by itself, too: at night, nobody looks for where it is.
+    let paused = campaign(&world.database.url, &["pause", "--all", "--why", "restored"], "");
+    assert_eq!(done(&paused), "2 campaigns paused: within two seconds no more is sent.\n");
+    let reason = Some("paused with all others: restored".to_owned());
+    assert_eq!(world.campaign_status(sending), ("paused".to_owned(), reason.clone()));
+    assert_eq!(world.campaign_status(later), ("paused".to_owned(), reason));
+    assert_eq!(
+        done(&send(&world, &["pause", "--all"])),
+        "0 campaigns paused: within two seconds no more is sent.\n"
+    );
+
+    done(&send(&world, &["resume", "--all"]));
+    assert_eq!(world.campaign_status(sending), ("sending".to_owned(), None));
+    // Its time has not come.
+    assert_eq!(world.campaign_status(later), ("scheduled".to_owned(), None));
+    assert_eq!(world.campaign_status(person).0, "paused");
+    assert_eq!(world.campaign_status(guarded).0, "sending");
+    assert!(done(&send(&world, &["resume", "--all"])).starts_with("Nothing to resume"));
+    assert_eq!(send(&world, &["pause"]).status.code(), Some(64));
+    assert_eq!(send(&world, &["pause", "--all", ID]).status.code(), Some(64));
+}
