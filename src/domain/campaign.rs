@@ -17,6 +17,8 @@ pub struct Campaign {
     pub sendable: bool,
     /// Scheduled, but without a time.
     pub unscheduled: bool,
+    /// It was stopped, goes on now, and has recipients in doubt.
+    pub resumed_in_doubt: bool,
     /// The column `status_reason`.
     pub status_reason: Option<String>,
     /// The sender, as the column has it.

@@ -75,6 +75,7 @@ mod tests {
             status: "sending".to_owned(),
             sendable: true,
             unscheduled: false,
+            resumed_in_doubt: false,
             status_reason: None,
             from_address: from_address.to_owned(),
             reply_to: Vec::new(),

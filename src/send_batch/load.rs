@@ -101,6 +101,7 @@ fn campaign(row: &Row) -> Campaign {
         status: row.get("status"),
         sendable: row.get("sendable"),
         unscheduled: row.get("unscheduled"),
+        resumed_in_doubt: row.get("resumed_in_doubt"),
         status_reason: row.get("status_reason"),
         from_address: row.get("from_address"),
         reply_to: row.get("reply_to"),

@@ -328,6 +328,11 @@ impl Handler {
         {
             return self.halt(campaign, &error, invocation).await.map(Some);
         }
+        if campaign.resumed_in_doubt
+            && let Some(reason) = self.settle_refused(campaign, templates, invocation).await?
+        {
+            return Ok(Some(self.answer(campaign, Verdict::halted(reason), invocation).await));
+        }
         let ses = self.ses.get_or_init(Ses::from_env).await;
         let time = invocation.deadline.last_start.saturating_duration_since(Instant::now());
         let quota = ses.quota(time / 2).await;
@@ -487,6 +492,30 @@ impl Handler {
         self.settle(campaign, templates, debt.outcomes.clone(), closing, invocation).await?;
         tracing::info!(outcomes = debt.outcomes.len(), "recorded what was owed");
         Ok(())
+    }
+
+    /// Makes emails `sent` that SES accepted and whose activities the table refused, each with its activity: a person
+    /// has set the campaign to `sending` again. Answers why it is halted, if the table still takes no activity.
+    async fn settle_refused(
+        &self,
+        campaign: &Campaign,
+        templates: Option<&Templates>,
+        invocation: &Invocation,
+    ) -> Result<Option<String>, TableError> {
+        let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
+        loop {
+            let entries = refused::entries(&self.database, campaign.id, until).await?;
+            if entries.is_empty() {
+                return Ok(None);
+            }
+            let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
+            let record = Record { lines: &lines, ..Record::nothing(campaign.id) };
+            let Some(recorded) = self.record(&record, until).await? else { return Ok(None) };
+            if recorded.halted.is_some() || recorded.activities == 0 {
+                return Ok(recorded.halted);
+            }
+            tracing::info!(count = recorded.activities, "recorded emails whose activities had been refused");
+        }
     }
 
     /// Records outcomes that are known only in their short form.

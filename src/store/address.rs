@@ -82,6 +82,13 @@ impl Address {
                     passed_on.push(pair);
                     false
                 }
+                // A ? in the password begins what looks like a parameter.
+                _ if query.contains('@') => {
+                    return Err(
+                        "it has a ? before an @: in a password, ? is written %3F and @ is written %40"
+                            .to_owned(),
+                    );
+                }
                 _ => return Err(format!("its parameter {name:?} is not known here")),
             };
             if twice {
@@ -187,6 +194,15 @@ fn is_loopback(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_error_shows_a_part_of_a_password_that_is_not_encoded() {
+        for url in ["postgres://app:se?cret@db.example.com/crm", "postgres://app:a?b=cret@db.example.com/crm"]
+        {
+            let error = Address::read(url).unwrap_err();
+            assert!(error.contains("%3F") && !error.contains("cret"), "{error}");
+        }
+    }
 
     #[test]
     fn a_password_leaves_this_machine_by_tls_only_unless_that_is_asked_for() {

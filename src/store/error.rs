@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::fmt::{self, Display, Formatter};
 
 use deadpool_postgres::PoolError;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use super::login_error::CredentialsError;
 use super::tls;
@@ -45,11 +45,16 @@ pub enum DatabaseError {
 impl DatabaseError {
     /// The refusal may be for a part of what the statement carries (a value, a violated constraint, whatever a trigger
     /// of the CRM raises), so that the rest of it may succeed: every SQLSTATE counts as such, but those of the
-    /// connection, the transaction, the server and its resources.
+    /// connection, the transaction, the server and its resources. What a trigger raises counts with any SQLSTATE.
     pub fn can_be_isolated(&self) -> bool {
         let DatabaseError::Refused(error) = self else { return false };
-        error.code().is_some_and(|code| may_be_of_a_part(code.code()))
+        error.as_db_error().is_some_and(|error| is_raised(error) || may_be_of_a_part(error.code().code()))
     }
+}
+
+/// A PL/pgSQL function raised it, so it says what that function thinks of a row, whatever the SQLSTATE is.
+fn is_raised(error: &DbError) -> bool {
+    error.routine() == Some("exec_stmt_raise")
 }
 
 /// See [`DatabaseError::can_be_isolated`].
@@ -191,7 +196,9 @@ impl From<tokio_postgres::Error> for Failure {
             // Connections, resources, an operator's intervention, a server that starts, stops or fails over.
             (Some("08" | "53" | "57"), _)
             // A read-only server, and sessions that PostgreSQL ended for their idle or long transaction.
-            | (_, "25006" | "25P03" | "25P04") => Failure::BrokeOff(describe(&error)),
+            | (_, "25006" | "25P03" | "25P04")
+                // A trigger that raises such a code has not lost the connection, and raises it again.
+                if !error.as_db_error().is_some_and(is_raised) => Failure::BrokeOff(describe(&error)),
             _ => Failure::Lasting(DatabaseError::Refused(error)),
         }
     }

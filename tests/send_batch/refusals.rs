@@ -42,9 +42,10 @@ fn accepted_and_refused(world: &mut World) -> usize {
 
 #[test]
 fn one_activity_that_is_refused_costs_its_own_recipient_whatever_the_sqlstate() {
-    for sqlstate in
-        ["P0001", "CR001", "42501", "44000", "54000", "22P02", "23503", "42P01", "0A000", "55000", "XX000"]
-    {
+    for sqlstate in [
+        "P0001", "CR001", "42501", "44000", "54000", "22P02", "23503", "42P01", "0A000", "55000", "XX000",
+        "08001", "25006", "26000", "53100", "53200", "57014",
+    ] {
         let mut world = World::new();
         let campaign = world.campaign_of(20);
         raise(&mut world, "NEW.description LIKE '%r8@%'", sqlstate, "'not this one'");
@@ -103,6 +104,56 @@ fn a_table_that_refuses_every_activity_halts_the_campaign_with_the_true_cause() 
         // The batch, and ten at most one by one.
         assert!(refusals(&mut world) <= 11, "{}", refusals(&mut world));
         assert!(function.logs().iter().all(|line| !line.contains("@example.com")));
+        world.assert_consistent(campaign);
+    }
+}
+
+#[test]
+fn a_campaign_that_goes_on_first_gets_the_activities_that_were_refused() {
+    for tick in [false, true] {
+        let mut world = World::new();
+        let campaign = world.campaign_of(30);
+        raise(&mut world, "true", "P0001", "'the timeline is closed'");
+        let mut function = world.function();
+        assert_eq!(invoke(&mut function, &event(campaign, 10))["status"], "halted");
+        // Nothing has changed: it halts again, and nobody else is written to.
+        world.set_status(campaign, "sending");
+        let event = if tick { json!({}) } else { event(campaign, 10) };
+        let result = invoke(&mut function, &event);
+        assert_eq!(
+            (&result["status"], &result["batch"]["claimed"]),
+            (&json!("halted"), &json!(0)),
+            "{result}"
+        );
+        assert!(result["reason"].as_str().unwrap().contains("the timeline is closed"), "{result}");
+        assert_eq!(world.campaign_status(campaign).0, "paused");
+        assert_eq!((world.ses.message_count(), accepted_and_refused(&mut world)), (10, 10));
+
+        raise(&mut world, "false", "P0001", "'x'");
+        world.set_status(campaign, "sending");
+        assert_eq!(run(&mut function, event).last().unwrap()["status"], "done");
+        assert_eq!(world.statuses(campaign)["sent"], 30);
+        assert_eq!(world.ses.message_count(), 30);
+        world.assert_consistent(campaign);
+    }
+}
+
+#[test]
+fn an_exhausted_disk_leaves_the_batch_owed_within_seconds() {
+    for (sqlstate, words) in [("53100", "No space left on device"), ("53200", "out of memory")] {
+        let mut world = World::new();
+        let campaign = world.campaign_of(100);
+        raise(&mut world, "true", sqlstate, &format!("'{words}'"));
+        let mut function = world.function();
+        let started = Instant::now();
+        let result = invoke(&mut function, &event(campaign, 100));
+        assert!(started.elapsed() < Duration::from_secs(10));
+        assert_eq!((&result["status"], &result["activities"]["success"]), (&json!("wait"), &json!(false)));
+        assert!(result["activities"]["error"].as_str().unwrap().contains(words), "{result}");
+        assert!(refusals(&mut world) <= 11);
+        raise(&mut world, "false", sqlstate, "'x'");
+        assert_eq!(run(&mut function, result["next"].clone()).last().unwrap()["status"], "done");
+        assert_eq!(world.ses.message_count(), 100);
         world.assert_consistent(campaign);
     }
 }

@@ -253,6 +253,7 @@ mod tests {
             status: "sending".to_owned(),
             sendable: true,
             unscheduled: false,
+            resumed_in_doubt: false,
             status_reason: None,
             from_address: "Néws <news@example.com>".to_owned(),
             reply_to,
