@@ -443,17 +443,19 @@ $$;
 -- in `starts_in` seconds (in the past: as much is caught up, `p_catch_up` at most), at `per_second`, and they end within
 -- `p_seconds`, after which the invocation starts none.
 -- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water mark moves at a
--- time. `p_templates_hash` is what the invocation has compiled.
+-- time. `p_templates_hash` is what the invocation has compiled. `history`: the database may have lost what it committed,
+-- nothing is claimed for `retry_seconds`, and `reason` says why (`watch_history`, which takes p_witness and
+-- p_hold_seconds and answers `witness`).
 CREATE OR REPLACE FUNCTION claim_next_batch(
     p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
     p_bytes bigint, p_recipient_bytes int,
     p_region text, p_per_second double precision, p_seconds double precision, p_catch_up double precision,
-    p_templates_hash text,
+    p_templates_hash text, p_witness text DEFAULT NULL, p_hold_seconds double precision DEFAULT 120,
     OUT verdict text, OUT retry_seconds double precision, OUT under_way_seconds double precision,
     OUT batch_id bigint, OUT step int, OUT starts_in double precision, OUT per_second double precision,
     OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
     OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
-    OUT variables_bytes int[], OUT suppressed boolean[]
+    OUT variables_bytes int[], OUT suppressed boolean[], OUT reason text, OUT witness text
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -471,6 +473,7 @@ DECLARE
     v_again boolean := false;
     v_size int := p_size;
     v_room record;
+    v_history record;
 BEGIN
     PERFORM require_read_committed();
     k := lock_cursor(p_campaign_id);
@@ -503,6 +506,14 @@ BEGIN
         -- Three years are about what Step Functions can wait, and `infinity` cannot be subtracted from.
         retry_seconds := extract(epoch FROM least(c.scheduled_at, clock_timestamp() + interval '3 years')
                                             - clock_timestamp());
+        RETURN;
+    END IF;
+    SELECT * INTO v_history FROM watch_history(p_witness, p_hold_seconds);
+    witness := v_history.witness;
+    IF v_history.reason IS NOT NULL THEN
+        verdict := 'history';
+        reason := v_history.reason;
+        retry_seconds := v_history.hold_seconds;
         RETURN;
     END IF;
     PERFORM count_recipients(p_campaign_id);
@@ -657,7 +668,7 @@ CREATE OR REPLACE FUNCTION claim_batch(
     OUT variables_bytes int[], OUT suppressed boolean[]
 )
 LANGUAGE sql AS $$
-    SELECT n.verdict, n.retry_seconds, n.batch_id, n.step, n.starts_in, n.per_second, n.outcomes, n.refusal,
+    SELECT CASE n.verdict WHEN 'history' THEN 'busy' ELSE n.verdict END, n.retry_seconds, n.batch_id, n.step, n.starts_in, n.per_second, n.outcomes, n.refusal,
            n.refusal_count, n.positions, n.ids, n.emails, n.names, n.variables, n.variables_bytes, n.suppressed
       FROM claim_next_batch(p_campaign_id, p_token, p_size, p_lease_seconds, p_alone, p_bytes, p_variables_limit,
                             p_region, p_per_second, p_seconds, p_catch_up, NULL) AS n
@@ -819,3 +830,151 @@ $$;
 
 CREATE OR REPLACE TRIGGER campaigns_delete BEFORE DELETE ON campaigns
     FOR EACH ROW EXECUTE FUNCTION guard_campaign_delete();
+
+-- ===== A database that went back in time =====
+
+-- The claim without what is said of the database's history, which a function of the version before calls; the other one
+-- takes its calls.
+DROP FUNCTION IF EXISTS claim_next_batch(uuid, uuid, int, double precision, boolean, bigint, int, text,
+                                         double precision, double precision, double precision, text);
+
+-- Which database this is, as the last claim saw it (one row), and whether it has been another one before. After a
+-- fail-over to a standby that was behind, or a restore, recipients may be `pending` that have got their email.
+CREATE TABLE IF NOT EXISTS database_history (
+    one               boolean PRIMARY KEY DEFAULT true CHECK (one),
+    system_identifier bigint,                 -- of the server's data directory: null, if it may not be read
+    database_oid      oid,
+    timeline          text,                   -- of the write-ahead log: another one after each promotion; null as above
+    written_by        xid,                    -- the transaction that wrote this row; a restored row has another xmin
+    changes           int NOT NULL DEFAULT 0, -- how often a change was noticed
+    changed_at        timestamptz,            -- when the last change was noticed
+    hold_until        timestamptz,            -- nothing is claimed until then
+    reason            text                    -- what was noticed
+);
+
+-- Who claims watches the history, and ses-events asks whether a recipient was handed over.
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOR v_role IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
+                   WHERE table_schema = current_schema() AND table_name = 'campaign_cursors'
+                     AND privilege_type = 'INSERT' AND grantee <> current_user LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON database_history TO %I', v_role);
+    END LOOP;
+    FOR v_role IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
+                   WHERE table_schema = current_schema() AND table_name = 'campaign_feedback'
+                     AND privilege_type = 'INSERT' AND grantee <> current_user LOOP
+        EXECUTE format('GRANT SELECT ON campaign_batches TO %I', v_role);
+    END LOOP;
+END
+$$;
+
+-- What tells this database from others, as far as this role and this server say it: Aurora refuses the write-ahead log's
+-- functions. `flushed` is how far the log is durable, so it never goes back on one timeline, also not in a crash.
+CREATE OR REPLACE FUNCTION database_identity(
+    OUT system_identifier bigint, OUT database_oid oid, OUT timeline text, OUT flushed pg_lsn
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT oid INTO database_oid FROM pg_database WHERE datname = current_database();
+    BEGIN
+        flushed := pg_current_wal_flush_lsn();
+        timeline := left(pg_walfile_name(flushed), 8);
+    EXCEPTION WHEN OTHERS THEN
+        flushed := NULL;
+    END;
+    BEGIN
+        SELECT c.system_identifier INTO system_identifier FROM pg_control_system() AS c;
+    EXCEPTION WHEN OTHERS THEN
+        NULL;
+    END;
+END
+$$;
+
+-- Compares the database with what the last claim saw. Where it is another one, or is behind what the caller has seen
+-- (p_witness, which an earlier call answered), nothing is claimed for p_hold_seconds, so that SES's events can say what
+-- the database has lost. `reason` and `hold_seconds` are null where it may be claimed.
+--   A standby was promoted, or the log went back: the hold is all, and then campaigns go on.
+--   The rows were restored into another server, another database or this one: nobody can say how old they are, and a copy
+--   may be at work beside its original. So the campaigns that are due are paused, until a person resumes them.
+CREATE OR REPLACE FUNCTION watch_history(
+    p_witness text, p_hold_seconds double precision,
+    OUT reason text, OUT hold_seconds double precision, OUT witness text
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    i record;
+    h record;
+    v_seen_changes int := nullif(split_part(p_witness, ' ', 1), '')::int;
+    v_seen pg_lsn := nullif(split_part(p_witness, ' ', 2), '')::pg_lsn;
+    v_copied text;
+    v_back text;
+    v_paused boolean := false;
+BEGIN
+    SELECT * INTO i FROM database_identity();
+    -- Read without a lock; where something is to be written, looked at again with one.
+    FOR v_locked IN 0..1 LOOP
+        IF v_locked = 1 THEN
+            INSERT INTO database_history (one) VALUES (true) ON CONFLICT DO NOTHING;
+            -- (Not waited for: whoever has it may be waiting for this campaign.)
+            PERFORM FROM database_history FOR UPDATE SKIP LOCKED;
+            IF NOT FOUND THEN
+                reason := 'another invocation is looking at what became of the database';
+                hold_seconds := 1;
+                RETURN;
+            END IF;
+        END IF;
+        SELECT d.*, d.xmin AS row_written_by INTO h FROM database_history AS d;
+        CONTINUE WHEN NOT FOUND;
+        v_copied := CASE
+            WHEN h.system_identifier <> i.system_identifier
+            THEN format('its server has the system identifier %s, and had %s', i.system_identifier, h.system_identifier)
+            WHEN h.database_oid <> i.database_oid THEN 'its tables come from another database of this server'
+            WHEN h.written_by <> h.row_written_by THEN 'its rows were written anew, as a restore does' END;
+        v_back := CASE
+            WHEN h.timeline <> i.timeline
+            THEN format('the timeline of its server is %s, and was %s: a standby was promoted, or a backup restored',
+                        ltrim(i.timeline, '0'), ltrim(h.timeline, '0'))
+            WHEN v_seen_changes > h.changes OR v_seen_changes = h.changes AND v_seen > i.flushed
+            THEN 'its write-ahead log is behind what this function has seen: a backup or snapshot was restored' END;
+        EXIT WHEN coalesce(v_copied, v_back) IS NULL AND h.written_by IS NOT NULL
+              AND (h.system_identifier IS NOT NULL OR i.system_identifier IS NULL)
+              AND (h.timeline IS NOT NULL OR i.timeline IS NULL);
+        CONTINUE WHEN v_locked = 0;
+        IF v_copied IS NOT NULL THEN
+            h.reason := 'the database may lack what it had committed: ' || v_copied;
+            UPDATE campaigns SET status = 'paused',
+                   status_reason = h.reason || '. If it is a restored one, follow docs/restore.md before you resume'
+             WHERE status IN ('scheduled', 'sending');
+            v_paused := true;
+        ELSIF v_back IS NOT NULL THEN
+            h.reason := 'the database may lack what it had committed: ' || v_back;
+        END IF;
+        IF coalesce(v_copied, v_back) IS NOT NULL THEN
+            h.changes := greatest(h.changes, v_seen_changes) + 1;
+            h.changed_at := clock_timestamp();
+            h.hold_until := clock_timestamp() + make_interval(secs => p_hold_seconds);
+            RAISE WARNING '%', h.reason;
+        END IF;
+        UPDATE database_history
+           SET system_identifier = coalesce(i.system_identifier, system_identifier), database_oid = i.database_oid,
+               timeline = coalesce(i.timeline, timeline), changes = h.changes, changed_at = h.changed_at,
+               hold_until = h.hold_until, reason = h.reason;
+        -- Of the row that was written a moment ago.
+        UPDATE database_history SET written_by = xmin;
+    END LOOP;
+    witness := concat_ws(' ', h.changes, i.flushed);
+    -- (A hold that ends later than one can was given by a clock that has been set back since.)
+    IF h.hold_until > clock_timestamp()
+       AND h.hold_until <= clock_timestamp() + make_interval(secs => p_hold_seconds) THEN
+        reason := h.reason;
+        hold_seconds := extract(epoch FROM h.hold_until - clock_timestamp());
+    ELSIF v_paused THEN
+        reason := h.reason;
+        hold_seconds := 0;
+    END IF;
+END
+$$;

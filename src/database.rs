@@ -3,12 +3,12 @@
 //! Every statement of this package is written so that running it twice claims, records and counts nothing twice (at
 //! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the
 //! environment frozen, costs a new connection and nothing else. Each runs in a transaction of its own, which says what
-//! it needs and takes one round trip ([`transaction`]). None is prepared by name and nothing is set for longer than a
+//! it needs and takes one round trip (module `transaction`). None is prepared by name and nothing is set for longer than a
 //! transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex them.
 
 mod address;
 mod connector;
-mod credentials;
+pub mod credentials;
 mod error;
 mod secret;
 mod tls;
@@ -41,14 +41,12 @@ const CONFLICT_BACKOFF: (Duration, Duration) = (Duration::from_millis(2), Durati
 /// The time kept for PostgreSQL's answer that a lock was not had.
 const LOCK_ANSWER: Duration = Duration::from_millis(250);
 /// How long the transaction of a session waits for a lock.
-#[cfg(feature = "cli")]
 const SESSION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A statement's parameters with their types, as `query_typed` wants them.
 pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// A connection that is not the pool's any more.
-#[cfg(feature = "cli")]
 pub type Session = deadpool_postgres::ClientWrapper;
 
 /// A pool of connections.
@@ -59,7 +57,6 @@ pub struct Database {
     /// The encoding of the database, if it is not UTF-8.
     encoding: Arc<OnceLock<String>>,
     begin: Begin,
-    #[cfg(feature = "cli")]
     schema: String,
 }
 
@@ -83,7 +80,6 @@ impl Database {
             credentials,
             encoding,
             begin: Begin::in_schema(schema),
-            #[cfg(feature = "cli")]
             schema: schema.to_owned(),
         })
     }
@@ -201,7 +197,6 @@ impl Database {
     ///
     /// # Errors
     /// When PostgreSQL cannot be reached, or does not let us in.
-    #[cfg(feature = "cli")]
     pub async fn session(&self) -> Result<Session, DatabaseError> {
         let connection = self.connection().await.map_err(|error| error.at_the_end(&self.place()))?;
         Ok(Object::take(connection))
@@ -211,7 +206,6 @@ impl Database {
     ///
     /// # Errors
     /// What PostgreSQL said.
-    #[cfg(feature = "cli")]
     pub async fn begin(&self, session: &Client) -> Result<(), DatabaseError> {
         Ok(session.batch_execute(&self.begin.script(SESSION_LOCK_TIMEOUT)).await?)
     }
@@ -232,7 +226,6 @@ impl Database {
     ///
     /// # Errors
     /// What PostgreSQL said.
-    #[cfg(feature = "cli")]
     pub async fn run_in_transaction(&self, sql: &str) -> Result<(), DatabaseError> {
         let begin = self.begin.script(Duration::ZERO);
         let schema = &self.schema;
