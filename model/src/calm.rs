@@ -30,11 +30,8 @@ pub fn ends(world: &World, removed: &Removed) -> bool {
     let model = Sending { bounds, removed: removed.clone() };
     w.lives = 100;
     for _ in 0..PATIENCE {
-        let everybody = w
-            .tables
-            .recipients
-            .iter()
-            .all(|r| r.row == Row::Absent || r.status != Status::Pending);
+        let everybody =
+            w.tables.recipients.iter().all(|r| r.row == Row::Absent || r.status != Status::Pending);
         if w.invocations.is_empty() && w.tables.campaign == Campaign::Sent && everybody {
             return true;
         }

@@ -38,11 +38,7 @@ impl Guard {
             "token-fence",
             "a checkpoint changes nothing unless the batch still has the invocation's token",
         ),
-        (
-            Guard::LifeCycle,
-            "recipient-may-become",
-            "an outcome counts only where the life cycle allows it",
-        ),
+        (Guard::LifeCycle, "recipient-may-become", "an outcome counts only where the life cycle allows it"),
         (
             Guard::EvidenceOfItsAttempt,
             "evidence-of-its-attempt",

@@ -153,9 +153,7 @@ impl Tables {
         let mut found: Vec<u8> = (0..self.recipients.len())
             .filter(|r| {
                 let r = &self.recipients[*r];
-                r.row == Row::Visible
-                    && r.status == Status::Pending
-                    && (from..=to).contains(&r.position)
+                r.row == Row::Visible && r.status == Status::Pending && (from..=to).contains(&r.position)
             })
             .map(|r| u8::try_from(r).unwrap_or(u8::MAX))
             .collect();
@@ -276,11 +274,10 @@ impl Tables {
         let claim = seen.claim_seen(token, size, inserting, removed);
         let added = seen.batches.len() > snapshot.batches.len();
         let number_taken = added && self.batches.len() > snapshot.batches.len();
-        let changed_since = (0..snapshot.batches.len()).any(|at| {
-            seen.batches[at] != snapshot.batches[at] && self.batches[at] != snapshot.batches[at]
-        });
-        let campaign_changed_since = seen.campaign_row() != snapshot.campaign_row()
-            && self.campaign_row() != snapshot.campaign_row();
+        let changed_since = (0..snapshot.batches.len())
+            .any(|at| seen.batches[at] != snapshot.batches[at] && self.batches[at] != snapshot.batches[at]);
+        let campaign_changed_since =
+            seen.campaign_row() != snapshot.campaign_row() && self.campaign_row() != snapshot.campaign_row();
         if number_taken || changed_since || campaign_changed_since {
             return None;
         }
@@ -339,8 +336,7 @@ impl Tables {
             let found = (0..self.batches.len())
                 .filter(|at| {
                     let b = &self.batches[*at];
-                    open(b, closed_through)
-                        && (b.token.is_none() || b.token == Some(token) || !b.lease_holds)
+                    open(b, closed_through) && (b.token.is_none() || b.token == Some(token) || !b.lease_holds)
                 })
                 .min_by_key(|at| (self.batches[*at].token != Some(token), self.batches[*at].first));
             again = false;
@@ -353,11 +349,8 @@ impl Tables {
                 (b.first, b.last)
             } else {
                 let range = self.pending(claimed_through + 1, i16::MAX);
-                let range: Vec<i16> = range
-                    .iter()
-                    .take(size)
-                    .map(|r| self.recipients[usize::from(*r)].position)
-                    .collect();
+                let range: Vec<i16> =
+                    range.iter().take(size).map(|r| self.recipients[usize::from(*r)].position).collect();
                 let (Some(first), Some(last)) = (range.first(), range.last()) else {
                     if self.complete_seen(inserting, removed) != Completion::Pending || swept {
                         return Claim::Nothing;
@@ -372,8 +365,7 @@ impl Tables {
             };
             // `read_batch`
             let members = self.pending(first, last);
-            let members: Vec<u8> =
-                members.into_iter().take(if again { usize::MAX } else { size }).collect();
+            let members: Vec<u8> = members.into_iter().take(if again { usize::MAX } else { size }).collect();
             if !members.is_empty() {
                 break (first, last, found, members);
             }
@@ -463,8 +455,7 @@ impl Tables {
                 self.recipients[usize::from(*recipient)].told = true;
             }
         }
-        let is_takeover =
-            record.doubt && held && attempt.handed_by.is_some_and(|by| by != record.token);
+        let is_takeover = record.doubt && held && attempt.handed_by.is_some_and(|by| by != record.token);
         if is_takeover && removed.keeps(Guard::DoubtBelowMark) {
             let doubted: Vec<u8> = self
                 .pending(attempt.first, attempt.handed_through.unwrap_or(BEFORE_ALL))

@@ -72,16 +72,12 @@ fn next_statement(i: &Invocation) -> String {
 fn claimed(w: &World, token: u8) -> String {
     match w.invocations.iter().find(|i| i.token == token).map(|i| (&i.phase, i)) {
         None => "there is nothing to claim, and it ends".to_owned(),
-        Some((Phase::Takeover(of), _)) => format!(
-            "it takes over batch {}, of which is noted: {}",
-            of.batch + 1,
-            outcomes(&of.outcomes)
-        ),
-        Some((Phase::Send, i)) => format!(
-            "it gets batch {} with {}",
-            i.batch + 1,
-            names(i.members.iter().map(|(r, _, _)| *r))
-        ),
+        Some((Phase::Takeover(of), _)) => {
+            format!("it takes over batch {}, of which is noted: {}", of.batch + 1, outcomes(&of.outcomes))
+        }
+        Some((Phase::Send, i)) => {
+            format!("it gets batch {} with {}", i.batch + 1, names(i.members.iter().map(|(r, _, _)| *r)))
+        }
         Some(_) => "PostgreSQL refuses it (a conflict), and it is to be repeated".to_owned(),
     }
 }
@@ -170,10 +166,9 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
             let early = if alive { " (a clock jumps, or its owner was frozen: it is alive)" } else { "" };
             format!("the lease of batch {} ends{early}", at + 1)
         }
-        Step::Insert { recipient, position } => format!(
-            "a transaction adds {} at position {position}, and stays open",
-            name(*recipient)
-        ),
+        Step::Insert { recipient, position } => {
+            format!("a transaction adds {} at position {position}, and stays open", name(*recipient))
+        }
         Step::CommitInsert(recipient) => {
             format!("the transaction that added {} commits", name(*recipient))
         }
@@ -186,18 +181,26 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
                 Status::Sent => "sent",
                 _ => "failed",
             };
-            format!("a person, who has seen {0} uncertain, decides: resolve {0} as {decision}", name(*recipient))
+            format!(
+                "a person, who has seen {0} uncertain, decides: resolve {0} as {decision}",
+                name(*recipient)
+            )
         }
         Step::Retry => {
-            format!("a person runs retry-failed: {} are pending again", names(
-                (0u8..).zip(&before.tables.recipients)
-                    .zip(&after.tables.recipients)
-                    .filter(|((_, old), new)| old.status != new.status)
-                    .map(|((r, _), _)| r),
-            ))
+            format!(
+                "a person runs retry-failed: {} are pending again",
+                names(
+                    (0u8..)
+                        .zip(&before.tables.recipients)
+                        .zip(&after.tables.recipients)
+                        .filter(|((_, old), new)| old.status != new.status)
+                        .map(|((r, _), _)| r),
+                )
+            )
         }
         Step::Witness => {
-            "an event comes that happened long after all doubt arose, and none before it is missing".to_owned()
+            "an event comes that happened long after all doubt arose, and none before it is missing"
+                .to_owned()
         }
         Step::ResendSilent => "the policy `resend` makes pending again of whom SES says nothing".to_owned(),
     }

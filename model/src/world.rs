@@ -95,31 +95,63 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// An invocation begins; with a debt of an earlier one, which the orchestrator may hand on twice.
-    Begin { debt: Option<usize>, again: bool },
+    Begin {
+        debt: Option<usize>,
+        again: bool,
+    },
     /// At a stricter level than READ COMMITTED: the claim takes its snapshot and waits for the lock.
     Snapshot(usize),
     /// The invocation's next statement runs and is answered. `small`: the quota leaves one recipient to a claim.
-    Statement { at: usize, small: bool },
+    Statement {
+        at: usize,
+        small: bool,
+    },
     Checkpoint(usize),
     /// The invocation's next statement, or a checkpoint, is sent, and its connection breaks.
-    Cut { at: usize, checkpoint: bool },
+    Cut {
+        at: usize,
+        checkpoint: bool,
+    },
     /// PostgreSQL runs a statement whose connection broke.
     RunLate(usize),
     /// PostgreSQL stays away: the invocation ends with an error or a debt, which may be cut to what was accepted.
-    GiveUp { at: usize, cut: bool },
+    GiveUp {
+        at: usize,
+        cut: bool,
+    },
     Crash(usize),
-    HandOver { at: usize, index: usize },
-    Answered { at: usize, index: usize, answer: Answer },
+    HandOver {
+        at: usize,
+        index: usize,
+    },
+    Answered {
+        at: usize,
+        index: usize,
+        answer: Answer,
+    },
     /// SES takes a request of which nobody waits for the answer.
-    AcceptAstray { recipient: u8, which: usize },
-    Event { recipient: u8, message: u8, rejected: bool },
+    AcceptAstray {
+        recipient: u8,
+        which: usize,
+    },
+    Event {
+        recipient: u8,
+        message: u8,
+        rejected: bool,
+    },
     LeaseEnds(u8),
-    Insert { recipient: u8, position: i16 },
+    Insert {
+        recipient: u8,
+        position: i16,
+    },
     CommitInsert(u8),
     Pause,
     Resume,
     Cancel,
-    Resolve { recipient: u8, decision: Status },
+    Resolve {
+        recipient: u8,
+        decision: Status,
+    },
     Retry,
     /// An event comes that happened long after all doubt arose, and no earlier one is missing.
     Witness,
@@ -294,8 +326,7 @@ impl World {
                     }
                     Some(Claim::Batch { batch, members }) => {
                         let decisions = |r: u8| self.tables.recipients[usize::from(r)].decisions;
-                        let members =
-                            members.iter().map(|r| (*r, Attempt::Untried, decisions(*r))).collect();
+                        let members = members.iter().map(|r| (*r, Attempt::Untried, decisions(*r))).collect();
                         let i = &mut self.invocations[at];
                         (i.phase, i.batch, i.members, i.marked) = (Phase::Send, batch, members, 1);
                     }
@@ -392,8 +423,7 @@ impl World {
         let doubtful = |r: &Recipient| r.row == Row::Visible && r.status == Status::Uncertain;
         self.tables.recipients.iter().any(|r| doubtful(r) && !r.witnessed)
             && (0u8..).zip(&self.tables.recipients).filter(|(_, r)| doubtful(r)).all(|(at, r)| {
-                r.accepted_since == 0
-                    && !self.invocations.iter().any(|i| i.members.iter().any(|m| m.0 == at))
+                r.accepted_since == 0 && !self.invocations.iter().any(|i| i.members.iter().any(|m| m.0 == at))
             })
     }
 
@@ -440,8 +470,7 @@ impl Sending {
                 if fault || i.cut {
                     steps.push(Step::GiveUp { at, cut: false });
                     let owes = matches!(i.phase, Phase::Send);
-                    let all_sent =
-                        i.members.iter().all(|m| matches!(m.1, Attempt::Known(Outcome::Sent(_))));
+                    let all_sent = i.members.iter().all(|m| matches!(m.1, Attempt::Known(Outcome::Sent(_))));
                     if owes && !all_sent {
                         steps.push(Step::GiveUp { at, cut: true });
                     }
@@ -549,8 +578,7 @@ impl Sending {
         w.faults += u8::from(Sending::is_fault(&w, step));
         match step {
             Step::Begin { debt, again } => {
-                let debt =
-                    debt.map(|at| if *again { w.debts[at].clone() } else { w.debts.remove(at) });
+                let debt = debt.map(|at| if *again { w.debts[at].clone() } else { w.debts.remove(at) });
                 w.begin(debt);
             }
             Step::Snapshot(at) => w.invocations[*at].snapshot = Some(Box::new(w.tables.clone())),
@@ -573,8 +601,7 @@ impl Sending {
             }
             Step::Answered { at, index, answer } => self.answered(&mut w, *at, *index, *answer),
             Step::AcceptAstray { recipient, which } => {
-                let decisions =
-                    w.tables.recipients[usize::from(*recipient)].astray.remove(*which);
+                let decisions = w.tables.recipients[usize::from(*recipient)].astray.remove(*which);
                 w.accept(*recipient, decisions);
             }
             Step::Event { recipient, message, rejected } => {
@@ -659,9 +686,10 @@ impl Model for Sending {
                 w.tables.recipients.iter().all(|r| r.accepted_since <= 1)
             }),
             Property::<Self>::always("nobody is forgotten", |_, w| !w.tables.forgot),
-            Property::<Self>::always("one email_sent for each recipient that is sent, and for nobody else", |_, w| {
-                w.tables.recipients.iter().all(|r| r.activities == u8::from(r.status == Status::Sent))
-            }),
+            Property::<Self>::always(
+                "one email_sent for each recipient that is sent, and for nobody else",
+                |_, w| w.tables.recipients.iter().all(|r| r.activities == u8::from(r.status == Status::Sent)),
+            ),
             Property::<Self>::always("sent is who is known to be accepted", |_, w| {
                 w.tables.recipients.iter().all(|r| {
                     let sent = r.status == Status::Sent;
@@ -669,13 +697,13 @@ impl Model for Sending {
                 })
             }),
             Property::<Self>::always("who is recorded as refused was not accepted", |_, w| {
-                w.tables.recipients.iter().all(|r| {
-                    r.status != Status::Failed || r.code != Code::Refused || r.accepted_since == 0
-                })
+                w.tables
+                    .recipients
+                    .iter()
+                    .all(|r| r.status != Status::Failed || r.code != Code::Refused || r.accepted_since == 0)
             }),
             Property::<Self>::always("the counters equal the rows", |_, w| {
-                (w.tables.sent_count, w.tables.failed_count, w.tables.uncertain_count)
-                    == w.tables.counts()
+                (w.tables.sent_count, w.tables.failed_count, w.tables.uncertain_count) == w.tables.counts()
             }),
             Property::<Self>::always("no more doubt than documented", |_, w| !w.tables.too_much_doubt),
             Property::<Self>::always("a campaign whose world calms down ends", |model, w| {
