@@ -23,7 +23,8 @@ const USAGE: &str = "\
 ./dev model --each-guard        leave out each guard in turn; fails where no promise breaks";
 
 /// The size of the world in which a missing guard is looked for is raised until it is found.
-const SEARCHES: [Bounds; 6] = [
+const SEARCHES: [Bounds; 7] = [
+    Bounds { recipients: 3, lanes: 1, lives: 2, faults: 0, orders: 0 },
     Bounds { recipients: 1, lanes: 1, lives: 3, faults: 2, orders: 2 },
     Bounds { recipients: 2, lanes: 2, lives: 3, faults: 1, orders: 1 },
     Bounds { recipients: 2, lanes: 1, lives: 3, faults: 2, orders: 1 },

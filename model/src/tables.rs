@@ -79,7 +79,7 @@ pub struct Recipient {
     pub accepted_since: u8,
     /// The world: requests on their way to SES whose answers nobody waits for, each with the decisions before it.
     pub astray: Vec<u8>,
-    /// The world: PostgreSQL was told that a message was accepted; a person said so.
+    /// The world: `PostgreSQL` was told that a message was accepted; a person said so.
     pub told: bool,
     pub told_by_person: bool,
     /// The world: the recipient has been in doubt; SES's events show that none is missing.
@@ -254,7 +254,7 @@ impl Tables {
     }
 
     /// `claim_next_batch` with the snapshot that it looks with, which is what is committed now at READ COMMITTED. At a
-    /// stricter level it is one from before the lock: what was changed since cannot be changed again (PostgreSQL
+    /// stricter level it is one from before the lock: what was changed since cannot be changed again (`PostgreSQL`
     /// refuses), and a batch's number is unique, but what was added is not seen.
     pub fn claim(
         &mut self,

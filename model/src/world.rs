@@ -1,4 +1,4 @@
-//! Everything that can happen, step by step: invocations, SES, PostgreSQL's late statements, people, and faults.
+//! Everything that can happen, step by step: invocations, SES, `PostgreSQL`'s late statements, people, and faults.
 
 use campaign_sender::lifecycle::Status;
 use stateright::{Model, Property, Representative};
@@ -57,7 +57,7 @@ pub struct Invocation {
     pub snapshot: Option<Box<Tables>>,
 }
 
-/// A statement that was sent over a connection that broke: PostgreSQL may run it at any time, or never.
+/// A statement that was sent over a connection that broke: `PostgreSQL` may run it at any time, or never.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Late {
     Claim { token: u8 },
@@ -112,9 +112,9 @@ pub enum Step {
         at: usize,
         checkpoint: bool,
     },
-    /// PostgreSQL runs a statement whose connection broke.
+    /// `PostgreSQL` runs a statement whose connection broke.
     RunLate(usize),
-    /// PostgreSQL stays away: the invocation ends with an error or a debt, which may be cut to what was accepted.
+    /// `PostgreSQL` stays away: the invocation ends with an error or a debt, which may be cut to what was accepted.
     GiveUp {
         at: usize,
         cut: bool,
