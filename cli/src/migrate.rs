@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::{connect, format};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::{Database, DatabaseError};
+use campaign_sender::store::settings::DatabaseAccess;
+use campaign_sender::store::{Database, DatabaseError};
 
 /// Create the tables and functions in the database, or bring them up to date
 ///

@@ -146,7 +146,7 @@ fn without(removed: &Removed, print: bool) -> ExitCode {
         let model = Sending { bounds: bounds.clone(), removed: removed.clone() };
         let checker = model
             .checker()
-            .threads(threads())
+            .threads(1)
             .finish_when(HasDiscoveries::AnyFailures)
             .timeout(SEARCH_TIME)
             .spawn_bfs()
