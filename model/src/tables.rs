@@ -1,0 +1,625 @@
+//! The tables as the model has them, and the statements that change them. Each function is one statement of the
+//! package, and names it; each is atomic, as it is under its locks at READ COMMITTED.
+
+use campaign_sender::lifecycle::Status;
+
+use crate::guards::{Guard, Removed};
+
+/// Stands for 'before every position'.
+pub const BEFORE_ALL: i16 = -1;
+/// How many recipients the mark moves at a time.
+pub const STEP: usize = 1;
+
+/// The `status` of the campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Campaign {
+    Sending,
+    Paused,
+    Cancelled,
+    Sent,
+}
+
+/// Whether the recipient's row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Row {
+    Absent,
+    /// Written by a transaction that is open: invisible, and its foreign key holds KEY SHARE on the campaign.
+    Inserting,
+    Visible,
+}
+
+/// The `error_code`, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    None,
+    /// SES refused the message.
+    Refused,
+    /// SES accepted the message and found malware in it.
+    Rejected,
+    /// A person decided that it failed.
+    Resolved,
+    /// There was no clear answer, or the invocation was lost.
+    Doubt,
+}
+
+/// What became of a recipient in one attempt; a message is named by its number among those of the recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    Sent(u8),
+    Refused,
+    Uncertain,
+    Deferred,
+}
+
+impl Outcome {
+    /// The status that the row is to have.
+    pub fn status(self) -> Status {
+        match self {
+            Outcome::Sent(_) => Status::Sent,
+            Outcome::Refused => Status::Failed,
+            Outcome::Uncertain => Status::Uncertain,
+            Outcome::Deferred => Status::Pending,
+        }
+    }
+}
+
+/// A recipient's row, and what is true of it in the world, which no statement can see.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Recipient {
+    pub row: Row,
+    pub position: i16,
+    pub status: Status,
+    pub message: Option<u8>,
+    pub code: Code,
+    pub activities: u8,
+    /// The world: how often somebody decided to send again.
+    pub decisions: u8,
+    /// The world: messages that SES accepted, and those of them that were claimed after the last decision.
+    pub accepted: u8,
+    pub accepted_since: u8,
+    /// The world: requests on their way to SES whose answers nobody waits for, each with the decisions before it.
+    pub astray: Vec<u8>,
+    /// The world: `PostgreSQL` was told that a message was accepted; a person said so.
+    pub told: bool,
+    pub told_by_person: bool,
+    /// The world: the recipient has been in doubt; SES's events show that none is missing.
+    pub was_uncertain: bool,
+    pub witnessed: bool,
+}
+
+/// A row of `campaign_batches`, with its notes. Its number is its place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Batch {
+    pub first: i16,
+    pub last: i16,
+    pub claimed_through: i16,
+    pub closed_through: i16,
+    pub token: Option<u8>,
+    pub lease_holds: bool,
+    pub handed_through: Option<i16>,
+    pub handed_by: Option<u8>,
+    pub closed: bool,
+    pub claimed_count: Option<u8>,
+    pub notes: Vec<(u8, Outcome)>,
+    /// The world: the recipients that the claim gave out, and those under way at the last checkpoint.
+    pub members: Vec<u8>,
+    pub under_way: u8,
+}
+
+/// The database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tables {
+    pub campaign: Campaign,
+    pub completed_through: Option<i16>,
+    pub sent_count: i8,
+    pub failed_count: i8,
+    pub uncertain_count: i8,
+    pub recipients: Vec<Recipient>,
+    pub batches: Vec<Batch>,
+    pub next_position: i16,
+    /// The world: the campaign became `sent` although somebody had no outcome; more doubt arose than documented.
+    pub forgot: bool,
+    pub too_much_doubt: bool,
+}
+
+/// What a claim answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    Batch { batch: u8, members: Vec<u8> },
+    Takeover { batch: u8, notes: Vec<(u8, Outcome)> },
+    Nothing,
+}
+
+/// What `complete_campaign` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Completion {
+    Complete,
+    Pending,
+    Busy,
+}
+
+/// The parameters of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Record {
+    pub batch: u8,
+    pub token: u8,
+    pub outcomes: Vec<(u8, Outcome)>,
+    pub whole: bool,
+    pub doubt: bool,
+}
+
+impl Tables {
+    fn pending(&self, from: i16, to: i16) -> Vec<u8> {
+        let mut found: Vec<u8> = (0..self.recipients.len())
+            .filter(|r| {
+                let r = &self.recipients[*r];
+                r.row == Row::Visible && r.status == Status::Pending && (from..=to).contains(&r.position)
+            })
+            .map(|r| u8::try_from(r).unwrap_or(u8::MAX))
+            .collect();
+        found.sort_by_key(|r| self.recipients[usize::from(*r)].position);
+        found
+    }
+
+    fn last_position(&self) -> i16 {
+        self.recipients
+            .iter()
+            .filter(|r| r.row == Row::Visible)
+            .map(|r| r.position)
+            .max()
+            .unwrap_or(BEFORE_ALL)
+    }
+
+    /// `campaign_cursor`.
+    fn cursor(&self) -> (i16, i16) {
+        self.batches.last().map_or((BEFORE_ALL, BEFORE_ALL), |b| (b.claimed_through, b.closed_through))
+    }
+
+    /// `open_batch`.
+    fn open_batch(&mut self, first: i16, last: i16, through: (i16, i16), closed: bool) -> usize {
+        self.batches.push(Batch {
+            first,
+            last,
+            claimed_through: through.0,
+            closed_through: through.1,
+            token: None,
+            lease_holds: false,
+            handed_through: None,
+            handed_by: None,
+            closed,
+            claimed_count: None,
+            notes: Vec::new(),
+            members: Vec::new(),
+            under_way: 0,
+        });
+        self.batches.len() - 1
+    }
+
+    fn close(&mut self, batch: usize, closed: bool) {
+        let b = &mut self.batches[batch];
+        (b.token, b.lease_holds, b.handed_by, b.handed_through) = (None, false, None, None);
+        b.closed = closed;
+        b.notes.clear();
+        b.under_way = 0;
+    }
+
+    /// Every recipient without an outcome that a completion must not pass over.
+    fn unfinished(&self) -> bool {
+        self.recipients
+            .iter()
+            .any(|r| r.row == Row::Inserting || r.row == Row::Visible && r.status == Status::Pending)
+    }
+
+    /// `complete_campaign`. `inserting`: a transaction that holds KEY SHARE on the campaign is open.
+    fn complete_seen(&mut self, inserting: bool, removed: &Removed) -> Completion {
+        if self.batches.iter().any(|b| !b.closed && b.token.is_some() && b.lease_holds) {
+            return Completion::Busy;
+        }
+        if self.batches.iter().any(|b| !b.closed) {
+            return Completion::Pending;
+        }
+        if inserting && removed.keeps(Guard::KeyShare) {
+            return Completion::Busy;
+        }
+        if removed.keeps(Guard::SweepBeforeSent)
+            && let Some(first) = self.pending(BEFORE_ALL, i16::MAX).first()
+        {
+            let first = self.recipients[usize::from(*first)].position;
+            self.open_batch(first, first, (first - 1, first - 1), true);
+            return Completion::Pending;
+        }
+        if self.campaign == Campaign::Sending {
+            self.campaign = Campaign::Sent;
+            (self.sent_count, self.failed_count, self.uncertain_count) = self.counts();
+        }
+        self.completed_through = Some(self.last_position());
+        Completion::Complete
+    }
+
+    /// `complete_campaign`, by itself after a record.
+    pub fn complete(&mut self, removed: &Removed) {
+        let (was, inserting) = (self.campaign, self.inserting());
+        self.complete_seen(inserting, removed);
+        self.note_completion(was);
+    }
+
+    fn note_completion(&mut self, was: Campaign) {
+        if was != Campaign::Sent && self.campaign == Campaign::Sent && self.unfinished() {
+            self.forgot = true;
+        }
+    }
+
+    fn inserting(&self) -> bool {
+        self.recipients.iter().any(|r| r.row == Row::Inserting)
+    }
+
+    /// `claim_next_batch` with the snapshot that it looks with, which is what is committed now at READ COMMITTED. At a
+    /// stricter level it is one from before the lock: what was changed since cannot be changed again (`PostgreSQL`
+    /// refuses), and a batch's number is unique, but what was added is not seen.
+    pub fn claim(
+        &mut self,
+        snapshot: Option<&Tables>,
+        token: u8,
+        size: usize,
+        removed: &Removed,
+    ) -> Option<Claim> {
+        let was = self.campaign;
+        let inserting = self.inserting();
+        let Some(snapshot) = snapshot else {
+            let claim = self.claim_seen(token, size, inserting, removed);
+            self.note_completion(was);
+            return Some(claim);
+        };
+        let mut seen = snapshot.clone();
+        let claim = seen.claim_seen(token, size, inserting, removed);
+        let added = seen.batches.len() > snapshot.batches.len();
+        let number_taken = added && self.batches.len() > snapshot.batches.len();
+        let changed_since = (0..snapshot.batches.len())
+            .any(|at| seen.batches[at] != snapshot.batches[at] && self.batches[at] != snapshot.batches[at]);
+        let campaign_changed_since =
+            seen.campaign_row() != snapshot.campaign_row() && self.campaign_row() != snapshot.campaign_row();
+        if number_taken || changed_since || campaign_changed_since {
+            return None;
+        }
+        for at in 0..snapshot.batches.len() {
+            if seen.batches[at] != snapshot.batches[at] {
+                self.batches[at] = seen.batches[at].clone();
+            }
+        }
+        self.batches.extend_from_slice(&seen.batches[snapshot.batches.len()..]);
+        if seen.campaign_row() != snapshot.campaign_row() {
+            self.campaign = seen.campaign;
+            self.sent_count = seen.sent_count;
+            self.failed_count = seen.failed_count;
+            self.uncertain_count = seen.uncertain_count;
+        }
+        self.completed_through = seen.completed_through;
+        self.note_completion(was);
+        Some(claim)
+    }
+
+    fn campaign_row(&self) -> (Campaign, i8, i8, i8) {
+        (self.campaign, self.sent_count, self.failed_count, self.uncertain_count)
+    }
+
+    fn claim_seen(&mut self, token: u8, size: usize, inserting: bool, removed: &Removed) -> Claim {
+        // `begin_sending`
+        if let (Campaign::Sent, Some(through)) = (self.campaign, self.completed_through)
+            && (self.last_position() > through || !self.pending(BEFORE_ALL, i16::MAX).is_empty())
+        {
+            self.campaign = Campaign::Sending;
+            self.completed_through = None;
+        }
+        let (mut claimed_through, mut closed_through) = self.cursor();
+        let open = |b: &Batch, closed_through: i16| !b.closed && b.first > closed_through;
+        let mut closed_by_now = self
+            .batches
+            .iter()
+            .filter(|b| open(b, closed_through))
+            .map(|b| b.first - 1)
+            .min()
+            .unwrap_or(claimed_through);
+        if self.campaign != Campaign::Sending {
+            let lost = (0..self.batches.len())
+                .filter(|at| {
+                    let b = &self.batches[*at];
+                    !b.closed
+                        && b.handed_by.is_some_and(|by| by != token)
+                        && (b.token == Some(token) || b.token.is_some() && !b.lease_holds)
+                })
+                .min_by_key(|at| self.batches[*at].first);
+            return lost.map_or(Claim::Nothing, |at| self.take_over(at, token));
+        }
+        let mut swept = false;
+        let mut again;
+        let (first, last, found, members) = loop {
+            let found = (0..self.batches.len())
+                .filter(|at| {
+                    let b = &self.batches[*at];
+                    open(b, closed_through) && (b.token.is_none() || b.token == Some(token) || !b.lease_holds)
+                })
+                .min_by_key(|at| (self.batches[*at].token != Some(token), self.batches[*at].first));
+            again = false;
+            let (first, last) = if let Some(at) = found {
+                let b = &self.batches[at];
+                again = b.handed_by == Some(token) && b.token == Some(token);
+                if b.handed_by.is_some_and(|by| by != token) {
+                    return self.take_over(at, token);
+                }
+                (b.first, b.last)
+            } else {
+                let range = self.pending(claimed_through + 1, i16::MAX);
+                let range: Vec<i16> =
+                    range.iter().take(size).map(|r| self.recipients[usize::from(*r)].position).collect();
+                let (Some(first), Some(last)) = (range.first(), range.last()) else {
+                    if self.complete_seen(inserting, removed) != Completion::Pending || swept {
+                        return Claim::Nothing;
+                    }
+                    swept = true;
+                    (claimed_through, closed_through) = self.cursor();
+                    closed_by_now = closed_through;
+                    continue;
+                };
+                claimed_through = *last;
+                (*first, *last)
+            };
+            // `read_batch`
+            let members = self.pending(first, last);
+            let members: Vec<u8> = members.into_iter().take(if again { usize::MAX } else { size }).collect();
+            if !members.is_empty() {
+                break (first, last, found, members);
+            }
+            if let Some(at) = found {
+                self.close(at, true);
+            }
+        };
+        let last_member = self.recipients[usize::from(members[members.len() - 1])].position;
+        let at = match found {
+            Some(at) if again => at,
+            _ => {
+                if let Some(at) = found {
+                    self.close(at, true);
+                }
+                let at = self.open_batch(first, last_member, (claimed_through, closed_by_now), false);
+                if !self.pending(last_member + 1, last).is_empty() {
+                    self.open_batch(last_member + 1, last, (claimed_through, closed_by_now), false);
+                }
+                at
+            }
+        };
+        let mark = self.recipients[usize::from(members[STEP.min(members.len()) - 1])].position;
+        let b = &mut self.batches[at];
+        (b.token, b.lease_holds, b.handed_by) = (Some(token), true, Some(token));
+        b.claimed_count = b.claimed_count.or(u8::try_from(members.len()).ok());
+        b.handed_through = b.handed_through.max(Some(mark));
+        if !again {
+            b.members.clone_from(&members);
+        }
+        Claim::Batch { batch: u8::try_from(at).unwrap_or(u8::MAX), members }
+    }
+
+    /// `take_over`.
+    fn take_over(&mut self, at: usize, token: u8) -> Claim {
+        let b = &mut self.batches[at];
+        (b.token, b.lease_holds) = (Some(token), true);
+        Claim::Takeover { batch: u8::try_from(at).unwrap_or(u8::MAX), notes: b.notes.clone() }
+    }
+
+    /// `batch/checkpoint.sql`; answers the campaign's status, or that the claim is lost.
+    pub fn checkpoint(
+        &mut self,
+        batch: u8,
+        token: u8,
+        mark: i16,
+        notes: &[(u8, Outcome)],
+        under_way: u8,
+        removed: &Removed,
+    ) -> Option<Campaign> {
+        let b = &mut self.batches[usize::from(batch)];
+        if b.token != Some(token) && removed.keeps(Guard::TokenFence) {
+            return None;
+        }
+        b.handed_through = b.handed_through.max(Some(mark));
+        b.under_way = under_way;
+        if removed.keeps(Guard::OutcomesNoted) {
+            for note in notes {
+                if !b.notes.iter().any(|(r, _)| *r == note.0) {
+                    b.notes.push(*note);
+                }
+            }
+            b.notes.sort_unstable();
+        }
+        Some(self.campaign)
+    }
+
+    /// `batch/record.sql`.
+    pub fn record(&mut self, record: &Record, removed: &Removed) {
+        let at = usize::from(record.batch);
+        let attempt = self.batches[at].clone();
+        let held = attempt.token == Some(record.token);
+        for (recipient, outcome) in &record.outcomes {
+            let r = &self.recipients[usize::from(*recipient)];
+            let allowed = if removed.keeps(Guard::LifeCycle) {
+                r.status.may_become(outcome.status())
+            } else {
+                outcome.status() != Status::Pending
+            };
+            let in_range = |b: &Batch| (b.first..=b.last).contains(&r.position);
+            let its_attempt = matches!(outcome, Outcome::Sent(_))
+                || in_range(&attempt) && (held || !self.batches[at + 1..].iter().any(in_range))
+                || !removed.keeps(Guard::EvidenceOfItsAttempt);
+            if allowed && its_attempt {
+                self.settle(*recipient, *outcome);
+            }
+            if matches!(outcome, Outcome::Sent(_)) {
+                self.recipients[usize::from(*recipient)].told = true;
+            }
+        }
+        let is_takeover = record.doubt && held && attempt.handed_by.is_some_and(|by| by != record.token);
+        if is_takeover && removed.keeps(Guard::DoubtBelowMark) {
+            let doubted: Vec<u8> = self
+                .pending(attempt.first, attempt.handed_through.unwrap_or(BEFORE_ALL))
+                .into_iter()
+                .filter(|r| record.outcomes.iter().all(|(known, _)| known != r))
+                .collect();
+            let of_the_claim = doubted.iter().filter(|r| attempt.members.contains(r)).count();
+            if of_the_claim > STEP + usize::from(attempt.under_way) {
+                self.too_much_doubt = true;
+            }
+            for r in doubted {
+                self.settle(r, Outcome::Uncertain);
+            }
+        }
+        let all = attempt.claimed_count.is_none_or(|count| usize::from(count) <= record.outcomes.len());
+        let whole = record.whole && (record.doubt || all) || !removed.keeps(Guard::WholeDebts);
+        if held && (is_takeover || !record.doubt) && whole {
+            let reopen =
+                record.doubt || record.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Deferred);
+            self.close(at, !reopen);
+        }
+    }
+
+    fn settle(&mut self, recipient: u8, outcome: Outcome) {
+        let status = outcome.status();
+        self.become_status(recipient, status);
+        let r = &mut self.recipients[usize::from(recipient)];
+        match outcome {
+            Outcome::Sent(message) => {
+                r.message = Some(message);
+                r.code = Code::None;
+                r.activities += 1;
+            }
+            Outcome::Refused => r.code = Code::Refused,
+            Outcome::Uncertain => r.code = Code::Doubt,
+            Outcome::Deferred => {}
+        }
+    }
+
+    fn become_status(&mut self, recipient: u8, status: Status) {
+        let r = &mut self.recipients[usize::from(recipient)];
+        let previous = std::mem::replace(&mut r.status, status);
+        if status == Status::Uncertain {
+            (r.was_uncertain, r.witnessed) = (true, false);
+        }
+        for (status, by) in [(previous, -1), (status, 1)] {
+            match status {
+                Status::Sent => self.sent_count += by,
+                Status::Failed => self.failed_count += by,
+                Status::Uncertain => self.uncertain_count += by,
+                Status::Pending | Status::Suppressed => {}
+            }
+        }
+    }
+
+    /// The counters as the rows say.
+    pub fn counts(&self) -> (i8, i8, i8) {
+        let count = |status| {
+            let rows = self.recipients.iter().filter(|r| r.row == Row::Visible && r.status == status);
+            i8::try_from(rows.count()).unwrap_or(i8::MAX)
+        };
+        (count(Status::Sent), count(Status::Failed), count(Status::Uncertain))
+    }
+
+    /// `ses_events/record.sql`: a Send, or a Reject, of one message.
+    pub fn event(&mut self, recipient: u8, message: u8, rejected: bool) {
+        let r = &self.recipients[usize::from(recipient)];
+        if r.row != Row::Visible || r.message.is_some_and(|known| known != message) {
+            return;
+        }
+        let status = if rejected { Status::Failed } else { Status::Sent };
+        if r.status.may_become(status) {
+            if rejected {
+                self.become_status(recipient, status);
+                self.recipients[usize::from(recipient)].code = Code::Rejected;
+            } else {
+                self.settle(recipient, Outcome::Sent(message));
+            }
+        }
+        if !rejected {
+            self.recipients[usize::from(recipient)].told = true;
+        }
+    }
+
+    fn pending_again(&mut self, recipient: u8) {
+        self.become_status(recipient, Status::Pending);
+        let r = &mut self.recipients[usize::from(recipient)];
+        r.position = self.next_position;
+        r.code = Code::None;
+        self.next_position += 1;
+        if self.campaign == Campaign::Sent {
+            self.campaign = Campaign::Sending;
+        }
+    }
+
+    /// Whether `resolve/by_hand.sql` changes this recipient for a person who has seen it `uncertain`.
+    pub fn may_resolve(&self, recipient: u8, removed: &Removed) -> bool {
+        let r = &self.recipients[usize::from(recipient)];
+        r.status == Status::Uncertain || r.was_uncertain && !removed.keeps(Guard::DecisionOfDoubt)
+    }
+
+    /// `resolve/by_hand.sql`.
+    pub fn resolve(&mut self, recipient: u8, decision: Status) {
+        match decision {
+            Status::Pending => {
+                let r = &mut self.recipients[usize::from(recipient)];
+                if r.message.is_some() && r.status == Status::Uncertain {
+                    return;
+                }
+                r.decisions += 1;
+                r.accepted_since = 0;
+                self.pending_again(recipient);
+            }
+            Status::Sent => {
+                self.become_status(recipient, Status::Sent);
+                let r = &mut self.recipients[usize::from(recipient)];
+                r.code = Code::None;
+                r.activities += 1;
+                r.told_by_person = true;
+            }
+            _ => {
+                self.become_status(recipient, Status::Failed);
+                self.recipients[usize::from(recipient)].code = Code::Resolved;
+            }
+        }
+    }
+
+    /// Whom `retry_failed/retry.sql` takes.
+    pub fn retried(&self, removed: &Removed) -> Vec<u8> {
+        (0u8..)
+            .zip(&self.recipients)
+            .filter(|(_, r)| {
+                r.status == Status::Failed
+                    && r.message.is_none()
+                    && (r.code == Code::Refused || !removed.keeps(Guard::RetryOfRefusals))
+            })
+            .map(|(r, _)| r)
+            .collect()
+    }
+
+    /// `retry_failed/*.sql`: no new decision on a second email, for none was accepted.
+    pub fn retry(&mut self, removed: &Removed) {
+        for r in self.retried(removed) {
+            self.pending_again(r);
+        }
+    }
+
+    /// Whom `batch/doubt.sql` sends to again.
+    pub fn silent(&self, removed: &Removed) -> Vec<u8> {
+        (0u8..)
+            .zip(&self.recipients)
+            .filter(|(_, r)| {
+                r.status == Status::Uncertain
+                    && r.message.is_none()
+                    && (r.witnessed || !removed.keeps(Guard::WitnessEvent))
+            })
+            .map(|(r, _)| r)
+            .collect()
+    }
+
+    /// `batch/doubt.sql`.
+    pub fn resend(&mut self, removed: &Removed) {
+        for r in self.silent(removed) {
+            self.pending_again(r);
+        }
+    }
+}

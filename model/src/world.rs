@@ -1,0 +1,767 @@
+//! Everything that can happen, step by step: invocations, SES, `PostgreSQL`'s late statements, people, and faults.
+
+use campaign_sender::lifecycle::Status;
+use stateright::{Model, Property, Representative};
+
+use crate::calm;
+use crate::guards::{Guard, Removed};
+use crate::tables::{Batch, Campaign, Claim, Code, Outcome, Recipient, Record, Row, Tables};
+
+/// How large the world is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bounds {
+    /// Recipients. Of three, the last may also be added while the campaign is sent.
+    pub recipients: u8,
+    /// Invocations at one time, and in all.
+    pub lanes: usize,
+    pub lives: u8,
+    /// Things that go wrong, of all kinds together.
+    pub faults: u8,
+    /// What people do, of all kinds together.
+    pub orders: u8,
+}
+
+/// What an invocation is at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    Pay(Record),
+    Claim,
+    Takeover(Record),
+    Send,
+    Complete,
+}
+
+/// What one recipient of a batch has come to in the invocation's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Attempt {
+    Untried,
+    UnderWay,
+    Known(Outcome),
+}
+
+/// A living invocation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Invocation {
+    pub token: u8,
+    pub phase: Phase,
+    pub batch: u8,
+    /// The recipients of its batch with their attempts; the decisions that had been taken when they were claimed.
+    pub members: Vec<(u8, Attempt, u8)>,
+    pub marked: u8,
+    /// Of the members, those whose outcomes are noted.
+    pub noted: u8,
+    pub stopped: bool,
+    /// A statement of it was cut off, and it may give up without another fault.
+    pub cut: bool,
+    /// At a stricter level than READ COMMITTED: what its claim looks at.
+    pub snapshot: Option<Box<Tables>>,
+}
+
+/// A statement that was sent over a connection that broke: `PostgreSQL` may run it at any time, or never.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Late {
+    Claim { token: u8 },
+    Checkpoint { batch: u8, token: u8, mark: i16, notes: Vec<(u8, Outcome)>, under_way: u8 },
+    Record(Record),
+    Complete,
+}
+
+/// The whole world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    pub tables: Tables,
+    pub invocations: Vec<Invocation>,
+    pub late: Vec<Late>,
+    pub debts: Vec<Record>,
+    pub lives: u8,
+    pub faults: u8,
+    pub orders: u8,
+    /// The operator's policy is `resend`.
+    pub resends: bool,
+}
+
+/// What SES makes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    Accepted,
+    Refused,
+    /// 'Too fast', or the quota is used up: not accepted, and the batch ends.
+    Throttled,
+    /// No answer in time, or a broken connection: the request may still be at SES, or on its way.
+    None,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// An invocation begins; with a debt of an earlier one, which the orchestrator may hand on twice.
+    Begin {
+        debt: Option<usize>,
+        again: bool,
+    },
+    /// At a stricter level than READ COMMITTED: the claim takes its snapshot and waits for the lock.
+    Snapshot(usize),
+    /// The invocation's next statement runs and is answered. `small`: the quota leaves one recipient to a claim.
+    Statement {
+        at: usize,
+        small: bool,
+    },
+    Checkpoint(usize),
+    /// The invocation's next statement, or a checkpoint, is sent, and its connection breaks.
+    Cut {
+        at: usize,
+        checkpoint: bool,
+    },
+    /// `PostgreSQL` runs a statement whose connection broke.
+    RunLate(usize),
+    /// `PostgreSQL` stays away: the invocation ends with an error or a debt, which may be cut to what was accepted.
+    GiveUp {
+        at: usize,
+        cut: bool,
+    },
+    Crash(usize),
+    HandOver {
+        at: usize,
+        index: usize,
+    },
+    Answered {
+        at: usize,
+        index: usize,
+        answer: Answer,
+    },
+    /// SES takes a request of which nobody waits for the answer.
+    AcceptAstray {
+        recipient: u8,
+        which: usize,
+    },
+    Event {
+        recipient: u8,
+        message: u8,
+        rejected: bool,
+    },
+    LeaseEnds(u8),
+    Insert {
+        recipient: u8,
+        position: i16,
+    },
+    CommitInsert(u8),
+    Pause,
+    Resume,
+    Cancel,
+    Resolve {
+        recipient: u8,
+        decision: Status,
+    },
+    Retry,
+    /// An event comes that happened long after all doubt arose, and no earlier one is missing.
+    Witness,
+    ResendSilent,
+}
+
+/// The checked model: its size, and the guards that are left out.
+#[derive(Clone, Debug)]
+pub struct Sending {
+    pub bounds: Bounds,
+    pub removed: Removed,
+}
+
+const BATCH_SIZE: usize = 2;
+
+impl World {
+    /// A campaign of so many recipients, and some that may be added later.
+    pub fn new(visible: u8, absent: u8, resends: bool) -> World {
+        let recipients = (0..visible + absent)
+            .map(|r| Recipient {
+                row: if r < visible { Row::Visible } else { Row::Absent },
+                position: 10 * (i16::from(r) + 1),
+                status: Status::Pending,
+                message: None,
+                code: Code::None,
+                activities: 0,
+                decisions: 0,
+                accepted: 0,
+                accepted_since: 0,
+                astray: Vec::new(),
+                told: false,
+                told_by_person: false,
+                was_uncertain: false,
+                witnessed: false,
+            })
+            .collect();
+        World {
+            tables: Tables {
+                campaign: Campaign::Sending,
+                completed_through: None,
+                sent_count: 0,
+                failed_count: 0,
+                uncertain_count: 0,
+                recipients,
+                batches: Vec::new(),
+                next_position: 40,
+                forgot: false,
+                too_much_doubt: false,
+            },
+            invocations: Vec::new(),
+            late: Vec::new(),
+            debts: Vec::new(),
+            lives: 0,
+            faults: 0,
+            orders: 0,
+            resends,
+        }
+    }
+
+    fn accept(&mut self, recipient: u8, decisions: u8) -> u8 {
+        let r = &mut self.tables.recipients[usize::from(recipient)];
+        let message = r.accepted;
+        r.accepted += 1;
+        if decisions == r.decisions {
+            r.accepted_since += 1;
+        }
+        message
+    }
+
+    /// The request of this member stays on its way, and nobody waits for the answer.
+    fn leave_astray(&mut self, at: usize, index: usize) {
+        let (recipient, _, decisions) = self.invocations[at].members[index];
+        let astray = &mut self.tables.recipients[usize::from(recipient)].astray;
+        astray.push(decisions);
+        astray.sort_unstable();
+    }
+
+    fn begin(&mut self, debt: Option<Record>) {
+        self.lives += 1;
+        self.invocations.push(Invocation {
+            token: self.lives,
+            phase: debt.map_or(Phase::Claim, Phase::Pay),
+            batch: 0,
+            members: Vec::new(),
+            marked: 0,
+            noted: 0,
+            stopped: false,
+            cut: false,
+            snapshot: None,
+        });
+    }
+
+    fn end(&mut self, at: usize) {
+        self.invocations.remove(at);
+    }
+
+    /// The next statement of an invocation, if it is at one.
+    fn statement(&self, at: usize) -> Option<Late> {
+        let i = &self.invocations[at];
+        match &i.phase {
+            Phase::Pay(record) | Phase::Takeover(record) => Some(Late::Record(record.clone())),
+            Phase::Claim => Some(Late::Claim { token: i.token }),
+            Phase::Complete => Some(Late::Complete),
+            Phase::Send => {
+                let under_way = i.members.iter().any(|m| m.1 == Attempt::UnderWay);
+                let untried = i.members.iter().any(|m| m.1 == Attempt::Untried);
+                (!under_way && (i.stopped || !untried)).then(|| {
+                    let outcomes = i
+                        .members
+                        .iter()
+                        .map(|(r, attempt, _)| match attempt {
+                            Attempt::Known(outcome) => (*r, *outcome),
+                            Attempt::Untried | Attempt::UnderWay => (*r, Outcome::Deferred),
+                        })
+                        .collect();
+                    let (batch, token) = (i.batch, i.token);
+                    Late::Record(Record { batch, token, outcomes, whole: true, doubt: false })
+                })
+            }
+        }
+    }
+
+    /// The next checkpoint of an invocation, if sending has reached the mark.
+    fn checkpoint(&self, at: usize) -> Option<Late> {
+        let i = &self.invocations[at];
+        let marked = usize::from(i.marked);
+        let reached = i.members.iter().take(marked).all(|m| m.1 != Attempt::Untried);
+        if i.phase != Phase::Send || i.stopped || marked >= i.members.len() || !reached {
+            return None;
+        }
+        let next = i.members[marked].0;
+        let notes = i.members.iter().enumerate().filter_map(|(index, (r, attempt, _))| match attempt {
+            Attempt::Known(outcome) if i.noted & (1 << index) == 0 => Some((*r, *outcome)),
+            _ => None,
+        });
+        let under_way = i.members.iter().filter(|m| m.1 == Attempt::UnderWay).count();
+        Some(Late::Checkpoint {
+            batch: i.batch,
+            token: i.token,
+            mark: self.tables.recipients[usize::from(next)].position,
+            notes: notes.collect(),
+            under_way: u8::try_from(under_way).unwrap_or(u8::MAX),
+        })
+    }
+
+    /// A statement is run and answered.
+    pub fn run(&mut self, at: usize, size: usize, removed: &Removed) {
+        self.invocations[at].cut = false;
+        match self.statement(at) {
+            None => {}
+            Some(Late::Record(record)) => {
+                self.tables.record(&record, removed);
+                match self.invocations[at].phase {
+                    Phase::Pay(_) | Phase::Takeover(_) => self.invocations[at].phase = Phase::Claim,
+                    _ => self.after_record(at, &record),
+                }
+            }
+            Some(Late::Claim { token }) => {
+                let snapshot = self.invocations[at].snapshot.take();
+                match self.tables.claim(snapshot.as_deref(), token, size, removed) {
+                    // PostgreSQL has refused it, and it is repeated.
+                    None => {}
+                    Some(Claim::Nothing) => self.end(at),
+                    Some(Claim::Takeover { batch, notes }) => {
+                        self.invocations[at].phase = Phase::Takeover(Record {
+                            batch,
+                            token,
+                            outcomes: notes,
+                            whole: true,
+                            doubt: true,
+                        });
+                    }
+                    Some(Claim::Batch { batch, members }) => {
+                        let decisions = |r: u8| self.tables.recipients[usize::from(r)].decisions;
+                        let members = members.iter().map(|r| (*r, Attempt::Untried, decisions(*r))).collect();
+                        let i = &mut self.invocations[at];
+                        (i.phase, i.batch, i.members, i.marked) = (Phase::Send, batch, members, 1);
+                    }
+                }
+            }
+            Some(Late::Complete) => {
+                self.tables.complete(removed);
+                self.end(at);
+            }
+            Some(Late::Checkpoint { .. }) => {}
+        }
+    }
+
+    /// `Handler::verdict`: by the counters nobody is left.
+    fn after_record(&mut self, at: usize, record: &Record) {
+        let deferred = record.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Deferred);
+        let t = &self.tables;
+        let total = t.recipients.iter().filter(|r| r.row == Row::Visible).count();
+        let settled = t.sent_count + t.failed_count + t.uncertain_count;
+        let none_left = usize::try_from(settled).is_ok_and(|settled| settled >= total);
+        if t.campaign == Campaign::Sending && !deferred && none_left {
+            let i = &mut self.invocations[at];
+            (i.phase, i.batch, i.marked, i.noted, i.stopped) = (Phase::Complete, 0, 0, 0, false);
+            i.members.clear();
+        } else {
+            self.end(at);
+        }
+    }
+
+    fn run_checkpoint(&mut self, at: usize, removed: &Removed) {
+        let Some(Late::Checkpoint { batch, token, mark, notes, under_way }) = self.checkpoint(at) else {
+            return;
+        };
+        let status = self.tables.checkpoint(batch, token, mark, &notes, under_way, removed);
+        let i = &mut self.invocations[at];
+        i.cut = false;
+        if status.is_some() {
+            i.marked += 1;
+            for (index, (r, _, _)) in i.members.iter().enumerate() {
+                if notes.iter().any(|(noted, _)| noted == r) {
+                    i.noted |= 1 << index;
+                }
+            }
+        }
+        i.stopped |= status != Some(Campaign::Sending);
+    }
+
+    fn run_late(&mut self, which: usize, removed: &Removed) {
+        match self.late.remove(which) {
+            Late::Claim { token } => {
+                self.tables.claim(None, token, BATCH_SIZE, removed);
+            }
+            Late::Checkpoint { batch, token, mark, notes, under_way } => {
+                self.tables.checkpoint(batch, token, mark, &notes, under_way, removed);
+            }
+            Late::Record(record) => self.tables.record(&record, removed),
+            Late::Complete => self.tables.complete(removed),
+        }
+    }
+
+    fn give_up(&mut self, at: usize, cut: bool) {
+        let debt = match (&self.invocations[at].phase, self.statement(at)) {
+            (Phase::Pay(debt), _) => Some(debt.clone()),
+            (Phase::Send, Some(Late::Record(record))) => Some(record),
+            _ => None,
+        };
+        if let Some(mut debt) = debt {
+            if cut {
+                debt.outcomes.retain(|(_, outcome)| matches!(outcome, Outcome::Sent(_)));
+                debt.whole = false;
+            }
+            self.debts.push(debt);
+            self.debts.sort_unstable();
+        }
+        self.end(at);
+    }
+
+    fn crash(&mut self, at: usize) {
+        for index in 0..self.invocations[at].members.len() {
+            if self.invocations[at].members[index].1 == Attempt::UnderWay {
+                self.leave_astray(at, index);
+            }
+        }
+        self.end(at);
+    }
+
+    /// The owner of a batch is alive.
+    fn owner_lives(&self, batch: &Batch) -> bool {
+        self.invocations.iter().any(|i| Some(i.token) == batch.token)
+    }
+
+    /// No event can be missing that would have come before one of now: nothing that is in doubt is at SES.
+    fn may_witness(&self) -> bool {
+        let doubtful = |r: &Recipient| r.row == Row::Visible && r.status == Status::Uncertain;
+        self.tables.recipients.iter().any(|r| doubtful(r) && !r.witnessed)
+            && (0u8..).zip(&self.tables.recipients).filter(|(_, r)| doubtful(r)).all(|(at, r)| {
+                r.accepted_since == 0 && !self.invocations.iter().any(|i| i.members.iter().any(|m| m.0 == at))
+            })
+    }
+
+    fn witness(&mut self) {
+        for r in &mut self.tables.recipients {
+            if r.row == Row::Visible && r.status == Status::Uncertain {
+                r.witnessed = true;
+                r.astray.clear();
+            }
+        }
+    }
+}
+
+impl Sending {
+    /// What may happen next.
+    #[allow(clippy::too_many_lines, reason = "one list of all that can happen")]
+    fn steps(&self, w: &World, steps: &mut Vec<Step>) {
+        let (bounds, removed) = (&self.bounds, &self.removed);
+        let fault = w.faults < bounds.faults;
+        let order = w.orders < bounds.orders;
+        if w.invocations.len() < bounds.lanes && w.lives < bounds.lives {
+            steps.push(Step::Begin { debt: None, again: false });
+            for debt in 0..w.debts.len() {
+                steps.push(Step::Begin { debt: Some(debt), again: false });
+                if fault {
+                    steps.push(Step::Begin { debt: Some(debt), again: true });
+                }
+            }
+        }
+        for (at, i) in w.invocations.iter().enumerate() {
+            let is_claim = i.phase == Phase::Claim;
+            if w.statement(at).is_some() {
+                if is_claim && !removed.keeps(Guard::ReadCommitted) && i.snapshot.is_none() {
+                    steps.push(Step::Snapshot(at));
+                } else {
+                    steps.push(Step::Statement { at, small: false });
+                    if is_claim && fault {
+                        steps.push(Step::Statement { at, small: true });
+                    }
+                }
+                if fault {
+                    steps.push(Step::Cut { at, checkpoint: false });
+                }
+                if fault || i.cut {
+                    steps.push(Step::GiveUp { at, cut: false });
+                    let owes = matches!(i.phase, Phase::Send);
+                    let all_sent = i.members.iter().all(|m| matches!(m.1, Attempt::Known(Outcome::Sent(_))));
+                    if owes && !all_sent {
+                        steps.push(Step::GiveUp { at, cut: true });
+                    }
+                }
+            }
+            if w.checkpoint(at).is_some() {
+                steps.push(Step::Checkpoint(at));
+                if fault {
+                    steps.push(Step::Cut { at, checkpoint: true });
+                }
+            }
+            if fault {
+                steps.push(Step::Crash(at));
+            }
+            let marked = usize::from(i.marked);
+            if i.phase == Phase::Send {
+                for (index, (_, attempt, _)) in i.members.iter().enumerate() {
+                    match attempt {
+                        Attempt::Untried
+                            if !i.stopped
+                                && (index < marked || !removed.keeps(Guard::MarkBeforeHandOver)) =>
+                        {
+                            steps.push(Step::HandOver { at, index });
+                        }
+                        Attempt::UnderWay => {
+                            steps.push(Step::Answered { at, index, answer: Answer::Accepted });
+                            if fault {
+                                for answer in [Answer::Refused, Answer::Throttled, Answer::None] {
+                                    steps.push(Step::Answered { at, index, answer });
+                                }
+                            }
+                        }
+                        Attempt::Untried | Attempt::Known(_) => {}
+                    }
+                }
+            }
+        }
+        steps.extend((0..w.late.len()).map(Step::RunLate));
+        for (at, b) in (0u8..).zip(&w.tables.batches) {
+            if !b.closed && b.token.is_some() && b.lease_holds && (fault || !w.owner_lives(b)) {
+                steps.push(Step::LeaseEnds(at));
+            }
+        }
+        for (recipient, r) in (0u8..).zip(&w.tables.recipients) {
+            steps.extend((0..r.astray.len()).map(|which| Step::AcceptAstray { recipient, which }));
+            match r.row {
+                Row::Absent => {
+                    let positions = [5, 15, 30].into_iter();
+                    steps.extend(positions.map(|position| Step::Insert { recipient, position }));
+                }
+                Row::Inserting => steps.push(Step::CommitInsert(recipient)),
+                Row::Visible => {}
+            }
+            for message in 0..r.accepted {
+                if r.status != Status::Sent {
+                    steps.push(Step::Event { recipient, message, rejected: false });
+                    if fault {
+                        steps.push(Step::Event { recipient, message, rejected: true });
+                    }
+                }
+            }
+            if order && w.tables.may_resolve(recipient, removed) {
+                steps.extend(
+                    [Status::Pending, Status::Sent, Status::Failed]
+                        .map(|decision| Step::Resolve { recipient, decision }),
+                );
+            }
+        }
+        match w.tables.campaign {
+            Campaign::Sending if order => steps.extend([Step::Pause, Step::Cancel]),
+            Campaign::Paused => steps.push(Step::Resume),
+            _ => {}
+        }
+        if order && w.tables.campaign != Campaign::Cancelled && !w.tables.retried(removed).is_empty() {
+            steps.push(Step::Retry);
+        }
+        if w.resends {
+            if w.may_witness() {
+                steps.push(Step::Witness);
+            }
+            let goes_on = matches!(w.tables.campaign, Campaign::Sending | Campaign::Sent);
+            if goes_on && !w.tables.silent(removed).is_empty() && w.tables.next_position < 42 {
+                steps.push(Step::ResendSilent);
+            }
+        }
+    }
+
+    /// Whether this step uses up a fault.
+    fn is_fault(w: &World, step: &Step) -> bool {
+        match step {
+            Step::Begin { again, .. } => *again,
+            Step::Statement { small, .. } => *small,
+            Step::Cut { .. } | Step::Crash(_) => true,
+            Step::GiveUp { at, .. } => !w.invocations[*at].cut,
+            Step::Answered { answer, .. } => *answer != Answer::Accepted,
+            Step::Event { rejected, .. } => *rejected,
+            Step::LeaseEnds(at) => w.owner_lives(&w.tables.batches[usize::from(*at)]),
+            _ => false,
+        }
+    }
+
+    /// The world after a step.
+    pub fn after(&self, last: &World, step: &Step) -> World {
+        let mut w = last.clone();
+        w.faults += u8::from(Sending::is_fault(&w, step));
+        match step {
+            Step::Begin { debt, again } => {
+                let debt = debt.map(|at| if *again { w.debts[at].clone() } else { w.debts.remove(at) });
+                w.begin(debt);
+            }
+            Step::Snapshot(at) => w.invocations[*at].snapshot = Some(Box::new(w.tables.clone())),
+            Step::Statement { at, small } => {
+                w.run(*at, if *small { 1 } else { BATCH_SIZE }, &self.removed);
+            }
+            Step::Checkpoint(at) => w.run_checkpoint(*at, &self.removed),
+            Step::Cut { at, checkpoint } => {
+                let cut = if *checkpoint { w.checkpoint(*at) } else { w.statement(*at) };
+                w.late.extend(cut);
+                w.late.sort_unstable();
+                w.late.dedup();
+                w.invocations[*at].cut = true;
+            }
+            Step::RunLate(which) => w.run_late(*which, &self.removed),
+            Step::GiveUp { at, cut } => w.give_up(*at, *cut),
+            Step::Crash(at) => w.crash(*at),
+            Step::HandOver { at, index } => {
+                w.invocations[*at].members[*index].1 = Attempt::UnderWay;
+            }
+            Step::Answered { at, index, answer } => self.answered(&mut w, *at, *index, *answer),
+            Step::AcceptAstray { recipient, which } => {
+                let decisions = w.tables.recipients[usize::from(*recipient)].astray.remove(*which);
+                w.accept(*recipient, decisions);
+            }
+            Step::Event { recipient, message, rejected } => {
+                w.tables.event(*recipient, *message, *rejected);
+            }
+            Step::LeaseEnds(at) => w.tables.batches[usize::from(*at)].lease_holds = false,
+            Step::Insert { recipient, position } => {
+                let r = &mut w.tables.recipients[usize::from(*recipient)];
+                (r.row, r.position) = (Row::Inserting, *position);
+            }
+            Step::CommitInsert(recipient) => {
+                w.tables.recipients[usize::from(*recipient)].row = Row::Visible;
+            }
+            Step::Pause => w.order(|t| t.campaign = Campaign::Paused),
+            Step::Resume => w.tables.campaign = Campaign::Sending,
+            Step::Cancel => w.order(|t| t.campaign = Campaign::Cancelled),
+            Step::Resolve { recipient, decision } => {
+                w.order(|t| t.resolve(*recipient, *decision));
+            }
+            Step::Retry => w.order(|t| t.retry(&self.removed)),
+            Step::Witness => w.witness(),
+            Step::ResendSilent => w.tables.resend(&self.removed),
+        }
+        w
+    }
+
+    fn answered(&self, w: &mut World, at: usize, index: usize, answer: Answer) {
+        let (recipient, _, decisions) = w.invocations[at].members[index];
+        let attempt = match answer {
+            Answer::Accepted => Attempt::Known(Outcome::Sent(w.accept(recipient, decisions))),
+            Answer::Refused => Attempt::Known(Outcome::Refused),
+            Answer::Throttled => {
+                w.invocations[at].stopped = true;
+                Attempt::Untried
+            }
+            Answer::None => {
+                w.leave_astray(at, index);
+                // With retries, the SDK makes the request again.
+                if self.removed.keeps(Guard::RetriesOff) {
+                    Attempt::Known(Outcome::Uncertain)
+                } else {
+                    Attempt::UnderWay
+                }
+            }
+        };
+        w.invocations[at].members[index].1 = attempt;
+    }
+}
+
+impl World {
+    fn order(&mut self, change: impl FnOnce(&mut Tables)) {
+        self.orders += 1;
+        change(&mut self.tables);
+    }
+}
+
+impl Model for Sending {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        let all = self.bounds.recipients;
+        let mut worlds = vec![World::new(all, 0, false), World::new(all, 0, true)];
+        if all > 2 {
+            worlds.push(World::new(all - 1, 1, false));
+        }
+        worlds
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        self.steps(world, steps);
+    }
+
+    fn next_state(&self, last: &World, step: Step) -> Option<World> {
+        let next = self.after(last, &step);
+        (next != *last).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::<Self>::always("nobody gets two emails without a decision", |_, w| {
+                w.tables.recipients.iter().all(|r| r.accepted_since <= 1)
+            }),
+            Property::<Self>::always("nobody is forgotten", |_, w| !w.tables.forgot),
+            Property::<Self>::always(
+                "one email_sent for each recipient that is sent, and for nobody else",
+                |_, w| w.tables.recipients.iter().all(|r| r.activities == u8::from(r.status == Status::Sent)),
+            ),
+            Property::<Self>::always("sent is who is known to be accepted", |_, w| {
+                w.tables.recipients.iter().all(|r| {
+                    let sent = r.status == Status::Sent;
+                    (!r.told || sent) && (!sent || r.accepted > 0 || r.told_by_person)
+                })
+            }),
+            Property::<Self>::always("who is recorded as refused was not accepted", |_, w| {
+                w.tables
+                    .recipients
+                    .iter()
+                    .all(|r| r.status != Status::Failed || r.code != Code::Refused || r.accepted_since == 0)
+            }),
+            Property::<Self>::always("the counters equal the rows", |_, w| {
+                (w.tables.sent_count, w.tables.failed_count, w.tables.uncertain_count) == w.tables.counts()
+            }),
+            Property::<Self>::always("no more doubt than documented", |_, w| !w.tables.too_much_doubt),
+            Property::<Self>::always("a campaign whose world calms down ends", |model, w| {
+                !w.invocations.is_empty() || calm::ends(w, &model.removed)
+            }),
+        ]
+    }
+}
+
+impl Representative for World {
+    /// Invocations are alike but for their tokens, which are named here in the order in which the tables know them.
+    fn representative(&self) -> World {
+        let mut w = self.clone();
+        let mut order: Vec<u8> = Vec::new();
+        let note = |order: &mut Vec<u8>, token: u8| {
+            if !order.contains(&token) {
+                order.push(token);
+            }
+        };
+        for b in &w.tables.batches {
+            b.token.into_iter().chain(b.handed_by).for_each(|token| note(&mut order, token));
+        }
+        for late in &w.late {
+            match late {
+                Late::Claim { token } | Late::Checkpoint { token, .. } => note(&mut order, *token),
+                Late::Record(record) => note(&mut order, record.token),
+                Late::Complete => {}
+            }
+        }
+        w.debts.iter().for_each(|debt| note(&mut order, debt.token));
+        let mut living: Vec<&Invocation> = w.invocations.iter().collect();
+        living.sort_by(|a, b| (&a.phase, &a.members).cmp(&(&b.phase, &b.members)));
+        living.iter().for_each(|i| note(&mut order, i.token));
+        let name = |token: u8| {
+            let at = order.iter().position(|known| *known == token).unwrap_or(order.len());
+            u8::try_from(at).unwrap_or(u8::MAX)
+        };
+        let rename = |record: &mut Record| record.token = name(record.token);
+        for b in &mut w.tables.batches {
+            (b.token, b.handed_by) = (b.token.map(name), b.handed_by.map(name));
+        }
+        for late in &mut w.late {
+            match late {
+                Late::Claim { token } | Late::Checkpoint { token, .. } => *token = name(*token),
+                Late::Record(record) => rename(record),
+                Late::Complete => {}
+            }
+        }
+        w.debts.iter_mut().for_each(rename);
+        for i in &mut w.invocations {
+            i.token = name(i.token);
+            if let Phase::Pay(record) | Phase::Takeover(record) = &mut i.phase {
+                rename(record);
+            }
+        }
+        w.invocations.sort_by_key(|i| i.token);
+        w.late.sort_unstable();
+        w.debts.sort_unstable();
+        w
+    }
+}
