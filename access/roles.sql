@@ -36,13 +36,13 @@ GRANT UPDATE (status, previous_status, position, message_id, error_code, error, 
     ON campaign_recipients TO campaign_send_batch;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON campaign_attempts TO campaign_send_batch;
-GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates TO campaign_send_batch;
+GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, database_history TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
 
 -- ses-events settles recipients that are known, suppresses addresses, and pauses a campaign that harms the sender's
 -- reputation. It claims nothing.
-GRANT SELECT ON campaigns, campaign_recipients, suppressions TO campaign_ses_events;
+GRANT SELECT ON campaigns, campaign_recipients, campaign_batches, suppressions TO campaign_ses_events;
 GRANT UPDATE (status, status_reason, sent_count, failed_count, uncertain_count) ON campaigns TO campaign_ses_events;
 GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
     ON campaign_recipients TO campaign_ses_events;

@@ -212,6 +212,20 @@ CREATE TABLE campaign_attempts (
     retry_at    timestamptz NOT NULL -- until then, scheduled invocations pass the campaign over
 );
 
+-- Which database this is, as the last claim saw it (one row), and whether it has been another one before. After a
+-- fail-over to a standby that was behind, or a restore, recipients may be `pending` that have got their email.
+CREATE TABLE database_history (
+    one               boolean PRIMARY KEY DEFAULT true CHECK (one),
+    system_identifier bigint,                 -- of the server's data directory: null, if it may not be read
+    database_oid      oid,
+    timeline          text,                   -- of the write-ahead log: another one after each promotion; null as above
+    written_by        xid,                    -- the transaction that wrote this row; a restored row has another xmin
+    changes           int NOT NULL DEFAULT 0, -- how often a change was noticed
+    changed_at        timestamptz,            -- when the last change was noticed
+    hold_until        timestamptz,            -- nothing is claimed until then
+    reason            text                    -- what was noticed
+);
+
 -- The rate ------------------------------------------------------------------------------------------------------------
 
 -- The sending rate of an SES account (one row per region), shared by all invocations of all campaigns: each claim

@@ -355,17 +355,19 @@ $$;
 -- in `starts_in` seconds (in the past: as much is caught up, `p_catch_up` at most), at `per_second`, and they end within
 -- `p_seconds`, after which the invocation starts none.
 -- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water mark moves at a
--- time. `p_templates_hash` is what the invocation has compiled.
+-- time. `p_templates_hash` is what the invocation has compiled. `history`: the database may have lost what it committed,
+-- nothing is claimed for `retry_seconds`, and `reason` says why (`watch_history`, which takes p_witness and
+-- p_hold_seconds and answers `witness`).
 CREATE OR REPLACE FUNCTION claim_next_batch(
     p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
     p_bytes bigint, p_recipient_bytes int,
     p_region text, p_per_second double precision, p_seconds double precision, p_catch_up double precision,
-    p_templates_hash text,
+    p_templates_hash text, p_witness text DEFAULT NULL, p_hold_seconds double precision DEFAULT 120,
     OUT verdict text, OUT retry_seconds double precision, OUT under_way_seconds double precision,
     OUT batch_id bigint, OUT step int, OUT starts_in double precision, OUT per_second double precision,
     OUT outcomes jsonb, OUT refusal text, OUT refusal_count int,
     OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
-    OUT variables_bytes int[], OUT suppressed boolean[]
+    OUT variables_bytes int[], OUT suppressed boolean[], OUT reason text, OUT witness text
 )
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -383,6 +385,7 @@ DECLARE
     v_again boolean := false;
     v_size int := p_size;
     v_room record;
+    v_history record;
 BEGIN
     PERFORM require_read_committed();
     k := lock_cursor(p_campaign_id);
@@ -415,6 +418,14 @@ BEGIN
         -- Three years are about what Step Functions can wait, and `infinity` cannot be subtracted from.
         retry_seconds := extract(epoch FROM least(c.scheduled_at, clock_timestamp() + interval '3 years')
                                             - clock_timestamp());
+        RETURN;
+    END IF;
+    SELECT * INTO v_history FROM watch_history(p_witness, p_hold_seconds);
+    witness := v_history.witness;
+    IF v_history.reason IS NOT NULL THEN
+        verdict := 'history';
+        reason := v_history.reason;
+        retry_seconds := v_history.hold_seconds;
         RETURN;
     END IF;
     PERFORM count_recipients(p_campaign_id);
@@ -569,7 +580,7 @@ CREATE OR REPLACE FUNCTION claim_batch(
     OUT variables_bytes int[], OUT suppressed boolean[]
 )
 LANGUAGE sql AS $$
-    SELECT n.verdict, n.retry_seconds, n.batch_id, n.step, n.starts_in, n.per_second, n.outcomes, n.refusal,
+    SELECT CASE n.verdict WHEN 'history' THEN 'busy' ELSE n.verdict END, n.retry_seconds, n.batch_id, n.step, n.starts_in, n.per_second, n.outcomes, n.refusal,
            n.refusal_count, n.positions, n.ids, n.emails, n.names, n.variables, n.variables_bytes, n.suppressed
       FROM claim_next_batch(p_campaign_id, p_token, p_size, p_lease_seconds, p_alone, p_bytes, p_variables_limit,
                             p_region, p_per_second, p_seconds, p_catch_up, NULL) AS n

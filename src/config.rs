@@ -45,8 +45,13 @@ pub enum Login {
     Url(DatabaseUrl),
     /// `DATABASE_URL` with `DATABASE_IAM_AUTH=true`: each connection is made with a token of its own.
     IamToken(DatabaseUrl),
-    /// `DATABASE_SECRET_ARN`: a Secrets Manager secret of RDS's own form, for the place and the password.
-    Secret(String),
+    /// `DATABASE_SECRET_ARN`: a Secrets Manager secret of RDS's own form.
+    Secret {
+        /// The secret, for the user and the password, and for the place unless the next says it.
+        arn: String,
+        /// `DATABASE_URL` without a password: host, port and database, which a secret that RDS manages does not say.
+        place: Option<DatabaseUrl>,
+    },
 }
 
 impl From<DatabaseUrl> for DatabaseAccess {
@@ -120,6 +125,9 @@ pub struct Settings {
     pub concurrency: usize,
     /// `UNCERTAIN_POLICY`, `hold` (unless set) or `resend`, and `UNCERTAIN_AFTER_SECONDS`, 3600 unless set.
     pub uncertain: UncertainPolicy,
+    /// `HISTORY_HOLD_SECONDS`: how long nothing is claimed after the database's history has changed (a standby was
+    /// promoted, a backup restored); 120 unless set, 0 never.
+    pub history_hold: Duration,
     /// `GUARD_MAX_BOUNCE_RATE`, `GUARD_MAX_COMPLAINT_RATE`, `GUARD_MIN_SAMPLE`: when `ses-events` pauses a campaign.
     pub guard: Limits,
     /// The function's name for its metrics; `None` where none are to be written. `METRICS`, `on` or `off`, decides;
@@ -217,6 +225,13 @@ impl Settings {
                 .transpose()?
                 .unwrap_or(50),
             uncertain: uncertain_policy(&variable)?,
+            history_hold: variable("HISTORY_HOLD_SECONDS")
+                .map(|value| {
+                    let expected = "whole seconds from 0 to 86400, such as 120";
+                    parse("HISTORY_HOLD_SECONDS", &value, expected, |seconds: &u32| *seconds <= 86_400)
+                })
+                .transpose()?
+                .map_or(Duration::from_secs(120), |seconds| Duration::from_secs(u64::from(seconds))),
             guard: guard(&variable)?,
             metrics: metrics(&variable)?,
             unsubscribe: UnsubscribeSettings::read(&variable)?,
@@ -335,14 +350,12 @@ fn login(variable: &dyn Fn(&str) -> Option<String>) -> Result<Login, InvalidVari
         value: value.to_owned(),
         expected: "not to be set together with DATABASE_SECRET_ARN",
     };
-    if variable("DATABASE_URL").is_some() {
-        return Err(alone("DATABASE_URL", "set (it is not shown)"));
-    }
     if iam {
         return Err(alone("DATABASE_IAM_AUTH", "true"));
     }
     if arn.starts_with("arn:") && arn.contains(":secretsmanager:") {
-        Ok(Login::Secret(arn))
+        let place = variable("DATABASE_URL").map(|url| database_url(Some(url))).transpose()?;
+        Ok(Login::Secret { arn, place })
     } else {
         Err(InvalidVariable::Malformed {
             name: "DATABASE_SECRET_ARN",
@@ -419,7 +432,7 @@ mod tests {
         insta::assert_snapshot!(read(&[]).unwrap_err(), @"DATABASE_URL is not set: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
         insta::assert_snapshot!(read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err(), @"DATABASE_URL is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE");
         insta::assert_snapshot!(error("DATABASE_IAM_AUTH", "yes"), @r#"DATABASE_IAM_AUTH is "yes": expected true or false"#);
-        insta::assert_snapshot!(error("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), @"DATABASE_URL is set (it is not shown): expected not to be set together with DATABASE_SECRET_ARN");
+        insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:1:secret:x"), ("DATABASE_IAM_AUTH", "true")]).unwrap_err(), @"DATABASE_IAM_AUTH is true: expected not to be set together with DATABASE_SECRET_ARN");
         insta::assert_snapshot!(read(&[("DATABASE_SECRET_ARN", "x")]).unwrap_err(), @r#"DATABASE_SECRET_ARN is "x": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
         for name in ["", "1a", "a b", "a\"b", "a'b", "a\\b", "pg_catalog", "a.b", &"a".repeat(64)] {
             assert!(Schema::read(name.to_owned()).is_err(), "{name}");
@@ -434,6 +447,7 @@ mod tests {
         insta::assert_snapshot!(error("SEND_API", "raw"), @r#"SEND_API is "raw": expected auto, bulk or single"#);
         insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
         insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
+        insta::assert_snapshot!(error("HISTORY_HOLD_SECONDS", "2m"), @r#"HISTORY_HOLD_SECONDS is "2m": expected whole seconds from 0 to 86400, such as 120"#);
         insta::assert_snapshot!(error("GUARD_MAX_BOUNCE_RATE", "5%"), @r#"GUARD_MAX_BOUNCE_RATE is "5%": expected a part of 1 such as 0.05; 1 never pauses"#);
         insta::assert_snapshot!(error("GUARD_MIN_SAMPLE", "0"), @r#"GUARD_MIN_SAMPLE is "0": expected a number of emails, such as 100"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
@@ -466,11 +480,11 @@ mod tests {
 
     #[test]
     fn what_is_unset_or_empty_has_its_default_and_secrets_stay_hidden() {
-        let settings = read(&[("DATABASE_URL", "postgres://u:secret@h/d"), ("BATCH_SIZE", " ")]).unwrap();
+        let settings = read(&[("DATABASE_URL", "postgres://u:hunter2@h/d"), ("BATCH_SIZE", " ")]).unwrap();
         assert_eq!((settings.batch_size, settings.concurrency), (500, 50));
         assert_eq!(settings.activities_table, "activities");
         assert_eq!(settings.fallback_timeout, Duration::from_secs(60));
         assert_eq!(settings.uncertain, UncertainPolicy::Hold);
-        assert!(!format!("{settings:?}").contains("secret"));
+        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -3,12 +3,12 @@
 //! Every statement of this package is written so that running it twice claims, records and counts nothing twice (at
 //! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the
 //! environment frozen, costs a new connection and nothing else. Each runs in a transaction of its own, which says what
-//! it needs and takes one round trip ([`transaction`]). None is prepared by name and nothing is set for longer than a
+//! it needs and takes one round trip (module `transaction`). None is prepared by name and nothing is set for longer than a
 //! transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex them.
 
 mod address;
 mod connector;
-mod credentials;
+pub mod credentials;
 mod error;
 pub mod schema;
 mod secret;
@@ -43,14 +43,12 @@ const CONFLICT_BACKOFF: (Duration, Duration) = (Duration::from_millis(2), Durati
 /// The time kept for PostgreSQL's answer that a lock was not had.
 const LOCK_ANSWER: Duration = Duration::from_millis(250);
 /// How long the transaction of a session waits for a lock.
-#[cfg(feature = "cli")]
 const SESSION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A statement's parameters with their types, as `query_typed` wants them.
 pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// A connection that is not the pool's any more.
-#[cfg(feature = "cli")]
 pub type Session = deadpool_postgres::ClientWrapper;
 
 /// A pool of connections.
@@ -64,7 +62,6 @@ pub struct Database {
     /// What goes between [`Begin`] and the statement until the schema is known to fit.
     schema_check: Arc<str>,
     schema_fits: Arc<AtomicBool>,
-    #[cfg(feature = "cli")]
     schema: String,
 }
 
@@ -90,8 +87,7 @@ impl Database {
             begin: Begin::in_schema(schema),
             schema_check: schema::check(schema).into(),
             schema_fits: Arc::new(AtomicBool::new(false)),
-            #[cfg(feature = "cli")]
-            schema: schema.to_owned(),
+                    schema: schema.to_owned(),
         })
     }
 
@@ -219,7 +215,6 @@ impl Database {
     ///
     /// # Errors
     /// When PostgreSQL cannot be reached, or does not let us in.
-    #[cfg(feature = "cli")]
     pub async fn session(&self) -> Result<Session, DatabaseError> {
         let connection = self.connection().await.map_err(|error| error.at_the_end(&self.place()))?;
         Ok(Object::take(connection))
@@ -229,7 +224,6 @@ impl Database {
     ///
     /// # Errors
     /// What PostgreSQL said.
-    #[cfg(feature = "cli")]
     pub async fn begin(&self, session: &Client) -> Result<(), DatabaseError> {
         let begin = self.begin.script(SESSION_LOCK_TIMEOUT);
         Ok(session.batch_execute(&(begin + &self.schema_check)).await?)
@@ -237,14 +231,12 @@ impl Database {
 
     /// The SQL that begins a transaction which changes the schema, whatever version it has. What it creates is in our
     /// schema; each lock is waited for as long as `lock_timeout`.
-    #[cfg(feature = "cli")]
     pub fn begin_migration(&self, lock_timeout: Duration) -> String {
         let schema = &self.schema;
         format!("{}\nSET LOCAL search_path = \"{schema}\", pg_temp;\n", self.begin.script(lock_timeout))
     }
 
     /// `DATABASE_SCHEMA`.
-    #[cfg(feature = "cli")]
     pub fn schema(&self) -> &str {
         &self.schema
     }

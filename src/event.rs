@@ -7,6 +7,8 @@ use crate::outcome::Debt;
 
 /// The largest batch that an event may ask for, in recipients.
 pub const MAX_BATCH_SIZE: u32 = 10_000;
+/// Loops that the state machine may run at a time: what an inline `Map` of Step Functions allows.
+const MAX_LANES: u64 = 40;
 
 /// An invocation's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,7 +69,7 @@ impl Event {
         }
         if let Some((name, value)) = fields
             .iter()
-            .find(|(name, _)| !matches!(name.as_str(), "campaignId" | "batchSize" | "unrecorded"))
+            .find(|(name, _)| !matches!(name.as_str(), "campaignId" | "batchSize" | "unrecorded" | "lanes"))
         {
             return Err(InvalidEvent::new(
                 name,
@@ -89,6 +91,12 @@ impl Event {
                     .ok_or_else(|| InvalidEvent::new("batchSize", size, "a whole number from 1 to 10000"))?,
             ),
         };
+        // For the state machine, which hands its input on as it is. Checked here, before anything is sent.
+        if let Some(lanes) = fields.get("lanes")
+            && !lanes.as_u64().is_some_and(|lanes| (1..=MAX_LANES).contains(&lanes))
+        {
+            return Err(InvalidEvent::new("lanes", lanes, "a whole number from 1 to 40"));
+        }
         let unrecorded = match fields.get("unrecorded") {
             None | Some(Value::Null) => None,
             Some(debt) => Some(Debt::deserialize_from(debt).ok_or_else(|| {
@@ -129,6 +137,10 @@ mod tests {
             Event::parse(&json!({"campaignId": ID, "batchSize": null})),
             Ok(Event::Batch { campaign_id, batch_size: None, unrecorded: None })
         );
+        assert_eq!(
+            Event::parse(&json!({"campaignId": ID, "lanes": 4})),
+            Ok(Event::Batch { campaign_id, batch_size: None, unrecorded: None })
+        );
     }
 
     #[test]
@@ -141,6 +153,7 @@ mod tests {
         insta::assert_snapshot!(message(json!({"campaignId": ID, "batchSize": 0})), @"batchSize is 0: expected a whole number from 1 to 10000");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "batchSize": 10001})), @"batchSize is 10001: expected a whole number from 1 to 10000");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "batchSize": "500"})), @r#"batchSize is "500": expected a whole number from 1 to 10000"#);
+        insta::assert_snapshot!(message(json!({"campaignId": ID, "lanes": 41})), @"lanes is 41: expected a whole number from 1 to 40");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "batchSise": 5})), @"batchSise is 5: expected no such field, only campaignId, batchSize and unrecorded, or an EventBridge scheduled event");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "unrecorded": 5})), @"unrecorded is 5: expected what an earlier result's next.unrecorded carried, unchanged");
         let debt = json!({"campaignId": "00000000-0000-0000-0000-00000000000a", "batchId": 1, "claimToken": ID, "outcomes": [], "whole": true});

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::activities::{TableError, plan, refusal};
-use crate::batch::claim::{self, Batch, Claim, Wish};
+use crate::batch::claim::{self, Batch, Claim, History, Wish};
 use crate::batch::complete::{self, Completion};
 use crate::batch::doubt::{self, UncertainPolicy};
 use crate::batch::load::{self, Campaign, Loaded};
@@ -34,6 +34,7 @@ use crate::preflight::Severity;
 use crate::preflight::campaign::examine_campaign;
 use crate::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::ses::Ses;
+use crate::unsubscribe::keys::KeyStore;
 use crate::unsubscribe::link::Links;
 use crate::verdict::{AWAY_WAIT, Verdict};
 
@@ -56,8 +57,8 @@ pub struct Handler {
     record_statement: RefCell<Option<Rc<Statement>>>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
     learned: Cell<Learned>,
-    /// Or the variable that is missing for them.
-    links: Result<Links, String>,
+    history: History,
+    keys: KeyStore,
     interrupt: Interrupt,
 }
 
@@ -71,6 +72,11 @@ struct Invocation {
     due: bool,
 }
 
+/// A campaign's templates, or why they do not compile.
+type Compiled = Result<Rc<Templates>, InvalidTemplate>;
+/// What each email of a campaign is made of, its links to unsubscribe too; or why it cannot be sent.
+type Ready = Result<(Rc<Templates>, Option<Links>), String>;
+
 impl Handler {
     /// Prepares an instance; nothing is connected or fetched yet.
     ///
@@ -80,7 +86,8 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
-            links: Links::new(&settings.unsubscribe),
+            history: History::new(settings.history_hold),
+            keys: KeyStore::new(&settings.unsubscribe),
             settings,
             database,
             ses: OnceCell::new(),
@@ -101,7 +108,7 @@ impl Handler {
     ///
     /// # Errors
     /// `InvalidEvent`, `UnknownCampaign`, `CampaignNotReady`, `UnusableActivitiesTable`, `DatabaseUnavailable`,
-    /// `DatabaseRefused`: nothing was claimed then, or nothing was sent of what was claimed.
+    /// `DatabaseRefused`, `UnsubscribeSecretUnavailable`: nothing was claimed then, or nothing was sent of what was claimed.
     pub async fn handle(&self, event: &serde_json::Value, deadline_ms: u64) -> Result<BatchResult, Failure> {
         let started_at = Instant::now();
         let fallback = self.settings.fallback_timeout;
@@ -240,7 +247,7 @@ impl Handler {
         Ok(result)
     }
 
-    /// A tick that finds nothing to do has the time to look how long what is in doubt has been so.
+    /// A tick that finds nothing to do has the time to look how long emails have been in doubt, and campaigns due.
     async fn report_oldest_doubt(&self, until: Instant) {
         if !self.metrics.are_on() {
             return;
@@ -248,6 +255,10 @@ impl Handler {
         match doubt::oldest(&self.database, until).await {
             Ok(age) => self.metrics.oldest_uncertain(age),
             Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
+        }
+        match doubt::oldest_due(&self.database, until).await {
+            Ok(age) => self.metrics.oldest_due(age),
+            Err(error) => tracing::warn!(%error, "how long campaigns have been due could not be read"),
         }
     }
 
@@ -290,8 +301,9 @@ impl Handler {
             };
             return Err(Failure::new("CampaignNotReady", format!("campaign {} {problem}", campaign.id)));
         }
+        let links = self.links_for(campaign).await?;
         let ready = compiled.as_ref().map(Rc::clone).map_err(ToString::to_string);
-        let ready = ready.and_then(|ready| Ok((ready, self.links_for(campaign)?)));
+        let ready: Ready = ready.and_then(|ready| Ok((ready, links?)));
         if campaign.sendable
             && let Err(reason) = &ready
         {
@@ -319,20 +331,34 @@ impl Handler {
             catch_up: self.learned.get().catch_up(),
             deadline: invocation.deadline,
             templates_hash: &campaign.templates_hash,
+            history: &self.history,
         };
         if left_today == 0 && campaign.sendable {
             let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
             return Ok(Some(self.answer(campaign, verdict, invocation).await));
         }
+        self.claim(campaign, (&compiled, &ready), (ses, &wish), invocation).await
+    }
+
+    /// Claims a batch and sends it; the batches of lost invocations that stand before it are settled first. `None`:
+    /// another invocation is at it, and this one may look for another campaign.
+    async fn claim(
+        &self,
+        campaign: &Campaign,
+        (compiled, ready): (&Compiled, &Ready),
+        (ses, wish): (&Ses, &Wish<'_>),
+        invocation: &Invocation,
+    ) -> Result<Option<BatchResult>, Failure> {
+        let templates = compiled.as_ref().ok().map(Rc::as_ref);
         for _ in 0..MAX_TAKEOVERS {
             let claimed_at = Instant::now();
             crate::crash_point!("claim-before");
-            let claim = claim::claim(&self.database, &wish).await?;
+            let claim = claim::claim(&self.database, wish).await?;
             crate::crash_point!("claim-after");
             match claim {
                 Claim::Batch(batch) => {
-                    let (templates, links) = match &ready {
-                        Ok((templates, links)) => (templates, *links),
+                    let (templates, links) = match ready {
+                        Ok((templates, links)) => (templates, links.as_ref()),
                         // It became `sending` a moment ago.
                         Err(reason) => return self.halt(campaign, reason, invocation).await.map(Some),
                     };
@@ -366,6 +392,17 @@ impl Handler {
                     }
                     return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
                 }
+                // Of all campaigns alike, so a tick looks for no other.
+                Claim::HistoryChanged { hold, reason } => {
+                    tracing::error!(
+                        reason,
+                        hold_seconds = hold.as_secs(),
+                        "the database's history has changed"
+                    );
+                    self.metrics.history_changed();
+                    let verdict = Verdict::history_changed(hold, &reason);
+                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
+                }
                 Claim::RateReserved(_) if invocation.due => return Ok(None),
                 Claim::RateReserved(reserved) => {
                     let verdict = Verdict::rate_reserved(reserved);
@@ -390,7 +427,7 @@ impl Handler {
     }
 
     /// The templates of a campaign, compiled once as long as they stay the same.
-    fn compile(&self, source: &Source) -> Result<Rc<Templates>, InvalidTemplate> {
+    fn compile(&self, source: &Source) -> Compiled {
         if let Some((known, templates)) = self.templates.borrow().as_ref()
             && known == source
         {
@@ -402,12 +439,19 @@ impl Handler {
     }
 
     /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
-    fn links_for(&self, campaign: &Campaign) -> Result<Option<&Links>, String> {
-        match &self.links {
+    /// The inner error is the reason for which a campaign halts.
+    async fn links_for(&self, campaign: &Campaign) -> Result<Result<Option<Links>, String>, Failure> {
+        let keys = match self.keys.current().await {
+            Err(error) if !campaign.source.transactional => {
+                return Err(Failure::new("UnsubscribeSecretUnavailable", error));
+            }
+            keys => keys.ok().flatten(),
+        };
+        Ok(match Links::with_keys(&self.settings.unsubscribe, keys) {
             Ok(links) => Ok(Some(links)),
             Err(_) if campaign.source.transactional => Ok(None),
-            Err(reason) => Err(reason.clone()),
-        }
+            Err(reason) => Err(reason),
+        })
     }
 
     /// Records what an earlier invocation sent. Paying twice changes nothing.

@@ -7,8 +7,6 @@
 pub mod activities;
 pub mod aws;
 pub mod batch;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod config;
 pub mod database;
 pub mod deadline;
@@ -17,9 +15,6 @@ pub mod handler;
 pub mod interrupt;
 pub mod lambda;
 pub mod lifecycle;
-#[cfg(feature = "local")]
-#[allow(missing_docs, reason = "the names are AWS's own")]
-pub mod local;
 pub mod metrics;
 pub mod outcome;
 pub mod preflight;

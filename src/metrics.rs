@@ -80,9 +80,30 @@ impl Metrics {
         });
     }
 
+    /// Writes that the database may have lost what it had committed: an invocation noticed another history of it.
+    pub fn history_changed(&self) {
+        self.write(|function_name| {
+            document(function_name, SystemTime::now(), &[("DatabaseHistoryChanged", "Count", json!(1))])
+        });
+    }
+
+    /// Writes how many emails SES reported that the database never handed over, if there are any.
+    pub fn lost_by_database(&self, emails: u64) {
+        if emails > 0 {
+            self.write(|function_name| {
+                document(function_name, SystemTime::now(), &[("LostByDatabase", "Count", json!(emails))])
+            });
+        }
+    }
+
     /// Writes how long ago the oldest recipient that is in doubt came into it; zero if there is none.
     pub fn oldest_uncertain(&self, age: Duration) {
         self.write(|function_name| oldest_uncertain_document(function_name, age, SystemTime::now()));
+    }
+
+    /// Writes for how long the campaign that waits longest has been due, or sending without a new batch.
+    pub fn oldest_due(&self, age: Duration) {
+        self.write(|function_name| oldest_due_document(function_name, age, SystemTime::now()));
     }
 
     /// Writes that the reputation guard has paused a campaign.
@@ -138,6 +159,10 @@ fn of_campaign(mut document: Value, campaign_id: Uuid, organization_id: Uuid) ->
 
 fn oldest_uncertain_document(function_name: &str, age: Duration, now: SystemTime) -> Value {
     document(function_name, now, &[("OldestUncertainSeconds", "Seconds", json!(age.as_secs()))])
+}
+
+fn oldest_due_document(function_name: &str, age: Duration, now: SystemTime) -> Value {
+    document(function_name, now, &[("OldestDueSeconds", "Seconds", json!(age.as_secs()))])
 }
 
 fn guard_document(function_name: &str, campaign_id: Uuid, now: SystemTime) -> Value {

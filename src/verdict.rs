@@ -77,6 +77,12 @@ impl Verdict {
         Verdict::wait(wait, "other invocations have reserved the account's sending rate")
     }
 
+    /// The database may have lost what it had committed, so nothing is sent for so long: `reason` says what was noticed.
+    pub fn history_changed(hold: Duration, reason: &str) -> Verdict {
+        let reason = format!("{reason}. Nothing is sent until SES's events had time to come");
+        Verdict::wait(hold.max(Duration::from_secs(1)), reason)
+    }
+
     /// The account may send no more today.
     pub fn quota_exhausted(message: &str) -> Verdict {
         Verdict::wait(QUOTA_WAIT, format!("SES: {message}"))

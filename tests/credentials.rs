@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use campaign_sender::local::lambda::Function;
+use local_ses::lambda::Function;
 use postgres::config::{Config, Host};
 use serde_json::{Value, json};
 use support::{World, event, failure, invoke};

@@ -45,6 +45,7 @@ impl Statements {
             catch_up: 0.25,
             deadline: Deadline::new(0, SystemTime::now(), Instant::now(), Duration::from_secs(300)),
             templates_hash: "",
+            history: &claim::History::new(Duration::ZERO),
         };
         match claim::claim(&self.database, &wish).await? {
             Claim::Batch(batch) => Ok(batch),

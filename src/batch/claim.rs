@@ -1,5 +1,6 @@
 //! Step 2: a range of recipients that is this invocation's alone until its lease ends.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -87,6 +88,13 @@ pub enum Claim {
     Busy(Duration),
     /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
     RateReserved(Duration),
+    /// The database may have lost what it had committed: nothing is claimed from it for this time.
+    HistoryChanged {
+        /// How long.
+        hold: Duration,
+        /// What was noticed.
+        reason: String,
+    },
     /// Another transaction, not an invocation, holds a lock on the campaign: what PostgreSQL says of it.
     Locked(String),
     /// The campaign is scheduled, and due after this time.
@@ -121,6 +129,24 @@ pub struct Wish<'a> {
     pub deadline: Deadline,
     /// The templates that this invocation has compiled, as [`super::load::Campaign::templates_hash`] names them.
     pub templates_hash: &'a str,
+    /// What the process remembers of the database.
+    pub history: &'a History,
+}
+
+/// What a process remembers of the database's history between its claims: a database that is behind it has been restored.
+#[derive(Debug)]
+pub struct History {
+    /// As the last claim answered it.
+    witness: RefCell<Option<String>>,
+    /// How long nothing is claimed after a change.
+    hold: Duration,
+}
+
+impl History {
+    /// Nothing is remembered yet.
+    pub fn new(hold: Duration) -> History {
+        History { witness: RefCell::new(None), hold }
+    }
 }
 
 /// How much data of one batch fits into the memory of this function, in bytes: 64 MiB, or a sixteenth of
@@ -156,6 +182,9 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         }
     };
     let row = rows.first().expect("a function with OUT parameters returns one row");
+    if let Some(witness) = row.get::<_, Option<String>>("witness") {
+        wish.history.witness.replace(Some(witness));
+    }
     let verdict: Option<String> = row.get("verdict");
     let retry = row.get::<_, Option<f64>>("retry_seconds").unwrap_or(1.0).clamp(0.0, 1e9);
     let retry = Duration::from_secs_f64(retry);
@@ -182,6 +211,10 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         Some("complete") => Claim::Complete,
         Some("busy" | "inserting" | "pending") => Claim::Busy(retry),
         Some("rate") => Claim::RateReserved(retry),
+        Some("history") => Claim::HistoryChanged {
+            hold: retry,
+            reason: row.get::<_, Option<String>>("reason").unwrap_or_default(),
+        },
         Some("scheduled") => Claim::Scheduled(retry),
         // Without a status, the campaign was deleted a moment ago.
         status => Claim::Stopped {
@@ -201,7 +234,9 @@ async fn ask(
     seconds: f64,
     until: Instant,
 ) -> Result<Vec<Row>, DatabaseError> {
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 12] = [
+    let witness = wish.history.witness.borrow().clone();
+    let hold = wish.history.hold.as_secs_f64();
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 14] = [
         (&wish.campaign_id, Type::UUID),
         (&wish.token, Type::UUID),
         (&size, Type::INT4),
@@ -214,8 +249,10 @@ async fn ask(
         (&seconds, Type::FLOAT8),
         (&wish.catch_up, Type::FLOAT8),
         (&wish.templates_hash, Type::TEXT),
+        (&witness, Type::TEXT),
+        (&hold, Type::FLOAT8),
     ];
-    let sql = "SELECT * FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let sql = "SELECT * FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let locks = if wish.alone { LOCK_PATIENCE.0 } else { LOCK_PATIENCE.1 };
     database.query_with(Locks::AtMost(locks), sql, &parameters, until).await
 }

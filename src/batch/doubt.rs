@@ -55,7 +55,19 @@ pub async fn settle_silent_doubt(
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
 pub async fn oldest(database: &Database, until: Instant) -> Result<Duration, DatabaseError> {
-    let rows = database.query(include_str!("oldest_doubt.sql"), &[], until).await?;
+    seconds(database, include_str!("oldest_doubt.sql"), until).await
+}
+
+/// For how long the campaign that waits longest has been due, or sending without a new batch; zero if there is none.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn oldest_due(database: &Database, until: Instant) -> Result<Duration, DatabaseError> {
+    seconds(database, include_str!("oldest_due.sql"), until).await
+}
+
+async fn seconds(database: &Database, sql: &str, until: Instant) -> Result<Duration, DatabaseError> {
+    let rows = database.query(sql, &[], until).await?;
     let seconds = rows.first().map_or(0.0, |row| row.get::<_, f64>(0)).max(0.0);
     Ok(Duration::from_secs_f64(seconds))
 }

@@ -151,7 +151,7 @@ fn campaign(row: &Row) -> Campaign {
 }
 
 /// The counters of a campaign's row.
-pub(crate) fn progress(row: &Row) -> Progress {
+pub fn progress(row: &Row) -> Progress {
     let count = |column| row.get::<_, i32>(column);
     let (total, sent, failed) = (count("total_count"), count("sent_count"), count("failed_count"));
     let (suppressed, uncertain) = (count("suppressed_count"), count("uncertain_count"));

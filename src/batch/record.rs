@@ -151,7 +151,7 @@ pub async fn record_whole(
 /// the code `activity_refused`. They keep their message id, for SES accepted them; they are never sent again.
 ///
 /// When the table refuses the activity of everybody for what it holds, all become so and the campaign is halted.
-/// At most [`MAX_SAMPLES`] are tried one by one to find that out.
+/// At most ten are tried one by one to find that out.
 ///
 /// # Errors
 /// As [`record`]; and `refusal` when the table takes no activity as it is now: nothing but what was tried is recorded.

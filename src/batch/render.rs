@@ -664,7 +664,7 @@ mod tests {
         ] {
             let content = render(Some(html), None, false);
             let (html, text) = (content.html.unwrap(), content.text.unwrap());
-            assert!(html.contains(&format!("<a href=\"{LINK}\">Unsubscribe</a>")), "{html}");
+            assert!(html.contains(&format!("<a ses:no-track href=\"{LINK}\">Unsubscribe</a>")), "{html}");
             assert_eq!(text.matches(LINK).count(), 1, "{html}: {text}");
         }
         let content = render(Some("<p>Hi</p>"), None, true);

@@ -58,9 +58,21 @@ pub fn credentials(access: &DatabaseAccess) -> Result<Credentials, String> {
             }
             Credentials::iam_token(target)
         }
-        Login::Secret(arn) => {
+        Login::Secret { arn, place: None } => {
             let place = Address { roots, ..Address::of(Config::new()) };
-            Credentials::secret(arn.clone(), Target::new(place)?)
+            Credentials::secret(arn.clone(), None, Target::new(place)?)
+        }
+        Login::Secret { arn, place: Some(url) } => {
+            let target = read(url)?.0;
+            let place = target.config().clone();
+            if place.get_password().is_some() {
+                return Err(
+                    "DATABASE_URL has a password (it is not shown): expected postgres://HOST:PORT/DATABASE \
+                            without one, next to DATABASE_SECRET_ARN"
+                        .to_owned(),
+                );
+            }
+            Credentials::secret(arn.clone(), Some(place), target)
         }
     })
 }

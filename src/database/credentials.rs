@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use tokio_postgres::Config;
 
 use super::connector::Target;
 use super::{secret, token};
@@ -35,7 +36,7 @@ pub enum CredentialsError {
 /// What the pool's next connection logs in with.
 pub struct Credentials {
     source: Source,
-    sdk: OnceCell<SdkConfig>,
+    sdk: Sdk,
     current: Mutex<Current>,
 }
 
@@ -43,7 +44,7 @@ pub struct Credentials {
 enum Source {
     Fixed,
     IamToken(Target),
-    Secret(String),
+    Secret(String, Option<Config>),
 }
 
 struct Current {
@@ -64,14 +65,15 @@ impl Credentials {
         Credentials::new(Source::IamToken(target), current)
     }
 
-    /// A secret that is read for the first connection, and again when its password is refused.
-    pub fn secret(arn: String, target: Target) -> Credentials {
+    /// A secret that is read for the first connection, and again when its password is refused; `place` is where the
+    /// database is, for a secret that does not say it.
+    pub fn secret(arn: String, place: Option<Config>, target: Target) -> Credentials {
         let current = Current { target, until: Some(Instant::now()) };
-        Credentials::new(Source::Secret(arn), current)
+        Credentials::new(Source::Secret(arn, place), current)
     }
 
     fn new(source: Source, current: Current) -> Credentials {
-        Credentials { source, sdk: OnceCell::new(), current: Mutex::new(current) }
+        Credentials { source, sdk: Sdk::default(), current: Mutex::new(current) }
     }
 
     /// Where to connect to now, and as whom.
@@ -95,12 +97,12 @@ impl Credentials {
         match &self.source {
             Source::Fixed => Ok(Current { target: self.current(), until: None }),
             Source::IamToken(target) => {
-                let token = token::sign(self.sdk.get_or_init(from_env).await, target.config()).await?;
+                let token = token::sign(self.sdk.config().await, target.config()).await?;
                 let until = Some(Instant::now() + TOKEN_AGE);
                 Ok(Current { target: target.clone().with_password(&token), until })
             }
-            Source::Secret(arn) => {
-                let config = secret::read(self.sdk.get_or_init(from_env).await, arn).await?;
+            Source::Secret(arn, place) => {
+                let config = secret::read(self.sdk.config().await, arn, place.as_ref()).await?;
                 Ok(Current { target: self.current().at(config), until: None })
             }
         }
@@ -108,7 +110,7 @@ impl Credentials {
 
     /// The password was refused; whether there may be another.
     pub fn expire(&self) -> bool {
-        let other = matches!(self.source, Source::Secret(_));
+        let other = matches!(self.source, Source::Secret(..));
         if other {
             self.lock().until = Some(Instant::now());
         }
@@ -117,6 +119,30 @@ impl Credentials {
 
     fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Secrets Manager, for other secrets than the database's.
+#[derive(Default)]
+pub struct Secrets(Sdk);
+
+impl Secrets {
+    /// The text of a secret.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn get(&self, arn: &str) -> Result<String, CredentialsError> {
+        secret::text(self.0.config().await, arn).await
+    }
+}
+
+/// The SDK's configuration, made when it is first needed.
+#[derive(Default)]
+struct Sdk(OnceCell<SdkConfig>);
+
+impl Sdk {
+    async fn config(&self) -> &SdkConfig {
+        self.0.get_or_init(from_env).await
     }
 }
 

@@ -113,7 +113,6 @@ impl Ses {
 }
 
 /// A client for what only reads, in the command line: repeating that does no harm, so the SDK may.
-#[cfg(feature = "cli")]
 pub async fn reading_client() -> Client {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard())

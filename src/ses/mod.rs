@@ -13,6 +13,5 @@ pub use account::Quota;
 pub use answer::Answer;
 pub use classify::{classify, classify_bulk, no_bulk_calls};
 pub use client::Ses;
-#[cfg(feature = "cli")]
 pub use client::reading_client;
 pub use mailbox::{InvalidMailbox, Mailbox, mailbox_shape};

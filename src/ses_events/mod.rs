@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use self::event::{Event, Said};
 use self::guard::Watched;
-use self::record::{Recorded, Recorder, Rejected};
+use self::record::{Lost, Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
 use crate::activities::plan;
 use crate::config::Settings;
@@ -116,12 +116,20 @@ impl SesEvents {
         })
     }
 
-    /// Says what a person should know of the batch: emails that SES accepted and then rejected, and events that do not
-    /// fit the recipient that their tags name.
+    /// Says what a person should know of the batch: emails that SES accepted and then rejected, emails that the database
+    /// has forgotten, and events that do not fit the recipient that their tags name.
     fn tell(&self, total: &Recorded) {
         for Rejected { campaign_id, count, total, reason } in &total.rejected {
             tracing::error!(%campaign_id, count, total, reason, "SES rejected emails that it had accepted");
         }
+        for Lost { campaign_id, count } in &total.lost {
+            tracing::error!(
+                %campaign_id,
+                count,
+                "SES reports emails that the database never handed over: it has lost what it had committed, and the campaign is paused"
+            );
+        }
+        self.metrics.lost_by_database(total.lost.iter().map(|of| of.count).sum());
         let rejected = total.rejected.iter().map(|of| of.count).sum();
         let misfit = total.found - total.known;
         if misfit > 0 {

@@ -34,9 +34,21 @@ pub struct Recorded {
     pub taken_back: u64,
     /// Campaigns of which SES rejected emails that it had accepted.
     pub rejected: Vec<Rejected>,
+    /// Campaigns of which SES reported emails that the database never handed over.
+    pub lost: Vec<Lost>,
     /// What is known of the campaigns whose rates of bounces or complaints may have risen, and of the others of
     /// their organizations.
     pub watched: Vec<Watched>,
+}
+
+/// Emails of a campaign that SES reported, and that this database never handed over: it has lost what it had committed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lost {
+    /// The campaign, which is paused now.
+    pub campaign_id: Uuid,
+    /// How many.
+    pub count: u64,
 }
 
 /// Emails of a campaign that SES rejected after it had accepted them.
@@ -63,6 +75,7 @@ impl std::ops::AddAssign for Recorded {
         self.suppressed += other.suppressed;
         self.taken_back += other.taken_back;
         self.rejected.extend(other.rejected);
+        self.lost.extend(other.lost);
         // Of a campaign that both name, the later one says more.
         self.watched.retain(|known| other.watched.iter().all(|new| new.campaign_id != known.campaign_id));
         self.watched.extend(other.watched);
@@ -139,13 +152,14 @@ impl Recorder {
             activities: count("activities"),
             suppressed: count("suppressed"),
             taken_back: count("taken_back"),
-            rejected: rows.first().map(|row| rejected(row.get("rejected"))).unwrap_or_default(),
+            rejected: rows.first().map(|row| list(row.get("rejected"))).unwrap_or_default(),
+            lost: rows.first().map(|row| list(row.get("lost"))).unwrap_or_default(),
             watched: rows.first().map(|row| guard::read(row.get("watched"))).unwrap_or_default(),
         })
     }
 }
 
-fn rejected(json: Option<&str>) -> Vec<Rejected> {
+fn list<T: for<'de> Deserialize<'de>>(json: Option<&str>) -> Vec<T> {
     json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 

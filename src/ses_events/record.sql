@@ -27,7 +27,8 @@ known AS MATERIALIZED (
 -- Rows are locked in one order everywhere, recipients first, then cursors, then campaigns: statements that meet
 -- wait for each other and do not deadlock.
 unsettled AS MATERIALIZED (
-    SELECT r.id FROM campaign_recipients AS r
+    SELECT r.id, r.position, r.status = 'pending' AND r.previous_status IS NULL AS untouched
+      FROM campaign_recipients AS r
      WHERE r.id IN (SELECT recipient_id FROM known) AND r.status <> 'sent'
      ORDER BY r.campaign_id, r.position FOR NO KEY UPDATE
 ),
@@ -49,6 +50,18 @@ settled AS (
      WHERE r.id = w.recipient_id AND r.campaign_id = w.campaign_id AND recipient_may_become(r.status, w.status)
     RETURNING r.id, r.campaign_id, r.previous_status, r.status, r.sent_at,
               coalesce(w.subject, w.campaign_subject) AS subject
+),
+-- Emails of which SES speaks and the database knows nothing: nobody has decided anything of the recipient since it was
+-- added, and no batch that is open has handed it over. (A batch that is closed has left an outcome.) So the database has
+-- lost what it had committed: a standby that was behind was promoted, a backup restored, or this is a copy.
+lost AS MATERIALIZED (
+    SELECT s.campaign_id, count(*) AS count
+      FROM settled AS s JOIN unsettled AS u ON u.id = s.id
+     WHERE u.untouched
+       AND NOT EXISTS (SELECT FROM campaign_batches AS b
+                        WHERE b.campaign_id = s.campaign_id AND b.closed_at IS NULL AND b.handed_by IS NOT NULL
+                          AND b.first_position <= u.position AND u.position <= b.handed_through)
+     GROUP BY s.campaign_id
 ),
 -- The events of each kind of a recipient, without those that an earlier version has recorded.
 kind AS (
@@ -216,8 +229,17 @@ counting AS MATERIALIZED (
 counted AS (
     UPDATE campaigns AS c
        SET sent_count = c.sent_count + change.sent::int, failed_count = c.failed_count + change.failed::int,
-           uncertain_count = c.uncertain_count + change.uncertain::int
+           uncertain_count = c.uncertain_count + change.uncertain::int,
+           -- What else the database has lost nobody knows: it is not sent again before a person has looked.
+           (status, status_reason) = (
+               SELECT CASE WHEN stops THEN 'paused' ELSE c.status END,
+                      CASE WHEN stops OR lost.count > 0 AND c.status = 'paused' AND c.status_reason IS NULL
+                           THEN format('the database has lost what it had committed: Amazon SES reports %s emails that '
+                                       'it never handed over. Follow docs/restore.md before you resume', lost.count)
+                           ELSE c.status_reason END
+                 FROM (SELECT lost.count > 0 AND c.status IN ('scheduled', 'sending') AS stops) AS stop)
       FROM counting JOIN change ON change.campaign_id = counting.id
+      LEFT JOIN lost ON lost.campaign_id = counting.id
      WHERE c.id = counting.id
     RETURNING 1
 ),
@@ -281,5 +303,6 @@ SELECT (SELECT count(*) FROM found) AS found,
        (SELECT count(*) FROM entry) AS activities,
        (SELECT count(*) FROM suppressed) AS suppressed,
        (SELECT count(*) FROM taken_back WHERE done) AS taken_back,
+       (SELECT jsonb_agg(jsonb_build_object('campaignId', campaign_id, 'count', count))::text FROM lost) AS lost,
        (SELECT list::text FROM watched) AS watched,
        (SELECT list::text FROM rejected) AS rejected

@@ -17,6 +17,14 @@ impl Links {
     /// # Errors
     /// The variable that is not set, as the reason for which a campaign halts.
     pub fn new(settings: &UnsubscribeSettings) -> Result<Links, String> {
+        Links::with_keys(settings, settings.keys.clone())
+    }
+
+    /// The same with keys that were read elsewhere.
+    ///
+    /// # Errors
+    /// As [`Links::new`].
+    pub fn with_keys(settings: &UnsubscribeSettings, keys: Option<Keys>) -> Result<Links, String> {
         let missing = |name: &str| {
             format!(
                 "{name} is not set: a campaign that is not transactional needs a link to unsubscribe \
@@ -25,7 +33,7 @@ impl Links {
         };
         Ok(Links {
             base: settings.url.clone().ok_or_else(|| missing("UNSUBSCRIBE_URL"))?,
-            keys: settings.keys.clone().ok_or_else(|| missing("UNSUBSCRIBE_SECRET"))?,
+            keys: keys.ok_or_else(|| missing("UNSUBSCRIBE_SECRET"))?,
             mailto: settings.mailto.clone(),
         })
     }
@@ -90,6 +98,7 @@ mod tests {
             url: Some("https://example.com/u".to_owned()),
             keys: Keys::parse("a-key-of-thirty-two-characters-or-more"),
             mailto: mailto.map(str::to_owned),
+            secret_arn: None,
         };
         Links::new(&settings).unwrap()
     }

@@ -3,6 +3,7 @@
 //! [`token`] says whom a link is for, [`request`] what is wished, [`record`] does it with one statement, [`page`]
 //! shows what came of it. This module knows the order of steps.
 
+pub mod keys;
 pub mod link;
 pub mod page;
 pub mod record;
@@ -18,11 +19,12 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use self::keys::KeyStore;
 use self::page::{Page, Pages};
 use self::record::{Standing, Statements};
 use self::request::{Request, Wish};
 use self::response::Response;
-use self::token::{Keys, Subject};
+use self::token::Subject;
 use crate::activities::{TableError, plan, refusal};
 use crate::config::Settings;
 use crate::database::{Database, DatabaseError};
@@ -39,7 +41,7 @@ const ACTIONS: [&str; 2] = ["email_unsubscribed", "email_resubscribed"];
 /// What lives as long as the process.
 pub struct Unsubscribe {
     settings: Settings,
-    keys: Keys,
+    keys: KeyStore,
     pages: Pages,
     database: Database,
     statements: Mutex<Option<Arc<Statements>>>,
@@ -49,9 +51,10 @@ impl Unsubscribe {
     /// Prepares an instance; nothing is connected yet.
     ///
     /// # Errors
-    /// When `UNSUBSCRIBE_SECRET` is not set, or the database's URL cannot be read, in one line.
+    /// When neither `UNSUBSCRIBE_SECRET` nor `UNSUBSCRIBE_SECRET_ARN` is set, or the database's URL cannot be read, in one line.
     pub fn new(settings: Settings) -> Result<Unsubscribe, String> {
-        let keys = settings.unsubscribe.required_keys().map_err(|error| error.to_string())?;
+        settings.unsubscribe.require_keys().map_err(|error| error.to_string())?;
+        let keys = KeyStore::new(&settings.unsubscribe);
         let database = Database::new(&settings.database)?;
         Ok(Unsubscribe { settings, keys, pages: Pages::new(), database, statements: Mutex::new(None) })
     }
@@ -76,8 +79,13 @@ impl Unsubscribe {
         if request.wish == Wish::WrongMethod {
             return Ok(Page::WrongMethod);
         }
-        let Some(subject) = self.keys.verify(&request.token) else {
-            return Ok(Page::BadLink);
+        let subject = match self.subject(&request.token).await {
+            Ok(Some(subject)) => subject,
+            Ok(None) => return Ok(Page::BadLink),
+            Err(error) => {
+                tracing::error!(error, "a request could not be answered: the keys could not be read");
+                return Ok(Page::Unavailable);
+            }
         };
         if request.wish == Wish::Unknown {
             return Ok(Page::BadForm);
@@ -101,6 +109,15 @@ impl Unsubscribe {
                 Page::Unavailable
             }
         })
+    }
+
+    /// Whom a token is for. One that no key signed may be of a key that is newer than the keys at hand.
+    async fn subject(&self, token: &str) -> Result<Option<Subject>, String> {
+        let subject = self.keys.current().await?.and_then(|keys| keys.verify(token));
+        if subject.is_some() || token.len() != token::LENGTH {
+            return Ok(subject);
+        }
+        Ok(self.keys.newer().await.and_then(|keys| keys.verify(token)))
     }
 
     /// An activities table that cannot take the activity, or refuses it, must not keep anybody on the list.

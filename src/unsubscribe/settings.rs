@@ -1,4 +1,5 @@
-//! The variables of unsubscribing: `UNSUBSCRIBE_URL`, `UNSUBSCRIBE_SECRET`, `UNSUBSCRIBE_MAILTO`.
+//! The variables of unsubscribing: `UNSUBSCRIBE_URL`, `UNSUBSCRIBE_SECRET`, `UNSUBSCRIBE_SECRET_ARN`,
+//! `UNSUBSCRIBE_MAILTO`.
 
 use super::token::Keys;
 use crate::batch::address;
@@ -8,7 +9,7 @@ use crate::config::InvalidVariable;
 const MAX_URL: usize = 300;
 const MAX_MAILTO: usize = 200;
 const URL_FORM: &str = "https://HOST/PATH, without query, of at most 300 characters";
-const SECRET_FORM: &str =
+pub(super) const SECRET_FORM: &str =
     "keys of at least 32 characters each, separated by commas: the first one signs, all of them verify";
 const MAILTO_FORM: &str = "an address such as unsubscribe@example.com, of at most 200 characters";
 
@@ -19,6 +20,8 @@ pub struct UnsubscribeSettings {
     pub url: Option<String>,
     /// `UNSUBSCRIBE_SECRET`: the keys of tokens.
     pub keys: Option<Keys>,
+    /// `UNSUBSCRIBE_SECRET_ARN`: instead, a secret of Secrets Manager with the same content, read at run time.
+    pub secret_arn: Option<String>,
     /// `UNSUBSCRIBE_MAILTO`: a mailbox that takes unsubscriptions, too.
     pub mailto: Option<String>,
 }
@@ -29,7 +32,16 @@ impl UnsubscribeSettings {
     /// # Errors
     /// The first variable that is malformed.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<UnsubscribeSettings, InvalidVariable> {
+        let secret_arn = variable("UNSUBSCRIBE_SECRET_ARN").map(secret_arn).transpose()?;
+        if secret_arn.is_some() && variable("UNSUBSCRIBE_SECRET").is_some() {
+            return Err(InvalidVariable::Malformed {
+                name: "UNSUBSCRIBE_SECRET",
+                value: "set (it is not shown)".to_owned(),
+                expected: "not to be set together with UNSUBSCRIBE_SECRET_ARN",
+            });
+        }
         Ok(UnsubscribeSettings {
+            secret_arn,
             url: variable("UNSUBSCRIBE_URL").map(|url| base_url(&url)).transpose()?,
             keys: variable("UNSUBSCRIBE_SECRET").map(|secret| keys(&secret)).transpose()?,
             mailto: variable("UNSUBSCRIBE_MAILTO").map(|mailbox| mailto(&mailbox)).transpose()?,
@@ -37,22 +49,22 @@ impl UnsubscribeSettings {
     }
 
     /// Settings that make links which lead nowhere, to look at a campaign where the real ones are not known.
-    #[cfg(feature = "cli")]
     pub fn stand_in() -> UnsubscribeSettings {
         UnsubscribeSettings {
             url: Some("https://unsubscribe.example.com".to_owned()),
             keys: Keys::parse("a-key-that-signs-no-link-of-any-email"),
             mailto: None,
+            secret_arn: None,
         }
     }
 
-    /// The keys, for the function that cannot do without.
+    /// Whether there are keys, for the function that needs them.
     ///
     /// # Errors
-    /// When `UNSUBSCRIBE_SECRET` is not set.
-    pub fn required_keys(&self) -> Result<Keys, InvalidVariable> {
+    /// When neither `UNSUBSCRIBE_SECRET` nor `UNSUBSCRIBE_SECRET_ARN` is set.
+    pub fn require_keys(&self) -> Result<(), InvalidVariable> {
         let missing = InvalidVariable::Missing { name: "UNSUBSCRIBE_SECRET", expected: SECRET_FORM };
-        self.keys.clone().ok_or(missing)
+        self.keys.as_ref().map(drop).or(self.secret_arn.as_ref().map(drop)).ok_or(missing)
     }
 }
 
@@ -85,6 +97,18 @@ fn keys(secret: &str) -> Result<Keys, InvalidVariable> {
     })
 }
 
+fn secret_arn(value: String) -> Result<String, InvalidVariable> {
+    if value.starts_with("arn:") && value.contains(":secretsmanager:") {
+        Ok(value)
+    } else {
+        Err(InvalidVariable::Malformed {
+            name: "UNSUBSCRIBE_SECRET_ARN",
+            value: format!("{value:?}"),
+            expected: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME",
+        })
+    }
+}
+
 fn mailto(value: &str) -> Result<String, InvalidVariable> {
     match address::sendable_from(value) {
         Ok(mailbox) if mailbox.len() <= MAX_MAILTO => Ok(mailbox),
@@ -112,8 +136,9 @@ mod tests {
         let error = |name, value| read(name, value).unwrap_err();
         insta::assert_snapshot!(error("UNSUBSCRIBE_URL", "http://example.com/u"), @r#"UNSUBSCRIBE_URL is "http://example.com/u": expected https://HOST/PATH, without query, of at most 300 characters"#);
         insta::assert_snapshot!(error("UNSUBSCRIBE_SECRET", "tooshort"), @"UNSUBSCRIBE_SECRET is of another form (it is not shown): expected keys of at least 32 characters each, separated by commas: the first one signs, all of them verify");
+        insta::assert_snapshot!(error("UNSUBSCRIBE_SECRET_ARN", "my-key"), @r#"UNSUBSCRIBE_SECRET_ARN is "my-key": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
         insta::assert_snapshot!(error("UNSUBSCRIBE_MAILTO", "nobody"), @r#"UNSUBSCRIBE_MAILTO is "nobody": expected an address such as unsubscribe@example.com, of at most 200 characters"#);
-        insta::assert_snapshot!(UnsubscribeSettings::default().required_keys().unwrap_err(), @"UNSUBSCRIBE_SECRET is not set: expected keys of at least 32 characters each, separated by commas: the first one signs, all of them verify");
+        insta::assert_snapshot!(UnsubscribeSettings::default().require_keys().unwrap_err(), @"UNSUBSCRIBE_SECRET is not set: expected keys of at least 32 characters each, separated by commas: the first one signs, all of them verify");
         assert!(!format!("{:?}", read("UNSUBSCRIBE_SECRET", KEY)).contains(KEY));
     }
 

@@ -16,7 +16,7 @@ from test_unsubscribe import recipient  # noqa: F401
 
 IMAGES = ROOT / "docs" / "images"
 # A recipient's and a sender's mistakes, to be found.
-LETTER = (ROOT / "src/cli/demo/campaign.html").read_text().replace('href="{{ unsubscribe_url }}"', 'href="https:/nordic.example/unsubscribe"')
+LETTER = (ROOT / "cli/src/demo/campaign.html").read_text().replace('href="{{ unsubscribe_url }}"', 'href="https:/nordic.example/unsubscribe"')
 VARIABLES = """{"shop": "Nordic Roasters", "accent": "#b3541e", "favourite": "Yirgacheffe", "points": 240,
                 "coupon": "SPRING-7KX2", "city": "Oslo"}"""
 

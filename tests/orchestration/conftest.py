@@ -15,6 +15,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSfn,
 )
 
+import cloudformation
 from database import Database
 from function import ROOT, TARGET, clean_environment
 from lambda_service import LambdaService
@@ -36,12 +37,19 @@ def http(method, url, body=None):
 def aws():
     """moto's endpoint, with its interpreter of state machines switched on."""
     teach_moto_to_start_executions()
+    cloudformation.teach_moto()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
-    http("POST", f"{url}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
+    empty(url)
     yield url
     server.stop()
+
+
+def empty(aws):
+    """Makes moto forget all that was created."""
+    http("POST", f"{aws}/moto-api/reset")
+    http("POST", f"{aws}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
 
 
 def teach_moto_to_start_executions():
@@ -199,8 +207,8 @@ class World:
 
         return read
 
-    def state_machine(self, passes=None, part=lambda definition: definition):
-        """Creates the state machine as the template has it, if need be with another number of passes, or a part."""
+    def state_machine(self, passes=None):
+        """Creates the state machine as the template has it, if need be with another number of passes."""
         text = (ROOT / "statemachine/campaign.asl.yaml").read_text()
         text = text.replace("${SendBatchFunctionArn}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:send-batch")
         text = text.replace("${HaltedTopicArn}", self.topic)
@@ -210,7 +218,7 @@ class World:
         assert "${" not in text
         self.machine = self.steps.create_state_machine(
             name=self.name,
-            definition=json.dumps(part(yaml.safe_load(text))),
+            definition=json.dumps(yaml.safe_load(text)),
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/{self.name}",
         )["stateMachineArn"]
 
@@ -220,12 +228,18 @@ class World:
         assert not failed, payload
         return json.loads(payload)
 
-    def start(self, event):
+    def start(self, event, name=None):
         # moto gives no name of its own.
-        name = str(uuid.uuid4())
+        name = name or str(uuid.uuid4())
         return self.steps.start_execution(stateMachineArn=self.machine, name=name, input=json.dumps(event))[
             "executionArn"
         ]
+
+    def history(self, execution, seconds=60):
+        """All events of an execution, after its end."""
+        self.end(execution, seconds)
+        pages = self.steps.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [event for page in pages for event in page["events"]]
 
     def end(self, execution, seconds=60):
         """Waits for the end of an execution."""

@@ -27,6 +27,10 @@ class Invocation(NamedTuple):
         return self.started_at < other.ended_at and other.started_at < self.ended_at
 
 
+def passed_on(headers):
+    return [(name, headers[name]) for name in ("Content-Type", "x-amzn-RequestId", "x-amzn-ErrorType") if headers[name]]
+
+
 class LambdaService:
     """Serves the Invoke API; everything else goes to `other_services`."""
 
@@ -93,8 +97,8 @@ class LambdaService:
                 request = urllib.request.Request(service.other_services + unquote(self.path), body, headers)
                 try:
                     with urllib.request.urlopen(request) as response:
-                        self.answer(response.status, response.read(), [("Content-Type", response.headers["Content-Type"])])
+                        self.answer(response.status, response.read(), passed_on(response.headers))
                 except urllib.error.HTTPError as error:
-                    self.answer(error.code, error.read(), [("Content-Type", error.headers["Content-Type"])])
+                    self.answer(error.code, error.read(), passed_on(error.headers))
 
         return InvokeApi

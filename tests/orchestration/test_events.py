@@ -8,13 +8,15 @@ from function import ROOT, TARGET
 
 EVENTS = ROOT / "events"
 CAMPAIGN = json.loads((EVENTS / "send-batch.json").read_text())["campaignId"]
-FOR_SEND_BATCH = sorted(EVENTS.glob("*.json"))
+# For `sam local invoke --env-vars`; test_deploy.py has it.
+ENVIRONMENT = EVENTS / "environment.json"
+FOR_SEND_BATCH = sorted(set(EVENTS.glob("*.json")) - {ENVIRONMENT})
 FOR_SES_EVENTS = sorted((EVENTS / "ses").rglob("*.json"))
 FOR_UNSUBSCRIBE = sorted((EVENTS / "unsubscribe").glob("*.json"))
 
 
 def test_each_file_is_for_one_function():
-    assert {*FOR_SEND_BATCH, *FOR_SES_EVENTS, *FOR_UNSUBSCRIBE} == set(EVENTS.rglob("*.json"))
+    assert {ENVIRONMENT, *FOR_SEND_BATCH, *FOR_SES_EVENTS, *FOR_UNSUBSCRIBE} == set(EVENTS.rglob("*.json"))
 
 
 @pytest.mark.parametrize("file", FOR_SEND_BATCH, ids=lambda file: file.stem)

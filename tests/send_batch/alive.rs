@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::lambda::{Begun, Function};
+use local_ses::lambda::{Begun, Function};
 use postgres::error::SqlState;
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use campaign_sender::local::ses::{Effect, RequestKind, Rule};
+use local_ses::ses::{Effect, RequestKind, Rule};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use campaign_sender::local::ses::{Account, Effect, Message, RequestKind, Rule};
+use local_ses::ses::{Account, Effect, Message, RequestKind, Rule};
 use serde_json::json;
 use uuid::Uuid;
 

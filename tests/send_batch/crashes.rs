@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use campaign_sender::local::lambda::InvocationError;
-use campaign_sender::local::ses::{Effect, Rule};
+use local_ses::lambda::InvocationError;
+use local_ses::ses::{Effect, Rule};
 use serde_json::{Value, json};
 
 use crate::support::{TIMEOUT, World, event, invoke, run};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::ses::{Effect, Rule, TokenBucket};
+use local_ses::ses::{Effect, Rule, TokenBucket};
 use serde_json::json;
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use campaign_sender::local::ses::{Account, TokenBucket};
+use local_ses::ses::{Account, TokenBucket};
 
 use crate::support::{World, event, invoke, run};
 

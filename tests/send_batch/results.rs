@@ -1,7 +1,7 @@
 //! Each status of the batch result, and each form of event.
 
-use campaign_sender::local::lambda::InvocationError;
-use campaign_sender::local::ses::{Account, Effect, Rule};
+use local_ses::lambda::InvocationError;
+use local_ses::ses::{Account, Effect, Rule};
 use serde_json::json;
 
 use crate::support::{TIMEOUT, World, event, failure, invoke, run};

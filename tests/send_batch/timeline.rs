@@ -1,7 +1,7 @@
 //! A CRM's own timeline: what cannot take activities is found before anything is claimed, and what can is written by
 //! its own types, also through views, partitions and foreign tables, and when it changes.
 
-use campaign_sender::local::lambda::Function;
+use local_ses::lambda::Function;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

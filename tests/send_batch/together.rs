@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::ses::{Effect, Rule};
+use local_ses::ses::{Effect, Rule};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -185,9 +185,10 @@ fn pause_takes_effect_within_the_batch() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
-    /// Whatever SES does, the counts add up (`invoke` checks it), nobody gets two emails, and a campaign ends.
+    /// Whatever SES does, the counts add up (`invoke` checks it), nobody gets two emails, and a campaign ends, where
+    /// SES answers clearly so seldom that it halts by a person who goes on each time.
     #[test]
-    fn the_counts_add_up_whatever_ses_does(effects in proptest::collection::vec(0..8_u8, 40), size in 1..50_u32) {
+    fn the_counts_add_up_whatever_ses_does(effects in proptest::collection::vec(0..24_u8, 40), size in 1..50_u32) {
         let mut world = World::new();
         let campaign = world.campaign_of(40);
         for (n, effect) in effects.iter().enumerate() {
@@ -204,9 +205,18 @@ proptest! {
                 _ => continue,
             });
         }
-        let results = run(&mut world.function(), event(campaign, size));
-        prop_assert_eq!(&results.last().unwrap()["status"], "done");
-        prop_assert_eq!(&results.last().unwrap()["progress"]["remaining"], 0);
+        let mut function = world.function();
+        let mut last = run(&mut function, event(campaign, size)).pop().unwrap();
+        for _ in 0..10 {
+            if last["status"] == "halted" {
+                let reason = last["reason"].as_str().unwrap();
+                prop_assert!(reason.starts_with("no clear answer from SES, time after time"), "{reason}");
+                world.set_status(campaign, "sending");
+                last = run(&mut function, event(campaign, size)).pop().unwrap();
+            }
+        }
+        prop_assert_eq!(&last["status"], "done");
+        prop_assert_eq!(&last["progress"]["remaining"], 0);
         world.assert_consistent(campaign);
     }
 }

@@ -1,6 +1,6 @@
 //! Batches of records: what fails alone, what fails together, and how many there may be.
 
-use campaign_sender::local::lambda::InvocationError;
+use local_ses::lambda::InvocationError;
 
 use super::*;
 use crate::support::{TIMEOUT, World, failure};

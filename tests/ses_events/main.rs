@@ -9,16 +9,16 @@ mod counted;
 mod doubt;
 mod fitting;
 mod guard;
+mod lost;
 mod poison;
 mod recipients;
 mod suppressions;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::lambda::Function;
-use campaign_sender::local::ses::{in_sns, in_sqs_batch};
+use local_ses::lambda::Function;
+use local_ses::ses::{in_sns, in_sqs_batch};
 use serde_json::{Value, json};
 use support::World;
 use uuid::Uuid;
@@ -54,7 +54,7 @@ fn raw(event: &Value) -> Value {
 fn ses_events(world: &World, more: &[(&str, &str)]) -> Function {
     let mut environment = vec![("DATABASE_URL", world.database.url.as_str())];
     environment.extend_from_slice(more);
-    Function::start(Path::new(env!("CARGO_BIN_EXE_ses-events")), &environment).expect("ses-events starts")
+    Function::start(&support::executable("ses-events"), &environment).expect("ses-events starts")
 }
 
 /// Hands the function these bodies as one batch of SQS, and returns the message ids that failed.

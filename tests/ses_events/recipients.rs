@@ -1,6 +1,6 @@
 //! What events make of a recipient's status.
 
-use campaign_sender::local::ses::{Effect, Rule, events};
+use local_ses::ses::{Effect, Rule, events};
 
 use super::*;
 use crate::support::{self, TIMEOUT, World};

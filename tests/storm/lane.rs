@@ -1,16 +1,18 @@
 //! One lane of invocations: what an orchestrator that is none too careful does, with a process that is killed,
 //! or stopped, at random instants.
 
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::lambda::{Begun, Function, InvocationError};
-use postgres::{Client, NoTls};
+use local_ses::lambda::{Begun, Function, InvocationError};
+use postgres::Client;
 use serde_json::{Value, json};
 
+use crate::campaigns::Poison;
+use crate::crm::may_halt_for;
 use crate::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
+use crate::steady;
 use crate::support::{World, assert_identity, event};
 
 /// How much longer than its invocation's deadline a claim may last.
@@ -30,6 +32,7 @@ pub struct Process {
 pub struct Zombie {
     process: Process,
     begun: Begun,
+    event: Value,
     /// Its lease has ended by then.
     pub wakes_at: Instant,
 }
@@ -87,21 +90,21 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
                 let wakes_at =
                     Instant::now() + timeout + LEASE_MARGIN + Duration::from_millis(dice.between(0, 1000));
                 let zombie = std::mem::replace(&mut process, Process::start(ledger, &mut dice));
-                zombies.push(Zombie { process: zombie, begun, wakes_at });
-                next = order(ledger, &mut dice);
+                let event = std::mem::replace(&mut next, order(ledger, &mut dice));
+                zombies.push(Zombie { process: zombie, begun, event, wakes_at });
                 continue;
             }
             _ => {}
         }
         let answer = process.function.finish(&begun);
-        let result = check(&answer, &process, fate <= KILLED);
+        let result = check(ledger, &next, &answer, &process, fate <= KILLED);
         if !process.function.is_running() {
             undertaker.bury(&process.name);
             process = Process::start(ledger, &mut dice);
         }
         next = match result {
             Some(result) => {
-                if result["status"] == "done" {
+                if result["status"] == "done" && result["campaignId"] == ledger.campaigns.main.to_string() {
                     ledger.end();
                 }
                 ledger.note(&result);
@@ -126,25 +129,53 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
 fn order(ledger: &Ledger, dice: &mut Dice) -> Value {
     let nexts = ledger.nexts();
     match dice.between(1, 10) {
-        1 => json!({}),
-        2..=5 if !nexts.is_empty() => dice.choose(&nexts).clone(),
-        _ => event(ledger.campaign, u32::try_from(*dice.choose(&[1, 7, 30, 100, 200])).expect("fits")),
+        1 | 2 => json!({}),
+        3 => event(*dice.choose(&ledger.campaigns.all().collect::<Vec<_>>()), 30),
+        4..=6 if !nexts.is_empty() => dice.choose(&nexts).clone(),
+        _ => event(ledger.campaigns.main, u32::try_from(*dice.choose(&[1, 7, 30, 100, 200])).expect("fits")),
     }
 }
 
 /// An answer that may come in a storm, if there was one.
-fn check(answer: &Result<Value, InvocationError>, process: &Process, killed: bool) -> Option<Value> {
+fn check(
+    ledger: &Ledger,
+    event: &Value,
+    answer: &Result<Value, InvocationError>,
+    process: &Process,
+    killed: bool,
+) -> Option<Value> {
     match answer {
         Ok(result) => {
             assert_identity(result);
-            let status = result["status"].as_str().unwrap_or_default();
-            assert!(matches!(status, "continue" | "wait" | "done" | "idle"), "{result}\n{}", process.logs());
+            let poison = poison(ledger, result);
+            let good = match result["status"].as_str().unwrap_or_default() {
+                "continue" | "wait" | "done" | "idle" | "paused" => true,
+                "halted" => {
+                    count(&ledger.halts);
+                    poison.is_some() || may_halt_for(result["reason"].as_str().unwrap_or_default())
+                }
+                _ => false,
+            };
+            assert!(good, "{result}\n{}", process.logs());
             Some(result.clone())
         }
         Err(InvocationError::Crashed) if killed => None,
         Err(InvocationError::Failed { error_type, .. }) if error_type == "DatabaseUnavailable" => None,
-        Err(error) => panic!("{error:?}\n{}", process.logs()),
+        // Only who names it is told what is wrong with it: a tick passes it over.
+        Err(InvocationError::Failed { error_type, .. })
+            if error_type == "DatabaseRefused"
+                && matches!(poison(ledger, event), Some(Poison::Row | Poison::OptOuts)) =>
+        {
+            None
+        }
+        Err(error) => panic!("{event}: {error:?}\n{}", process.logs()),
     }
+}
+
+/// The poison of the campaign that an event or a result names.
+fn poison(ledger: &Ledger, named: &Value) -> Option<Poison> {
+    let id = named["campaignId"].as_str()?;
+    ledger.campaigns.poison(id.parse().expect("a campaign's id"))
 }
 
 impl Process {
@@ -153,7 +184,7 @@ impl Process {
         environment.push(("SEND_API", ["single", "bulk"][usize::from(dice.between(0, 1) == 1)].to_owned()));
         environment.push(("SEND_CONCURRENCY", dice.between(1, 20).to_string()));
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let function = Function::start(Path::new(env!("CARGO_BIN_EXE_send-batch")), &environment);
+        let function = Function::start(&crate::support::executable("send-batch"), &environment);
         Process { name, function: function.expect("send-batch starts") }
     }
 
@@ -171,7 +202,7 @@ impl Zombie {
             // Its harness waits no longer; what the process still does, it does while the storm goes on.
             Err(InvocationError::TimedOut) => {}
             answer => {
-                if let Some(result) = check(&answer, &self.process, false) {
+                if let Some(result) = check(ledger, &self.event, &answer, &self.process, false) {
                     ledger.note(&result);
                 }
             }
@@ -199,7 +230,7 @@ impl Undertaker<'_> {
     fn try_bury(&mut self, name: &str) -> Result<bool, postgres::Error> {
         let mut client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(self.url, NoTls)?,
+            None => steady::connect(self.url)?,
         };
         let alone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1)";
         let alone: bool = client.query_one(alone, &[&name])?.get(0);

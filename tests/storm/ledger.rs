@@ -5,13 +5,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::Value;
-use uuid::Uuid;
 
+use crate::campaigns::Campaigns;
 use crate::support::World;
 
 /// What the parts of the storm share.
 pub struct Ledger {
-    pub campaign: Uuid,
+    pub campaigns: Campaigns,
+    /// Of the large campaign, when it began.
+    pub first_position: i64,
+    pub recipients: u64,
     pub url: String,
     environment: Vec<(&'static str, String)>,
     ends_at: Instant,
@@ -27,12 +30,24 @@ pub struct Ledger {
     pub zombies: AtomicU64,
     pub debts: AtomicU64,
     pub restarts: AtomicU64,
+    /// Changes of the database's defaults.
+    pub defaults: AtomicU64,
+    /// Rows that the CRM changed.
+    pub changes: AtomicU64,
+    /// Changes of what was under way, which were refused.
+    pub refused: AtomicU64,
+    /// Campaigns that the CRM resumed, and how many invocations halted one.
+    pub resumed: AtomicU64,
+    pub halts: AtomicU64,
 }
 
 impl Ledger {
-    pub fn new(world: &World, campaign: Uuid, ends_at: Instant) -> Ledger {
+    pub fn new(world: &mut World, campaigns: Campaigns, recipients: u64, ends_at: Instant) -> Ledger {
+        let first = "SELECT min(position) FROM campaign_recipients WHERE campaign_id = $1";
         Ledger {
-            campaign,
+            first_position: world.database.query(first, &[&campaigns.main])[0].get(0),
+            recipients,
+            campaigns,
             url: world.database.url.clone(),
             environment: world.environment(),
             ends_at,
@@ -46,7 +61,17 @@ impl Ledger {
             zombies: AtomicU64::new(0),
             debts: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            defaults: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+            halts: AtomicU64::new(0),
         }
+    }
+
+    /// The organization whose activities are refused.
+    pub fn organization_without_timeline(&self) -> Option<uuid::Uuid> {
+        self.campaigns.organization_without_timeline
     }
 
     /// The time is up, or every recipient has an outcome.
@@ -90,13 +115,19 @@ impl Ledger {
     pub fn summary(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         format!(
-            "{} kills, {} stops, {} zombies, {} PostgreSQL restarts, {} invocations, {} debts",
+            "{} kills, {} stops, {} zombies, {} PostgreSQL restarts, {} invocations, {} debts, {} defaults changed, \
+             {} rows changed and {} refused to change by the CRM, {} halts, {} campaigns resumed",
             of(&self.kills),
             of(&self.stops),
             of(&self.zombies),
             of(&self.restarts),
             of(&self.invocations),
-            of(&self.debts)
+            of(&self.debts),
+            of(&self.defaults),
+            of(&self.changes),
+            of(&self.refused),
+            of(&self.halts),
+            of(&self.resumed)
         )
     }
 }

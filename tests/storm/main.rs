@@ -1,9 +1,11 @@
-//! The storm: a campaign sent by the built functions while they are killed and stopped at random instants,
-//! PostgreSQL crashes under them and SES behaves badly. Afterwards SES's events come, and the mailbox and the
-//! tables are compared one by one.
+//! The storm: campaigns sent by the built functions while they are killed and stopped at random instants,
+//! PostgreSQL crashes under them and changes its defaults, SES and what stands before it behave badly, campaigns of
+//! other organizations are poisoned, and a CRM changes what is sent. Afterwards the poison is taken out, SES's events
+//! come, and the mailbox and the tables are compared one by one.
 //!
-//! `./dev storm [SECONDS] [SEED]`. Every choice comes from the seed; the instants at which they meet each other
-//! are the machine's own, so a seed that failed may need a few runs to fail again.
+//! `./dev storm [SECONDS] [SEED]`. Every choice comes from the seed, of which each kind of weather has a stream of its
+//! own; the instants at which they meet each other are the machine's own, so a seed that failed may need a few runs to
+//! fail again.
 //!
 //! It restarts the server of the tests (`POSTGRES_RESTART`; without it, it leaves PostgreSQL alone). Cargo runs
 //! test executables one after the other, so no other test meets that. Crashes of the server lose nothing even
@@ -13,16 +15,23 @@
 mod support;
 
 mod aftermath;
+mod campaigns;
+mod crash;
+mod crm;
+mod defaults;
 mod dice;
 mod lane;
 mod ledger;
+mod steady;
 mod weather;
 
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use campaigns::Campaigns;
 use dice::Dice;
 use ledger::Ledger;
 use support::World;
@@ -32,6 +41,7 @@ const LANES: u64 = 4;
 
 #[test]
 fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
+    let _alone = alone();
     let seconds = number("STORM_SECONDS").unwrap_or(60);
     let seed = number("STORM_SEED").unwrap_or_else(any_seed);
     let recipients = if seconds > 120 { 20_000 } else { 6_000 };
@@ -40,14 +50,17 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
 
     let started = Instant::now();
     let mut world = World::new();
-    let campaign = world.campaign_of(recipients);
+    let campaigns = Campaigns::make(&mut world, recipients);
     lane::name_owners(&mut world);
-    let ledger = Ledger::new(&world, campaign, started + Duration::from_secs(seconds));
+    let ends_at = started + Duration::from_secs(seconds);
+    let ledger = Ledger::new(&mut world, campaigns, recipients.unsigned_abs().into(), ends_at);
     let mut zombies = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| weather::postgresql(&ledger, Dice::new(seed, 100)));
         scope.spawn(|| weather::ses(&ledger, &world.ses, Dice::new(seed, 101)));
         scope.spawn(|| aftermath::early_events(&ledger, &world.ses, Dice::new(seed, 102)));
+        scope.spawn(|| defaults::change(&ledger, Dice::new(seed, 104)));
+        scope.spawn(|| crm::live(&ledger, Dice::new(seed, 105)));
         let lanes: Vec<_> = (0..LANES)
             .map(|n| {
                 let ledger = &ledger;
@@ -66,13 +79,19 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
 
     let doubt = aftermath::calm(&mut world, &ledger, zombies);
     aftermath::deliver_events(&world, &ledger, &mut Dice::new(seed, 103));
-    let left = aftermath::compare(&mut world, campaign);
+    let left: usize = ledger.campaigns.all().map(|campaign| aftermath::compare(&mut world, campaign)).sum();
     say(&format!(
         "storm: {}, {} emails accepted, {doubt} uncertain before the events, {left} after (never accepted), {:.0} s",
         ledger.summary(),
         world.ses.message_count(),
         started.elapsed().as_secs_f64()
     ));
+}
+
+/// Tests that take the server down run one after the other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static SERVER: Mutex<()> = Mutex::new(());
+    SERVER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says how to repeat it, if it fails.

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::ses::{Effect, Rule, SesEndpoint};
+use local_ses::ses::{Effect, Rule, SesEndpoint};
 
 use crate::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
@@ -41,15 +41,39 @@ pub fn ses(ledger: &Ledger, ses: &SesEndpoint, mut dice: Dice) {
     ses.set_latency(Duration::ZERO);
 }
 
+/// What stands before SES answers in its place, after it has passed the request on or without that. What has a status
+/// of 4xx (but 408) was not passed on.
+const ANSWERS: [(bool, u16, &str, &str); 13] = [
+    (true, 200, "text/html", "<html><body>It works!</body></html>"),
+    (false, 200, "text/html", "<html><body>Please log in</body></html>"),
+    (true, 200, "application/json", "{\"MessageId\": \"01"),
+    (true, 200, "application/json", "\u{1f}\u{8b}\u{8}"),
+    (true, 302, "text/html", ""),
+    (false, 307, "text/html", "<html><body>Moved</body></html>"),
+    (false, 403, "text/html", "<html><body>Blocked</body></html>"),
+    (false, 407, "text/plain", "Proxy authentication required"),
+    (true, 408, "text/plain", "Request timeout"),
+    (false, 413, "text/html", "<html><body>Too large</body></html>"),
+    (true, 502, "text/html", "<html><body>Bad gateway</body></html>"),
+    (false, 503, "text/html", "<html><body>No server</body></html>"),
+    (true, 504, "text/html", "<html><body>Gateway time-out</body></html>"),
+];
+
 fn effect(dice: &mut Dice, number: u32) -> Effect {
     let ms = dice.between(1, 40) * dice.between(1, 40);
-    match dice.between(1, 10) {
+    match dice.between(1, 16) {
         1 | 2 => Effect::Delay { ms },
         3 => Effect::DropBeforeAccept,
         4 | 5 => Effect::DropAfterAccept,
         6 | 7 => Effect::AcceptThenDelay { ms },
         8 => Effect::Throttle,
         9 => Effect::ServerError,
+        10 => Effect::AcceptWithEmptyResult,
+        11 => Effect::AcceptWithFewerResults,
+        12..=14 => {
+            let (accept, status, content_type, body) = *dice.choose(&ANSWERS);
+            Effect::Answer { accept, status, content_type: content_type.into(), body: body.into() }
+        }
         // No two alike: the same refusal of everyone would halt the campaign.
         _ => Effect::Refuse {
             code: "MessageRejected".into(),

@@ -15,8 +15,13 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub fn create() -> TestDatabase {
-        let mut database = TestDatabase::create_empty();
-        let mut files: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"))
+        TestDatabase::create_on(&server())
+    }
+
+    /// On another server than the tests'.
+    pub fn create_on(server: &str) -> TestDatabase {
+        let mut database = TestDatabase::create_empty_on(server.to_owned());
+        let mut files: Vec<_> = std::fs::read_dir(super::root().join("migrations"))
             .expect("migrations/")
             .map(|entry| entry.unwrap().path())
             .collect();
@@ -33,9 +38,11 @@ impl TestDatabase {
 
     /// Without tables.
     pub fn create_empty() -> TestDatabase {
+        TestDatabase::create_empty_on(server())
+    }
+
+    fn create_empty_on(server: String) -> TestDatabase {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server = std::env::var("DATABASE_URL")
-            .expect("DATABASE_URL names a server for the tests: `./dev test` starts one");
         let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         connect(&server)
             .batch_execute(&format!("CREATE DATABASE {name}"))
@@ -45,6 +52,11 @@ impl TestDatabase {
         TestDatabase { url, name, server, client }
     }
 
+    /// Its name on the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn client(&mut self) -> &mut Client {
         self.client.as_mut().expect("connected until it is dropped")
     }
@@ -52,6 +64,14 @@ impl TestDatabase {
     /// Connects again, after the server was restarted.
     pub fn reconnect(&mut self) {
         self.client = Some(connect(&self.url));
+    }
+
+    /// Takes back what was set as the database's defaults, and connects again.
+    pub fn reset_defaults(&mut self) {
+        let reset = format!("ALTER DATABASE {} RESET ALL", self.name);
+        // By the server's own database, whose defaults nobody changes.
+        connect(&self.server).batch_execute(&reset).expect("the defaults are taken back");
+        self.reconnect();
     }
 
     /// Another connection.
@@ -83,6 +103,10 @@ impl Drop for TestDatabase {
             let _ = server.batch_execute(&sql);
         }
     }
+}
+
+fn server() -> String {
+    std::env::var("DATABASE_URL").expect("DATABASE_URL names a server for the tests: `./dev test` starts one")
 }
 
 fn connect(url: &str) -> Client {

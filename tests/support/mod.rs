@@ -3,13 +3,34 @@
 
 pub mod database;
 
+/// The root of the repository, whichever package the test belongs to.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package
+        .ancestors()
+        .find(|folder| folder.join("migrations").is_dir())
+        .expect("the tests are in the repository")
+}
+
+/// An executable of the workspace, beside the folder of this test: `./dev test` has built them all.
+pub fn executable(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let path = test.ancestors().nth(2).expect("target/debug/deps").join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build --workspace --features campaign-sender/failpoints",
+        path.display()
+    );
+    path
+}
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use campaign_sender::local::lambda::{Function, InvocationError};
-use campaign_sender::local::ses::{Message, Options, SesEndpoint};
 use database::TestDatabase;
+use local_ses::lambda::{Function, InvocationError};
+use local_ses::ses::{Message, Options, SesEndpoint};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -71,7 +92,7 @@ impl World {
         let mut environment: Vec<_> =
             environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         environment.extend_from_slice(more);
-        Function::start(Path::new(env!("CARGO_BIN_EXE_send-batch")), &environment).expect("send-batch starts")
+        Function::start(&executable("send-batch"), &environment).expect("send-batch starts")
     }
 
     pub fn function(&self) -> Function {

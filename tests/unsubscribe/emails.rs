@@ -1,6 +1,6 @@
 //! From the email as it arrives to the next campaign: what a recipient, and its mail program, have to go by.
 
-use campaign_sender::local::ses::Message;
+use local_ses::ses::Message;
 use mail_parser::MessageParser;
 
 use super::*;

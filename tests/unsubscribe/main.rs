@@ -8,11 +8,10 @@ mod emails;
 mod records;
 mod tables;
 
-use std::path::Path;
 use std::time::Duration;
 
-use campaign_sender::local::lambda::Function;
 use campaign_sender::unsubscribe::token::{Keys, Subject};
+use local_ses::lambda::Function;
 use serde_json::{Value, json};
 use support::{ORGANIZATION, UNSUBSCRIBE_SECRET, World};
 use uuid::Uuid;
@@ -21,7 +20,7 @@ fn function_with(world: &World, more: &[(&str, &str)]) -> Function {
     let mut environment =
         vec![("DATABASE_URL", world.database.url.as_str()), ("UNSUBSCRIBE_SECRET", UNSUBSCRIBE_SECRET)];
     environment.extend_from_slice(more);
-    Function::start(Path::new(env!("CARGO_BIN_EXE_unsubscribe")), &environment).expect("unsubscribe starts")
+    Function::start(&support::executable("unsubscribe"), &environment).expect("unsubscribe starts")
 }
 
 fn function(world: &World) -> Function {

@@ -97,7 +97,8 @@ mod tests {
         let settings = UnsubscribeSettings::read(&|name| match name {
             "UNSUBSCRIBE_URL" => Some(url.to_owned()),
             "UNSUBSCRIBE_SECRET" => Some("a-key-of-thirty-two-characters-or-more".to_owned()),
-            _ => mailto.map(str::to_owned),
+            "UNSUBSCRIBE_MAILTO" => mailto.map(str::to_owned),
+            _ => None,
         })
         .unwrap();
         let subject = Subject { recipient_id: Uuid::from_u128(1), organization_id: Uuid::from_u128(2) };

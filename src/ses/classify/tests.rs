@@ -258,8 +258,12 @@ const STATUSES: [(&str, Is, &str); 14] = [
 
 /// The variants of an error type in the source of the SDK that is in use.
 fn variants(operation: &str, name: &str) -> BTreeSet<String> {
+    // What other platforms need is not downloaded.
+    let host = Command::new("rustc").args(["--print", "host-tuple"]).output().unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
     let metadata = Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--offline", "--format-version", "1", "--manifest-path"])
+        .args(["metadata", "--locked", "--offline", "--format-version", "1", "--all-features"])
+        .args(["--filter-platform", host.trim(), "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .output()
         .unwrap();

@@ -1,0 +1,205 @@
+//! The built function, driven as an orchestrator does: invoked with `next` until there is none.
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::format;
+use super::links::{self, Links};
+use super::scratch::Scratch;
+use campaign_sender::config::DatabaseUrl;
+use local_ses::lambda::{Function, InvocationError};
+use local_ses::ses::{Options, SesEndpoint};
+
+/// What an invocation may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the bar moves.
+const FRAME: Duration = Duration::from_millis(50);
+
+/// The running function.
+pub struct SendBatch {
+    function: Function,
+}
+
+/// What it took to send the campaign.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// Invocations that had a batch.
+    pub batches: usize,
+    /// Spent in invocations.
+    pub time: Duration,
+    /// Statements of the invocation that had most, as PostgreSQL counted them.
+    pub most_statements: Option<i64>,
+    /// The function's resident memory at its highest, in bytes, where the system tells.
+    pub peak_memory: Option<u64>,
+}
+
+impl SendBatch {
+    /// Starts the executable with what it needs to find the database and the local SES.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
+        executable: &Path,
+        database: &DatabaseUrl,
+        ses: &SesEndpoint,
+        links: &Links,
+    ) -> io::Result<SendBatch> {
+        let credentials = Options::default();
+        let environment = [
+            ("DATABASE_URL", database.as_str()),
+            ("AWS_ENDPOINT_URL_SESV2", &ses.url()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
+            ("UNSUBSCRIBE_URL", links.url()),
+            ("UNSUBSCRIBE_SECRET", links::SECRET),
+        ];
+        Ok(SendBatch { function: Function::start(executable, &environment)? })
+    }
+
+    /// Sends the campaign to its end.
+    ///
+    /// # Errors
+    /// When an invocation fails, or the function stops the campaign.
+    pub async fn send(
+        mut self,
+        campaign: Uuid,
+        batch_size: u32,
+        recipients: u32,
+        scratch: &Scratch,
+        ses: &SesEndpoint,
+    ) -> Result<Run, Failure> {
+        let progress = Progress::new(recipients);
+        let mut event = json!({"campaignId": campaign, "batchSize": batch_size});
+        let mut run = Run::default();
+        let mut statements = scratch.statements().await?;
+        loop {
+            let started_at = Instant::now();
+            let result = progress.follow(ses, || self.function.invoke(&event, TIMEOUT));
+            let result = result.map_err(|error| self.failure(&error))?;
+            let took = started_at.elapsed();
+            let now = scratch.statements().await?;
+            if result["batch"]["claimed"] != 0 {
+                run.batches += 1;
+                run.time += took;
+                run.most_statements =
+                    run.most_statements.max(now.zip(statements).map(|(now, before)| now - before));
+                progress.batch(run.batches, &result, took);
+            }
+            statements = now;
+            match result["status"].as_str().unwrap_or_default() {
+                "continue" => {}
+                "wait" => {
+                    tokio::time::sleep(Duration::from_secs(result["waitSeconds"].as_u64().unwrap_or(1)))
+                        .await;
+                }
+                "done" => break,
+                status => {
+                    let reason = result["reason"].as_str().unwrap_or("no reason given");
+                    return Err(Failure::new(
+                        Exit::Software,
+                        format!("the function answered {status}: {reason}"),
+                    ));
+                }
+            }
+            event = result["next"].clone();
+        }
+        progress.finish();
+        run.peak_memory = peak_memory(self.function.pid());
+        Ok(run)
+    }
+
+    /// The failure of an invocation, with the last that the function wrote.
+    fn failure(&self, error: &InvocationError) -> Failure {
+        let what = match error {
+            InvocationError::Failed { error_type, message } => {
+                format!("send-batch failed, {error_type}: {message}")
+            }
+            InvocationError::Crashed => "send-batch ended".to_owned(),
+            InvocationError::TimedOut => format!("send-batch did not answer within {} s", TIMEOUT.as_secs()),
+        };
+        let logs = self.function.logs();
+        let last = logs.last().map(|line| format!("; its last line: {line}")).unwrap_or_default();
+        Failure::new(Exit::Software, format!("{what}{last}"))
+    }
+}
+
+/// `VmHWM` of the process, which Linux alone tells.
+fn peak_memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// A bar in a terminal; elsewhere a line for each batch.
+struct Progress {
+    bar: ProgressBar,
+    in_terminal: bool,
+}
+
+impl Progress {
+    fn new(recipients: u32) -> Progress {
+        let in_terminal = io::stderr().is_terminal();
+        let bar = if in_terminal { ProgressBar::new(u64::from(recipients)) } else { ProgressBar::hidden() };
+        let template = "  {bar:44.green/237}  {human_pos} of {human_len}{msg}";
+        bar.set_style(
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸─"),
+        );
+        Progress { bar, in_terminal }
+    }
+
+    /// Moves the bar with what the local SES accepts while `invoke` runs.
+    fn follow<T>(&self, ses: &SesEndpoint, invoke: impl FnOnce() -> T) -> T {
+        if !self.in_terminal {
+            return invoke();
+        }
+        let (done, settled, accepted) = (AtomicBool::new(false), self.bar.position(), ses.message_count());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    self.bar.set_position(settled + (ses.message_count() - accepted) as u64);
+                    thread::sleep(FRAME);
+                }
+            });
+            let result = invoke();
+            done.store(true, Ordering::Relaxed);
+            result
+        })
+    }
+
+    fn batch(&self, number: usize, result: &Value, took: Duration) {
+        let progress = &result["progress"];
+        let of = |name: &str| progress[name].as_u64().unwrap_or_default();
+        self.bar.set_position(of("total") - of("remaining"));
+        self.bar.set_message(format!(", batch {number}"));
+        if !self.in_terminal {
+            let batch = &result["batch"];
+            eprintln!(
+                "  batch {number}: {} sent, {} failed, {} suppressed, {} uncertain in {}",
+                batch["sent"],
+                batch["failed"],
+                batch["suppressed"],
+                batch["uncertain"],
+                format::duration(took)
+            );
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.abandon();
+        if self.in_terminal {
+            eprintln!();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Why a command did not do what it was asked.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use tokio_postgres::error::SqlState;
+
+use campaign_sender::activities::TableError;
+use campaign_sender::config::InvalidVariable;
+use campaign_sender::database::DatabaseError;
+
+/// Exit statuses, as `sysexits.h` has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// A person said no, or Ctrl-C.
+    Declined = 1,
+    /// The arguments are wrong.
+    Usage = 64,
+    /// The arguments are well-formed, and do not fit what is in the tables.
+    Data = 65,
+    /// A file cannot be read.
+    NoInput = 66,
+    /// PostgreSQL cannot be reached.
+    Unavailable = 69,
+    /// A defect of this program, or a statement that PostgreSQL refused.
+    Software = 70,
+    /// A file cannot be written.
+    CannotCreate = 73,
+    /// The campaign is not sent to its end: it is paused, halted or cancelled.
+    Stopped = 75,
+    /// The role in use may not do that.
+    NoPermission = 77,
+    /// The environment or the database is not set up.
+    Config = 78,
+}
+
+#[cfg(test)]
+impl Exit {
+    pub const ALL: [Exit; 10] = [
+        Exit::Declined,
+        Exit::Usage,
+        Exit::Data,
+        Exit::NoInput,
+        Exit::Unavailable,
+        Exit::Software,
+        Exit::CannotCreate,
+        Exit::Stopped,
+        Exit::NoPermission,
+        Exit::Config,
+    ];
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// One line for a person: what happened, and what to do.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Display) -> Failure {
+        Failure { exit, message: message.to_string() }
+    }
+
+    /// The failure with another thing to do about it.
+    pub fn with_advice(self, advice: &str) -> Failure {
+        Failure { message: format!("{}; or {advice}", self.message), ..self }
+    }
+
+    /// The failure of a database at this host and port.
+    pub fn at(self, place: &str) -> Failure {
+        Failure { message: format!("{place}: {}", self.message), ..self }
+    }
+
+    /// The failure with what more is to be said.
+    pub fn and(self, more: &str) -> Failure {
+        Failure { message: format!("{}; {more}", self.message), ..self }
+    }
+
+    /// Says it on standard error.
+    pub fn report(self) -> ExitCode {
+        eprintln!("{} {}", console::style("campaign:").red().bold().for_stderr(), self.message);
+        self.exit.into()
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<InvalidVariable> for Failure {
+    fn from(error: InvalidVariable) -> Failure {
+        Failure::new(Exit::Config, error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        DatabaseError::from(error).into()
+    }
+}
+
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Failure {
+        match error {
+            TableError::Unusable(error) => Failure::new(Exit::Config, error),
+            TableError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Failure {
+        let code = match &error {
+            DatabaseError::Unreachable(_) => {
+                return Failure::new(
+                    Exit::Unavailable,
+                    format!("{error}; check DATABASE_URL, and that the server is up"),
+                );
+            }
+            DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
+                return Failure::new(Exit::Unavailable, error);
+            }
+            DatabaseError::SchemaMismatch(_)
+            | DatabaseError::Insecure(_)
+            | DatabaseError::WrongEncoding(_)
+            | DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
+            DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),
+        };
+        let (exit, advice) = match code {
+            SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION | SqlState::UNDEFINED_COLUMN => {
+                (Exit::Config, "; run `campaign migrate` on this database first")
+            }
+            SqlState::INVALID_CATALOG_NAME
+            | SqlState::INVALID_PASSWORD
+            | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (Exit::Config, "; correct DATABASE_URL"),
+            SqlState::INSUFFICIENT_PRIVILEGE => {
+                (Exit::NoPermission, "; use a role with that right in DATABASE_URL")
+            }
+            _ => (Exit::Software, ""),
+        };
+        Failure::new(exit, format!("{error}{advice}"))
+    }
+}

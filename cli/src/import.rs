@@ -1,0 +1,297 @@
+//! `campaign import`: recipients from a file or a query, all of them or none.
+
+mod json;
+pub mod mapping;
+mod reader;
+pub mod row;
+mod session;
+mod source;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::csv_file::{ReadError, parse_delimiter};
+use super::failure::{Exit, Failure};
+use super::output::shown;
+use super::{connect, format, id, soon};
+use campaign_sender::config::DatabaseAccess;
+use campaign_sender::database::Database;
+use mapping::Mapping;
+use reader::{Chunk, Format, Manner};
+use session::{Campaign, Import as Transaction};
+
+pub use session::Refused;
+pub use source::Source;
+
+/// Add recipients to a campaign, from CSV, NDJSON or a query
+///
+/// The columns email, name, customer_id, customer_ref and contact_id become the recipient's own, the members of a column
+/// `variables` (a JSON object) and every other column its variables. One address is taken once per campaign,
+/// whatever its letter case. If a row is refused nothing is imported, unless --skip-bad is given.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
+#[command(group = clap::ArgGroup::new("input").required(true).args(["file", "query"]))]
+pub struct Import {
+    /// The campaign's id
+    #[arg(value_parser = id)]
+    campaign: Uuid,
+    /// A file, or - for standard input
+    file: Option<PathBuf>,
+    /// Take the rows of the SELECT in this file
+    #[arg(long, value_name = "FILE.sql")]
+    query: Option<PathBuf>,
+    /// Run the query on this database [default: the campaign's own]
+    #[arg(long, value_name = "URL", env = "IMPORT_FROM_URL", hide_env_values = true, requires = "query")]
+    from: Option<String>,
+    /// Take a field or variable from the column of another name or number (#3); may be given several times
+    #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = mapping::parse_pair)]
+    map: Vec<(String, String)>,
+    /// Leave a column out, by its name or number (#3); may be given several times
+    #[arg(long, value_name = "COLUMN")]
+    ignore: Vec<String>,
+    /// The form of the file [default: as it looks]
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "query")]
+    format: Option<Format>,
+    /// What separates the fields of CSV: a character, or tab [default: as the first lines say]
+    #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter, conflicts_with = "query")]
+    delimiter: Option<u8>,
+    /// Import the good rows, and only them
+    #[arg(long)]
+    skip_bad: bool,
+    /// Write the refused rows to this file as CSV: line, reason, detail, email
+    #[arg(long, value_name = "FILE.csv")]
+    refused: Option<PathBuf>,
+    /// Check everything, and import nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const USAGE: &str =
+    "campaign import [OPTIONS] CAMPAIGN FILE|-\n       campaign import [OPTIONS] CAMPAIGN --query FILE.sql";
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign import 5f0c2c1e-… people.csv --map email=E-Mail --map name='Full name' --ignore Notes
+  campaign import 5f0c2c1e-… people.csv --skip-bad --refused refused.csv
+  zcat people.ndjson.gz | campaign import 5f0c2c1e-… -
+  campaign import 5f0c2c1e-… --query newsletter.sql --from postgres://reader@crm.example.com/crm";
+
+/// Brings a campaign's total up to date with recipients that were added or moved.
+pub const COUNT: &str = include_str!("import/count.sql");
+
+/// What an import came to.
+struct Outcome {
+    rows: u64,
+    imported: u64,
+    refused: Vec<Refused>,
+    unnameable: Vec<String>,
+    nameless: BTreeSet<usize>,
+}
+
+impl Import {
+    pub async fn run(self) -> Result<(), Failure> {
+        let work = self.import();
+        // The transaction is rolled back when its connection ends.
+        tokio::select! {
+            done = Box::pin(work) => done,
+            _ = tokio::signal::ctrl_c() => {
+                Err(Failure::new(Exit::Declined, "interrupted: nothing was imported"))
+            }
+        }
+    }
+
+    async fn import(&self) -> Result<(), Failure> {
+        let started_at = Instant::now();
+        let access = DatabaseAccess::from_env()?;
+        let database = connect(access.clone()).await?;
+        let campaign = open_campaign(&database, self.campaign).await?;
+        let client = database.session().await?;
+        let source = match &self.query {
+            Some(query) => {
+                let access = self.from.clone().map(source::from_url).transpose()?.unwrap_or(access);
+                Source::query(query.clone(), access).await?
+            }
+            None => Source::file(self.file.as_deref().unwrap_or(Path::new("-")))?,
+        };
+        let mut report = self.refused.as_deref().map(create).transpose()?;
+        let place = source.place.clone();
+
+        let transaction = Transaction::begin(&database, &client, &campaign).await?;
+        let outcome = self.load(&transaction, source).await?;
+        if let Some((file, path)) = &mut report {
+            let written = transaction.report(file).await?;
+            written.map_err(|error| cannot_create(path, &error))?;
+        }
+        let refused: i64 = outcome.refused.iter().map(|refused| refused.count).sum();
+        self.describe(&campaign, &outcome, &place, started_at);
+        if refused > 0 && !self.skip_bad {
+            return Err(all_or_none(refused, outcome.rows));
+        }
+        if self.dry_run {
+            println!("Nothing was imported: that was a dry run.");
+            return Ok(());
+        }
+        let (total, status) = transaction.commit().await?;
+        let status_in_words = if status == "draft" { "a draft" } else { &status };
+        let recipients = format::counted(usize::try_from(total).unwrap_or_default(), "recipient");
+        println!("The campaign is {status_in_words} and has {recipients}.");
+        if status == "sent" && outcome.imported > 0 {
+            println!("It is sending again when it is started: campaign send start {}", campaign.id);
+        }
+        Ok(())
+    }
+
+    /// Streams the rows to PostgreSQL while another thread reads them, and settles what becomes of each.
+    async fn load(&self, transaction: &Transaction<'_>, source: Source) -> Result<Outcome, Failure> {
+        let bar = progress_bar(source.length);
+        let manner = Manner {
+            format: if source.is_query { Some(Format::Ndjson) } else { self.format },
+            mapping: Mapping { from: self.map.clone(), ignored: self.ignore.clone() },
+            delimiter: self.delimiter,
+            backslashes_doubled: source.is_query,
+        };
+        let (place, input, line) = (source.place, source.input, if source.is_query { "row" } else { "line" });
+        let (chunks, mut received) = mpsc::channel::<Result<Chunk, ReadError>>(8);
+        std::thread::spawn(move || {
+            let deliver = |chunk| chunks.blocking_send(Ok(chunk)).is_ok();
+            if let Err(error) = reader::read(input, &manner, deliver) {
+                let _ = chunks.blocking_send(Err(error));
+            }
+        });
+        let mut rows = transaction.rows().await?;
+        let (mut read, mut unnameable, mut nameless) = (0, Vec::new(), BTreeSet::new());
+        while let Some(chunk) = received.recv().await {
+            let Chunk { copy, rows: more, bytes_read, unnameable: names, nameless: numbers } =
+                chunk.map_err(|error| read_failure(&place, error))?;
+            rows.send(copy).await?;
+            read += more;
+            unnameable.extend(names);
+            nameless.extend(numbers);
+            bar.set_position(bytes_read);
+            bar.set_message(format!("{} rows", format::count(read)));
+        }
+        rows.finish().await?;
+        bar.set_message(format!("{} rows read, checking them", format::count(read)));
+        let (good, refused) = transaction.judge(line).await?;
+        let imported = if self.dry_run || (refused > 0 && !self.skip_bad) {
+            good - transaction.mark_known().await?
+        } else {
+            bar.set_message(format!("{} rows read, writing recipients", format::count(read)));
+            transaction.settle(good).await?
+        };
+        let refused = transaction.refused().await?;
+        bar.finish_and_clear();
+        Ok(Outcome { rows: read, imported, refused, unnameable, nameless })
+    }
+
+    fn describe(&self, campaign: &Campaign, outcome: &Outcome, place: &str, started_at: Instant) {
+        let imported = (outcome.refused.is_empty() || self.skip_bad) && !self.dry_run;
+        let verb = if imported { "imported" } else { "good" };
+        println!(
+            "\"{}\": {} of {} {verb} in {}",
+            shown(&campaign.name),
+            format::count(outcome.imported),
+            format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row"),
+            format::duration(started_at.elapsed()),
+        );
+        say_refused(&outcome.refused, place);
+        match &self.refused {
+            Some(path) if !outcome.refused.is_empty() => {
+                println!("The refused rows are in {}.", path.display());
+            }
+            _ => {}
+        }
+        for name in &outcome.unnameable {
+            println!(
+                "No template can name the variable \"{}\": rename it with --map NAME={column}, or leave it out with --ignore {column}.",
+                shown(name),
+                column = mapping::quoted(name),
+            );
+        }
+        for number in &outcome.nameless {
+            println!(
+                "Column {number} has values and no name, and is left out: take it with --map NAME='#{number}', or leave it out with --ignore '#{number}'."
+            );
+        }
+    }
+}
+
+/// The refused rows by reason, with the first of each.
+pub fn say_refused(refused: &[Refused], place: &str) {
+    let width = refused.iter().map(|refused| refused.reason.len()).fold(12, usize::max);
+    for Refused { reason, count, first_line, detail } in refused {
+        let (count, detail) = (format::count(*count), shown(detail));
+        println!("  {count:>7}  {reason:<width$}  such as {place}{first_line}: {detail}");
+    }
+}
+
+/// Nothing was imported, for rows are refused.
+pub fn all_or_none(refused: i64, rows: u64) -> Failure {
+    let verb = if refused == 1 { "is" } else { "are" };
+    let message = format!(
+        "{} of {} {verb} refused, so nothing was imported: correct them, or give --skip-bad",
+        format::count(refused),
+        format::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row")
+    );
+    Failure::new(Exit::Data, message)
+}
+
+/// The campaign, if it may get recipients.
+async fn open_campaign(database: &Database, id: Uuid) -> Result<Campaign, Failure> {
+    let sql = "SELECT organization_id, name, status FROM campaigns WHERE id = $1";
+    let rows = database.query(sql, &[(&id, Type::UUID)], soon()).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+    let campaign = Campaign { id, organization_id: row.get(0), name: row.get(1), status: row.get(2) };
+    match campaign.status.as_str() {
+        status @ ("cancelled" | "failed") => {
+            let message =
+                format!("campaign {id} is {status}, and sends to nobody any more: create another one");
+            Err(Failure::new(Exit::Data, message))
+        }
+        _ => Ok(campaign),
+    }
+}
+
+pub fn create(path: &Path) -> Result<(BufWriter<File>, &Path), Failure> {
+    let file = File::create(path).map_err(|error| cannot_create(path, &error))?;
+    Ok((BufWriter::new(file), path))
+}
+
+pub fn cannot_create(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::CannotCreate, format!("--refused {}: {error}", path.display()))
+}
+
+pub fn read_failure(place: &str, error: ReadError) -> Failure {
+    match error {
+        ReadError::At(line, problem) => Failure::new(Exit::Data, format!("{place}{line}: {problem}")),
+        ReadError::Io(error) => {
+            let place = place.trim_end_matches(", row ").trim_end_matches(':');
+            Failure::new(Exit::NoInput, format!("{place}: {error}"))
+        }
+    }
+}
+
+/// A bar in a terminal, nothing elsewhere. Of an input whose length is not known it shows that it is alive.
+fn progress_bar(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "  {bar:40.green/237}  {msg}, {elapsed}"),
+        None => (ProgressBar::new_spinner(), "  {spinner}  {msg}, {elapsed}"),
+    };
+    bar.set_style(
+        ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━╸─"),
+    );
+    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    bar
+}

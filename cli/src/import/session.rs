@@ -1,0 +1,166 @@
+//! The transaction in which rows become recipients, all or none.
+
+use std::io::{Cursor, Write};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, CopyInSink};
+use uuid::Uuid;
+
+use super::super::failure::Failure;
+use super::super::formula;
+use campaign_sender::database::Database;
+
+/// The campaign that gets recipients.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    pub id: Uuid,
+    pub organization_id: Uuid,
+    pub name: String,
+    pub status: String,
+}
+
+/// An open transaction; what it did is gone unless it is committed.
+pub struct Import<'a> {
+    client: &'a Client,
+    campaign: &'a Campaign,
+}
+
+/// The refused rows of one reason.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub reason: String,
+    pub count: i64,
+    pub first_line: i64,
+    pub detail: String,
+}
+
+impl<'a> Import<'a> {
+    pub async fn begin(
+        database: &Database,
+        client: &'a Client,
+        campaign: &'a Campaign,
+    ) -> Result<Import<'a>, Failure> {
+        database.begin(client).await?;
+        client.batch_execute(include_str!("table.sql")).await?;
+        Ok(Import { client, campaign })
+    }
+
+    /// The stream into the temporary table.
+    pub async fn rows(&self) -> Result<Rows, Failure> {
+        let copy = "COPY pg_temp.imported (line, id, email, name, customer_id, contact_id, customer_ref,
+                                              variables, reason, detail)
+                    FROM STDIN";
+        Ok(Rows(Box::pin(self.client.copy_in(copy).await?)))
+    }
+
+    /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
+    /// query. Returns how many are good so far, and how many are refused.
+    pub async fn judge(&self, line: &str) -> Result<(u64, u64), Failure> {
+        let Campaign { id, organization_id, .. } = self.campaign;
+        let judge = include_str!("judge.sql")
+            .replace("{line}", line)
+            .replace("{campaign}", &format!("'{id}'"))
+            .replace("{organization}", &format!("'{organization_id}'::uuid"));
+        self.client.batch_execute(&judge).await?;
+        let sql = "SELECT count(*) FILTER (WHERE reason IS NULL), count(reason) FROM pg_temp.imported";
+        let row = self.client.query_one(sql, &[]).await?;
+        Ok((row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs()))
+    }
+
+    /// Makes recipients of the good rows, and marks those that the campaign has. Returns how many were made.
+    pub async fn settle(&self, good: u64) -> Result<u64, Failure> {
+        let inserted = self.insert().await?;
+        if inserted < good {
+            self.mark_known().await?;
+        }
+        Ok(inserted)
+    }
+
+    /// Marks the rows that the campaign has. Returns how many. What is not imported in the end is not written first: of
+    /// a million rows that were rolled back the table would keep the dead versions.
+    pub async fn mark_known(&self) -> Result<u64, Failure> {
+        Ok(self.client.execute(include_str!("known.sql"), &[&self.campaign.id]).await?)
+    }
+
+    /// What the campaign has already stays as it is, also where another transaction adds it meanwhile. Looking for that
+    /// makes each row a third dearer, so it is done only where there is something to find.
+    async fn insert(&self) -> Result<u64, Failure> {
+        let Campaign { id, organization_id, .. } = self.campaign;
+        let insert = include_str!("insert.sql");
+        let sql = "SELECT EXISTS (SELECT FROM campaign_recipients WHERE campaign_id = $1)";
+        let has_some: bool = self.client.query_one(sql, &[id]).await?.get(0);
+        if !has_some {
+            self.client.batch_execute("SAVEPOINT plain").await?;
+            match self.client.execute(insert, &[id, organization_id]).await {
+                Ok(inserted) => return Ok(inserted),
+                Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                    self.client.batch_execute("ROLLBACK TO SAVEPOINT plain").await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let insert = format!(
+            "{insert} ON CONFLICT (campaign_id, canonical_address(email)) WHERE duplicate_of IS NULL DO NOTHING"
+        );
+        Ok(self.client.execute(&insert, &[id, organization_id]).await?)
+    }
+
+    pub async fn refused(&self) -> Result<Vec<Refused>, Failure> {
+        let rows = self.client.query(include_str!("reasons.sql"), &[]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| Refused {
+                reason: row.get("reason"),
+                count: row.get("count"),
+                first_line: row.get("line"),
+                detail: row.get::<_, Option<String>>("detail").unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// Writes the refused rows as CSV, in the order of their lines.
+    pub async fn report(&self, file: &mut impl Write) -> Result<std::io::Result<()>, Failure> {
+        let sql =
+            "SELECT line, reason, detail, email FROM pg_temp.imported WHERE reason IS NOT NULL ORDER BY line";
+        let mut rows = std::pin::pin!(self.client.query_raw(sql, std::iter::empty::<&str>()).await?);
+        let mut file = csv::Writer::from_writer(file);
+        let mut written = file.write_record(["line", "reason", "detail", "email"]);
+        while let Some(row) = rows.next().await.transpose()? {
+            let (line, reason): (i64, String) = (row.get("line"), row.get("reason"));
+            let text = |name| formula::in_file(&row.get::<_, Option<String>>(name).unwrap_or_default());
+            written = written.and_then(|()| {
+                file.write_record([&line.to_string(), &reason, &text("detail"), &text("email")])
+            });
+        }
+        Ok(written.map_err(std::io::Error::from).and_then(|()| file.flush()))
+    }
+
+    /// The import holds from here on. Returns how many recipients the campaign has, and its status.
+    pub async fn commit(self) -> Result<(i64, String), Failure> {
+        let id = [(&self.campaign.id as _, Type::UUID)];
+        self.client.query_typed(super::COUNT, &id).await?;
+        // Counted here: the campaign's own total is brought up to date for a second at a time.
+        let sql =
+            "SELECT (SELECT count(*) FROM campaign_recipients AS r WHERE r.campaign_id = c.id), c.status
+                     FROM campaigns AS c WHERE c.id = $1";
+        let row = self.client.query_one(sql, &[&self.campaign.id]).await?;
+        self.client.batch_execute("COMMIT").await?;
+        Ok((row.get(0), row.get(1)))
+    }
+}
+
+/// Takes rows in the form of `COPY`.
+pub struct Rows(std::pin::Pin<Box<CopyInSink<Cursor<Vec<u8>>>>>);
+
+impl Rows {
+    pub async fn send(&mut self, copy: Vec<u8>) -> Result<(), Failure> {
+        Ok(self.0.as_mut().send(Cursor::new(copy)).await?)
+    }
+
+    pub async fn finish(mut self) -> Result<(), Failure> {
+        self.0.as_mut().finish().await?;
+        Ok(())
+    }
+}

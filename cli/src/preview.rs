@@ -1,0 +1,252 @@
+//! `campaign preview`: what a recipient gets, and what is wrong with it, before anybody gets it.
+
+mod css;
+mod dry_run;
+mod identity;
+mod inbox;
+mod sample;
+mod show;
+
+use uuid::Uuid;
+
+use super::failure::{Exit, Failure};
+use super::{connect, send_test, soon};
+use campaign_sender::activities::{TableError, plan};
+use campaign_sender::batch::load::{self, Campaign};
+use campaign_sender::batch::render::Templates;
+use campaign_sender::batch::send::Sender;
+use campaign_sender::config::Settings;
+use campaign_sender::database::Database;
+use campaign_sender::preflight::campaign::examine_campaign;
+use campaign_sender::preflight::message::examine_message;
+use campaign_sender::preflight::{Finding, Findings};
+use campaign_sender::unsubscribe::UnsubscribeSettings;
+use campaign_sender::unsubscribe::keys::KeyStore;
+use campaign_sender::unsubscribe::link::Links;
+use sample::Sample;
+
+pub use sample::Selection;
+
+/// Show what a recipient gets, and what is wrong with it
+///
+/// Nothing is sent and nothing is changed, unless --send-to or --write asks for it. Findings are errors, which stop a
+/// campaign, and warnings, which you judge; with an error the exit status is 65.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Preview {
+    /// The campaign's id
+    campaign: Uuid,
+    /// For this recipient, by id or address; may be given several times [default: the first]
+    #[arg(long = "recipient", value_name = "ID-OR-ADDRESS")]
+    recipients: Vec<String>,
+    /// Render the campaign for every recipient and count what is found
+    #[arg(long)]
+    check: bool,
+    /// Show the HTML source instead of the text
+    #[arg(long)]
+    html: bool,
+    /// Serve an inbox page with it on this machine, until Ctrl-C
+    #[arg(long)]
+    inbox: bool,
+    /// Send it to this address through SES, marked as a test; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    send_to: Vec<String>,
+    /// Show it with the rules of its style elements written into the elements that they are for
+    #[arg(long)]
+    inline_css: bool,
+    /// With --inline-css: store the campaign's HTML so
+    #[arg(long, requires = "inline_css")]
+    write: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign preview 5f0c2c1e-… --recipient ada@example.com
+  campaign preview 5f0c2c1e-… --check
+  campaign preview 5f0c2c1e-… --inbox
+  campaign preview 5f0c2c1e-… --send-to me@example.com --send-to you@example.com
+  campaign preview 5f0c2c1e-… --inline-css --write";
+
+impl Preview {
+    pub async fn run(self) -> Result<(), Failure> {
+        let settings = Settings::from_env()?;
+        let mut case = Case::open(&settings, self.campaign).await?;
+        if self.inline_css {
+            case.inline_css(self.write).await?;
+        }
+        let title = case.campaign.source.campaign_name.clone();
+        let mut findings = case.findings();
+        let templates = match Templates::compile(case.campaign.source.clone()) {
+            Ok(templates) => templates,
+            Err(error) => {
+                findings.add(Finding::error("template", error.to_string()), None);
+                let verdict = show::verdict(&findings, None);
+                if self.inbox {
+                    inbox::serve(&title, &[], None, &findings).await?;
+                }
+                return verdict;
+            }
+        };
+        let samples = case.samples(&templates, &self.selections()).await?;
+        for sample in &samples {
+            show::message(sample, self.html);
+        }
+        for finding in identity::examine(&case.campaign.from_address).await {
+            findings.add(finding, None);
+        }
+        if self.check {
+            case.check_activities_table(&settings, &mut findings).await?;
+        }
+        let checked = if self.check {
+            Some(dry_run::run(&case, &templates, &mut findings).await?)
+        } else {
+            for sample in &samples {
+                for finding in sample.findings() {
+                    findings.add(finding, Some(&sample.recipient.email));
+                }
+            }
+            None
+        };
+        let verdict = show::verdict(&findings, checked);
+        if !self.send_to.is_empty() {
+            send_test::run(&case.campaign, &case.sender, &templates, &samples[0].recipient, &self.send_to)
+                .await?;
+        }
+        if self.inbox {
+            inbox::serve(&title, &samples, checked.map(dry_run::Checked::total), &findings).await?;
+        }
+        verdict
+    }
+
+    fn selections(&self) -> Vec<Selection> {
+        if self.recipients.is_empty() {
+            return vec![Selection::First];
+        }
+        self.recipients.iter().map(|recipient| Selection::of(recipient)).collect()
+    }
+}
+
+/// Sends what a recipient (the first, unless named) would get to `addresses`, marked as a test.
+pub async fn send_tests(
+    campaign: Uuid,
+    recipient: Option<&str>,
+    addresses: &[String],
+) -> Result<(), Failure> {
+    let case = Case::open(&Settings::from_env()?, campaign).await?;
+    let templates = case.templates()?;
+    let selection = recipient.map_or(Selection::First, Selection::of);
+    let recipient = sample::find(&case.database, campaign, &selection).await?;
+    send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
+}
+
+/// Renders a campaign for all its recipients, as `--check` does, and says what is found on standard error.
+///
+/// Whether its links to unsubscribe can be made is a matter of the function's environment, and not looked at here.
+///
+/// # Errors
+/// When there are errors, which stop the campaign.
+pub async fn check_all(campaign: Uuid) -> Result<(), Failure> {
+    let mut settings = Settings::from_env()?;
+    if Links::new(&settings.unsubscribe).is_err() {
+        settings.unsubscribe = UnsubscribeSettings::stand_in();
+    }
+    let case = Case::open(&settings, campaign).await?;
+    let mut findings = case.findings();
+    case.check_activities_table(&settings, &mut findings).await?;
+    let templates = case.templates()?;
+    let checked = dry_run::run(&case, &templates, &mut findings).await?;
+    if !findings.is_empty() {
+        for line in show::lines(&findings, Some(checked)) {
+            eprintln!("{line}");
+        }
+    }
+    show::stopped(&findings)
+}
+
+/// A campaign, and what previewing it needs.
+pub struct Case {
+    database: Database,
+    campaign: Campaign,
+    sender: Sender,
+}
+
+impl Case {
+    async fn open(settings: &Settings, id: Uuid) -> Result<Case, Failure> {
+        let database = connect(settings.database.clone()).await?;
+        let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
+        let campaign = loaded
+            .campaign
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        // Without its variables the links are missing, and the checks say so.
+        let keys = KeyStore::new(&settings.unsubscribe).current().await.ok().flatten();
+        let links = Links::with_keys(&settings.unsubscribe, keys).ok();
+        let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
+        Ok(Case { database, campaign, sender })
+    }
+
+    fn templates(&self) -> Result<Templates, Failure> {
+        Templates::compile(self.campaign.source.clone())
+            .map_err(|error| Failure::new(Exit::Data, format!("campaign {}: {error}", self.campaign.id)))
+    }
+
+    /// What is wrong with the campaign itself.
+    fn findings(&self) -> Findings {
+        let mut findings = Findings::default();
+        let Campaign { from_address, reply_to, source, .. } = &self.campaign;
+        for finding in examine_campaign(from_address, reply_to, source.html.as_deref()) {
+            findings.add(finding, None);
+        }
+        findings
+    }
+
+    /// Whether the timeline takes what is sent, as `send-batch` finds out before its first claim.
+    async fn check_activities_table(
+        &self,
+        settings: &Settings,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        match plan::learn(&self.database, &settings.activities_table, &["email_sent"], &[], soon()).await {
+            Ok(_) => Ok(()),
+            Err(TableError::Unusable(problem)) => {
+                findings.add(Finding::error("activities_table", problem.to_string()), None);
+                Ok(())
+            }
+            Err(TableError::Database(error)) => Err(error.into()),
+        }
+    }
+
+    async fn samples(&self, templates: &Templates, selections: &[Selection]) -> Result<Vec<Sample>, Failure> {
+        let mut samples = Vec::new();
+        for selection in selections {
+            let recipient = sample::find(&self.database, self.campaign.id, selection).await?;
+            samples.push(Sample::of(templates, &self.sender, recipient, self.campaign.source.transactional));
+        }
+        Ok(samples)
+    }
+
+    /// Writes the rules of the HTML's `<style>` elements into the elements that they are for; in the table too, if
+    /// that is asked.
+    async fn inline_css(&mut self, write: bool) -> Result<(), Failure> {
+        let id = self.campaign.id;
+        let Some(html) = &self.campaign.source.html else {
+            return Err(Failure::new(Exit::Data, format!("--inline-css: campaign {id} has no html")));
+        };
+        let inlined = css::inline(html)
+            .map_err(|error| Failure::new(Exit::Data, format!("--inline-css: campaign {id}: {error}")))?;
+        if write {
+            css::store(&self.database, id, html, &inlined).await?;
+        }
+        self.campaign.source.html = Some(inlined);
+        Ok(())
+    }
+}
+
+impl Sample {
+    /// What is wrong with what this recipient gets, or why it gets nothing.
+    fn findings(&self) -> Vec<Finding> {
+        match &self.message {
+            Ok(message) => examine_message(&message.content),
+            Err(finding) => vec![finding.clone()],
+        }
+    }
+}

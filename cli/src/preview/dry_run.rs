@@ -1,0 +1,76 @@
+//! The campaign rendered for everybody, page by page, and nothing sent.
+
+use std::io::{self, IsTerminal as _};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_postgres::types::{ToSql, Type};
+
+use super::super::failure::Failure;
+use super::super::soon;
+use super::Case;
+use super::sample::{Sample, recipient};
+use campaign_sender::batch::claim::MAX_VARIABLES_BYTES;
+use campaign_sender::batch::render::Templates;
+use campaign_sender::preflight::Findings;
+
+/// How many recipients came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Rendered; each with a message to send.
+    pub sendable: u64,
+    /// Their address or data is wrong.
+    pub failing: u64,
+    /// They get nothing.
+    pub suppressed: u64,
+}
+
+impl Checked {
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.sendable + self.failing + self.suppressed
+    }
+}
+
+/// Renders the campaign for each recipient that is still to be sent to, and adds what is found. One page of
+/// recipients is held at a time. Those that are added meanwhile behind the page at hand are left out.
+pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) -> Result<Checked, Failure> {
+    let mut checked = Checked::default();
+    let bar = bar(case.campaign.progress.total);
+    let mut position = -1_i64;
+    loop {
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&case.campaign.id, Type::UUID), (&position, Type::INT8), (&MAX_VARIABLES_BYTES, Type::INT4)];
+        let rows = case.database.query(include_str!("page.sql"), &parameters, soon()).await?;
+        let Some(last) = rows.last() else { break };
+        position = last.get("position");
+        for row in &rows {
+            let sample =
+                Sample::of(templates, &case.sender, recipient(row), case.campaign.source.transactional);
+            // Whoever gets nothing meets no error.
+            if sample.suppressed {
+                checked.suppressed += 1;
+                continue;
+            }
+            match &sample.message {
+                Ok(_) => checked.sendable += 1,
+                Err(_) => checked.failing += 1,
+            }
+            for finding in sample.findings() {
+                findings.add(finding, Some(&sample.recipient.email));
+            }
+        }
+        bar.inc(rows.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(checked)
+}
+
+fn bar(total: i32) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("  {bar:30} {human_pos} recipients checked, {per_sec}");
+    let bar = ProgressBar::new(u64::try_from(total).unwrap_or(0));
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

@@ -1,0 +1,120 @@
+//! Whether SES and the receivers take the sender for who it is: its verified identity, and DKIM by its domain.
+
+use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityError;
+use std::env;
+use std::time::Duration;
+
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
+use aws_sdk_sesv2::types::DkimStatus;
+
+use campaign_sender::preflight::Finding;
+use campaign_sender::ses::{self, Mailbox};
+
+/// SES answers within this, or is not asked further.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks SES about the sender's domain, or address. Where SES cannot be asked, that is a warning, and no reason not to
+/// look at the rest.
+pub async fn examine(from_address: &str) -> Vec<Finding> {
+    // Without a region there is nobody to ask, and looking for one would ask the instance's metadata for seconds.
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !set("AWS_REGION") && !set("AWS_DEFAULT_REGION") && !set("AWS_PROFILE") {
+        return vec![unknown("AWS_REGION is not set")];
+    }
+    // What is no mailbox is a finding of its own.
+    let Ok(mailbox) = Mailbox::parse(from_address) else { return Vec::new() };
+    let client = ses::reading_client().await;
+    match tokio::time::timeout(TIMEOUT, ask(&client, mailbox.address())).await {
+        Ok(findings) => findings,
+        Err(_) => vec![unknown("it did not answer")],
+    }
+}
+
+/// The identities that allow this address, the nearest first: SES takes a verified domain for its subdomains.
+fn identities(address: &str) -> Vec<&str> {
+    let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
+    let parents = std::iter::successors(Some(domain), |domain| {
+        domain.split_once('.').map(|(_, parent)| parent).filter(|parent| parent.contains('.'))
+    });
+    parents.chain([address]).collect()
+}
+
+async fn ask(client: &Client, address: &str) -> Vec<Finding> {
+    for identity in identities(address) {
+        let answer = client.get_email_identity().email_identity(identity).send().await;
+        match answer {
+            Ok(answer) => return judge(identity, &answer),
+            Err(error)
+                if error.as_service_error().is_some_and(GetEmailIdentityError::is_not_found_exception) => {}
+            Err(error) => {
+                return vec![unknown(&aws_sdk_sesv2::error::DisplayErrorContext(&error).to_string())];
+            }
+        }
+    }
+    let text = format!("SES has no identity for {address} in this region: verify its domain");
+    vec![Finding::error("identity_unverified", text)]
+}
+
+fn judge(identity: &str, answer: &GetEmailIdentityOutput) -> Vec<Finding> {
+    if !answer.verified_for_sending_status() {
+        let text = format!("{identity} is not verified: SES refuses to send from it");
+        return vec![Finding::error("identity_unverified", text)];
+    }
+    let dkim = answer.dkim_attributes();
+    let signs =
+        dkim.is_some_and(|dkim| dkim.signing_enabled() && dkim.status() == Some(&DkimStatus::Success));
+    if identity.contains('@') && !signs {
+        let text = format!(
+            "only the address {identity} is verified, not its domain: emails are not signed by the domain in From, \
+             which Gmail, Yahoo and Outlook demand of bulk senders (DMARC alignment)"
+        );
+        return vec![Finding::warning("identity_unaligned", text)];
+    }
+    if !signs {
+        let text =
+            format!("SES does not sign with DKIM for {identity}: receivers demand that of bulk senders");
+        return vec![Finding::warning("dkim_missing", text)];
+    }
+    Vec::new()
+}
+
+fn unknown(why: &str) -> Finding {
+    Finding::warning(
+        "identity_unknown",
+        format!("SES could not be asked whether the sender is verified: {why}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sesv2::types::DkimAttributes;
+
+    use super::*;
+
+    #[test]
+    fn a_verified_domain_stands_for_its_subdomains() {
+        assert_eq!(
+            identities("news@mail.shop.example.com"),
+            ["mail.shop.example.com", "shop.example.com", "example.com", "news@mail.shop.example.com"]
+        );
+    }
+
+    #[test]
+    fn a_sender_is_verified_and_signed_for_by_its_domain() {
+        let answer = |verified, status| {
+            let dkim = DkimAttributes::builder().signing_enabled(true).status(status).build();
+            GetEmailIdentityOutput::builder()
+                .verified_for_sending_status(verified)
+                .dkim_attributes(dkim)
+                .build()
+        };
+        let kinds = |identity, answer: &GetEmailIdentityOutput| {
+            judge(identity, answer).into_iter().map(|finding| finding.kind).collect::<Vec<_>>()
+        };
+        assert!(kinds("example.com", &answer(true, DkimStatus::Success)).is_empty());
+        assert_eq!(kinds("example.com", &answer(true, DkimStatus::Pending)), ["dkim_missing"]);
+        assert_eq!(kinds("example.com", &answer(false, DkimStatus::Success)), ["identity_unverified"]);
+        assert_eq!(kinds("a@example.com", &answer(true, DkimStatus::NotStarted)), ["identity_unaligned"]);
+    }
+}

@@ -1,0 +1,150 @@
+//! One recipient, and what it would get.
+
+use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
+use aws_sdk_sesv2::types::Message as SesMessage;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::soon;
+use campaign_sender::batch::claim::Recipient;
+use campaign_sender::batch::render::Templates;
+use campaign_sender::batch::send::{Prepared, Sender, prepare};
+use campaign_sender::database::Database;
+use campaign_sender::outcome::Outcome;
+use campaign_sender::preflight::Finding;
+use campaign_sender::preflight::message::Message;
+
+/// Which recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    First,
+    Id(Uuid),
+    Address(String),
+}
+
+impl Selection {
+    pub fn of(text: &str) -> Selection {
+        Uuid::try_parse(text).map_or_else(|_| Selection::Address(text.to_owned()), Selection::Id)
+    }
+}
+
+/// A recipient and its message, as the function would send it.
+pub struct Sample {
+    pub recipient: Recipient,
+    /// The address is suppressed: the function sends it nothing.
+    pub suppressed: bool,
+    pub message: Result<Envelope, Finding>,
+}
+
+/// A message with what it is sent with.
+pub struct Envelope {
+    pub from: String,
+    pub to: String,
+    pub reply_to: Vec<String>,
+    pub tags: Vec<(String, String)>,
+    pub content: Message,
+    pub request: SendEmailInputBuilder,
+}
+
+impl Sample {
+    /// Renders for this recipient; one that is suppressed is rendered too, to be looked at.
+    pub fn of(templates: &Templates, sender: &Sender, recipient: Recipient, transactional: bool) -> Sample {
+        let suppressed = recipient.suppressed;
+        let recipient = Recipient { suppressed: false, ..recipient };
+        let message = match prepare(templates, &recipient, sender.link(recipient.id).as_ref()) {
+            Prepared::Message(message) => Ok(envelope(sender.single(message), transactional)),
+            Prepared::Outcome(Outcome::Failed { code, error }) => Err(failed(&code, &error)),
+            Prepared::Outcome(other) => Err(failed("unsendable", other.status().as_str())),
+        };
+        Sample { recipient, suppressed, message }
+    }
+}
+
+fn failed(code: &str, error: &str) -> Finding {
+    let kind = match code {
+        "invalid_address" => "invalid_address",
+        "render" => "render",
+        _ => "unsendable",
+    };
+    Finding::error(kind, format!("would fail: {error}"))
+}
+
+fn envelope(request: SendEmailInputBuilder, transactional: bool) -> Envelope {
+    let simple = request.get_content().as_ref().and_then(|content| content.simple());
+    let body = simple.and_then(|message| message.body());
+    let part = |content: Option<&aws_sdk_sesv2::types::Content>| content.map(|part| part.data().to_owned());
+    let content = Message {
+        subject: part(simple.and_then(|message| message.subject())).unwrap_or_default(),
+        html: part(body.and_then(|body| body.html())),
+        text: part(body.and_then(|body| body.text())),
+        headers: simple
+            .map(SesMessage::headers)
+            .unwrap_or_default()
+            .iter()
+            .map(|header| (header.name().to_owned(), header.value().to_owned()))
+            .collect(),
+        transactional,
+    };
+    let to = request.get_destination().as_ref().map(|to| to.to_addresses().join(", ")).unwrap_or_default();
+    let tags = request.get_email_tags().as_deref().unwrap_or_default();
+    Envelope {
+        from: request.get_from_email_address().clone().unwrap_or_default(),
+        to,
+        reply_to: request.get_reply_to_addresses().clone().unwrap_or_default(),
+        tags: tags.iter().map(|tag| (tag.name().to_owned(), tag.value().to_owned())).collect(),
+        content,
+        request,
+    }
+}
+
+/// The recipient that is wanted. A campaign that has none yet has one made up for it, unless a certain one is wanted.
+pub async fn find(
+    database: &Database,
+    campaign_id: Uuid,
+    selection: &Selection,
+) -> Result<Recipient, Failure> {
+    let (id, address) = match selection {
+        Selection::First => (None, None),
+        Selection::Id(id) => (Some(*id), None),
+        Selection::Address(address) => (None, Some(address.as_str())),
+    };
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&campaign_id, Type::UUID), (&id, Type::UUID), (&address, Type::TEXT)];
+    let rows = database.query(include_str!("sample.sql"), &parameters, soon()).await?;
+    match (rows.first(), selection) {
+        (Some(row), _) => Ok(recipient(row)),
+        (None, Selection::First) => Ok(made_up()),
+        (None, Selection::Id(id)) => Err(unknown(&id.to_string())),
+        (None, Selection::Address(address)) => Err(unknown(address)),
+    }
+}
+
+fn unknown(recipient: &str) -> Failure {
+    Failure::new(Exit::Data, format!("--recipient {recipient}: the campaign has no such recipient"))
+}
+
+/// A row of `sample.sql` or `page.sql`.
+pub fn recipient(row: &tokio_postgres::Row) -> Recipient {
+    Recipient {
+        position: row.get("position"),
+        id: row.get("id"),
+        email: row.get("email"),
+        name: row.get("name"),
+        variables: row.get("variables"),
+        variables_bytes: row.get("variables_bytes"),
+        suppressed: row.get("suppressed"),
+    }
+}
+
+fn made_up() -> Recipient {
+    Recipient {
+        position: 0,
+        id: Uuid::new_v4(),
+        email: "recipient@example.com".to_owned(),
+        name: Some("Ada Lovelace".to_owned()),
+        variables: None,
+        variables_bytes: 0,
+        suppressed: false,
+    }
+}

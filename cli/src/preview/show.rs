@@ -1,0 +1,97 @@
+//! What a person sees in the terminal.
+
+use console::style;
+
+use super::super::failure::{Exit, Failure};
+use super::super::format;
+use super::dry_run::Checked;
+use super::sample::{Envelope, Sample};
+use campaign_sender::preflight::{Findings, Severity};
+
+/// Prints a message: its headers, and its text or HTML source.
+pub fn message(sample: &Sample, html: bool) {
+    if sample.suppressed {
+        let address = &sample.recipient.email;
+        println!("{}\n", style(format!("{address} is suppressed, and will not be written to.")).yellow());
+    }
+    let Ok(envelope) = &sample.message else { return };
+    headers(envelope);
+    let content = &envelope.content;
+    let part = if html { content.html.as_deref() } else { content.text.as_deref() };
+    println!("\n{}\n", part.unwrap_or(if html { "(no HTML part)" } else { "(no text part)" }).trim_end());
+}
+
+fn headers(envelope: &Envelope) {
+    let line = |name: &str, value: &str| println!("{} {value}", style(format!("{name}:")).dim());
+    line("From", &envelope.from);
+    line("To", &envelope.to);
+    if !envelope.reply_to.is_empty() {
+        line("Reply-To", &envelope.reply_to.join(", "));
+    }
+    line("Subject", &style(&envelope.content.subject).bold().to_string());
+    for (name, value) in &envelope.content.headers {
+        line(name, value);
+    }
+    for (name, value) in &envelope.tags {
+        line("Tag", &format!("{name}={value}"));
+    }
+    let size = |part: &Option<String>| part.as_ref().map_or(0, String::len) as u64;
+    let (html, text) = (size(&envelope.content.html), size(&envelope.content.text));
+    line("Size", &format!("HTML {} bytes, text {} bytes", format::count(html), format::count(text)));
+}
+
+/// Prints what was found, errors first. With an error, the command fails.
+pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Failure> {
+    for line in lines(findings, checked) {
+        println!("{line}");
+    }
+    stopped(findings)
+}
+
+/// What was found, errors first, in lines for a person.
+pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(checked) = checked {
+        let Checked { sendable, failing, suppressed } = checked;
+        let count = |n: u64| format::count(n);
+        lines.push(format!(
+            "{} recipients checked: {} would be sent to, {} would fail, {} suppressed",
+            count(checked.total()),
+            count(sendable),
+            count(failing),
+            count(suppressed)
+        ));
+    }
+    for (severity, kind, tally) in findings.iter() {
+        let sign = match severity {
+            Severity::Error => style("error  ").red().bold(),
+            Severity::Warning => style("warning").yellow(),
+        };
+        let of = match (&tally.example, checked) {
+            (Some(example), Some(_)) if tally.count == 1 => format!(" ({example})"),
+            (Some(example), Some(_)) => {
+                format!(" ({} recipients, such as {example})", format::count(tally.count))
+            }
+            _ => String::new(),
+        };
+        lines.push(format!("{sign}  {kind}: {}{}", tally.text, style(of).dim()));
+    }
+    if findings.is_empty() {
+        lines.push(style("Nothing to object to.").green().to_string());
+    }
+    lines
+}
+
+/// Whether the campaign may be sent, as far as it was looked at.
+///
+/// # Errors
+/// When there are errors: how many.
+pub fn stopped(findings: &Findings) -> Result<(), Failure> {
+    let errors = findings.iter().filter(|(severity, ..)| *severity == Severity::Error).count();
+    if errors == 0 {
+        return Ok(());
+    }
+    let verb = if errors == 1 { "stops" } else { "stop" };
+    let message = format!("{} {verb} the campaign: see above", format::counted(errors, "error"));
+    Err(Failure::new(Exit::Data, message))
+}

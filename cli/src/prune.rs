@@ -1,0 +1,91 @@
+//! `campaign prune`: deletes what campaigns that have ended leave behind.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::failure::{Exit, Failure};
+use super::{connect, format, patiently};
+use campaign_sender::config::DatabaseAccess;
+
+/// Delete what campaigns that ended long ago leave behind
+///
+/// Of campaigns that are sent or cancelled: their batches and SES's events of their recipients, which the functions use
+/// while events still come; and transient bounces and reservations of the rate of that age. With --recipients also their
+/// recipients (their counters stay). Activities are never deleted: the timeline is the CRM's.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  campaign prune --older-than 180d
+  campaign prune --older-than 400d --recipients --yes")]
+pub struct Prune {
+    /// How long ago they ended, at least: so many days (180d); 30d or more
+    #[arg(long, value_name = "AGE", value_parser = days)]
+    older_than: i32,
+    /// Delete the recipients, too: who was written to is then known by the activities alone
+    #[arg(long)]
+    recipients: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// An age in days. SES's events of an email may come for weeks, and look for its recipient.
+fn days(text: &str) -> Result<i32, String> {
+    let days = text.trim().strip_suffix('d').and_then(|days| days.parse().ok());
+    days.filter(|days| (30..=36_500).contains(days))
+        .ok_or_else(|| "expected days from 30d on, such as 180d".to_owned())
+}
+
+impl Prune {
+    pub async fn run(self) -> Result<(), Failure> {
+        if !self.yes {
+            self.confirm()?;
+        }
+        let database = connect(DatabaseAccess::from_env()?).await?;
+        let age: [(&(dyn ToSql + Sync), Type); 1] = [(&self.older_than, Type::INT4)];
+        let campaigns = database.query(include_str!("prune/candidates.sql"), &age, patiently()).await?;
+        let mut deleted = [0_i64; 3];
+        // A campaign is a transaction: no lock is held for long, and what was deleted stays so if this is interrupted.
+        for campaign in &campaigns {
+            let id: Uuid = campaign.get("id");
+            let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&id, Type::UUID), (&self.recipients, Type::BOOL)];
+            let rows = database.query(include_str!("prune/campaign.sql"), &parameters, patiently()).await?;
+            for row in rows {
+                for (sum, column) in deleted.iter_mut().zip(["batches", "events", "recipients"]) {
+                    *sum += row.get::<_, i64>(column);
+                }
+            }
+        }
+        let rows = database.query(include_str!("prune/rest.sql"), &age, patiently()).await?;
+        let rest: i64 = rows.first().map_or(0, |row| row.get("rest"));
+        let [batches, events, recipients] = deleted;
+        let count = |count: i64| format::count(u64::try_from(count).unwrap_or(0));
+        println!(
+            "{} ended {} days ago or earlier: {} batches, {} events and {} recipients are deleted, and {} transient bounces and reservations of the rate.",
+            format::counted(campaigns.len(), "campaign"),
+            self.older_than,
+            count(batches),
+            count(events),
+            count(recipients),
+            count(rest),
+        );
+        Ok(())
+    }
+
+    fn confirm(&self) -> Result<(), Failure> {
+        if !io::stdin().is_terminal() {
+            let message = "there is no terminal to ask at: give --yes to do it without asking";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        let what = if self.recipients { "batches, events and recipients" } else { "batches and events" };
+        print!("Delete the {what} of campaigns that ended {} days ago or earlier? [y/N] ", self.older_than);
+        let mut answer = String::new();
+        let read = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
+        match (read, answer.trim().to_lowercase().as_str()) {
+            (Ok(_), "y" | "yes") => Ok(()),
+            _ => Err(Failure::new(Exit::Declined, "nothing was deleted")),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+-- Deletes what the campaign $1, which has ended, leaves behind; $2: its recipients, too.
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM campaigns WHERE id = $1 AND status IN ('sent', 'cancelled', 'failed') FOR SHARE
+),
+events AS (
+    DELETE FROM recipient_events AS e USING campaign_recipients AS r, chosen AS c
+     WHERE e.recipient_id = r.id AND r.campaign_id = c.id
+    RETURNING 1
+),
+recipients AS (
+    DELETE FROM campaign_recipients AS r USING chosen AS c
+     WHERE $2 AND r.campaign_id = c.id AND (SELECT count(*) FROM events) >= 0
+    RETURNING 1
+),
+-- The newest batch stays: it is where the campaign's cursor stands. (What was noted of batches goes with them.)
+batches AS (
+    DELETE FROM campaign_batches AS b USING chosen AS c
+     WHERE b.campaign_id = c.id AND b.closed_at IS NOT NULL
+       AND b.number < (SELECT max(n.number) FROM campaign_batches AS n WHERE n.campaign_id = c.id)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM batches) AS batches, (SELECT count(*) FROM events) AS events,
+       (SELECT count(*) FROM recipients) AS recipients

@@ -1,0 +1,9 @@
+-- The campaigns that ended $1 days ago or earlier. Where somebody is in doubt, or a batch is open, there is still
+-- something to settle.
+SELECT c.id FROM campaigns AS c
+ WHERE c.status IN ('sent', 'cancelled', 'failed') AND c.uncertain_count = 0
+   AND coalesce(c.completed_at,
+                (SELECT b.closed_at FROM campaign_batches AS b WHERE b.campaign_id = c.id ORDER BY b.number DESC LIMIT 1),
+                c.started_at, c.scheduled_at) < now() - make_interval(days => $1)
+   AND NOT EXISTS (SELECT FROM campaign_batches AS b WHERE b.campaign_id = c.id AND b.closed_at IS NULL)
+ ORDER BY c.id

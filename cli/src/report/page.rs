@@ -1,0 +1,185 @@
+//! The page. Pure.
+
+use std::fmt::Write as _;
+
+use super::super::format;
+use super::axis;
+use super::chart::{self, escape};
+use super::gather::{Domain, Figures};
+use campaign_sender::result::Progress;
+
+/// The whole page: nothing in it comes from elsewhere.
+pub fn render(figures: &Figures) -> String {
+    let campaign = &figures.detail.overview;
+    let name = escape(if campaign.name.is_empty() { "(a campaign without a name)" } else { &campaign.name });
+    let body = [
+        heading(figures, &name),
+        key_figures(figures),
+        sends(figures),
+        domains(figures),
+        reactions(figures),
+        not_sent(figures),
+    ];
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{name}: report</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
+        include_str!("page.css"),
+        body.concat()
+    )
+}
+
+fn heading(figures: &Figures, name: &str) -> String {
+    let campaign = &figures.detail.overview;
+    let mut times = vec![format!("Status: {}", escape(&campaign.status))];
+    let at = |at: &str| at.get(..16).unwrap_or(at).replace('T', " ");
+    times.extend(campaign.started_at.as_deref().map(|time| format!("started {} UTC", at(time))));
+    times.extend(campaign.completed_at.as_deref().map(|time| format!("completed {} UTC", at(time))));
+    let reason = campaign.status_reason.as_ref().map(|reason| format!("<p>{}</p>\n", escape(reason)));
+    format!(
+        "<h1>{name}</h1>\n<p class=\"faint\">{}. As of {} UTC.</p>\n{}",
+        times.join(", "),
+        at(&axis::utc(figures.now)),
+        reason.unwrap_or_default()
+    )
+}
+
+fn key_figures(figures: &Figures) -> String {
+    let Progress { total, sent, failed, suppressed, uncertain, remaining } = figures.detail.overview.progress;
+    let of_sent = |count: i64| percent_of(count, i64::from(sent));
+    let sum = |of: fn(&Domain) -> i64| figures.domains.iter().map(of).sum::<i64>();
+    let last = |counts: &[i64]| counts.last().copied().unwrap_or_default();
+    let mut cells = vec![("main", "Sent", i64::from(sent), format!("of {}", format::count(total)))];
+    if figures.hears_events() {
+        let bounced = sum(|domain| domain.bounced);
+        // A complaint proves delivery.
+        let delivered = sum(|domain| domain.delivered + domain.complained);
+        cells.push(("main", "Delivered", delivered, of_sent(delivered)));
+        cells.push(("", "Bounced", bounced, of_sent(bounced)));
+        let complained = sum(|domain| domain.complained);
+        cells.push(("", "Complained", complained, of_sent(complained)));
+    }
+    if let Some(reactions) = &figures.reactions {
+        let (opened, clicked) = (last(&reactions.opened), last(&reactions.clicked));
+        cells.push(("", "Opened", opened, of_sent(opened)));
+        cells.push(("", "Clicked", clicked, of_sent(clicked)));
+        for (label, count) in [
+            ("Opened by machines", reactions.opened_by_machines),
+            ("Clicked by machines", reactions.clicked_by_machines),
+            ("Loaded by Apple Mail", reactions.loaded_by_apple),
+        ] {
+            if count > 0 {
+                cells.push(("", label, count, of_sent(count)));
+            }
+        }
+    }
+    let rejected = figures.detail.overview.rejected;
+    if rejected > 0 {
+        cells.push(("", "Rejected by SES", rejected, of_sent(rejected)));
+    }
+    for (label, count) in
+        [("Failed", failed), ("Suppressed", suppressed), ("Uncertain", uncertain), ("To send", remaining)]
+    {
+        if count > 0 {
+            cells.push((
+                "",
+                label,
+                i64::from(count),
+                percent_of(i64::from(count), i64::from(total)) + " of all",
+            ));
+        }
+    }
+    let cells: String = cells
+        .into_iter()
+        .map(|(class, label, count, beside)| {
+            format!(
+                "<div class=\"{class}\"><dt>{label}</dt><dd>{}<small>{beside}</small></dd></div>\n",
+                format::count(count)
+            )
+        })
+        .collect();
+    format!("<dl class=\"figures\">\n{cells}</dl>\n")
+}
+
+fn percent_of(count: i64, all: i64) -> String {
+    #[allow(clippy::cast_precision_loss, reason = "counts of emails")]
+    let share = 100.0 * count as f64 / all.max(1) as f64;
+    chart::percent(share)
+}
+
+fn sends(figures: &Figures) -> String {
+    let Some(sends) = &figures.sends else {
+        return "<h2>Sends over time</h2>\n<p class=\"faint\">Nothing is sent yet.</p>\n".to_owned();
+    };
+    let day = axis::utc(sends.from);
+    format!(
+        "<h2>Sends over time</h2>\n<p class=\"faint\">Emails that Amazon SES accepted in each {}, from {} on (UTC)</p>\n<figure>{}</figure>\n",
+        axis::span(sends.bucket),
+        day.get(..10).unwrap_or(&day),
+        chart::sends(sends)
+    )
+}
+
+fn domains(figures: &Figures) -> String {
+    let title = "<h2>Delivery by domain</h2>\n";
+    if !figures.hears_events() {
+        let none = "<p class=\"faint\">SES's events have told nothing of this campaign yet.</p>\n";
+        return format!("{title}{none}");
+    }
+    let legend: String = [
+        ("blue", "delivered"),
+        ("grey", "no delivery known"),
+        ("orange", "bounced"),
+        ("red", "complained of"),
+    ]
+    .iter()
+    .map(|(colour, what)| format!("<span style=\"--swatch: var(--{colour})\">{what}</span>"))
+    .collect();
+    format!(
+        "{title}<p class=\"legend\">{legend}</p>\n<figure>{}</figure>\n",
+        chart::domains(&figures.domains)
+    )
+}
+
+fn reactions(figures: &Figures) -> String {
+    let Some(reactions) = &figures.reactions else { return String::new() };
+    let sent = i64::from(figures.detail.overview.progress.sent);
+    let first = axis::utc(reactions.from);
+    format!(
+        "<h2>Opens and clicks over time</h2>\n<p class=\"faint\">Recipients who had opened, and clicked, by then, in percent of those sent to, from {} on (UTC)</p>\n\
+         <figure>{}<figcaption>Opens are counted where the mail program loads images; some load them unasked, some never. What SES takes for machines, and Apple's Mail Privacy Protection, is left out.</figcaption></figure>\n",
+        first.get(..10).unwrap_or(&first),
+        chart::reactions(reactions, sent)
+    )
+}
+
+/// Outcomes by code, with an example whose address is masked.
+fn not_sent(figures: &Figures) -> String {
+    let causes =
+        figures.detail.outcomes.iter().filter(|outcome| outcome.code.is_some() && outcome.status != "sent");
+    let mut rows = String::new();
+    for outcome in causes {
+        let _ = writeln!(
+            rows,
+            "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}, such as {}</td></tr>",
+            format::count(outcome.count),
+            escape(&outcome.status),
+            escape(outcome.code.as_deref().unwrap_or_default()),
+            escape(outcome.example.error.as_deref().unwrap_or_default()),
+            escape(&outcome.example.email)
+        );
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<h2>Not sent, and why</h2>\n<table>\n<tr><th class=\"number\">Emails</th><th>Status</th><th>Code</th><th>An example</th></tr>\n{rows}</table>\n"
+    )
+}
+
+impl Figures {
+    fn hears_events(&self) -> bool {
+        self.domains.iter().any(|domain| domain.delivered + domain.bounced + domain.complained > 0)
+    }
+}

@@ -1,0 +1,119 @@
+//! `campaign resolve`: settles recipients that are in doubt, by a person's decision or from the log.
+
+mod accepted;
+mod by_hand;
+mod from_log;
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use uuid::Uuid;
+
+use super::failure::{Exit, Failure};
+use super::{connect, id, soon};
+use campaign_sender::activities::{ActivitiesTable, plan};
+use campaign_sender::batch::load::{self, Campaign};
+use campaign_sender::batch::render::Templates;
+use campaign_sender::config::Settings;
+use campaign_sender::database::Database;
+use campaign_sender::lifecycle::Status;
+
+/// Settle recipients that are `uncertain`: by your decision, or from the function's log
+///
+/// SES may or may not have accepted the email of an uncertain recipient, and it is never sent again by itself. Its
+/// events settle most of them, and the log knows what the function could not record. This is for the rest.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("how").required(true).args(["decision", "from_log"]))]
+pub struct Resolve {
+    /// The campaign's id
+    #[arg(value_parser = id)]
+    campaign: Uuid,
+    /// What they become: `sent` (with its activity), `failed`, or `pending` again and sent once more (`resend`)
+    #[arg(long = "as", value_enum, value_name = "OUTCOME", requires_all = ["by", "why"])]
+    decision: Option<Decision>,
+    /// Only this recipient; may be given several times
+    #[arg(long = "recipient", value_name = "ID", value_parser = id, conflicts_with = "from_log")]
+    recipients: Vec<Uuid>,
+    /// Who decides, for the log
+    #[arg(long, value_name = "WHO", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    by: Option<String>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    why: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Record every message that send-batch logged as accepted: a file of its log lines, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    from_log: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign resolve 5f0c2c1e-… --as resend --by ada@example.com --why 'SES support: nothing arrived'
+  campaign resolve 5f0c2c1e-… --as sent --recipient 77d1… --by ada --why 'the customer has it'
+  aws logs tail /aws/lambda/send-batch --since 1d | campaign resolve 5f0c2c1e-… --from-log -";
+
+/// What a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Decision {
+    Sent,
+    Resend,
+    Failed,
+}
+
+impl Decision {
+    fn status(self) -> Status {
+        match self {
+            Decision::Sent => Status::Sent,
+            Decision::Resend => Status::Pending,
+            Decision::Failed => Status::Failed,
+        }
+    }
+}
+
+impl Resolve {
+    pub async fn run(self) -> Result<(), Failure> {
+        let settings = Settings::from_env()?;
+        let case = Case::open(&settings, self.campaign).await?;
+        if let Some(file) = &self.from_log {
+            return from_log::run(&case, file).await;
+        }
+        let (Some(decision), Some(by), Some(why)) = (self.decision, self.by, self.why) else {
+            return Err(Failure::new(Exit::Usage, "--as needs --by and --why"));
+        };
+        by_hand::Order { decision, recipients: self.recipients, by, why, yes: self.yes }.run(&case).await
+    }
+}
+
+/// A campaign, and what recording outcomes of it needs.
+struct Case {
+    database: Database,
+    campaign: Campaign,
+    /// `None`: they do not compile, and subjects are taken as they stand in the campaign.
+    templates: Option<Templates>,
+    activities: ActivitiesTable,
+}
+
+impl Case {
+    async fn open(settings: &Settings, id: Uuid) -> Result<Case, Failure> {
+        let database = connect(settings.database.clone()).await?;
+        let table = settings.activities_table.as_str();
+        let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
+        let campaign = loaded
+            .campaign
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        let activities = plan::learn(&database, table, &["email_sent"], &[], soon()).await?;
+        let templates = Templates::compile(campaign.source.clone()).ok();
+        Ok(Case { database, campaign, templates, activities })
+    }
+
+    fn name(&self) -> &str {
+        &self.campaign.source.campaign_name
+    }
+
+    fn subject(&self) -> &str {
+        &self.campaign.source.subject
+    }
+}

@@ -1,0 +1,116 @@
+//! From the log: what SES accepted and could not be recorded, nor handed on to a next invocation.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::{format, soon};
+use super::Case;
+use super::accepted::{self, Accepted, Line};
+use campaign_sender::batch::pay;
+use campaign_sender::batch::record::{self, Record};
+use campaign_sender::outcome::{Entry, Outcome};
+
+/// Outcomes that are recorded with one statement.
+const CHUNK: usize = 1000;
+
+/// What the log has of a campaign.
+#[derive(Default)]
+struct Log {
+    accepted: HashMap<Uuid, Accepted>,
+    of_other_campaigns: usize,
+    /// The numbers of the lines that are not whole.
+    broken: Vec<usize>,
+}
+
+/// Records what the log says, once: a recipient that is `sent` stays as it is.
+pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
+    let log = open(file)
+        .and_then(|lines| Log::read(lines, case.campaign.id))
+        .map_err(|error| Failure::new(Exit::NoInput, format!("--from-log {}: {error}", file.display())))?;
+    let found = log.accepted.len();
+    let entries: Vec<Entry> = log
+        .accepted
+        .into_values()
+        .map(|Accepted { recipient_id, message_id, at, .. }| Entry {
+            recipient_id,
+            outcome: Outcome::Sent { message_id, at },
+        })
+        .collect();
+    let (mut replayed, mut known) = (0, 0);
+    for chunk in entries.chunks(CHUNK) {
+        let counts = replay(case, chunk).await?;
+        replayed += counts.0;
+        known += counts.1;
+    }
+    tracing::info!(campaign_id = %case.campaign.id, found, replayed, known, "replayed from the log");
+
+    println!("\"{}\": {} in the log", case.name(), format::counted(found, "accepted message"));
+    let line = |n: usize, what: &str| println!("  {:>6}  {what}", format::count(n as u64));
+    line(replayed, "replayed: now sent, with their activities");
+    line(known, "were known already");
+    let strangers = found.saturating_sub(replayed + known);
+    if strangers > 0 {
+        line(strangers, "of recipients that this campaign does not have (any more)");
+    }
+    if log.of_other_campaigns > 0 {
+        line(log.of_other_campaigns, "of other campaigns, passed over");
+    }
+    if let Some(first) = log.broken.first() {
+        line(log.broken.len(), &format!("lines not whole, passed over; the first is line {first}"));
+    }
+    Ok(())
+}
+
+/// Returns how many became sent, and how many were already.
+async fn replay(case: &Case, entries: &[Entry]) -> Result<(usize, usize), Failure> {
+    let (database, id, until) = (&case.database, case.campaign.id, soon());
+    let lines =
+        pay::lines(database, id, case.templates.as_ref(), case.subject(), entries.to_vec(), until).await?;
+    // A subject was rendered for those that are not sent yet.
+    let replayed = lines.iter().filter(|line| line.subject.is_some()).count();
+    let statement = case.activities.fill(record::STATEMENT);
+    let record = Record { lines: &lines, ..Record::nothing(id) };
+    let recorded = record::record(database, &statement, &record, until).await?;
+    let in_timeline = recorded.map_or(0, |recorded| recorded.activities as usize);
+    Ok((replayed.min(in_timeline), in_timeline.saturating_sub(replayed)))
+}
+
+fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
+    Ok(if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file)?))
+    })
+}
+
+impl Log {
+    fn read(mut lines: impl BufRead, campaign_id: Uuid) -> io::Result<Log> {
+        let mut log = Log::default();
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if lines.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            match accepted::parse(&String::from_utf8_lossy(&line)) {
+                Line::Accepted(messages) => {
+                    for accepted in messages {
+                        if accepted.campaign_id == campaign_id {
+                            log.accepted.entry(accepted.recipient_id).or_insert(accepted);
+                        } else {
+                            log.of_other_campaigns += 1;
+                        }
+                    }
+                }
+                Line::Broken => log.broken.push(number),
+                Line::Other => {}
+            }
+        }
+        Ok(log)
+    }
+}

@@ -1,0 +1,153 @@
+//! `campaign retry-failed`: failed recipients of chosen codes are sent to once more.
+
+use clap::builder::NonEmptyStringValueParser;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::failure::{Exit, Failure};
+use super::{campaign_and_words, connect, format, id, patiently, soon};
+use campaign_sender::config::DatabaseAccess;
+use campaign_sender::database::Database;
+
+/// Put failed recipients of chosen error codes back to `pending`, behind all others, to be sent to again
+///
+/// Only recipients that are `failed` now: whoever was accepted, or may have been, is never among them. A campaign that
+/// was `sent` is `sending` again.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES, override_usage = USAGE)]
+pub struct RetryFailed {
+    /// The campaign's id
+    #[arg(value_parser = id)]
+    campaign: Option<Uuid>,
+    /// The error codes, as `campaign status` shows them
+    #[arg(long = "code", value_name = "CODE", required = true, num_args = 1.., value_parser = NonEmptyStringValueParser::new())]
+    codes: Vec<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const USAGE: &str = "campaign retry-failed [OPTIONS] CAMPAIGN --code CODE...";
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign retry-failed 5f0c2c1e-… --code render --dry-run
+  campaign retry-failed 5f0c2c1e-… --code MessageRejected --code BadRequestException";
+
+/// Codes of recipients whose message SES had taken, or may have taken: sending again might be a second email.
+const HELD: [(&str, &str); 3] = [
+    ("rejected", "SES had accepted those emails, and found malware in them"),
+    ("rendering_failure", "SES had accepted those emails"),
+    ("resolved", "SES may have accepted those emails: a person decided that they failed"),
+];
+
+impl RetryFailed {
+    pub async fn run(self) -> Result<(), Failure> {
+        let (campaign, codes) = campaign_and_words(self.campaign, self.codes, "--code CODE")?;
+        Retry { campaign, codes, dry_run: self.dry_run }.run().await
+    }
+}
+
+/// What is to be done.
+struct Retry {
+    campaign: Uuid,
+    codes: Vec<String>,
+    dry_run: bool,
+}
+
+impl Retry {
+    async fn run(self) -> Result<(), Failure> {
+        if let Some((code, why)) =
+            HELD.iter().find(|(code, _)| self.codes.iter().any(|chosen| chosen == code))
+        {
+            return Err(Failure::new(Exit::Data, format!("--code {code}: {why}, so none is sent again")));
+        }
+        let database = connect(DatabaseAccess::from_env()?).await?;
+        let (name, status) = self.campaign(&database).await?;
+        let failed = self.failed(&database).await?;
+        let chosen: Vec<_> = failed.iter().filter(|(code, _)| self.codes.contains(code)).collect();
+        if let Some(unknown) = self.codes.iter().find(|code| failed.iter().all(|(known, _)| known != *code)) {
+            return Err(Failure::new(Exit::Data, nobody_failed_with(unknown, &name, &failed)));
+        }
+        let total: i64 = chosen.iter().map(|(_, count)| count).sum();
+        if self.dry_run {
+            println!("\"{name}\": {} would be pending again", recipients(total));
+        } else {
+            let (status, again) = self.retry(&database).await?;
+            let verb = if again == 1 { "is" } else { "are" };
+            println!("\"{name}\": {} {verb} pending again", recipients(again));
+            describe(&chosen);
+            match status.as_str() {
+                "sending" => {
+                    println!("The campaign is sending: the next invocation of send-batch sends to them.");
+                }
+                other => println!("The campaign is {other}: they are sent to when it is sending again."),
+            }
+            return Ok(());
+        }
+        describe(&chosen);
+        println!("The campaign is {status}. Nothing was changed: that was a dry run.");
+        Ok(())
+    }
+
+    /// Its name and status.
+    async fn campaign(&self, database: &Database) -> Result<(String, String), Failure> {
+        let sql = "SELECT name, status FROM campaigns WHERE id = $1";
+        let rows = database.query(sql, &[(&self.campaign, Type::UUID)], soon()).await?;
+        let row = rows.first().ok_or_else(|| {
+            Failure::new(Exit::Data, format!("there is no campaign {} in this database", self.campaign))
+        })?;
+        let status: String = row.get("status");
+        if matches!(status.as_str(), "cancelled" | "failed") {
+            let message = format!("campaign {} is {status}, and sends to nobody any more", self.campaign);
+            return Err(Failure::new(Exit::Data, message));
+        }
+        Ok((row.get("name"), status))
+    }
+
+    /// Its failed recipients by code.
+    async fn failed(&self, database: &Database) -> Result<Vec<(String, i64)>, Failure> {
+        let sql = "SELECT coalesce(error_code, '') AS code, count(*) AS count FROM campaign_recipients
+                    WHERE campaign_id = $1 AND status = 'failed' GROUP BY 1 ORDER BY 2 DESC, 1";
+        let rows = database.query(sql, &[(&self.campaign, Type::UUID)], patiently()).await?;
+        Ok(rows.iter().map(|row| (row.get("code"), row.get("count"))).collect())
+    }
+
+    /// Returns the campaign's status and how many are pending again.
+    async fn retry(&self, database: &Database) -> Result<(String, i64), Failure> {
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.campaign, Type::UUID), (&self.codes, Type::TEXT_ARRAY)];
+        // One transaction, whose locks come in the order of all others: recipients, cursor, campaign.
+        let session = database.session().await?;
+        database.begin(&session).await?;
+        let again = session.query_typed(include_str!("retry_failed/retry.sql"), &parameters).await?;
+        let again: i64 = again.first().map_or(0, |row| row.get(0));
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.campaign, Type::UUID), (&again, Type::INT8)];
+        session.query_typed(include_str!("retry_failed/recount.sql"), &parameters[..1]).await?;
+        session.query_typed(super::import::COUNT, &parameters[..1]).await?;
+        let status = session.query_typed(include_str!("retry_failed/reopen.sql"), &parameters).await?;
+        session.batch_execute("COMMIT").await?;
+        tracing::info!(campaign_id = %self.campaign, codes = ?self.codes, recipients = again, "failed recipients are pending again");
+        Ok((status.first().map_or_else(String::new, |row| row.get(0)), again))
+    }
+}
+
+fn recipients(count: i64) -> String {
+    format::counted(usize::try_from(count).unwrap_or_default(), "recipient")
+}
+
+fn describe(chosen: &[&(String, i64)]) {
+    for (code, count) in chosen {
+        println!("  {:>7}  {code}", format::count(*count));
+    }
+}
+
+fn nobody_failed_with(code: &str, name: &str, failed: &[(String, i64)]) -> String {
+    if failed.is_empty() {
+        return format!("nobody of \"{name}\" has failed");
+    }
+    let known: Vec<String> =
+        failed.iter().map(|(code, count)| format!("{code} ({})", format::count(*count))).collect();
+    format!("--code {code}: nobody of \"{name}\" failed with that; there are {}", known.join(", "))
+}

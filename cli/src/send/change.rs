@@ -1,0 +1,336 @@
+//! What a person may do with a campaign's status.
+
+use std::borrow::Cow;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::output::shown;
+use super::super::{connect, format, id, patiently, preview, soon};
+use super::settle::settle_refused;
+use super::time::{self, Time};
+use campaign_sender::batch::load;
+use campaign_sender::batch::render::{Source, Templates};
+use campaign_sender::config::DatabaseAccess;
+use campaign_sender::database::Database;
+
+/// Let a campaign be sent from a time on
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  campaign send schedule 5f0c2c1e-… --at '2030-03-20 08:00 Europe/Oslo'
+  campaign send schedule 5f0c2c1e-… --at 2030-03-20T08:00:00+01:00")]
+pub struct Schedule {
+    /// The campaign's id
+    #[arg(value_parser = id)]
+    campaign: Uuid,
+    /// When: date, time of day and zone (an offset from UTC, UTC, or a name such as Europe/Oslo)
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    at: Time,
+    #[command(flatten)]
+    check: Check,
+}
+
+/// Let a campaign be sent now: send-batch takes it at its next tick, or `campaign send run` from here
+///
+/// It is rendered for all its recipients first, as `campaign preview --check` does: errors stop it, warnings are shown.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  campaign send start 5f0c2c1e-…")]
+pub struct Start {
+    /// The campaign's id
+    #[arg(value_parser = id)]
+    campaign: Uuid,
+    #[command(flatten)]
+    check: Check,
+}
+
+/// Whether a campaign is looked at before it is let go.
+#[derive(clap::Args)]
+struct Check {
+    /// Do not render it for all recipients first; those whose data does not fit fail when it is their turn
+    #[arg(long)]
+    unchecked: bool,
+}
+
+impl Check {
+    async fn run(&self, campaign: Uuid) -> Result<(), Failure> {
+        if self.unchecked { Ok(()) } else { preview::check_all(campaign).await }
+    }
+}
+
+/// Stop a campaign for the time being, or all of them; within two seconds no more is sent
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  campaign send pause 5f0c2c1e-… --why 'the coupon is wrong'
+  campaign send pause --all --why 'the database was restored'")]
+pub struct Pause {
+    /// The campaign's id
+    #[arg(value_parser = id, required_unless_present = "all")]
+    campaign: Option<Uuid>,
+    /// Every campaign that is sending or scheduled
+    #[arg(long, conflicts_with = "campaign")]
+    all: bool,
+    /// Why, as `campaign status` shows it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+/// Go on with a campaign that is paused; one whose time has not come yet is scheduled again
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  campaign send resume 5f0c2c1e-…
+  campaign send resume --all")]
+pub struct Resume {
+    /// The campaign's id
+    #[arg(value_parser = id, required_unless_present = "all")]
+    campaign: Option<Uuid>,
+    /// Every campaign that `pause --all` has paused, or the functions because the database may have lost something
+    #[arg(long, conflicts_with = "campaign")]
+    all: bool,
+}
+
+/// End a campaign for good; within two seconds no more is sent
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  campaign send cancel 5f0c2c1e-… --yes --why 'wrong list'")]
+pub struct Cancel {
+    /// The campaign's id
+    #[arg(value_parser = id)]
+    campaign: Uuid,
+    /// Why, as `campaign status` shows it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Schedule {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        case.check_templates()?;
+        let at = self.at.to_sql();
+        let change = Change { from: &["draft", "scheduled"], to: "scheduled", at: Some(&at), why: None };
+        case.allows(&change)?;
+        self.is_to_come(&case.database).await?;
+        self.check.run(self.campaign).await?;
+        case.change(&change).await?;
+        println!("\"{}\" is scheduled for {}.", case.name(), self.at);
+        if case.recipients().await? == 0 {
+            println!("It has no recipients yet: add some with campaign import {} FILE", self.campaign);
+        }
+        Ok(())
+    }
+}
+
+impl Schedule {
+    /// A time that is over would let the campaign be sent at once, which is not what `schedule` is for. PostgreSQL's
+    /// clock decides, as it does when campaigns fall due.
+    async fn is_to_come(&self, database: &Database) -> Result<(), Failure> {
+        let rows = database.query("SELECT now()", &[], soon()).await?;
+        let now = rows.first().and_then(|row| Timestamp::try_from(row.get::<_, SystemTime>(0)).ok());
+        if now.is_none_or(|now| self.at.timestamp() > now) {
+            return Ok(());
+        }
+        if io::stdin().is_terminal() {
+            return confirm(&format!(
+                "{} is in the past, so the campaign would be sent at once. Go on?",
+                self.at
+            ));
+        }
+        let message =
+            format!("--at: {} is in the past; campaign send start {} sends it now", self.at, self.campaign);
+        Err(Failure::new(Exit::Usage, message))
+    }
+}
+
+impl Start {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        case.check_templates()?;
+        let recipients = case.recipients().await?;
+        if recipients == 0 {
+            let message = format!(
+                "campaign {} has no recipients, and would be sent at once: add some with campaign import",
+                self.campaign
+            );
+            return Err(Failure::new(Exit::Data, message));
+        }
+        let change = Change { from: &["draft", "scheduled", "sent"], to: "sending", at: None, why: None };
+        case.allows(&change)?;
+        self.check.run(self.campaign).await?;
+        case.change(&change).await?;
+        println!("\"{}\" is sending to {}.", case.name(), format::counted(recipients, "recipient"));
+        Ok(())
+    }
+}
+
+impl Pause {
+    pub async fn run(self) -> Result<(), Failure> {
+        let why = self.why.as_deref();
+        let Some(campaign) = self.campaign else { return pause_all(why).await };
+        let case = Case::open(campaign).await?;
+        case.change(&Change { from: &["sending", "scheduled"], to: "paused", at: None, why }).await?;
+        println!("\"{}\" is paused: within two seconds no more is sent.", case.name());
+        Ok(())
+    }
+}
+
+impl Resume {
+    pub async fn run(self) -> Result<(), Failure> {
+        let Some(campaign) = self.campaign else { return resume_all().await };
+        resume(campaign).await
+    }
+}
+
+async fn resume(campaign: Uuid) -> Result<(), Failure> {
+    let case = Case::open(campaign).await?;
+    case.check_templates()?;
+    let change = Change { from: &["paused"], to: "sending", at: None, why: None };
+    case.allows(&change)?;
+    settle_refused(&case.database, case.id, &case.source).await?;
+    let status = case.change(&change).await?;
+    println!("\"{}\" is {status} again.", case.name());
+    Ok(())
+}
+
+async fn pause_all(why: Option<&str>) -> Result<(), Failure> {
+    let database = connect(DatabaseAccess::from_env()?).await?;
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    let paused = database.query(include_str!("pause_all.sql"), &[(&why, Type::TEXT)], soon()).await?.len();
+    println!("{} paused: within two seconds no more is sent.", format::counted(paused, "campaign"));
+    Ok(())
+}
+
+/// One after the other; the first that cannot go on ends it, and it can be given again.
+async fn resume_all() -> Result<(), Failure> {
+    let database = connect(DatabaseAccess::from_env()?).await?;
+    let paused = database.query(include_str!("paused_with_all.sql"), &[], soon()).await?;
+    if paused.is_empty() {
+        println!("Nothing to resume: no campaign was paused with all others, or because of the database.");
+    }
+    for row in paused {
+        resume(row.get("id")).await?;
+    }
+    Ok(())
+}
+
+impl Cancel {
+    pub async fn run(self) -> Result<(), Failure> {
+        let case = Case::open(self.campaign).await?;
+        let change = Change {
+            from: &["draft", "scheduled", "sending", "paused"],
+            to: "cancelled",
+            at: None,
+            why: self.why.as_deref(),
+        };
+        case.allows(&change)?;
+        if !self.yes {
+            confirm(&format!("Cancel \"{}\" for good?", case.name()))?;
+        }
+        case.change(&change).await?;
+        println!("\"{}\" is cancelled: within two seconds no more is sent.", case.name());
+        Ok(())
+    }
+}
+
+/// A step from one of some statuses to another.
+struct Change<'a> {
+    from: &'a [&'a str],
+    to: &'a str,
+    /// `scheduled_at`.
+    at: Option<&'a str>,
+    /// `status_reason`.
+    why: Option<&'a str>,
+}
+
+struct Case {
+    database: Database,
+    id: Uuid,
+    status: String,
+    source: Source,
+}
+
+impl Case {
+    async fn open(id: Uuid) -> Result<Case, Failure> {
+        let database = connect(DatabaseAccess::from_env()?).await?;
+        let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
+        let campaign = loaded
+            .campaign
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        Ok(Case { database, id, status: campaign.status, source: campaign.source })
+    }
+
+    fn name(&self) -> Cow<'_, str> {
+        shown(&self.source.campaign_name)
+    }
+
+    /// How many there are. Of millions that takes a while, so it is not asked where something is to be stopped.
+    async fn recipients(&self) -> Result<usize, Failure> {
+        let sql = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1";
+        let counted = self.database.query(sql, &[(&self.id, Type::UUID)], patiently()).await?;
+        let recipients: i64 = counted.first().map_or(0, |row| row.get(0));
+        Ok(usize::try_from(recipients).unwrap_or_default())
+    }
+
+    fn check_templates(&self) -> Result<(), Failure> {
+        match Templates::compile(self.source.clone()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Failure::new(Exit::Data, format!("campaign {}: {error}", self.id))),
+        }
+    }
+
+    fn allows(&self, change: &Change<'_>) -> Result<(), Failure> {
+        if change.from.contains(&self.status.as_str()) {
+            return Ok(());
+        }
+        Err(self.not_from(&self.status, change))
+    }
+
+    fn not_from(&self, status: &str, change: &Change<'_>) -> Failure {
+        let advice = match (status, change.to) {
+            ("paused", "sending" | "scheduled") => format!("; go on with campaign send resume {}", self.id),
+            ("draft", _) => format!("; start it with campaign send start {}", self.id),
+            _ => String::new(),
+        };
+        let from = change.from.join(", ");
+        let message =
+            format!("campaign {} is {status}: only what is {from} can become {}{advice}", self.id, change.to);
+        Failure::new(Exit::Data, message)
+    }
+
+    /// Changes the status, and answers what it is now.
+    async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
+        self.allows(change)?;
+        let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&self.id, Type::UUID),
+            (&from, Type::TEXT_ARRAY),
+            (&change.to, Type::TEXT),
+            (&change.at, Type::TEXT),
+            (&change.why, Type::TEXT),
+        ];
+        let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await?;
+        match rows.first() {
+            Some(row) if row.get("changed") => Ok(row.get("status")),
+            Some(row) => Err(self.not_from(row.get("status"), change)),
+            None => Err(Failure::new(Exit::Data, format!("campaign {} is gone", self.id))),
+        }
+    }
+}
+
+fn confirm(question: &str) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        let message = "there is no terminal to ask at: give --yes to do it without asking";
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    print!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
+    match (read, answer.trim().to_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
+    }
+}

@@ -1,0 +1,17 @@
+-- Campaign $1 becomes $3, if it is one of $2 now; at $4, for the reason $5. One that was paused before its time came is
+-- `scheduled` again in place of `sending`. Answers what it is now.
+WITH campaign AS MATERIALIZED (
+    SELECT id, status, scheduled_at,
+           CASE WHEN $3 = 'sending' AND status = 'paused' AND scheduled_at > now() AND started_at IS NULL
+                THEN 'scheduled' ELSE $3 END AS next
+      FROM campaigns WHERE id = $1 FOR NO KEY UPDATE
+),
+changed AS (
+    UPDATE campaigns AS c
+       SET status = campaign.next, status_reason = $5, scheduled_at = coalesce($4::timestamptz, c.scheduled_at),
+           completed_at = CASE WHEN $3 = 'sending' THEN NULL ELSE c.completed_at END
+      FROM campaign WHERE c.id = campaign.id AND campaign.status = ANY ($2)
+    RETURNING c.status
+)
+SELECT coalesce((SELECT status FROM changed), campaign.status) AS status, EXISTS (SELECT FROM changed) AS changed
+  FROM campaign

@@ -1,0 +1,153 @@
+//! `campaign send create`: a draft, whose templates compile.
+
+use std::path::{Path, PathBuf};
+
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::output::shown;
+use super::super::{connect, id, soon};
+use campaign_sender::batch::render::{Source, Templates};
+use campaign_sender::config::DatabaseAccess;
+use campaign_sender::ses::Mailbox;
+
+/// Create a campaign as a draft; its id goes to standard output
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Create {
+    /// The organization that it belongs to
+    #[arg(long, value_name = "ID", value_parser = id)]
+    organization: Uuid,
+    /// Its name, as the timeline shows it
+    #[arg(long)]
+    name: String,
+    /// The sender, an address or `Name <address>`
+    #[arg(long, value_name = "MAILBOX", value_parser = mailbox)]
+    from: String,
+    /// Where answers go; may be given several times
+    #[arg(long, value_name = "MAILBOX", value_parser = mailbox)]
+    reply_to: Vec<String>,
+    /// The template of the subject
+    #[arg(long, value_name = "TEMPLATE")]
+    subject: String,
+    /// A file with the template of the HTML part
+    #[arg(long, value_name = "FILE", required_unless_present = "text")]
+    html: Option<PathBuf>,
+    /// A file with the template of the text part [default: made from the HTML]
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// A file with a JSON object of variables for all recipients
+    #[arg(long, value_name = "FILE")]
+    variables: Option<PathBuf>,
+    /// SES's configuration set [default: the function's own]
+    #[arg(long, value_name = "NAME")]
+    configuration_set: Option<String>,
+    /// It is no marketing: an order, an invoice, a notice that everybody must get
+    #[arg(long)]
+    transactional: bool,
+    /// The person who creates it, as the timeline names them
+    #[arg(long, value_name = "ID", value_parser = id)]
+    created_by: Option<Uuid>,
+    /// Its id [default: a new one]
+    #[arg(long, value_parser = id)]
+    id: Option<Uuid>,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  campaign send create --organization 0a77… --name Spring --from 'News <news@example.com>' \\
+    --subject 'Hello {{ name or \"you\" }}' --html spring.html --variables spring.json";
+
+impl Create {
+    pub async fn run(self) -> Result<(), Failure> {
+        let part = |path: &Option<PathBuf>| path.as_deref().map(read).transpose();
+        let source = Source {
+            campaign_name: self.name.clone(),
+            subject: self.subject.clone(),
+            html: part(&self.html)?,
+            text: part(&self.text)?,
+            variables: self.variables.as_deref().map(read_object).transpose()?,
+            transactional: self.transactional,
+        };
+        Templates::compile(source.clone())
+            .map_err(|error| Failure::new(Exit::Data, self.with_files(&error.to_string())))?;
+        let database = connect(DatabaseAccess::from_env()?).await?;
+        let id = self.id.unwrap_or_else(Uuid::now_v7);
+        let reply_to = (!self.reply_to.is_empty()).then_some(&self.reply_to);
+        let parameters: [(&(dyn ToSql + Sync), Type); 12] = [
+            (&id, Type::UUID),
+            (&self.organization, Type::UUID),
+            (&self.name, Type::TEXT),
+            (&self.from, Type::TEXT),
+            (&reply_to, Type::TEXT_ARRAY),
+            (&self.subject, Type::TEXT),
+            (&source.html, Type::TEXT),
+            (&source.text, Type::TEXT),
+            (&source.variables, Type::TEXT),
+            (&self.configuration_set, Type::TEXT),
+            (&self.transactional, Type::BOOL),
+            (&self.created_by, Type::UUID),
+        ];
+        let made = database.query(include_str!("create.sql"), &parameters, soon()).await?;
+        if made.is_empty() {
+            return Err(Failure::new(Exit::Data, format!("there is a campaign {id} already")));
+        }
+        println!("{id}");
+        eprintln!(
+            "\"{}\" is a draft. Next: campaign import {id} FILE, then campaign send start {id}",
+            shown(&self.name)
+        );
+        Ok(())
+    }
+
+    /// The message with file and line in place of part and line.
+    fn with_files(&self, message: &str) -> String {
+        [("html", &self.html), ("text", &self.text)].into_iter().fold(
+            message.to_owned(),
+            |message, (part, path)| match path {
+                Some(path) => message.replace(&format!("({part}, line "), &format!("({}:", path.display())),
+                None => message,
+            },
+        )
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", path.display())))
+}
+
+fn read_object(path: &Path) -> Result<String, Failure> {
+    let text = read(path)?;
+    // As it is written: a number keeps each of its digits.
+    let problem = match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
+        Ok(value) if value.get().starts_with('{') => return Ok(text),
+        Ok(_) => format!("{}:1: expected a JSON object, such as {{\"city\": \"Oslo\"}}", path.display()),
+        Err(error) => format!("{}:{}: it is not JSON: {error}", path.display(), error.line()),
+    };
+    Err(Failure::new(Exit::Data, problem))
+}
+
+/// An address, or `Name <address>`.
+fn mailbox(text: &str) -> Result<String, String> {
+    let expected = "expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>";
+    Mailbox::parse(text).map_err(|error| format!("{error}; {expected}"))?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_is_an_address_with_or_without_a_name() {
+        for text in ["news@example.com", "News <news@example.com>", "\"News, daily\" <news@example.com>"] {
+            assert_eq!(mailbox(text), Ok(text.to_owned()));
+        }
+        for text in ["news", "News <news>", "News <news@example.com", "A <a@example.com>, B <b@example.com>"]
+        {
+            assert!(mailbox(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `campaign send run`: a campaign from here, through the code of the function, without Step Functions.
+
+mod lane;
+mod progress;
+mod signals;
+
+use futures_util::future::join_all;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::{connect, format, id, soon};
+use campaign_sender::batch::load;
+use campaign_sender::config::Settings;
+use campaign_sender::database::Database;
+use campaign_sender::event::MAX_BATCH_SIZE;
+use campaign_sender::handler::Handler;
+use campaign_sender::interrupt::Interrupt;
+use campaign_sender::ses::Ses;
+use clap::value_parser;
+use lane::{End, Lanes};
+use progress::Progress;
+
+/// Run a campaign from here to its end, without Step Functions
+///
+/// It needs the same environment as the function, and does the same: any number of these and of functions may work on
+/// one campaign. Ctrl-C ends it cleanly: what SES has accepted is recorded, the rest stays pending. A second Ctrl-C ends
+/// it at once; what was under way is then in doubt, as after a crash, and never sent twice.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Run {
+    /// The campaign's id
+    #[arg(value_parser = id)]
+    campaign: Uuid,
+    /// Batches at a time; they share SES's rate, so more of them help only where answers are slow
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=16))]
+    lanes: u16,
+    /// Recipients per batch [default: BATCH_SIZE, or 500]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_BATCH_SIZE)))]
+    batch_size: Option<u32>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign send run 5f0c2c1e-…
+  campaign send run 5f0c2c1e-… --lanes 4 2>run.log   # JSON lines, which campaign resolve --from-log reads";
+
+impl Run {
+    pub async fn run(self) -> Result<(), Failure> {
+        let settings = Settings { metrics: None, ..Settings::from_env()? };
+        let database = connect(settings.database.clone()).await?;
+        self.check(&database).await?;
+        if Ses::from_env().await.region().is_empty() {
+            let message = "AWS_REGION is not set: expected the region of Amazon SES, such as eu-central-1";
+            return Err(Failure::new(Exit::Config, message));
+        }
+        let (raise, interrupt) = Interrupt::channel();
+        let handler = Handler::new(settings)
+            .map_err(|error| Failure::new(Exit::Config, error))?
+            .interruptible(interrupt.clone());
+        let progress = Progress::start(database, self.campaign);
+        let lanes = Lanes::new(&handler, self.campaign, self.batch_size, interrupt, &raise, &progress);
+        let work = join_all((0..self.lanes).map(|_| lanes.run()));
+        let worked = tokio::select! {
+            ends = Box::pin(work) => ends.into_iter().collect::<Result<Vec<_>, _>>().map(drop),
+            () = signals::second(&raise, &progress) => {
+                let message = "ended at once: what was under way is taken over by the next run, within a minute or so";
+                Err(Failure::new(Exit::Declined, message))
+            }
+            () = progress.follow() => Ok(()),
+        };
+        progress.finish();
+        worked?;
+        self.report(&lanes, &progress)
+    }
+
+    /// A campaign that cannot be sent is told before anything is claimed.
+    async fn check(&self, database: &Database) -> Result<(), Failure> {
+        let sql = "SELECT status, status_reason FROM campaigns WHERE id = $1";
+        let rows = database.query(sql, &[(&self.campaign, Type::UUID)], soon()).await?;
+        let id = self.campaign;
+        let row = rows
+            .first()
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        let reason: Option<String> = row.get("status_reason");
+        let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        match row.get::<_, &str>("status") {
+            "draft" => {
+                let message =
+                    format!("campaign {id} is a draft: start it first, with campaign send start {id}");
+                Err(Failure::new(Exit::Data, message))
+            }
+            "paused" => {
+                let message = format!(
+                    "campaign {id} is paused{because}: mend what is wrong, then campaign send resume {id}"
+                );
+                Err(Failure::new(Exit::Stopped, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn report(&self, lanes: &Lanes<'_>, progress: &Progress) -> Result<(), Failure> {
+        let (at_end, took) = (lanes.progress(), progress.elapsed());
+        let id = self.campaign;
+        let sent = format::counted(lanes.sent(), "email");
+        println!(
+            "{sent} sent in {}, by {}.",
+            format::duration(took),
+            format::counted(lanes.batches(), "batch")
+        );
+        println!(
+            "The campaign: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",
+            format::count(at_end.sent),
+            format::count(at_end.total),
+            format::count(at_end.failed),
+            format::count(at_end.suppressed),
+            format::count(at_end.uncertain),
+            format::count(at_end.remaining),
+        );
+        match lanes.end() {
+            End::Done if at_end.failed + at_end.uncertain > 0 => {
+                println!("Why some failed or are uncertain: campaign status {id}");
+                Ok(())
+            }
+            End::Done => Ok(()),
+            End::Interrupted => {
+                let message = format!("interrupted, and all is recorded; go on with campaign send run {id}");
+                Err(Failure::new(Exit::Declined, message))
+            }
+            End::Stopped { how, reason } => {
+                let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                let advice = match how {
+                    "cancelled" => "it sends to nobody any more".to_owned(),
+                    _ => format!("campaign status {id} says what to do; then campaign send resume {id}"),
+                };
+                Err(Failure::new(Exit::Stopped, format!("campaign {id} is {how}{because}; {advice}")))
+            }
+        }
+    }
+}
+
+/// The campaign's counters, with what its batches have noted and not recorded yet.
+pub async fn settled(database: &Database, campaign: Uuid) -> Option<(u64, u64)> {
+    let sql = include_str!("run/settled.sql");
+    let rows = database.query(sql, &[(&campaign, Type::UUID)], soon()).await.ok()?;
+    let row = rows.first()?;
+    let progress = load::progress(row);
+    let noted: i64 = row.get("noted");
+    let total = u64::try_from(progress.total).unwrap_or_default();
+    let settled = u64::try_from(i64::from(progress.total - progress.remaining) + noted).unwrap_or_default();
+    Some((settled.min(total), total))
+}

@@ -1,0 +1,73 @@
+//! A bar in a terminal. Elsewhere the log says how it goes.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use uuid::Uuid;
+
+use super::settled;
+use campaign_sender::database::Database;
+
+/// How often the bar looks at the tables.
+const FRAME: Duration = Duration::from_millis(500);
+
+pub struct Progress {
+    bar: ProgressBar,
+    in_terminal: bool,
+    database: Database,
+    campaign: Uuid,
+    started_at: Instant,
+}
+
+impl Progress {
+    pub fn start(database: Database, campaign: Uuid) -> Progress {
+        let in_terminal = io::stderr().is_terminal();
+        let bar = if in_terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let template = "  {bar:40.green/237}  {human_pos} of {human_len}, {elapsed}{msg}";
+        bar.set_style(
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸─"),
+        );
+        Progress { bar, in_terminal, database, campaign, started_at: Instant::now() }
+    }
+
+    /// Moves the bar, until it is dropped.
+    pub async fn follow(&self) {
+        if !self.in_terminal {
+            std::future::pending::<()>().await;
+        }
+        let mut from = None;
+        loop {
+            if let Some((settled, total)) = settled(&self.database, self.campaign).await {
+                let (since, first) = *from.get_or_insert((Instant::now(), settled));
+                self.bar.set_length(total);
+                self.bar.set_position(settled);
+                let rate = (settled - first.min(settled)) as f64 / since.elapsed().as_secs_f64().max(0.001);
+                if rate > 0.0 {
+                    let left = Duration::from_secs_f64(((total - settled) as f64 / rate).min(1e9));
+                    self.bar.set_message(format!(", {rate:.0}/s, {} left", super::format::duration(left)));
+                }
+            }
+            tokio::time::sleep(FRAME).await;
+        }
+    }
+
+    /// A line above the bar.
+    pub fn say(&self, line: &str) {
+        if self.in_terminal {
+            self.bar.suspend(|| eprintln!("{line}"));
+        } else {
+            tracing::warn!("{line}");
+        }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.started_at.elapsed()
+    }
+
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,68 @@
+//! Before a campaign goes on: emails that SES accepted and whose activities the table refused.
+
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::{format, patiently, soon};
+use campaign_sender::activities::plan;
+use campaign_sender::batch::record::{self, Record, Statement};
+use campaign_sender::batch::render::{Source, Templates};
+use campaign_sender::batch::{pay, refused};
+use campaign_sender::config::Settings;
+use campaign_sender::database::{Database, DatabaseError};
+use campaign_sender::outcome::Entry;
+
+/// Makes them `sent`, each with its activity, and says how many. One that is refused again stays `uncertain`.
+///
+/// # Errors
+/// When the table takes no activity yet: the campaign would be halted again.
+pub async fn settle_refused(database: &Database, id: Uuid, source: &Source) -> Result<(), Failure> {
+    let mut settled = 0;
+    while has_uncertain(database, id).await? {
+        let entries = refused::entries(database, id, patiently()).await?;
+        let written = if entries.is_empty() { 0 } else { settle(database, id, source, entries).await? };
+        settled += written;
+        if written == 0 {
+            break;
+        }
+    }
+    if settled > 0 {
+        let emails = format::counted(settled, "email");
+        println!(
+            "{emails} that SES had accepted became sent: their activities were refused, and are written now."
+        );
+    }
+    Ok(())
+}
+
+/// The counter answers for most campaigns, so that their recipients are not read.
+async fn has_uncertain(database: &Database, id: Uuid) -> Result<bool, Failure> {
+    let sql = "SELECT uncertain_count > 0 FROM campaigns WHERE id = $1";
+    let rows = database.query(sql, &[(&id, Type::UUID)], soon()).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}
+
+async fn settle(
+    database: &Database,
+    id: Uuid,
+    source: &Source,
+    entries: Vec<Entry>,
+) -> Result<usize, Failure> {
+    let table = Settings::from_env()?.activities_table;
+    let statement = Statement::new(&plan::learn(database, &table, &["email_sent"], &[], soon()).await?);
+    let templates = Templates::compile(source.clone()).ok();
+    let lines = pay::lines(database, id, templates.as_ref(), &source.subject, entries, soon()).await?;
+    let whole = Record { lines: &lines, ..Record::nothing(id) };
+    let recorded = match record::record_whole(database, &statement, &whole, soon()).await {
+        Err(error @ DatabaseError::Refused(_)) => {
+            record::record_apart(database, &statement, &whole, error, soon()).await?
+        }
+        recorded => recorded?,
+    };
+    let Some(recorded) = recorded else { return Ok(0) };
+    match recorded.halted {
+        Some(reason) => Err(Failure::new(Exit::Data, format!("campaign {id} stays as it is: {reason}"))),
+        None => Ok(recorded.activities as usize),
+    }
+}

@@ -1,0 +1,206 @@
+//! `campaign status`: where campaigns stand, for a person and for machines.
+
+mod advice;
+mod gather;
+mod text;
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use clap::value_parser;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::failure::{Exit, Failure};
+use super::{connect, id, output};
+use campaign_sender::config::DatabaseAccess;
+use campaign_sender::database::Database;
+use campaign_sender::result::Progress;
+
+/// Show where campaigns stand, or one of them in detail
+///
+/// For one campaign: progress, rate, time to the end, outcomes by code with an example, batches at work, and what to do
+/// next. Addresses are masked unless --show-addresses is given.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Status {
+    /// The campaign's id [default: the latest campaigns, in a table]
+    #[arg(value_parser = id)]
+    campaign: Option<Uuid>,
+    /// Draw it again and again, until the campaign is at its end or Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// Seconds between two looks with --watch
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = value_parser!(u64).range(1..=3600))]
+    interval: u64,
+    /// JSON for machines, one object on one line for each look; the names are documented in docs/cli.md
+    #[arg(long)]
+    json: bool,
+    /// Show whole addresses
+    #[arg(long, requires = "campaign")]
+    show_addresses: bool,
+    /// How many campaigns the table has
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "campaign")]
+    limit: u32,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campaign status
+  campaign status 5f0c2c1e-… --watch
+  campaign status 5f0c2c1e-… --json | jq .progress.remaining";
+
+/// A campaign as the table has it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overview {
+    pub campaign_id: Uuid,
+    pub name: String,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub progress: Progress,
+    /// Emails of those sent that SES rejected after it had accepted them.
+    pub rejected: i64,
+    pub scheduled_at: Option<String>,
+    pub started_at: Option<String>,
+    pub completed_at: Option<String>,
+}
+
+/// Recipients with the same status and error code.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    pub status: String,
+    pub code: Option<String>,
+    pub count: i64,
+    /// Of those in doubt: since when the first of them is.
+    pub oldest_seconds: Option<f64>,
+    pub example: Example,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Example {
+    pub recipient_id: Uuid,
+    pub email: String,
+    pub error: Option<String>,
+}
+
+/// A batch that is not closed.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lane {
+    pub batch_id: i64,
+    /// `working`, `lost` (its lease ended without a record) or `open` (free for the next claim).
+    pub state: &'static str,
+    pub first_position: i64,
+    pub last_position: i64,
+    pub pending: i64,
+    /// Outcomes that are noted and not recorded yet.
+    pub noted: i64,
+    /// Until the lease ends; negative when it has.
+    pub lease_seconds: Option<f64>,
+}
+
+/// Why nothing is claimed, and for how long.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryHold {
+    pub reason: String,
+    pub seconds: f64,
+}
+
+/// A campaign in detail.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Detail {
+    #[serde(flatten)]
+    pub overview: Overview,
+    /// Emails accepted in the last minute, per second.
+    pub per_second_now: Option<f64>,
+    /// Emails accepted per second since the start.
+    pub per_second_mean: Option<f64>,
+    /// At the present rate, until nobody is left.
+    pub seconds_left: Option<u64>,
+    /// Since SES's events were last heard of this campaign.
+    pub last_event_seconds: Option<f64>,
+    /// Nothing is claimed of any campaign, because the database may have lost what it had committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_hold: Option<HistoryHold>,
+    pub outcomes: Vec<Outcome>,
+    pub lanes: Vec<Lane>,
+    /// What a person may do.
+    pub advice: Vec<String>,
+}
+
+/// One campaign with its addresses masked, if there is such a one.
+pub async fn detail(database: &Database, id: Uuid) -> Result<Option<Detail>, Failure> {
+    gather::detail(database, id, false).await
+}
+
+impl Status {
+    pub async fn run(self) -> Result<(), Failure> {
+        let database = connect(DatabaseAccess::from_env()?).await?;
+        let watch = async {
+            let mut screen = Screen::default();
+            loop {
+                let started_at = Instant::now();
+                let (picture, at_end) = self.look(&database).await?;
+                if self.json {
+                    output::write(picture.as_bytes());
+                    output::flush();
+                } else {
+                    screen.show(&picture, self.watch);
+                }
+                if !self.watch || at_end || output::is_closed() {
+                    return Ok(());
+                }
+                // A look at a campaign of millions takes a while: the database has better things to do, too.
+                tokio::time::sleep(Duration::from_secs(self.interval).max(started_at.elapsed() * 5)).await;
+            }
+        };
+        tokio::select! {
+            outcome = Box::pin(watch) => outcome,
+            _ = tokio::signal::ctrl_c(), if self.watch => Ok(()),
+        }
+    }
+
+    /// What there is to show, and whether that will not change any more.
+    async fn look(&self, database: &Database) -> Result<(String, bool), Failure> {
+        let Some(id) = self.campaign else {
+            let campaigns = gather::overviews(database, self.limit).await?;
+            let picture = if self.json { json(&campaigns)? } else { text::table(&campaigns, text::width()) };
+            return Ok((picture, false));
+        };
+        let detail = gather::detail(database, id, self.show_addresses)
+            .await?
+            .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
+        let at_end = matches!(detail.overview.status.as_str(), "sent" | "cancelled" | "failed");
+        let picture = if self.json { json(&detail)? } else { text::detail(&detail, text::width()) };
+        Ok((picture, at_end))
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Software, error))?;
+    Ok(text + "\n")
+}
+
+/// Standard output, on which each picture replaces the one before, where it is a terminal.
+#[derive(Default)]
+struct Screen {
+    lines: usize,
+}
+
+impl Screen {
+    fn show(&mut self, picture: &str, again: bool) {
+        let back = match self.lines {
+            lines if lines > 0 && again && io::stdout().is_terminal() => format!("\x1b[{lines}A\x1b[J"),
+            _ => String::new(),
+        };
+        // What the terminal breaks takes more than one row of it.
+        self.lines = text::rows_of(picture, text::width());
+        output::print_picture(&back, picture);
+    }
+}

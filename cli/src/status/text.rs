@@ -1,0 +1,442 @@
+//! For a terminal.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use console::{Term, measure_text_width, style, truncate_str};
+
+use super::super::format;
+use super::super::output::shown;
+use super::{Detail, Lane, Outcome, Overview};
+use campaign_sender::result::Progress;
+
+/// The columns of standard output's terminal; where it is none, nothing is cut off.
+pub fn width() -> usize {
+    Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))
+}
+
+/// Columns of words; the others are figures.
+const WORDS: [&str; 4] = ["CAMPAIGN", "NAME", "STATUS", "SINCE (UTC)"];
+/// Which of them may be cut off.
+const NAME: usize = 1;
+/// What a narrow terminal does without, first the first.
+const DISPENSABLE: [&str; 5] = ["SUPPRESSED", "SINCE (UTC)", "SENT", "UNCERTAIN", "TOTAL"];
+
+/// Campaigns at a glance. Where they do not fit, columns are left out: what fails is seen at any width, and an id is
+/// there to copy.
+pub fn table(campaigns: &[Overview], width: usize) -> String {
+    if campaigns.is_empty() {
+        return "There are no campaigns yet: campaign send create --help\n".to_owned();
+    }
+    let header = [
+        "CAMPAIGN",
+        "NAME",
+        "STATUS",
+        "DONE",
+        "TOTAL",
+        "SENT",
+        "FAILED",
+        "SUPPRESSED",
+        "UNCERTAIN",
+        "SINCE (UTC)",
+    ];
+    let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(campaigns.iter().map(|campaign| {
+        let Progress { total, sent, failed, suppressed, uncertain, .. } = campaign.progress;
+        let since = campaign
+            .completed_at
+            .as_ref()
+            .or(campaign.started_at.as_ref())
+            .or(campaign.scheduled_at.as_ref());
+        vec![
+            campaign.campaign_id.to_string(),
+            truncate_str(&shown(&campaign.name), 24, "…").into_owned(),
+            if is_mostly_rejected(campaign) { "rejected".to_owned() } else { campaign.status.clone() },
+            percent(campaign.progress),
+            format::count(total),
+            format::count(sent),
+            format::count(failed),
+            format::count(suppressed),
+            format::count(uncertain),
+            since.map_or_else(String::new, |at| minute(at).trim_end_matches(" UTC").to_owned()),
+        ]
+    }));
+    for column in DISPENSABLE {
+        if overhang(&rows, width) == 0 {
+            break;
+        }
+        if let Some(at) = rows[0].iter().position(|header| header == column) {
+            for row in &mut rows {
+                row.remove(at);
+            }
+        }
+    }
+    let room = widths(&rows)[NAME].saturating_sub(overhang(&rows, width)).max(8);
+    for row in &mut rows {
+        row[NAME] = truncate_str(&row[NAME], room, "…").into_owned();
+    }
+    let widths = widths(&rows);
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .zip(&rows[0])
+            .map(|((cell, width), header)| {
+                let space = " ".repeat(width - measure_text_width(cell));
+                if WORDS.contains(&header.as_str()) { cell.clone() + &space } else { space + cell }
+            })
+            .collect();
+        let line = cells.join("  ");
+        let line = truncate_str(line.trim_end(), width, "…");
+        let _ = match number {
+            0 => writeln!(text, "{}", style(line).dim()),
+            _ => writeln!(text, "{line}"),
+        };
+    }
+    text
+}
+
+/// Whether SES rejected most of what it had accepted: such a campaign is no success, whatever its status.
+fn is_mostly_rejected(campaign: &Overview) -> bool {
+    campaign.status == "sent" && campaign.rejected * 2 > i64::from(campaign.progress.sent)
+}
+
+/// By how many columns of a terminal the rows are too wide for it.
+fn overhang(rows: &[Vec<String>], width: usize) -> usize {
+    let needed: usize = widths(rows).iter().map(|cell| cell + 2).sum();
+    needed.saturating_sub(width.saturating_add(2))
+}
+
+/// Of each column.
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default())
+        .collect()
+}
+
+/// How many rows of a terminal of this width a text takes.
+pub fn rows_of(text: &str, width: usize) -> usize {
+    text.lines().map(|line| measure_text_width(line).div_ceil(width.max(1)).max(1)).sum()
+}
+
+/// The words in lines that fit beside an indentation of so many columns. A terminal that is too narrow for that breaks
+/// them itself.
+fn wrapped(text: &str, indentation: usize, width: usize) -> Vec<String> {
+    let room = width.saturating_sub(indentation);
+    if room < 24 {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn percent(progress: Progress) -> String {
+    match progress.total {
+        0 => "-".to_owned(),
+        total => format!("{}%", i64::from(total - progress.remaining) * 100 / i64::from(total)),
+    }
+}
+
+/// `2026-03-01T08:00:00Z` as `2026-03-01 08:00 UTC`.
+fn minute(at: &str) -> String {
+    format!("{} UTC", at.get(..16).unwrap_or(at).replace('T', " "))
+}
+
+/// One campaign.
+pub fn detail(detail: &Detail, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    lines.extend(heading(&detail.overview, width));
+    lines.push(String::new());
+    lines.push(format!("  {}", bar(detail.overview.progress, 40)));
+    lines.extend(pace(detail).map(|pace| format!("  {pace}")));
+    lines.push(String::new());
+    lines.extend(outcomes(detail, width));
+    if !detail.lanes.is_empty() {
+        lines.push(String::new());
+        lines.extend(
+            detail
+                .lanes
+                .iter()
+                .enumerate()
+                .map(|(number, lane)| labelled(if number == 0 { "Batches" } else { "" }, &self::lane(lane))),
+        );
+    }
+    if let Some(seconds) = detail.last_event_seconds {
+        lines.push(String::new());
+        lines.push(labelled("Events", &format!("SES was last heard {} ago", span(seconds))));
+    }
+    let mut lines: Vec<String> =
+        lines.iter().map(|line| truncate_str(line.trim_end(), width, "…").into_owned()).collect();
+    // Advice holds commands to copy: it is neither cut off nor broken here.
+    if !detail.advice.is_empty() {
+        lines.push(String::new());
+    }
+    for (number, advice) in detail.advice.iter().enumerate() {
+        lines.push(labelled(if number == 0 { "Next" } else { "" }, advice));
+    }
+    lines.push(String::new());
+    lines.join("\n") + "\n"
+}
+
+fn heading(campaign: &Overview, width: usize) -> Vec<String> {
+    let status = match campaign.status.as_str() {
+        _ if is_mostly_rejected(campaign) => style("sent, and rejected by Amazon SES").red(),
+        status @ ("sending" | "sent") => style(status).green(),
+        status @ ("paused" | "scheduled") => style(status).yellow(),
+        status @ ("cancelled" | "failed") => style(status).red(),
+        status => style(status),
+    };
+    let mut lines = vec![
+        format!("  {}  {}", style(format!("\"{}\"", shown(&campaign.name))).bold(), status.bold()),
+        format!("  {}", style(campaign.campaign_id).dim()),
+    ];
+    let times = [
+        ("scheduled for", &campaign.scheduled_at),
+        ("started", &campaign.started_at),
+        ("completed", &campaign.completed_at),
+    ];
+    let times: Vec<String> = times
+        .iter()
+        .filter_map(|(what, at)| at.as_ref().map(|at| format!("{what} {}", minute(at))))
+        .collect();
+    if !times.is_empty() {
+        lines.push(format!("  {}", style(times.join(", ")).dim()));
+    }
+    // Whoever sets the status by SQL leaves the reason of the halt before it standing.
+    let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
+    if let Some(reason) = campaign.status_reason.as_ref().filter(|_| stopped) {
+        let indentation = "  Because: ".len();
+        let parts = wrapped(&shown(reason), indentation, width);
+        lines.extend(parts.iter().enumerate().map(|(number, part)| {
+            let label = if number == 0 { "  Because: " } else { "" };
+            format!("{label:indentation$}{part}")
+        }));
+    }
+    lines
+}
+
+/// `━━━━━━━━━━╸─────────  53%  5,300 of 10,000`.
+fn bar(progress: Progress, cells: usize) -> String {
+    let Progress { total, remaining, .. } = progress;
+    let settled = total - remaining;
+    let filled =
+        cells * usize::try_from(settled).unwrap_or_default() / usize::try_from(total).unwrap_or(1).max(1);
+    format!(
+        "{}{}  {}  {} of {}",
+        style("━".repeat(filled)).green(),
+        style("─".repeat(cells - filled)).dim(),
+        percent(progress),
+        format::count(settled),
+        format::count(total)
+    )
+}
+
+fn pace(detail: &Detail) -> Option<String> {
+    let now = detail.per_second_now.map(|rate| format!("{} per second now", figure(rate)));
+    let mean = detail.per_second_mean.map(|rate| format!("{} per second on average", figure(rate)));
+    let left = detail
+        .seconds_left
+        .map(|seconds| format!("about {} left", format::duration(Duration::from_secs(seconds))));
+    let parts: Vec<String> = [now, mean, left].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn figure(rate: f64) -> String {
+    if rate < 10.0 {
+        return format!("{rate:.1}");
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "emails per second")]
+    let whole = rate.round() as i64;
+    format::count(whole)
+}
+
+fn outcomes(detail: &Detail, width: usize) -> Vec<String> {
+    let Progress { sent, failed, suppressed, uncertain, remaining, .. } = detail.overview.progress;
+    let mut lines = Vec::new();
+    for (status, label, count) in [
+        ("sent", "Sent", sent),
+        ("failed", "Failed", failed),
+        ("suppressed", "Suppressed", suppressed),
+        ("uncertain", "Uncertain", uncertain),
+    ] {
+        lines.push(labelled(label, &style(format!("{:>9}", format::count(count))).bold().to_string()));
+        if status == "sent" && detail.overview.rejected > 0 {
+            let rejected = format::count(detail.overview.rejected);
+            lines.push(labelled(
+                "",
+                &format!("{rejected:>9}  rejected by Amazon SES after it had accepted them"),
+            ));
+        }
+        let of_status: Vec<&Outcome> = detail
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.status == status && outcome.code.is_some())
+            .collect();
+        let widest =
+            of_status.iter().filter_map(|outcome| outcome.code.as_ref()).map(String::len).max().unwrap_or(0);
+        lines.extend(of_status.into_iter().flat_map(|outcome| cause(outcome, widest, width)));
+    }
+    lines.push(labelled("To send", &style(format!("{:>9}", format::count(remaining))).bold().to_string()));
+    lines
+}
+
+fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
+    let code = outcome.code.as_deref().unwrap_or_default();
+    let age =
+        outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
+    let error = outcome.example.error.as_ref().map(|error| format!("{}, ", shown(error))).unwrap_or_default();
+    let start = labelled("", &format!("{:>9}  {code:<widest$}  ", format::count(outcome.count)));
+    let indentation = measure_text_width(&start);
+    // Under the code, where there is too little room beside it.
+    let indentation = if indentation + 30 <= width { indentation } else { 25 };
+    let words = format!("{age}{error}such as {}", shown(&outcome.example.email));
+    let mut lines = wrapped(&words, indentation, width)
+        .into_iter()
+        .map(|part| format!("{:indentation$}{}", "", style(part).dim()))
+        .collect::<Vec<_>>();
+    if indentation == measure_text_width(&start) {
+        lines[0] = start + lines[0].trim_start();
+    } else {
+        lines.insert(0, start);
+    }
+    lines
+}
+
+fn lane(lane: &Lane) -> String {
+    let range = format!("{} to {}", lane.first_position, lane.last_position);
+    let lease = span(lane.lease_seconds.unwrap_or_default().abs());
+    let state = match lane.state {
+        "working" => format!("at work, its lease ends in {lease}"),
+        "lost" => format!("lost: its lease ended {lease} ago; the next claim takes it over"),
+        _ => "open: the next claim takes it".to_owned(),
+    };
+    let noted = match lane.noted {
+        0 => String::new(),
+        noted => format!(", {} of them done and not recorded yet", format::count(noted)),
+    };
+    format!("{range}: {} pending{noted}; {state}", format::count(lane.pending))
+}
+
+fn labelled(label: &str, content: &str) -> String {
+    format!("  {}  {content}", style(format!("{label:<10}")).dim())
+}
+
+fn span(seconds: f64) -> String {
+    format::duration(Duration::from_secs_f64(seconds.clamp(0.0, 1e12)))
+}
+
+#[cfg(test)]
+mod tests {
+    use console::strip_ansi_codes;
+    use uuid::Uuid;
+
+    use super::super::Example;
+    use super::*;
+
+    fn overview(status: &str) -> Overview {
+        Overview {
+            campaign_id: Uuid::nil(),
+            name: "Spring harvest of the year".to_owned(),
+            status: status.to_owned(),
+            status_reason: Some(
+                "MessageRejected: Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: news@example.com"
+                    .to_owned(),
+            ),
+            progress: Progress { total: 120_000, sent: 100, failed: 7, suppressed: 1, uncertain: 2, remaining: 119_890 },
+            rejected: 0,
+            scheduled_at: None,
+            started_at: Some("2026-03-01T08:00:00Z".to_owned()),
+            completed_at: None,
+        }
+    }
+
+    fn picture(status: &str, width: usize) -> String {
+        let refused = Outcome {
+            status: "failed".to_owned(),
+            code: Some("MessageRejected".to_owned()),
+            count: 7,
+            oldest_seconds: None,
+            example: Example {
+                recipient_id: Uuid::nil(),
+                email: "a…@example.com".to_owned(),
+                error: Some("Address blacklisted by somebody who gives a reason of many words.".to_owned()),
+            },
+        };
+        let seen = Detail {
+            overview: overview(status),
+            per_second_now: None,
+            per_second_mean: Some(12.0),
+            seconds_left: None,
+            last_event_seconds: None,
+            history_hold: None,
+            outcomes: vec![refused],
+            lanes: Vec::new(),
+            advice: vec!["Go on with it: campaign send resume 00000000-0000-0000-0000-000000000000, and then look again".to_owned()],
+        };
+        strip_ansi_codes(&detail(&seen, width)).into_owned()
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_every_word_of_a_reason_and_an_error() {
+        for width in [50, 80, 200] {
+            let picture = picture("paused", width);
+            let (seen, advice) = picture.split_once("  Next").unwrap();
+            assert!(seen.lines().all(|line| measure_text_width(line) <= width), "{picture}");
+            let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+            let reason = overview("paused").status_reason.unwrap();
+            assert!(words.contains(&format!("Because: {reason}")), "{picture}");
+            let error =
+                "Address blacklisted by somebody who gives a reason of many words., such as a…@example.com";
+            assert!(words.contains(&format!("7 MessageRejected {error}")), "{picture}");
+            assert_eq!(advice.trim().lines().count(), 1, "{picture}");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_halt_is_not_shown_of_a_campaign_that_goes_on() {
+        assert!(picture("paused", 200).contains("Because: MessageRejected"));
+        assert!(!picture("sending", 200).contains("Because"));
+    }
+
+    #[test]
+    fn a_table_leaves_columns_out_where_they_do_not_fit_and_never_the_failed_ones() {
+        for (width, columns) in [
+            (200, "CAMPAIGN NAME STATUS DONE TOTAL SENT FAILED SUPPRESSED UNCERTAIN SINCE (UTC)"),
+            (110, "CAMPAIGN NAME STATUS DONE TOTAL FAILED UNCERTAIN"),
+            (90, "CAMPAIGN NAME STATUS DONE FAILED"),
+            (80, "CAMPAIGN NAME STATUS DONE FAILED"),
+        ] {
+            let table = strip_ansi_codes(&table(&[overview("sending")], width)).into_owned();
+            let header = table.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(table.lines().all(|line| measure_text_width(line) <= width), "{table}");
+            assert_eq!(header, columns, "{table}");
+            assert!(table.contains(&Uuid::nil().to_string()), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_campaign_that_ses_rejected_as_a_whole_does_not_look_like_a_success() {
+        let progress =
+            Progress { total: 100, sent: 100, failed: 0, suppressed: 0, uncertain: 0, remaining: 0 };
+        let sent = Overview { progress, rejected: 90, ..overview("sent") };
+        let row = strip_ansi_codes(&table(std::slice::from_ref(&sent), 200)).into_owned();
+        assert!(row.lines().nth(1).unwrap().contains(" rejected "), "{row}");
+        assert!(!is_mostly_rejected(&Overview { rejected: 50, ..sent }));
+    }
+
+    #[test]
+    fn what_a_terminal_breaks_counts_as_the_rows_that_it_takes() {
+        assert_eq!(rows_of("\n12345678\n123456789\n", 8), 4);
+        assert_eq!(rows_of("12345678\n", usize::MAX), 1);
+    }
+}

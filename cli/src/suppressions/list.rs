@@ -1,0 +1,60 @@
+//! `campaign suppressions list`: how many there are, and the newest.
+
+use console::style;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::super::failure::Failure;
+use super::super::output::shown;
+use super::super::{format, soon};
+use super::{Reason, Whose, organization_name};
+use campaign_sender::database::Database;
+
+/// Show how many addresses there are by reason, and the newest
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  campaign suppressions list --organization 6c1e…
+  campaign suppressions list --email ada@example.com")]
+pub(super) struct List {
+    #[command(flatten)]
+    whose: Whose,
+    /// Only this address
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Only those with this reason
+    #[arg(long, value_enum)]
+    reason: Option<Reason>,
+    /// How many addresses are shown
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+}
+
+impl List {
+    pub(super) async fn run(self, database: &Database) -> Result<(), Failure> {
+        let (whose, limit) = (self.whose.organization_id(), i64::from(self.limit));
+        let reason = self.reason.map(Reason::as_str);
+        let filter: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&whose, Type::UUID), (&self.email, Type::TEXT), (&reason, Type::TEXT)];
+        let counts = database.query(include_str!("count.sql"), &filter, soon()).await?;
+        if counts.is_empty() {
+            println!("No such address is suppressed.");
+            return Ok(());
+        }
+        let [whose, email, reason] = filter;
+        let parameters = [whose, email, reason, (&limit as &(dyn ToSql + Sync), Type::INT8)];
+        let rows = database.query(include_str!("newest.sql"), &parameters, soon()).await?;
+        for row in &counts {
+            println!("{:>10}  {}", format::count(row.get::<_, i64>("count")), row.get::<_, String>("reason"));
+        }
+        println!();
+        let emails: Vec<String> = rows.iter().map(|row| shown(row.get("email")).into_owned()).collect();
+        let width = emails.iter().map(|email| email.chars().count()).max().unwrap_or(0);
+        for (row, email) in rows.iter().zip(&emails) {
+            let reason: String = row.get("reason");
+            let (since, id): (String, Uuid) = (row.get("since"), row.get("organization_id"));
+            let organization = organization_name(id);
+            println!("{email:<width$}  {reason:<11}  {since}  {}", style(organization).dim());
+        }
+        Ok(())
+    }
+}

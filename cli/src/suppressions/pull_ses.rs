@@ -1,0 +1,74 @@
+//! `campaign suppressions pull-ses`: what SES itself suppresses for the account.
+
+use aws_sdk_sesv2::error::DisplayErrorContext;
+use aws_sdk_sesv2::types::{SuppressedDestinationSummary, SuppressionListReason};
+use std::time::SystemTime;
+use uuid::Uuid;
+
+use super::super::failure::{Exit, Failure};
+use super::super::format;
+use super::{Chunk, Reason, Whose, Written, organization_name};
+use campaign_sender::database::Database;
+use campaign_sender::ses;
+
+/// Addresses per answer of SES, which is the most that it gives.
+const PAGE: i32 = 1000;
+
+/// Read in the suppression list that SES keeps for the account
+///
+/// SES accepts emails to these addresses and sends none, so each costs a send and becomes a bounce. The list is the
+/// account's, so its addresses are suppressed for all organizations, unless one is named. Running it again adds
+/// what is new; what SES has removed stays.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  AWS_REGION=eu-central-1 campaign suppressions pull-ses")]
+pub(super) struct PullSes {
+    #[command(flatten)]
+    whose: Whose,
+}
+
+impl PullSes {
+    pub(super) async fn run(self, database: &Database) -> Result<(), Failure> {
+        let organization = self.whose.organization_id().unwrap_or_else(Uuid::nil);
+        let mut pages = ses::reading_client()
+            .await
+            .list_suppressed_destinations()
+            .into_paginator()
+            .page_size(PAGE)
+            .send();
+        let (mut written, mut read) = (Written::default(), 0);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| refused(&DisplayErrorContext(&error)))?;
+            let mut chunk = Chunk::default();
+            for destination in page.suppressed_destination_summaries() {
+                let (reason, at) = read_destination(destination);
+                chunk.push(organization, destination.email_address().to_owned(), reason, at);
+            }
+            read += chunk.len();
+            written += chunk.write(database).await?;
+        }
+        println!(
+            "{} on SES's list, for {}",
+            format::counted(read, "address"),
+            organization_name(organization)
+        );
+        println!("{written}");
+        Ok(())
+    }
+}
+
+fn read_destination(destination: &SuppressedDestinationSummary) -> (Reason, Option<SystemTime>) {
+    let reason = match destination.reason() {
+        SuppressionListReason::Complaint => Reason::Complaint,
+        _ => Reason::Bounce,
+    };
+    (reason, SystemTime::try_from(*destination.last_update_time()).ok())
+}
+
+fn refused(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        Exit::Unavailable,
+        format!(
+            "SES did not list the suppressed addresses: {error}; check AWS_REGION, the credentials and the right ses:ListSuppressedDestinations"
+        ),
+    )
+}

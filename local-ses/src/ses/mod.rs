@@ -1,0 +1,38 @@
+//! An endpoint that stands for Amazon SES v2 on this machine.
+//!
+//! It speaks the part of the API that sending campaigns takes (`SendEmail`, `SendBulkEmail`, `GetAccount`,
+//! `GetEmailIdentity`, `ListSuppressedDestinations`), verifies signatures and requests as strictly as SES does, keeps what it accepted
+//! and shows it on an inbox page at `/`. The AWS SDKs find it by `AWS_ENDPOINT_URL_SESV2`. How it behaves can be
+//! set here, or over HTTP under `/_local/`.
+
+mod account;
+mod api;
+mod behaviour;
+mod check;
+mod connections;
+mod control;
+mod endpoint;
+mod events;
+mod identity;
+mod mailbox;
+mod message;
+mod mime;
+mod preview;
+mod raw;
+mod refusal;
+mod request;
+mod send;
+mod server;
+mod signature;
+mod state;
+mod suppression;
+mod template;
+
+pub use account::{Account, EnforcementStatus, TokenBucket};
+pub use behaviour::{Effect, RecipientMatch, Rule};
+pub use endpoint::{Options, SesEndpoint};
+pub use events::{events, in_sns, in_sqs_batch};
+pub use message::{Message, NameValue, RequestKind};
+pub use preview::{Finding, Preview};
+pub use state::Statistics;
+pub use suppression::{SuppressedDestination, SuppressionReason};

@@ -1,7 +1,0 @@
-//! The command line `campaign`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    campaign_sender::cli::main()
-}

@@ -1,0 +1,154 @@
+"""CloudFormation on moto, with what moto leaves out: the Serverless transform, the rules, and outputs of change sets."""
+
+import json
+import os
+import re
+import urllib.parse
+
+import yaml
+from moto.cloudformation import models, parsing, responses
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
+from samcli.yamlhelper import yaml_parse
+from samtranslator.translator.transform import transform
+
+from function import ROOT
+
+TEMPLATE = ROOT / "template.yaml"
+
+
+class NoPolicies:
+    """The translator asks for AWS's managed policies; the template names them by ARN."""
+
+    def load(self):
+        return {}
+
+
+def read(template=None):
+    """A template as CloudFormation is given it, in the long form of its functions."""
+    return yaml_parse(template or TEMPLATE.read_text())
+
+
+def expand(template, parameters):
+    """What the Serverless transform makes of a template."""
+    if "Transform" not in template:
+        return template
+    # The translator wants to know it for the partition.
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    return with_stand_ins(json.loads(json.dumps(transform(template, dict(parameters), NoPolicies()), default=str)))
+
+
+# What moto's CloudFormation makes nothing of, and what their references come to.
+STAND_INS = {
+    ("Fn::GetAtt", ("UnsubscribeFunctionUrl", "FunctionUrl")): "https://of-the-function.lambda-url.us-east-1.on.aws/",
+    ("Ref", "UnsubscribeSecret"): "arn:aws:secretsmanager:us-east-1:123456789012:secret:UnsubscribeSecret-AbCdEf",
+}
+
+
+def with_stand_ins(part):
+    if isinstance(part, dict):
+        if len(part) == 1:
+            [(function, operand)] = part.items()
+            reference = (function, tuple(operand) if isinstance(operand, list) and function == "Fn::GetAtt" else operand)
+            if function in ("Ref", "Fn::GetAtt") and reference in STAND_INS:
+                return STAND_INS[reference]
+        return {name: with_stand_ins(value) for name, value in part.items()}
+    return [with_stand_ins(value) for value in part] if isinstance(part, list) else part
+
+
+def problems(template, parameters):
+    """What CloudFormation refuses before it creates anything: parameters, then rules."""
+    values, found = {}, []
+    for name, declared in template.get("Parameters", {}).items():
+        value = parameters.get(name, declared.get("Default"))
+        if value is None:
+            found.append(f"Parameters: [{name}] must have values")
+            continue
+        values[name] = str(value)
+        is_list = declared["Type"] in ("CommaDelimitedList", "List<String>")
+        for part in values[name].split(",") if is_list else [values[name]]:
+            if not is_allowed(part, declared):
+                found.append(f"Parameter {name} failed to satisfy constraint: {declared.get('ConstraintDescription')}")
+        if is_list:
+            values[name] = values[name].split(",")
+    found += [f"Parameters: [{name}] do not exist in the template" for name in set(parameters) - set(values)]
+    for rule in template.get("Rules", {}).values():
+        for assertion in rule["Assertions"]:
+            if not found and not holds(assertion["Assert"], values):
+                found.append(assertion["AssertDescription"])
+    return found
+
+
+def is_allowed(value, declared):
+    if declared["Type"] == "Number":
+        number = float(value)
+        if not declared.get("MinValue", number) <= number <= declared.get("MaxValue", number):
+            return False
+    allowed = declared.get("AllowedValues")
+    if allowed and value not in map(str, allowed):
+        return False
+    return re.fullmatch(declared.get("AllowedPattern", ".*"), value, re.DOTALL) is not None
+
+
+def holds(condition, values):
+    """Evaluates the functions that rules may use."""
+    [(function, operands)] = condition.items()
+    if function == "Ref":
+        return values[operands]
+    operands = [holds(part, values) if isinstance(part, dict) else part for part in operands]
+    match function:
+        case "Fn::Or":
+            return any(operands)
+        case "Fn::And":
+            return all(operands)
+        case "Fn::Not":
+            return not operands[0]
+        case "Fn::Equals":
+            return operands[0] == operands[1]
+        case "Fn::Contains":
+            return operands[1] in operands[0]
+        case "Fn::EachMemberEquals":
+            return all(member == operands[1] for member in operands[0])
+    raise NotImplementedError(function)
+
+
+def template_at(url, account_id, partition):
+    bucket, key = urllib.parse.urlsplit(url).path.lstrip("/").split("/", 1)
+    return s3_backends[account_id][partition].get_object(bucket, key).value.decode()
+
+
+def resolved(stack_name, logical_id, region="us-east-1"):
+    """The properties of a resource of a stack on moto, which may be of a type that moto does not know."""
+    stack = models.cloudformation_backends[DEFAULT_ACCOUNT_ID][region].get_stack(stack_name)
+    return parsing.clean_json(stack.template_dict["Resources"][logical_id], stack.resource_map)["Properties"]
+
+
+def teach_moto():
+    """Makes stacks and change sets of moto do what they do in CloudFormation."""
+    backend = models.CloudFormationBackend
+    create_change_set, execute_change_set = backend.create_change_set, backend.execute_change_set
+
+    def create(self, stack_name, change_set_name, template, parameters, *args, **more):
+        declared = read(template)
+        refused = problems(declared, parameters)
+        if refused:
+            raise models.ValidationError(message=refused[0])
+        template = json.dumps(expand(declared, parameters), default=str)
+        return create_change_set(self, stack_name, change_set_name, template, parameters, *args, **more)
+
+    def execute(self, change_set_name, stack_name=None):
+        # The last one, because a stack that is deleted leaves its change sets behind.
+        change_set = [
+            found for arn, found in self.change_sets.items() if change_set_name in (arn, found.change_set_name)
+        ][-1]
+        change_set_name = change_set.change_set_id
+        execute_change_set(self, change_set_name, stack_name)
+        stack = self.stacks[change_set.stack_id]
+        stack.template_dict = yaml.safe_load(change_set.template)
+        stack.output_map = stack._create_output_map()
+
+    backend.create_change_set, backend.execute_change_set = create, execute
+    # SAM names it by the endpoint that it knows, /BUCKET/KEY.
+    responses.get_stack_from_s3_url = template_at
+    # It fails for an output of a resource that moto does not know, such as a function URL.
+    parsing.ResourceMap.validate_outputs = lambda self: None
