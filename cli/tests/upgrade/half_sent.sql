@@ -26,6 +26,7 @@ DECLARE
     v_first  bigint := (SELECT min(position) FROM campaign_recipients);
     v_token  uuid;
     v_batch  bigint;
+    v_lost   bigint;
     v_number int;
     v_claim  text := CASE WHEN to_regprocedure('claim_batch(uuid, uuid, int, float8, boolean, bigint, int, text, float8, float8)') IS NULL
         THEN 'SELECT batch_id FROM claim_batch($1, $2, 10, 60, false, 1000000, 1000, ''us-east-1'', 1000, 60, 0.25)'
@@ -46,8 +47,7 @@ BEGIN
                    handed_through = NULL, sent_count = 10
              WHERE id = v_batch;
         ELSIF v_number = 2 THEN
-            UPDATE campaign_batches SET lease_ends_at = now() - interval '1 minute', handed_through = v_first + 13
-             WHERE id = v_batch;
+            v_lost := v_batch;
             INSERT INTO campaign_batch_outcomes
             SELECT v_batch, 1, jsonb_build_array(jsonb_build_array(id, 'sent', 'm-' || id,
                                                                    (extract(epoch FROM now()) * 1000)::bigint))
@@ -56,6 +56,8 @@ BEGIN
             UPDATE campaign_batches SET handed_through = v_first + 24 WHERE id = v_batch;
         END IF;
     END LOOP;
+    UPDATE campaign_batches SET lease_ends_at = now() - interval '1 minute', handed_through = v_first + 13
+     WHERE id = v_lost;
 END
 $$;
 -- 31 and 32 are in doubt.
