@@ -1,5 +1,5 @@
 -- The canonical form of an email address, by which one mailbox is told from another. It is the same as `canonical` in
--- `src/batch/address.rs`; a test compares the two.
+-- `src/domain/address.rs`; a test compares the two.
 --
 -- 1. White space, control and format characters and other characters that are not visible do not count, wherever they
 --    stand.

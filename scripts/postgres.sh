@@ -1,9 +1,13 @@
 # shellcheck shell=bash
 # PostgreSQL for `./dev`: finds or installs the server, and runs throwaway clusters. Sourced, not run.
 
-# Prints the directory of a usable initdb and pg_ctl, the newest version first; fails if there is none.
+# Prints the directory of a usable initdb and pg_ctl: POSTGRES_BIN, or the newest version; fails if there is none.
 postgres_bin() {
     local initdb
+    if [ -n "${POSTGRES_BIN:-}" ]; then
+        printf '%s\n' "$POSTGRES_BIN"
+        return
+    fi
     for initdb in "$(command -v initdb || true)" \
         $(printf '%s\n' /usr/lib/postgresql/*/bin/initdb \
             /opt/homebrew/opt/postgresql@*/bin/initdb /usr/local/opt/postgresql@*/bin/initdb \

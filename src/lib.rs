@@ -1,29 +1,23 @@
 //! Sends email campaigns from PostgreSQL through Amazon SES: nobody twice, nobody forgotten, every sent email in
 //! the timeline.
 //!
-//! [`handler`] knows the order of the steps of a batch; [`batch`] has the steps; what they decide is in pure
-//! functions ([`lifecycle`], [`ses::classify`], [`batch::render`], [`deadline`], [`verdict`]).
+//! [`domain`] and [`message`] decide and are pure; [`ses`] and [`store`] are the edges to Amazon SES and PostgreSQL,
+//! [`lambda`] is the one to the runtime; [`send_batch`], [`ses_events`] and [`unsubscribe`] are the three functions, each
+//! with the order of its steps. No module imports one that stands after it here.
 
-pub mod activities;
+pub mod domain;
+
+pub mod message;
+
 pub mod aws;
-pub mod batch;
-pub mod config;
-pub mod database;
-pub mod deadline;
-pub mod event;
-pub mod handler;
-pub mod interrupt;
-pub mod lambda;
-pub mod lifecycle;
-pub mod metrics;
-pub mod outcome;
-pub mod preflight;
-pub mod result;
 pub mod ses;
+pub mod store;
+
+pub mod lambda;
+
+pub mod send_batch;
 pub mod ses_events;
-pub mod telemetry;
 pub mod unsubscribe;
-pub mod verdict;
 
 /// A named place at which tests end the process (feature `failpoints`); nothing in any other build.
 macro_rules! crash_point {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::SystemTime;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use campaign_sender::batch::claim::Batch;
+use campaign_sender::domain::batch::Batch;
 use serde_json::json;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 use uuid::Uuid;

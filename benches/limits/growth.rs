@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use serde_json::json;
-use tokio::time::Instant;
+use std::time::Instant;
 
 use crate::statements::{Statements, accepted};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use serde_json::json;
-use tokio::time::Instant;
+use std::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
 use crate::activity::{COLUMNS, rows};

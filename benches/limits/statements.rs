@@ -4,14 +4,16 @@ use std::env;
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use campaign_sender::activities::plan;
-use campaign_sender::batch::claim::{self, Batch, Claim, Wish};
-use campaign_sender::batch::record::{self, Closing, Line, Record, STATEMENT};
-use campaign_sender::config::{DatabaseAccess, database_url};
-use campaign_sender::database::Database;
-use campaign_sender::deadline::Deadline;
-use campaign_sender::outcome::Outcome;
-use tokio::time::Instant;
+use campaign_sender::domain::batch::Batch;
+use campaign_sender::domain::deadline::Deadline;
+use campaign_sender::domain::outcome::Line;
+use campaign_sender::domain::outcome::Outcome;
+use campaign_sender::send_batch::claim::{self, Claim, Wish};
+use campaign_sender::send_batch::record::{self, Closing, Record, STATEMENT};
+use campaign_sender::store::Database;
+use campaign_sender::store::activities::plan;
+use campaign_sender::store::settings::{DatabaseAccess, database_url};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// One campaign, and the connection to its database.
@@ -71,7 +73,7 @@ impl Statements {
 
 /// The outcomes of a batch, as long as real ones.
 pub fn accepted(batch: &Batch) -> Vec<Line> {
-    let line = |recipient: &claim::Recipient| Line {
+    let line = |recipient: &campaign_sender::domain::batch::Recipient| Line {
         recipient_id: recipient.id,
         outcome: Outcome::Sent {
             message_id: format!("0107019a5b3c4d5e-{}-000000", recipient.id),
@@ -83,7 +85,7 @@ pub fn accepted(batch: &Batch) -> Vec<Line> {
 }
 
 /// The subject of an email.
-pub fn subject(recipient: &claim::Recipient) -> String {
+pub fn subject(recipient: &campaign_sender::domain::batch::Recipient) -> String {
     let name = recipient.name.as_deref().map_or_else(|| "The".to_owned(), |name| format!("{name}, the"));
     format!("{name} spring harvest is here, with 123 points for you")
 }

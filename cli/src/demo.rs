@@ -14,7 +14,7 @@ use console::style;
 
 use super::failure::{Exit, Failure};
 use super::{database_url, format, interrupted, migrate};
-use campaign_sender::event::MAX_BATCH_SIZE;
+use campaign_sender::domain::event::MAX_BATCH_SIZE;
 use function::SendBatch;
 use links::Links;
 use local_ses::ses::{Effect, Options, Rule, SesEndpoint};

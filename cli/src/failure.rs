@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use tokio_postgres::error::SqlState;
 
-use campaign_sender::activities::TableError;
-use campaign_sender::config::InvalidVariable;
-use campaign_sender::database::DatabaseError;
+use campaign_sender::domain::setting::InvalidVariable;
+use campaign_sender::store::DatabaseError;
+use campaign_sender::store::activities::TableError;
 
 /// Exit statuses, as `sysexits.h` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

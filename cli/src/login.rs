@@ -4,8 +4,8 @@
 use tokio_postgres::error::SqlState;
 
 use super::failure::Failure;
-use campaign_sender::config::{DatabaseAccess, DatabaseUrl, Login};
-use campaign_sender::database::{Database, DatabaseError};
+use campaign_sender::store::settings::{DatabaseAccess, DatabaseUrl, Login};
+use campaign_sender::store::{Database, DatabaseError};
 
 const HINT: &str = "the password in the URL holds a character that has a meaning there: write # as %23, @ as %40, / as %2F, ? as %3F and % as %25";
 

@@ -40,13 +40,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use campaign_sender::config::{self, DatabaseAccess, DatabaseUrl};
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::{DatabaseAccess, DatabaseUrl};
 use failure::{Exit, Failure};
 
 /// Email campaigns from PostgreSQL through Amazon SES: the operator's and the developer's commands.
@@ -179,7 +179,7 @@ fn start_logging(unless_told: &str) {
 
 fn database_url() -> Result<DatabaseUrl, Failure> {
     let value = env::var("DATABASE_URL").ok().filter(|value| !value.trim().is_empty());
-    Ok(config::database_url(value)?)
+    Ok(campaign_sender::store::settings::database_url(value)?)
 }
 
 /// An id as an argument.

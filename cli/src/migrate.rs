@@ -12,9 +12,9 @@ use self::runner::Runner;
 use self::steps::{Kind, SWITCH};
 use super::failure::{Exit, Failure};
 use super::{connect, format};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::schema::VERSION;
-use campaign_sender::database::{Database, DatabaseError};
+use campaign_sender::store::schema::VERSION;
+use campaign_sender::store::settings::DatabaseAccess;
+use campaign_sender::store::{Database, DatabaseError};
 
 /// Create the tables and functions in the database, or bring them to the version of this release
 ///
@@ -107,7 +107,10 @@ impl State {
             let sql = format!("SELECT FROM \"{schema}\".{} LIMIT 1", versions::HISTORY);
             state.has_history = client.query_opt(&sql, &[]).await?.is_some();
         }
-        if state.version.is_none() && !state.has_old_tables && !state.has_history && exists("campaigns").await?
+        if state.version.is_none()
+            && !state.has_old_tables
+            && !state.has_history
+            && exists("campaigns").await?
         {
             state.foreign_table = Some(format!("{schema}.campaigns"));
         }
@@ -141,7 +144,9 @@ impl State {
     fn sentence(&self) -> String {
         let has = match (self.version, self.has_old_tables) {
             (Some(version), _) => format!("the database has version {version} of the schema"),
-            (None, true) => "the database has the tables of release 0.1, which recorded no version".to_owned(),
+            (None, true) => {
+                "the database has the tables of release 0.1, which recorded no version".to_owned()
+            }
             (None, false) => "the database has no tables of campaign-sender".to_owned(),
         };
         let needs = match self.plan() {
@@ -175,14 +180,15 @@ pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(
         Plan::Baseline => runner.baseline(steps::all(), &mut say).await.map_err(refused)?,
         Plan::Adopt => {
             let after = steps::all().into_iter().skip_while(|step| step.title != SWITCH).skip(1);
-            runner.baseline(after.collect(), &mut |line| {
-                // Nothing is left to do in a database that psql made.
-                if line.starts_with(' ') {
-                    say(line);
-                }
-            })
-            .await
-            .map_err(refused)?;
+            runner
+                .baseline(after.collect(), &mut |line| {
+                    // Nothing is left to do in a database that psql made.
+                    if line.starts_with(' ') {
+                        say(line);
+                    }
+                })
+                .await
+                .map_err(refused)?;
         }
     }
     let only_record = matches!(plan, Plan::Baseline | Plan::Adopt);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, format, patiently};
-use campaign_sender::config::DatabaseAccess;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Delete what campaigns that ended long ago leave behind
 ///

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::connect;
 use super::failure::{Exit, Failure};
-use campaign_sender::config::DatabaseAccess;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Write what became of a campaign as one self-contained HTML page, with plots
 ///

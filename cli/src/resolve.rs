@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, id, soon};
-use campaign_sender::activities::{ActivitiesTable, plan};
-use campaign_sender::batch::load::{self, Campaign};
-use campaign_sender::batch::render::Templates;
-use campaign_sender::config::Settings;
-use campaign_sender::database::Database;
-use campaign_sender::lifecycle::Status;
+use campaign_sender::domain::campaign::Campaign;
+use campaign_sender::domain::recipient::Status;
+use campaign_sender::lambda::environment::Settings;
+use campaign_sender::message::render::Templates;
+use campaign_sender::send_batch::load::{self};
+use campaign_sender::store::Database;
+use campaign_sender::store::activities::{ActivitiesTable, plan};
 
 /// Settle recipients that are `uncertain`: by your decision, or from the function's log
 ///

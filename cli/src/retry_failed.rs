@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{campaign_and_words, connect, format, id, patiently, soon};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Put failed recipients of chosen error codes back to `pending`, behind all others, to be sent to again
 ///

@@ -5,13 +5,15 @@ use aws_sdk_sesv2::types::{Destination, MessageTag};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use campaign_sender::batch::address;
-use campaign_sender::batch::claim::Recipient;
-use campaign_sender::batch::load::Campaign;
-use campaign_sender::batch::render::Templates;
-use campaign_sender::batch::send::{Prepared, Sender, prepare};
-use campaign_sender::outcome::Outcome;
-use campaign_sender::ses::{Answer, Ses};
+use campaign_sender::domain::address;
+use campaign_sender::domain::answer::Answer;
+use campaign_sender::domain::batch::Recipient;
+use campaign_sender::domain::campaign::Campaign;
+use campaign_sender::domain::outcome::Outcome;
+use campaign_sender::message::compose::{Prepared, prepare};
+use campaign_sender::message::render::Templates;
+use campaign_sender::send_batch::send::Sender;
+use campaign_sender::ses::Ses;
 
 /// Stands before the subject of a test.
 const PREFIX: &str = "[Test] ";

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, id, output};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::Database;
-use campaign_sender::result::Progress;
+use campaign_sender::domain::result::Progress;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Show where campaigns stand, or one of them in detail
 ///

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::failure::Failure;
 use super::{connect, id};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Import, export and show the addresses that are not written to, or read in SES's own list
 #[derive(Args)]

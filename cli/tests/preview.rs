@@ -34,7 +34,7 @@ fn without_tokens(text: &str) -> String {
     stable.push_str(parts.next().unwrap_or_default());
     for part in parts {
         stable.push_str("LINK");
-        stable.push_str(&part[campaign_sender::unsubscribe::token::LENGTH..]);
+        stable.push_str(&part[campaign_sender::message::token::LENGTH..]);
     }
     stable
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use campaign_sender::unsubscribe::request::Request;
-use campaign_sender::unsubscribe::token::Keys;
+use campaign_sender::message::token::Keys;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|event: &[u8]| {

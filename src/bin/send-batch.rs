@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use campaign_sender::config::Settings;
-use campaign_sender::handler::Handler;
+use campaign_sender::lambda::environment::Settings;
 use campaign_sender::lambda::{self, Payload};
+use campaign_sender::send_batch::Handler;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 fn main() -> ExitCode {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use campaign_sender::config::Settings;
+use campaign_sender::lambda::environment::Settings;
 use campaign_sender::lambda::{self, Payload};
 use campaign_sender::unsubscribe::Unsubscribe;
 use lambda_runtime::{Error, LambdaEvent, service_fn};

@@ -11,10 +11,10 @@ use aws_sdk_sesv2::operation::send_bulk_email::{SendBulkEmailError, SendBulkEmai
 use aws_sdk_sesv2::operation::send_email::{SendEmailError, SendEmailOutput};
 use aws_sdk_sesv2::types::BulkEmailEntryResult;
 
-use super::answer::Answer;
 use super::error_code::Said;
 use super::text::{MAX_CODE, MAX_TEXT, bounded, excerpt};
 use super::wording::wording;
+use crate::domain::answer::Answer;
 
 /// What AWS's answers bear: the error's code, and the id of the request.
 const MARKS: [&str; 2] = ["x-amzn-errortype", "x-amzn-requestid"];

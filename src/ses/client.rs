@@ -13,8 +13,9 @@ use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use bytes::Bytes;
 
 use super::account::Cache;
-use super::{Answer, Quota, classify, classify_bulk, no_bulk_calls};
+use super::{Quota, classify, classify_bulk, no_bulk_calls};
 use crate::aws::http_client;
+use crate::domain::answer::Answer;
 
 /// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
 /// request does not meet a connection that is being closed, which would put its message in doubt.

@@ -1,7 +1,7 @@
 //! What an error answer means for a message, by its HTTP status, its code and its words: one total match. Pure.
 
-use super::answer::Answer;
 use super::wording::{Wording, wording};
+use crate::domain::answer::Answer;
 
 /// An error as it was answered: by SES, or by something on the way.
 #[derive(Clone, Copy, Debug)]

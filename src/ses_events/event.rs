@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::kind::{Actor, Kind, hash};
 use super::unsubscribe_link::{is_of, without_tokens};
-use crate::batch::render::one_line;
+use crate::message::render::one_line;
 
 /// The longest text that is taken from an event, in characters: a diagnostic code, a user agent, a link.
 const MAX_TEXT: usize = 1000;

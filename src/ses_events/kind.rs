@@ -6,7 +6,17 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::lifecycle::Status;
+use crate::domain::recipient::Status;
+
+/// The activities of what SES tells, beyond `email_sent`.
+pub const ACTIONS: [&str; 6] = [
+    "email_delivered",
+    "email_bounced",
+    "email_complained",
+    "email_rejected",
+    "email_opened",
+    "email_clicked",
+];
 
 /// The name under which a timeline shows that Apple loaded an email's images.
 const APPLE: &str = "Apple Mail Privacy Protection";

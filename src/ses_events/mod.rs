@@ -16,29 +16,20 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
+use std::time::Instant;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use self::event::{Event, Said};
-use self::guard::Watched;
+use self::kind::ACTIONS;
 use self::record::{Lost, Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
-use crate::activities::plan;
-use crate::config::Settings;
-use crate::database::Database;
-use crate::deadline::Deadline;
+use crate::domain::deadline::Deadline;
+use crate::domain::guard::Watched;
 use crate::lambda::Failure;
-use crate::metrics::Metrics;
-
-/// The activities of what SES tells, beyond `email_sent`.
-pub const ACTIONS: [&str; 6] = [
-    "email_delivered",
-    "email_bounced",
-    "email_complained",
-    "email_rejected",
-    "email_opened",
-    "email_clicked",
-];
+use crate::lambda::environment::Settings;
+use crate::lambda::metrics::Metrics;
+use crate::store::Database;
+use crate::store::activities::plan;
 
 /// What lives as long as the process.
 pub struct SesEvents {
@@ -144,7 +135,7 @@ impl SesEvents {
     /// Pauses the campaigns whose rates of bounces, complaints or rejections are too high. When this fails, SQS
     /// delivers the batch again, and the rates are looked at again.
     async fn guard(&self, watched: &[Watched], until: Instant) -> Result<(), Failure> {
-        let stops = guard::judge(watched, &self.settings.guard);
+        let stops = crate::domain::guard::judge(watched, &self.settings.guard);
         if stops.is_empty() {
             return Ok(());
         }

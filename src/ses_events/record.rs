@@ -5,15 +5,16 @@ use std::time::SystemTime;
 use aws_sdk_sesv2::primitives::DateTimeFormat;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::Instant;
+use std::time::Instant;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::ACTIONS;
 use super::event::Event;
-use super::guard::{self, Watched};
-use crate::activities::ActivitiesTable;
-use crate::database::{Database, DatabaseError};
+use super::guard;
+use super::kind::ACTIONS;
+use crate::domain::guard::Watched;
+use crate::store::activities::ActivitiesTable;
+use crate::store::{Database, DatabaseError};
 
 /// What became of a batch of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

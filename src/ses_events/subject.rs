@@ -3,15 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::time::Instant;
+use std::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::event::Event;
-use crate::batch::render::{Person, Source, Templates};
-use crate::database::{Database, DatabaseError};
-use crate::lifecycle::Status;
+use crate::domain::campaign::Source;
+use crate::domain::recipient::Status;
+use crate::message::render::{Person, Templates};
+use crate::store::{Database, DatabaseError};
 
 /// Gives the events that prove an email sent and lack its subject what the campaign's template renders for the
 /// recipient, as long as that matters: only an email not yet recorded as sent needs it. What cannot be rendered

@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use crate::unsubscribe::token;
+use crate::message::token;
 
 /// How often a link may have been percent-encoded, as one that is a parameter of another.
 const MAX_ENCODINGS: usize = 3;
@@ -54,7 +54,7 @@ mod tests {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
     use super::*;
-    use crate::unsubscribe::token::{Keys, Subject};
+    use crate::message::token::{Keys, Subject};
 
     const RECIPIENT: Uuid = Uuid::from_u128(7);
 

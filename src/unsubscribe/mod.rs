@@ -3,35 +3,29 @@
 //! [`token`] says whom a link is for, [`request`] what is wished, [`record`] does it with one statement, [`page`]
 //! shows what came of it. This module knows the order of steps.
 
-pub mod keys;
-pub mod link;
 pub mod page;
 pub mod record;
 pub mod request;
 pub mod response;
-mod settings;
-pub mod token;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
+use std::time::Instant;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
-use self::keys::KeyStore;
 use self::page::{Page, Pages};
 use self::record::{Standing, Statements};
 use self::request::{Request, Wish};
 use self::response::Response;
-use self::token::Subject;
-use crate::activities::{TableError, plan, refusal};
-use crate::config::Settings;
-use crate::database::{Database, DatabaseError};
-use crate::deadline::Deadline;
+use crate::domain::deadline::Deadline;
 use crate::lambda::Failure;
-
-pub use self::settings::UnsubscribeSettings;
+use crate::lambda::environment::Settings;
+use crate::message::token::{self, Subject};
+use crate::store::activities::{TableError, plan, refusal};
+use crate::store::keys::KeyStore;
+use crate::store::{Database, DatabaseError};
 
 /// How long a person, or a mailbox provider, is kept waiting for PostgreSQL.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -8,8 +8,8 @@ use ring::digest;
 use super::record::Standing;
 use super::request::Wish;
 use super::response::Response;
-use crate::batch::address;
-use crate::ses::Mailbox;
+use crate::domain::address;
+use crate::domain::mailbox::Mailbox;
 
 /// What there is to show.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! A wish, into PostgreSQL with one statement.
 
-use tokio::time::Instant;
+use std::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::request::Wish;
-use super::token::Subject;
-use crate::activities::ActivitiesTable;
-use crate::database::{Database, DatabaseError};
+use crate::message::token::Subject;
+use crate::store::activities::ActivitiesTable;
+use crate::store::{Database, DatabaseError};
 
 /// What holds of a recipient's address after a wish.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! What happens in the middle of a campaign.
 
+use std::process::Command;
+
 use local_ses::lambda::Function;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{World, event, invoke, run};
+use crate::support::{World, event, executable, invoke, run};
 use crate::{Server, deliver_events};
 
 /// A campaign of 600 of which so many batches of 100 are sent.
@@ -13,6 +15,17 @@ fn send(function: &mut Function, campaign: Uuid, batches: usize) {
         let result = invoke(function, &event(campaign, 100));
         assert_eq!(result["status"], "continue", "{result}");
     }
+}
+
+/// As machines read it.
+fn status(world: &World, campaign: Uuid) -> Value {
+    let output = Command::new(executable("campaign"))
+        .args(["status", &campaign.to_string(), "--json"])
+        .env("DATABASE_URL", &world.database.url)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn function(world: &World) -> Function {
@@ -65,7 +78,12 @@ fn a_standby_that_is_behind_is_promoted() {
     assert_eq!(held(&mut function(&world), &event(campaign, 100)), reason);
     assert_eq!(held(&mut function(&world), &json!({})), reason);
     assert_eq!(world.campaign_status(campaign).0, "sending");
+    // It is shown for as long as it lasts.
+    let shown = status(&world, campaign);
+    assert!(reason.starts_with(shown["historyHold"]["reason"].as_str().unwrap()), "{shown}");
+    assert!(shown["advice"][0].as_str().unwrap().starts_with("Nothing is sent for "), "{shown}");
     settle(&mut world, campaign, 400);
+    assert!(status(&world, campaign).get("historyHold").is_none());
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use campaign_sender::batch::claim::Claim;
-use campaign_sender::batch::record::{Closing, Line};
-use campaign_sender::lifecycle::Status;
-use campaign_sender::outcome::Outcome;
+use campaign_sender::domain::outcome::Line;
+use campaign_sender::domain::outcome::Outcome;
+use campaign_sender::domain::recipient::Status;
+use campaign_sender::send_batch::claim::Claim;
+use campaign_sender::send_batch::record::Closing;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use uuid::Uuid;

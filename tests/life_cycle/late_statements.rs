@@ -1,10 +1,11 @@
 //! Statements that PostgreSQL runs late: the connection was lost, or the time to wait for it was up, and the
 //! invocation has made another since.
 
-use campaign_sender::batch::checkpoint::{self, Checkpoint};
-use campaign_sender::batch::claim::Claim;
-use campaign_sender::batch::record::{self, Closing, Record};
-use campaign_sender::outcome::Outcome;
+use campaign_sender::domain::batch::Checkpoint;
+use campaign_sender::domain::outcome::Outcome;
+use campaign_sender::send_batch::checkpoint::{self};
+use campaign_sender::send_batch::claim::Claim;
+use campaign_sender::send_batch::record::{self, Closing, Record};
 use postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -88,7 +89,7 @@ fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to
     let mut checkpoint = late.transaction().unwrap();
     checkpoint
         .query(
-            include_str!("../../src/batch/checkpoint.sql"),
+            include_str!("../../src/send_batch/checkpoint.sql"),
             &[&batch.id, &token, &0_i64, &1_i32, &Some(serde_json::json!([]))],
         )
         .unwrap();

@@ -9,18 +9,19 @@ mod transitions;
 
 use std::time::{Duration, SystemTime};
 
-use campaign_sender::activities::plan;
-use campaign_sender::batch::claim::{self, Claim, Wish};
+use campaign_sender::send_batch::claim::{self, Claim, Wish};
+use campaign_sender::store::activities::plan;
 
-use campaign_sender::batch::record::{self, Closing, Line, Record};
-use campaign_sender::config::database_url;
-use campaign_sender::database::Database;
-use campaign_sender::deadline::Deadline;
-use campaign_sender::outcome::Outcome;
+use campaign_sender::domain::deadline::Deadline;
+use campaign_sender::domain::outcome::Line;
+use campaign_sender::domain::outcome::Outcome;
+use campaign_sender::send_batch::record::{self, Closing, Record};
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::database_url;
+use std::time::Instant;
 use support::World;
 use support::database::TestDatabase;
 use tokio::runtime::Runtime;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The package's own way to a test's database.

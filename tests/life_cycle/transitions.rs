@@ -1,6 +1,6 @@
 //! The life cycle in Rust and in SQL.
 
-use campaign_sender::lifecycle::Status;
+use campaign_sender::domain::recipient::Status;
 
 use crate::support::database::TestDatabase;
 

@@ -102,13 +102,13 @@ def source(*files):
 def names_to_explain():
     """Every status, reason, error type and code that a user can meet, read from the code, and every alarm."""
     patterns = {
-        r"^    (\w+),$": source("result.rs").split("pub enum Status {")[1].split("}")[0],
-        r'Verdict::wait\([^"]*"([^"{:]+)': source("verdict.rs", "handler.rs"),
-        r'Failure::new\(\s*"(\w+)"|=> "(Database\w+)"': source("handler.rs", "lambda.rs", "ses_events/mod.rs"),
+        r"^    (\w+),$": source("domain/result.rs").split("pub enum Status {")[1].split("}")[0],
+        r'Verdict::wait\([^"]*"([^"{:]+)': source("domain/verdict.rs", "send_batch/mod.rs"),
+        r'Failure::new\(\s*"(\w+)"|=> "(Database\w+)"': source("send_batch/mod.rs", "lambda/mod.rs", "ses_events/mod.rs"),
         r'uncertain\(\s*"(\w+)"|code: "(\w+)"|failed\("(\w+)"': source(
-            "ses/classify.rs", "batch/record.rs", "batch/send.rs", "batch/send/ledger.rs", "batch/send/compose.rs"
+            "ses/classify.rs", "send_batch/record.rs", "send_batch/send.rs", "domain/ledger.rs", "message/compose.rs"
         ),
-        r"error_code = '(\w+)'": source("batch/record.sql"),
+        r"error_code = '(\w+)'": source("send_batch/record.sql"),
         r"^  (\w+Alarm):$": (ROOT / "template.yaml").read_text(),
     }
     for pattern, text in patterns.items():

@@ -1,6 +1,6 @@
 //! One mailbox has one form, in PostgreSQL and in Rust, wherever addresses are compared.
 
-use campaign_sender::batch::address::{canonical, sendable};
+use campaign_sender::domain::address::{canonical, sendable};
 use postgres::Client;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::{ORGANIZATION, UNSUBSCRIBE_SECRET, UNSUBSCRIBE_URL, World};
-use campaign_sender::unsubscribe::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, Subject};
 
 /// An open of the nth millisecond after noon.
 fn open(campaign: Uuid, recipient: Uuid, n: u32) -> Value {

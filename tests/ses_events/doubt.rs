@@ -1,8 +1,8 @@
 //! Recipients in doubt of whom SES says nothing.
 
-use campaign_sender::batch::doubt::settle_silent_doubt;
-use campaign_sender::config;
-use campaign_sender::database::Database;
+use campaign_sender::send_batch::doubt::settle_silent_doubt;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::database_url;
 
 use super::*;
 use crate::support::{self, World};
@@ -11,10 +11,10 @@ const AFTER: Duration = Duration::from_secs(3600);
 
 /// How many recipients are sent again, of all campaigns.
 fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
-    let url = config::database_url(Some(world.database.url.clone())).unwrap();
+    let url = database_url(Some(world.database.url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let settled = runtime.block_on(async {
-        let until = tokio::time::Instant::from_std(Instant::now() + Duration::from_secs(20));
+        let until = Instant::now() + Duration::from_secs(20);
         settle_silent_doubt(&Database::new(&url.clone().into()).unwrap(), campaign, AFTER, until)
             .await
             .unwrap()

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use campaign_sender::config;
-use campaign_sender::database::{Database, DatabaseError, Locks};
-use tokio::time::Instant;
+use campaign_sender::store::settings::database_url;
+use campaign_sender::store::{Database, DatabaseError, Locks};
+use std::time::Instant;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ use crate::support::database::TestDatabase;
 fn with_database<T>(world: &TestDatabase, work: impl AsyncFnOnce(Database) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let url = config::database_url(Some(world.url.clone())).unwrap();
+        let url = database_url(Some(world.url.clone())).unwrap();
         work(Database::new(&url.into()).unwrap()).await
     })
 }

@@ -5,9 +5,9 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use campaign_sender::config;
-use campaign_sender::database::Database;
-use tokio::time::Instant;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::database_url;
+use std::time::Instant;
 
 use crate::support::database::TestDatabase;
 
@@ -46,7 +46,7 @@ fn a_statement_begins_and_commits_its_transaction_in_the_same_round_trip() {
     let user = database.url.parse::<postgres::Config>().unwrap().get_user().unwrap().to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let url = config::database_url(Some(format!("postgres://{user}@127.0.0.1:{port}/{name}"))).unwrap();
+        let url = database_url(Some(format!("postgres://{user}@127.0.0.1:{port}/{name}"))).unwrap();
         let pool = Database::new(&url.into()).unwrap();
         let sql = "SELECT current_setting('transaction_isolation'), txid_current()";
         for _ in 0..3 {

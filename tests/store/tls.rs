@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use campaign_sender::config;
-use campaign_sender::database::{Database, DatabaseError};
-use tokio::time::Instant;
+use campaign_sender::store::settings::database_url;
+use campaign_sender::store::{Database, DatabaseError};
+use std::time::Instant;
 
 /// A server with a certificate for `db.example.com`.
 struct Server {
@@ -62,7 +62,7 @@ impl Drop for Server {
 fn is_encrypted(url: &str) -> Result<bool, DatabaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let url = config::database_url(Some(url.to_owned())).unwrap();
+        let url = database_url(Some(url.to_owned())).unwrap();
         let database = Database::new(&url.into()).unwrap();
         let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
         let rows = database.query(sql, &[], Instant::now() + Duration::from_secs(10)).await?;

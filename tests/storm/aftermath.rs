@@ -9,6 +9,7 @@ use local_ses::ses::{Message, SesEndpoint, events, in_sns, in_sqs_batch};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::campaigns;
 use crate::dice::Dice;
 use crate::lane::Zombie;
 use crate::ledger::{EndOnPanic, Ledger};
@@ -32,7 +33,7 @@ pub fn calm(world: &mut World, ledger: &Ledger, zombies: Vec<Zombie>) -> i64 {
     world.ses.clear_rules();
     world.ses.set_latency(Duration::ZERO);
     world.database.reset_defaults();
-    ledger.campaigns.cure(world);
+    campaigns::cure(world);
     let asleep = zombies.iter().map(|zombie| zombie.wakes_at).max().unwrap_or_else(Instant::now);
     sleep(asleep.saturating_duration_since(Instant::now()));
     let mut function = world.function();

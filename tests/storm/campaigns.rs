@@ -64,15 +64,15 @@ impl Campaigns {
     pub fn poison(&self, campaign: Uuid) -> Option<Poison> {
         self.poisoned.iter().find(|(id, _)| *id == campaign).map(|(_, kind)| *kind)
     }
+}
 
-    /// Takes all poison out.
-    pub fn cure(&self, world: &mut World) {
-        let sql = "DROP TRIGGER poisoned ON campaigns; DROP TRIGGER poisoned ON activities;
-                   CREATE OR REPLACE VIEW opted_out AS
-                   SELECT NULL::uuid AS organization_id, NULL::text AS email WHERE false;
-                   UPDATE campaigns SET html = '<p>Hello</p>' WHERE length(html) > 1000";
-        world.database.client().batch_execute(sql).expect("the poison is taken out");
-    }
+/// Takes all poison out.
+pub fn cure(world: &mut World) {
+    let sql = "DROP TRIGGER poisoned ON campaigns; DROP TRIGGER poisoned ON activities;
+               CREATE OR REPLACE VIEW opted_out AS
+               SELECT NULL::uuid AS organization_id, NULL::text AS email WHERE false;
+               UPDATE campaigns SET html = '<p>Hello</p>' WHERE length(html) > 1000";
+    world.database.client().batch_execute(sql).expect("the poison is taken out");
 }
 
 /// The organization of the nth small campaign.

@@ -10,7 +10,7 @@ mod tables;
 
 use std::time::Duration;
 
-use campaign_sender::unsubscribe::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, Subject};
 use local_ses::lambda::Function;
 use serde_json::{Value, json};
 use support::{ORGANIZATION, UNSUBSCRIBE_SECRET, World};

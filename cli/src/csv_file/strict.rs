@@ -10,7 +10,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::rc::Rc;
 
 use super::{MAX_FIELD_BYTES, MAX_ROW_BYTES};
-use campaign_sender::batch::address;
+use campaign_sender::domain::address;
 
 /// What is looked at before it is handed on, at most.
 const BUFFER_BYTES: usize = 64 * 1024;

@@ -14,7 +14,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::format;
 use super::links::{self, Links};
 use super::scratch::Scratch;
-use campaign_sender::config::DatabaseUrl;
+use campaign_sender::store::settings::DatabaseUrl;
 use local_ses::lambda::{Function, InvocationError};
 use local_ses::ses::{Options, SesEndpoint};
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::super::failure::{Exit, Failure};
-use campaign_sender::config::{DatabaseUrl, Settings};
+use campaign_sender::lambda::environment::Settings;
+use campaign_sender::store::settings::DatabaseUrl;
 use campaign_sender::unsubscribe::Unsubscribe;
 use local_ses::function_url::FunctionUrl;
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::soon;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
 
 /// The campaign's name.
 pub const CAMPAIGN_NAME: &str = "Spring harvest";
@@ -137,8 +137,9 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use campaign_sender::batch::address;
-    use campaign_sender::batch::render::{Person, Source, Templates};
+    use campaign_sender::domain::address;
+    use campaign_sender::domain::campaign::Source;
+    use campaign_sender::message::render::{Person, Templates};
 
     fn templates() -> Templates {
         Templates::compile(Source {

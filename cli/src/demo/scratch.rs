@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::{connect, soon};
-use campaign_sender::config::{self, DatabaseUrl};
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::DatabaseUrl;
 
 /// The database, and the server on which it was made.
 pub struct Scratch {
@@ -31,7 +31,7 @@ impl Scratch {
         let name = format!("campaign_demo_{:08x}", Uuid::new_v4().as_fields().0);
         administration.run_script(&format!("CREATE DATABASE {name}")).await?;
         let parts = Parts::of(url.as_str());
-        let url = config::database_url(Some(parts.with_database(&name)))?;
+        let url = campaign_sender::store::settings::database_url(Some(parts.with_database(&name)))?;
         let database = connect(url.clone()).await?;
         // Where the extension is not to be had, statements are not counted.
         let extension = "CREATE EXTENSION pg_stat_statements; SELECT count(*) FROM pg_stat_statements";

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
 use super::function::Run;
-use campaign_sender::batch::load;
-use campaign_sender::database::Database;
-use campaign_sender::result::Progress;
+use campaign_sender::domain::result::Progress;
+use campaign_sender::send_batch::load;
+use campaign_sender::store::Database;
 use local_ses::ses::SesEndpoint;
 
 /// The figures.

@@ -157,7 +157,7 @@ pub fn twice(first: usize, second: usize, columns: &[String]) -> String {
 
 /// What is said of a header without a column of addresses.
 pub fn no_address(columns: &[String]) -> String {
-    let is_address = |name: &String| campaign_sender::batch::address::sendable(name).is_ok();
+    let is_address = |name: &String| campaign_sender::domain::address::sendable(name).is_ok();
     if columns.iter().any(is_address) {
         return "the first line holds an address: expected the names of the columns, such as email,name; put such a line first"
             .to_owned();

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::json::{Field, Members};
 use super::mapping::Target;
-use campaign_sender::batch::address;
-use campaign_sender::batch::claim::MAX_VARIABLES_BYTES;
+use campaign_sender::domain::address;
+use campaign_sender::domain::batch::MAX_VARIABLES_BYTES;
 
 /// What a row is made of, as its values are read.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::formula;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
 
 /// The campaign that gets recipients.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use tokio_postgres::error::ErrorPosition;
 
 use super::super::connect;
 use super::super::failure::{Exit, Failure};
-use campaign_sender::config::{self, DatabaseAccess};
-use campaign_sender::database::Session;
+use campaign_sender::store::Session;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// An opened input.
 pub struct Source {
@@ -72,7 +72,7 @@ impl Source {
 
 /// The database of `--from`.
 pub fn from_url(url: String) -> Result<DatabaseAccess, Failure> {
-    let url = config::database_url(Some(url)).map_err(|_| {
+    let url = campaign_sender::store::settings::database_url(Some(url)).map_err(|_| {
         Failure::new(Exit::Usage, "--from is of another form (it is not shown): expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")
     })?;
     Ok(url.into())

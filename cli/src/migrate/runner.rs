@@ -9,7 +9,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::done;
 use super::steps::{Kind, Step};
 use super::versions::{self, Connection};
-use campaign_sender::database::{Database, DatabaseError, Session};
+use campaign_sender::store::{Database, DatabaseError, Session};
 
 /// How long one attempt of a step waits for a lock. Functions that want the same table wait behind it.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -71,7 +71,9 @@ impl<'a> Runner<'a> {
         let begun_at = Instant::now();
         while !guard.query_one(&lock, &[]).await?.get::<_, bool>(0) {
             if begun_at.elapsed() > Duration::from_secs(3600) {
-                return Err(Error::Other("another `campaign migrate` has run for an hour; wait until it ends".to_owned()));
+                return Err(Error::Other(
+                    "another `campaign migrate` has run for an hour; wait until it ends".to_owned(),
+                ));
             }
             sleep(PAUSE).await;
         }
@@ -131,7 +133,9 @@ impl<'a> Runner<'a> {
                     applied.extend(names);
                     return Ok(applied);
                 }
-                Err(versions::Error::Database(error)) if may_be_tried_again(&error, begun_at) => sleep(PAUSE).await,
+                Err(versions::Error::Database(error)) if may_be_tried_again(&error, begun_at) => {
+                    sleep(PAUSE).await
+                }
                 Err(error) => return Err(error.into()),
             }
         }

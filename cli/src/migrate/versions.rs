@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Client;
 
-use campaign_sender::database::DatabaseError;
+use campaign_sender::store::DatabaseError;
 
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
@@ -179,7 +179,7 @@ impl AsyncMigrate for Connection<'_> {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use campaign_sender::database::schema;
+    use campaign_sender::store::schema;
 
     #[test]
     fn every_file_of_the_directory_is_applied_in_its_order() {

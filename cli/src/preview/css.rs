@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::soon;
-use campaign_sender::database::Database;
-use campaign_sender::preflight::html::{Piece, Start, pieces, starts};
+use campaign_sender::message::html::{Piece, Start, pieces, starts};
+use campaign_sender::store::Database;
 
 /// By which an element of the inliner's page is known.
 const MARK: &str = "data-inlined-element";

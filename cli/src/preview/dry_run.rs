@@ -9,9 +9,9 @@ use super::super::failure::Failure;
 use super::super::soon;
 use super::Case;
 use super::sample::{Sample, recipient};
-use campaign_sender::batch::claim::MAX_VARIABLES_BYTES;
-use campaign_sender::batch::render::Templates;
-use campaign_sender::preflight::Findings;
+use campaign_sender::domain::batch::MAX_VARIABLES_BYTES;
+use campaign_sender::message::preflight::Findings;
+use campaign_sender::message::render::Templates;
 
 /// How many recipients came to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
 use aws_sdk_sesv2::types::DkimStatus;
 
-use campaign_sender::preflight::Finding;
-use campaign_sender::ses::{self, Mailbox};
+use campaign_sender::domain::mailbox::Mailbox;
+use campaign_sender::message::preflight::Finding;
+use campaign_sender::ses::{self};
 
 /// SES answers within this, or is not asked further.
 const TIMEOUT: Duration = Duration::from_secs(5);

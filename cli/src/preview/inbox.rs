@@ -10,7 +10,7 @@ use console::style;
 use super::super::failure::{Exit, Failure};
 use super::super::interrupted;
 use super::sample::Sample;
-use campaign_sender::preflight::{Findings, Severity};
+use campaign_sender::message::preflight::{Findings, Severity};
 use local_ses::ses::{Finding, Options, Preview, SesEndpoint};
 
 /// No connection outlives the few messages.

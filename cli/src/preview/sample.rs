@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::soon;
-use campaign_sender::batch::claim::Recipient;
-use campaign_sender::batch::render::Templates;
-use campaign_sender::batch::send::{Prepared, Sender, prepare};
-use campaign_sender::database::Database;
-use campaign_sender::outcome::Outcome;
-use campaign_sender::preflight::Finding;
-use campaign_sender::preflight::message::Message;
+use campaign_sender::domain::batch::Recipient;
+use campaign_sender::domain::outcome::Outcome;
+use campaign_sender::message::compose::{Prepared, prepare};
+use campaign_sender::message::preflight::Finding;
+use campaign_sender::message::preflight::message::Message;
+use campaign_sender::message::render::Templates;
+use campaign_sender::send_batch::send::Sender;
+use campaign_sender::store::Database;
 
 /// Which recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]

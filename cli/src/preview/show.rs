@@ -6,7 +6,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::format;
 use super::dry_run::Checked;
 use super::sample::{Envelope, Sample};
-use campaign_sender::preflight::{Findings, Severity};
+use campaign_sender::message::preflight::{Findings, Severity};
 
 /// Prints a message: its headers, and its text or HTML source.
 pub fn message(sample: &Sample, html: bool) {

@@ -7,7 +7,7 @@ use super::super::failure::Failure;
 use super::super::soon;
 use super::super::status::{self, Detail};
 use super::axis;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
 
 /// How many columns a plot has, about.
 const BUCKETS: f64 = 60.0;

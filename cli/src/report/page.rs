@@ -6,7 +6,7 @@ use super::super::format;
 use super::axis;
 use super::chart::{self, escape};
 use super::gather::{Domain, Figures};
-use campaign_sender::result::Progress;
+use campaign_sender::domain::result::Progress;
 
 /// The whole page: nothing in it comes from elsewhere.
 pub fn render(figures: &Figures) -> String {

@@ -69,7 +69,7 @@ pub fn parse(line: &str) -> Line {
 mod tests {
     use super::*;
 
-    const LINE: &str = r#"{"timestamp":"2026-01-05T08:00:00.123456Z","level":"INFO","message":"accepted","campaign_id":"5f0c2c1e-0000-4000-8000-000000000001","sent_at_ms":1767600000123,"messages":"5f0c2c1e-0000-4000-8000-000000000002=0100-1 5f0c2c1e-0000-4000-8000-000000000003=0100-2","target":"campaign_sender::batch::send","span":{"name":"batch"}}"#;
+    const LINE: &str = r#"{"timestamp":"2026-01-05T08:00:00.123456Z","level":"INFO","message":"accepted","campaign_id":"5f0c2c1e-0000-4000-8000-000000000001","sent_at_ms":1767600000123,"messages":"5f0c2c1e-0000-4000-8000-000000000002=0100-1 5f0c2c1e-0000-4000-8000-000000000003=0100-2","target":"campaign_sender::send_batch::send","span":{"name":"batch"}}"#;
 
     #[test]
     fn an_accepted_message_is_read_whatever_the_log_puts_before_it() {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
 use super::{Case, Decision};
-use campaign_sender::batch::{load, pay};
+use campaign_sender::send_batch::{load, pay};
 
 /// What is to be settled, how, by whom and why.
 pub struct Order {
@@ -146,7 +146,7 @@ impl Order {
         settled: &[Uuid],
         asked: usize,
         campaign: &str,
-        progress: campaign_sender::result::Progress,
+        progress: campaign_sender::domain::result::Progress,
     ) {
         println!(
             "{} now {}.",

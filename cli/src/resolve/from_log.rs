@@ -11,9 +11,9 @@ use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
 use super::Case;
 use super::accepted::{self, Accepted, Line};
-use campaign_sender::batch::pay;
-use campaign_sender::batch::record::{self, Record};
-use campaign_sender::outcome::{Entry, Outcome};
+use campaign_sender::domain::outcome::{Entry, Outcome};
+use campaign_sender::send_batch::pay;
+use campaign_sender::send_batch::record::{self, Record};
 
 /// Outcomes that are recorded with one statement.
 const CHUNK: usize = 1000;

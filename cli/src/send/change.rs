@@ -13,10 +13,11 @@ use super::super::output::shown;
 use super::super::{connect, format, id, patiently, preview, soon};
 use super::settle::settle_refused;
 use super::time::{self, Time};
-use campaign_sender::batch::load;
-use campaign_sender::batch::render::{Source, Templates};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::database::Database;
+use campaign_sender::domain::campaign::Source;
+use campaign_sender::message::render::Templates;
+use campaign_sender::send_batch::load;
+use campaign_sender::store::Database;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Let a campaign be sent from a time on
 #[derive(clap::Args)]

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::output::shown;
 use super::super::{connect, id, soon};
-use campaign_sender::batch::render::{Source, Templates};
-use campaign_sender::config::DatabaseAccess;
-use campaign_sender::ses::Mailbox;
+use campaign_sender::domain::campaign::Source;
+use campaign_sender::domain::mailbox::Mailbox;
+use campaign_sender::message::render::Templates;
+use campaign_sender::store::settings::DatabaseAccess;
 
 /// Create a campaign as a draft; its id goes to standard output
 #[derive(clap::Args)]

@@ -5,13 +5,14 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::{format, patiently, soon};
-use campaign_sender::activities::plan;
-use campaign_sender::batch::record::{self, Record, Statement};
-use campaign_sender::batch::render::{Source, Templates};
-use campaign_sender::batch::{pay, refused};
-use campaign_sender::config::Settings;
-use campaign_sender::database::{Database, DatabaseError};
-use campaign_sender::outcome::Entry;
+use campaign_sender::domain::campaign::Source;
+use campaign_sender::domain::outcome::Entry;
+use campaign_sender::lambda::environment::Settings;
+use campaign_sender::message::render::Templates;
+use campaign_sender::send_batch::record::{self, Record, Statement};
+use campaign_sender::send_batch::{pay, refused};
+use campaign_sender::store::activities::plan;
+use campaign_sender::store::{Database, DatabaseError};
 
 /// Makes them `sent`, each with its activity, and says how many. One that is refused again stays `uncertain`.
 ///

@@ -8,8 +8,9 @@ use super::super::failure::Failure;
 use super::super::{patiently, soon};
 use super::advice;
 use super::{Detail, Example, HistoryHold, Lane, Outcome, Overview};
-use campaign_sender::batch::{address, load};
-use campaign_sender::database::Database;
+use campaign_sender::domain::address;
+use campaign_sender::send_batch::load;
+use campaign_sender::store::Database;
 
 /// The latest campaigns.
 pub async fn overviews(database: &Database, limit: u32) -> Result<Vec<Overview>, Failure> {

@@ -8,7 +8,7 @@ use console::{Term, measure_text_width, style, truncate_str};
 use super::super::format;
 use super::super::output::shown;
 use super::{Detail, Lane, Outcome, Overview};
-use campaign_sender::result::Progress;
+use campaign_sender::domain::result::Progress;
 
 /// The columns of standard output's terminal; where it is none, nothing is cut off.
 pub fn width() -> usize {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::{format, formula, output, soon};
 use super::Whose;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
 
 /// Write the addresses into a CSV file that `import` reads
 ///

@@ -17,8 +17,8 @@ use super::super::formula;
 use super::super::import::{self, Refused, Source, row};
 use super::columns::{self, Columns};
 use super::{Reason, Whose, Written};
-use campaign_sender::batch::address;
-use campaign_sender::database::Database;
+use campaign_sender::domain::address;
+use campaign_sender::store::Database;
 
 /// What is handed to PostgreSQL at a time.
 const CHUNK_BYTES: usize = 128 * 1024;

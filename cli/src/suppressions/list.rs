@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::output::shown;
 use super::super::{format, soon};
 use super::{Reason, Whose, organization_name};
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
 
 /// Show how many addresses there are by reason, and the newest
 #[derive(clap::Args)]

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::format;
 use super::{Chunk, Reason, Whose, Written, organization_name};
-use campaign_sender::database::Database;
 use campaign_sender::ses;
+use campaign_sender::store::Database;
 
 /// Addresses per answer of SES, which is the most that it gives.
 const PAGE: i32 = 1000;

@@ -73,7 +73,10 @@ fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotte
     for (name, schema) in SCHEMAS {
         let mut world = half_sent(schema);
         let said = migrated(&world.database.url, &[]);
-        assert!(said.contains("1 recipients have a mailbox that another recipient of the campaign has"), "{said}");
+        assert!(
+            said.contains("1 recipients have a mailbox that another recipient of the campaign has"),
+            "{said}"
+        );
         assert!(said.contains("1 suppressions are in the canonical form of addresses now"), "{said}");
 
         // Nothing is lost: recipients stay, rows that say the same become one.
@@ -84,7 +87,10 @@ fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotte
         let suppressions = "SELECT string_agg(concat_ws(' ', email, reason, extract(year FROM created_at)), ', ' ORDER BY email)
                               FROM suppressions";
         let suppressions: String = world.database.query(suppressions, &[])[0].get(0);
-        assert_eq!(suppressions, "b@xn--mnchen-3ya.example complaint 2020, r60@example.com manual 2021", "{name}");
+        assert_eq!(
+            suppressions, "b@xn--mnchen-3ya.example complaint 2020, r60@example.com manual 2021",
+            "{name}"
+        );
 
         // The invocation that was at work when the schema was migrated holds its batch until its lease ends.
         world.expire_leases();
@@ -93,21 +99,24 @@ fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotte
 
         let twice = world.ses.addresses_received_more_than_once();
         assert!(twice.is_empty(), "{name}: received more than once: {twice:?}");
-        let received: BTreeSet<String> = world.ses.messages().iter().flat_map(|message| message.to.clone()).collect();
+        let received: BTreeSet<String> =
+            world.ses.messages().iter().flat_map(|message| message.to.clone()).collect();
         // What was handed over before: 1 to 10 recorded, 11 noted, 12 to 14 and 21 to 25 in doubt, as 31 and 32 were.
         let expected: BTreeSet<String> = (15..=59)
             .filter(|n| !matches!(n, 21..=25 | 31 | 32))
             .map(|n| format!("r{n}@example.com"))
             .collect();
         assert_eq!(received, expected, "{name}");
-        let statuses = world.statuses(CAMPAIGN).into_iter().map(|(status, count)| format!("{status} {count}"));
+        let statuses =
+            world.statuses(CAMPAIGN).into_iter().map(|(status, count)| format!("{status} {count}"));
         let statuses = statuses.collect::<Vec<_>>().join(", ");
         assert_eq!(statuses, "failed 1, sent 49, suppressed 2, uncertain 10", "{name}");
         let counters = "SELECT concat_ws(' ', status, total_count, sent_count, failed_count, suppressed_count, uncertain_count)
                           FROM campaigns WHERE id = $1";
         let counters: String = world.database.query(counters, &[&CAMPAIGN])[0].get(0);
         assert_eq!(counters, "sent 62 49 1 2 10", "{name}");
-        let activities = "SELECT count(*), count(DISTINCT source_ref) FROM activities WHERE action = 'email_sent'";
+        let activities =
+            "SELECT count(*), count(DISTINCT source_ref) FROM activities WHERE action = 'email_sent'";
         let activities = &world.database.query(activities, &[])[0];
         assert_eq!((activities.get::<_, i64>(0), activities.get::<_, i64>(1)), (49, 49), "{name}");
     }

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::super::super::failure::{Exit, Failure};
 use super::progress::Progress;
-use campaign_sender::handler::Handler;
-use campaign_sender::interrupt::Interrupt;
+use campaign_sender::domain::result::{BatchResult, Progress as Counters, Status};
 use campaign_sender::lambda;
-use campaign_sender::result::{BatchResult, Progress as Counters, Status};
+use campaign_sender::lambda::interrupt::Interrupt;
+use campaign_sender::send_batch::Handler;
 
 /// Between attempts while PostgreSQL is away.
 const AWAY_PAUSE: Duration = Duration::from_secs(5);

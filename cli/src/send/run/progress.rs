@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
 use super::settled;
-use campaign_sender::database::Database;
+use campaign_sender::store::Database;
 
 /// How often the bar looks at the tables.
 const FRAME: Duration = Duration::from_millis(500);

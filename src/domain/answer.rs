@@ -1,0 +1,46 @@
+//! What an attempt to send one message came to.
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Accepted, under this message id.
+    Accepted(String),
+    /// Certainly not accepted: too fast.
+    Throttled(String),
+    /// Certainly not accepted: no more today.
+    QuotaExhausted(String),
+    /// Certainly not accepted: the request never reached SES, or SES asks for it anew.
+    NotSent(String),
+    /// Certainly not accepted: something other than SES turned the request away (a proxy, a firewall). It says
+    /// nothing of the recipient.
+    Intercepted(String),
+    /// Certainly not accepted as part of a bulk call; by itself it gets an answer that is its own.
+    Singly(String),
+    /// Certainly not accepted, and final for this recipient.
+    Refused {
+        /// SES's error code.
+        code: String,
+        /// SES's message.
+        message: String,
+    },
+    /// Certainly not accepted, for a cause that holds for every recipient.
+    Halt(String),
+    /// It may have been accepted.
+    Uncertain {
+        /// `timed_out`, `connection_lost`, `unreadable_answer`, `no_message_id`, `http_` and the status, or SES's
+        /// error code.
+        code: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+impl Answer {
+    pub(crate) fn uncertain(code: &str, message: &str) -> Answer {
+        Answer::Uncertain { code: code.to_owned(), message: message.to_owned() }
+    }
+
+    pub(crate) fn unreadable(message: &str) -> Answer {
+        Answer::uncertain("unreadable_answer", message)
+    }
+}

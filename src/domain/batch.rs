@@ -1,0 +1,68 @@
+//! A claimed batch, and what is said of it while it is sent.
+
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::outcome::Entry;
+
+/// Variables of one recipient, in bytes: one with more of them fails, for its data is not what it claims.
+pub const MAX_VARIABLES_BYTES: i32 = 256 * 1024;
+
+/// A claimed batch.
+#[derive(Debug)]
+pub struct Batch {
+    /// Its row.
+    pub id: i64,
+    /// This invocation's claim.
+    pub token: Uuid,
+    /// How many recipients the high-water mark moves at a time; it has moved once with the claim.
+    pub step: usize,
+    /// When its sends may start, and how many per second; `None`: no rate is known.
+    pub pace: Option<(Instant, f64)>,
+    /// The refusal that every recipient of the campaign has met so far, and how many have.
+    pub refusal: (Option<String>, i32),
+    /// The recipients in the order of their positions; none of them had an outcome when they were claimed.
+    pub recipients: Vec<Recipient>,
+}
+
+impl Batch {
+    /// For how many recipients sends were reserved.
+    pub fn to_send(&self) -> usize {
+        self.recipients.iter().filter(|recipient| !recipient.suppressed).count()
+    }
+}
+
+/// One recipient of a claimed batch.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Orders the claims.
+    pub position: i64,
+    /// Its id, and its email's.
+    pub id: Uuid,
+    /// The address as the table has it.
+    pub email: String,
+    /// The name.
+    pub name: Option<String>,
+    /// JSON; `None` also where there is more than [`MAX_VARIABLES_BYTES`] of it.
+    pub variables: Option<String>,
+    /// The size of the variables, in bytes.
+    pub variables_bytes: i32,
+    /// Whether the organization's suppression list has the address.
+    pub suppressed: bool,
+}
+
+/// One checkpoint of a batch.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The batch.
+    pub batch_id: i64,
+    /// The claim under which it is worked on.
+    pub token: Uuid,
+    /// 1, 2, 3, … within the batch.
+    pub number: i32,
+    /// Nothing beyond this position is handed to SES before the checkpoint is committed.
+    pub mark: i64,
+    /// The outcomes since the last checkpoint.
+    pub outcomes: Vec<Entry>,
+}

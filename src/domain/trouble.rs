@@ -1,0 +1,256 @@
+//! What keeps answers that are not SES's, or that nobody understands, from running through a whole campaign: a circuit
+//! breaker. Pure.
+//!
+//! A call whose recipients are in doubt weighs as much as four calls that SES answered clearly. From its first one on,
+//! calls are made one at a time, each for one recipient, until SES answers clearly. A batch to which a weight was
+//! carried begins so. A batch stops when the weight
+//! reaches [`STOP`]; the weight is carried from batch to batch, and the campaign halts when it reaches [`HALT`].
+
+use super::answer::Answer;
+use super::stop::Stop;
+
+/// What one call in doubt adds. A call that SES answers clearly takes 1 away.
+const DOUBT: i32 = 4;
+/// The weight at which a batch stops: five calls in doubt, one after another.
+const STOP: i32 = 20;
+/// The weight at which the campaign halts: five batches more that began with a call in doubt, or twenty that only
+/// met what is not SES.
+const HALT: i32 = 40;
+/// As many bulk calls of one batch whose answers cannot be read: no more are made.
+const UNREADABLE_BULK_CALLS: u32 = 2;
+/// How the weight stands in the place where the same refusals are counted (`campaign_cursors.refusal`).
+const PREFIX: &str = "no clear answer: ";
+
+/// The same refusals that were carried, if it is they and not a weight.
+pub fn same_refusals(carried: &(Option<String>, i32)) -> (Option<String>, i32) {
+    let is_weight = carried.0.as_deref().is_some_and(|text| text.starts_with(PREFIX));
+    if is_weight { (None, 0) } else { carried.clone() }
+}
+
+/// What came of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// SES answered, whatever it said.
+    Clear,
+    /// Most of its recipients are in doubt, for this reason.
+    Doubtful(&'a str, &'a str),
+    /// Something other than SES answered.
+    Intercepted,
+    /// No request was made.
+    NotSent,
+}
+
+impl Kind<'_> {
+    /// What the answers for a call's recipients say of the call.
+    pub fn of(answers: &[(usize, Answer)]) -> Kind<'_> {
+        let doubts = || {
+            answers.iter().filter_map(|(_, answer)| match answer {
+                Answer::Uncertain { code, message } => Some(Kind::Doubtful(code, message)),
+                _ => None,
+            })
+        };
+        if 2 * doubts().count() > answers.len() {
+            return doubts().next().unwrap_or(Kind::Clear);
+        }
+        match answers.first() {
+            Some((_, Answer::Intercepted(_))) => Kind::Intercepted,
+            Some((_, Answer::NotSent(_))) | None => Kind::NotSent,
+            Some(_) => Kind::Clear,
+        }
+    }
+}
+
+/// The weight of one batch.
+#[derive(Debug)]
+pub struct Trouble {
+    /// As it was carried here.
+    began: i32,
+    weight: i32,
+    /// The most that this batch can make of it.
+    most: i32,
+    careful: bool,
+    unreadable_bulk_calls: u32,
+    reason: String,
+}
+
+impl Trouble {
+    /// What an earlier batch carried on, if that was a weight.
+    pub fn new(carried: &(Option<String>, i32)) -> Trouble {
+        let reason = carried.0.as_deref().and_then(|text| text.strip_prefix(PREFIX));
+        let weight = reason.map_or(0, |_| carried.1.clamp(0, HALT));
+        let most = if weight < STOP { STOP } else { weight + DOUBT };
+        Trouble {
+            began: weight,
+            weight,
+            most,
+            careful: weight > 0,
+            unreadable_bulk_calls: 0,
+            reason: reason.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Only one call at a time, for one recipient.
+    pub fn is_careful(&self) -> bool {
+        self.careful
+    }
+
+    /// Bulk calls are answered so that nobody understands it; single ones may not be.
+    pub fn gives_up_bulk_calls(&self) -> bool {
+        self.unreadable_bulk_calls >= UNREADABLE_BULK_CALLS
+    }
+
+    /// Notes a call with so many recipients; why the batch is to stop, if it is.
+    pub fn note(&mut self, call: Kind<'_>, recipients: usize) -> Option<Stop> {
+        match call {
+            Kind::Clear => {
+                self.careful = false;
+                self.weight = (self.weight - 1).max(0);
+                None
+            }
+            Kind::NotSent => None,
+            Kind::Intercepted => {
+                self.careful = true;
+                None
+            }
+            Kind::Doubtful(code, message) => {
+                self.careful = true;
+                self.unreadable_bulk_calls += u32::from(recipients > 1 && code == "unreadable_answer");
+                self.weight = (self.weight + DOUBT).min(self.most);
+                self.reason = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
+                (self.weight >= STOP).then(|| self.stop(Stop::Doubtful(self.reason.clone(), self.steps())))
+            }
+        }
+    }
+
+    /// Why the batch stops, when it stops for a reason of the pace: what only met something other than SES weighs too.
+    pub fn weigh(&mut self, stop: Stop) -> Stop {
+        if let Stop::Intercepted(reason) = &stop {
+            self.reason.clone_from(reason);
+            self.weight = self.weight.max(STOP).max(self.began + 1);
+        }
+        self.stop(stop)
+    }
+
+    fn stop(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Intercepted(_) if self.weight >= HALT => {
+                Stop::Halt(format!("something other than SES answers each time: {}", self.reason))
+            }
+            Stop::Doubtful(..) if self.weight >= HALT => {
+                Stop::Halt(format!("no clear answer from SES, time after time: {}", self.reason))
+            }
+            stop => stop,
+        }
+    }
+
+    /// How many batches in a row have stopped so.
+    fn steps(&self) -> u32 {
+        u32::try_from((self.weight - STOP) / DOUBT + 1).unwrap_or(1)
+    }
+
+    /// What the next batch is to know. When the campaign goes on that was halted so, it begins with one call.
+    pub fn carried(&self) -> Option<(String, i32)> {
+        let weight = if self.weight >= HALT { STOP } else { self.weight };
+        (weight > 0).then(|| (format!("{PREFIX}{}", self.reason), weight))
+    }
+
+    /// Whether the next batch is to begin with one call.
+    pub fn is_grave(&self) -> bool {
+        self.weight >= STOP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOUBTFUL: Kind<'_> = Kind::Doubtful("http_502", "<html>");
+
+    fn next(trouble: &Trouble) -> Trouble {
+        let carried = trouble.carried();
+        Trouble::new(&carried.map_or((None, 0), |(text, weight)| (Some(text), weight)))
+    }
+
+    #[test]
+    fn five_doubtful_calls_stop_a_batch_and_five_batches_more_halt() {
+        let mut trouble = Trouble::new(&(None, 0));
+        for _ in 0..4 {
+            assert_eq!(trouble.note(DOUBTFUL, 1), None);
+            assert!(trouble.is_careful());
+        }
+        // Also where many were under way when it began.
+        for _ in 0..50 {
+            assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), 1)));
+        }
+        for n in 2..=5 {
+            trouble = next(&trouble);
+            assert!(trouble.is_careful());
+            assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), n)));
+        }
+        trouble = next(&trouble);
+        let halt = "no clear answer from SES, time after time: http_502: <html>";
+        assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Halt(halt.into())));
+        // Somebody goes on: it begins with one call.
+        trouble = next(&trouble);
+        assert!(trouble.is_careful());
+        assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), 2)));
+    }
+
+    #[test]
+    fn clear_answers_outweigh_one_doubt_in_five_and_not_one_in_two() {
+        for (every, stops) in [(2, true), (4, true), (5, false), (100, false)] {
+            let mut trouble = Trouble::new(&(None, 0));
+            let stopped = (1..=1000).any(|n| {
+                let call = if n % every == 0 { DOUBTFUL } else { Kind::Clear };
+                trouble.note(call, 1).is_some()
+            });
+            assert_eq!(stopped, stops, "one in {every}");
+        }
+    }
+
+    #[test]
+    fn a_clear_answer_ends_the_care() {
+        let mut trouble = Trouble::new(&(None, 0));
+        trouble.note(Kind::Intercepted, 1);
+        trouble.note(Kind::NotSent, 1);
+        assert!(trouble.is_careful());
+        assert_eq!(trouble.note(Kind::Clear, 1), None);
+        assert!(!trouble.is_careful() && trouble.carried().is_none());
+    }
+
+    #[test]
+    fn what_is_not_ses_halts_after_twenty_batches() {
+        let mut trouble = Trouble::new(&(None, 0));
+        let mut batches = 1;
+        while trouble.weigh(Stop::Intercepted("http_403".into())) == Stop::Intercepted("http_403".into()) {
+            trouble = next(&trouble);
+            assert!(trouble.is_careful());
+            batches += 1;
+        }
+        assert_eq!(batches, 21);
+        assert_eq!(Trouble::new(&(Some("MessageRejected: no".into()), 19)).carried(), None);
+    }
+
+    #[test]
+    fn bulk_calls_that_cannot_be_read_are_given_up_where_single_ones_can() {
+        let mut trouble = Trouble::new(&(None, 0));
+        let unreadable = Kind::Doubtful("unreadable_answer", "x");
+        trouble.note(unreadable, 50);
+        trouble.note(unreadable, 1);
+        trouble.note(Kind::Doubtful("connection_lost", "x"), 50);
+        assert!(!trouble.gives_up_bulk_calls());
+        trouble.note(unreadable, 50);
+        assert!(trouble.gives_up_bulk_calls());
+    }
+
+    #[test]
+    fn a_call_is_what_most_of_its_answers_are() {
+        let doubt = || Answer::Uncertain { code: "unreadable_answer".into(), message: "x".into() };
+        let of = |answers: Vec<Answer>| {
+            let answers: Vec<_> = answers.into_iter().enumerate().collect();
+            matches!(Kind::of(&answers), Kind::Doubtful("unreadable_answer", "x"))
+        };
+        assert!(of(vec![doubt()]) && of(vec![Answer::Accepted("1".into()), doubt(), doubt()]));
+        assert!(!of(vec![Answer::Accepted("1".into()), doubt()]));
+    }
+}

@@ -1,0 +1,130 @@
+//! What the orchestrator is told to do, from what this invocation came to. Pure.
+
+use std::time::Duration;
+
+use crate::domain::result::Status;
+use crate::domain::stop::Stop;
+
+/// When PostgreSQL or SES cannot be reached: long enough for a fail-over to get on.
+pub const AWAY_WAIT: Duration = Duration::from_secs(5);
+/// After SES said 'too fast' for longer than was worth waiting for inside the invocation.
+const THROTTLED_WAIT: Duration = Duration::from_secs(2);
+/// SES's daily quota is a rolling window of 24 hours, so a little of it comes back all the time.
+const QUOTA_WAIT: Duration = Duration::from_secs(900);
+/// The longest wait for what another invocation holds: it may be done long before its lease ends.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// A status with its wait and its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What to do.
+    pub status: Status,
+    /// How long to wait first.
+    pub wait: Duration,
+    /// Why, where that is not plain.
+    pub reason: Option<String>,
+}
+
+impl Verdict {
+    fn plain(status: Status) -> Verdict {
+        Verdict { status, wait: Duration::ZERO, reason: None }
+    }
+
+    /// Every recipient has an outcome.
+    pub fn done() -> Verdict {
+        Verdict::plain(Status::Done)
+    }
+
+    /// More to send now.
+    pub fn more() -> Verdict {
+        Verdict::plain(Status::Continue)
+    }
+
+    /// More to send, after `wait`.
+    pub fn wait(wait: Duration, reason: impl Into<String>) -> Verdict {
+        Verdict { status: Status::Wait, wait, reason: Some(reason.into()) }
+    }
+
+    /// The campaign is paused for a cause that would fail every recipient.
+    pub fn halted(reason: impl Into<String>) -> Verdict {
+        Verdict { reason: Some(reason.into()), ..Verdict::plain(Status::Halted) }
+    }
+
+    /// Others hold what is left, for `lease` at most.
+    pub fn busy(lease: Duration) -> Verdict {
+        let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
+        Verdict::wait(wait, "another invocation or an open import holds the rest")
+    }
+
+    /// A person has stopped the campaign, and other invocations hold batches of it for `lease` at most: it is said to be
+    /// stopped when nothing is under way any more.
+    pub fn under_way(status: &str, lease: Duration) -> Verdict {
+        let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
+        Verdict::wait(
+            wait,
+            format!("the campaign is {status}, and another invocation is still sending a batch of it"),
+        )
+    }
+
+    /// Another transaction holds a lock on the campaign.
+    pub fn locked(reason: &str) -> Verdict {
+        Verdict::wait(AWAY_WAIT, format!("another transaction holds a lock on the campaign: {reason}"))
+    }
+
+    /// The sending rate is reserved by others for so long.
+    pub fn rate_reserved(reserved: Duration) -> Verdict {
+        let wait = reserved.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        Verdict::wait(wait, "other invocations have reserved the account's sending rate")
+    }
+
+    /// The database may have lost what it had committed, so nothing is sent for so long: `reason` says what was noticed.
+    pub fn history_changed(hold: Duration, reason: &str) -> Verdict {
+        let reason = format!("{reason}. Nothing is sent until SES's events had time to come");
+        Verdict::wait(hold.max(Duration::from_secs(1)), reason)
+    }
+
+    /// The account may send no more today.
+    pub fn quota_exhausted(message: &str) -> Verdict {
+        Verdict::wait(QUOTA_WAIT, format!("SES: {message}"))
+    }
+
+    /// The campaign's own status does not allow sending.
+    pub fn of_status(status: &str, reason: Option<String>) -> Verdict {
+        match status {
+            "sent" => Verdict::done(),
+            "paused" => Verdict { reason, ..Verdict::plain(Status::Paused) },
+            "failed" => Verdict {
+                reason: reason.or_else(|| Some("the campaign's status is failed".to_owned())),
+                ..Verdict::plain(Status::Cancelled)
+            },
+            "draft" | "scheduled" => Verdict {
+                reason: Some(format!("the campaign was set back to {status}")),
+                ..Verdict::plain(Status::Paused)
+            },
+            _ => Verdict { reason, ..Verdict::plain(Status::Cancelled) },
+        }
+    }
+
+    /// A batch is recorded, with recipients left or with a reason to stop; `status` is the campaign's.
+    pub fn of_batch(stop: Option<&Stop>, status: &str, status_reason: Option<String>) -> Verdict {
+        match stop {
+            Some(Stop::Halt(reason)) => Verdict::halted(reason),
+            _ if status != "sending" => Verdict::of_status(status, status_reason),
+            None | Some(Stop::Deadline | Stop::ClaimLost | Stop::Status(_)) => Verdict::more(),
+            Some(Stop::Throttled) => {
+                Verdict::wait(THROTTLED_WAIT, "SES says that the maximum sending rate is exceeded")
+            }
+            Some(Stop::QuotaExhausted(message)) => Verdict::quota_exhausted(message),
+            Some(Stop::Unreachable(cause)) => {
+                Verdict::wait(AWAY_WAIT, format!("SES could not be reached: {cause}"))
+            }
+            Some(Stop::Intercepted(answer)) => {
+                Verdict::wait(AWAY_WAIT, format!("something other than SES answered: {answer}"))
+            }
+            // Each time costs a recipient in doubt, so it waits longer each time.
+            Some(Stop::Doubtful(answer, times)) => {
+                Verdict::wait(AWAY_WAIT * *times, format!("SES did not answer clearly: {answer}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What the functions' `main`s share: start with one clear line or not at all, and speak the Runtime API.
+
+pub mod environment;
+pub mod interrupt;
+pub mod metrics;
+pub mod telemetry;
+
+use std::env;
+use std::fmt::Display;
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use lambda_runtime::Diagnostic;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use tracing::Instrument as _;
+
+use crate::lambda::environment::LOCAL_FUNCTION;
+use crate::store::DatabaseError;
+use crate::store::activities::TableError;
+
+/// A failure of an invocation: a stable type that a state machine can match, and a message for a person.
+#[derive(Debug)]
+pub struct Failure {
+    /// The error type.
+    pub kind: &'static str,
+    /// What happened, and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of this type.
+    pub fn new(kind: &'static str, message: impl Display) -> Failure {
+        Failure { kind, message: message.to_string() }
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Failure {
+        let kind = match error {
+            DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
+                "DatabaseUnavailable"
+            }
+            DatabaseError::SchemaMismatch(_) => "SchemaMismatch",
+            DatabaseError::Refused(_)
+            | DatabaseError::Insecure(_)
+            | DatabaseError::WrongEncoding(_)
+            | DatabaseError::NoCredentials(_) => "DatabaseRefused",
+        };
+        Failure::new(kind, error)
+    }
+}
+
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Failure {
+        match error {
+            TableError::Unusable(error) => Failure::new("UnusableActivitiesTable", error),
+            TableError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<Failure> for Diagnostic {
+    fn from(failure: Failure) -> Diagnostic {
+        tracing::error!(error_type = failure.kind, error = failure.message, "the invocation failed");
+        Diagnostic { error_type: failure.kind.to_owned(), error_message: failure.message }
+    }
+}
+
+/// An event as it came. Lambda hands over JSON and nothing else; an emulator may hand over what it was given.
+pub struct Payload(Result<Value, String>);
+
+impl<'de> Deserialize<'de> for Payload {
+    /// Never fails: the runtime would give such a failure an error type of its own.
+    fn deserialize<D: Deserializer<'de>>(event: D) -> Result<Payload, D::Error> {
+        Ok(Payload(Value::deserialize(event).map_err(|error| error.to_string())))
+    }
+}
+
+impl Payload {
+    /// The event.
+    ///
+    /// # Errors
+    /// `InvalidEvent`, if it is not JSON.
+    pub fn json(self) -> Result<Value, Failure> {
+        self.0.map_err(|error| {
+            Failure::new("InvalidEvent", format!("the event is not JSON ({error}): expected an object"))
+        })
+    }
+}
+
+/// One invocation: everything that it logs carries the request's id, its failure too.
+///
+/// # Errors
+/// The failure, as Lambda is told of it.
+pub async fn invocation<T>(
+    request_id: &str,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Diagnostic> {
+    let span = tracing::info_span!("invocation", request_id);
+    // An invocation's future is large and deep; the runtime around it need not be.
+    let work: Pin<Box<dyn Future<Output = Result<T, Failure>> + '_>> = Box::pin(work);
+    async { work.await.map_err(Diagnostic::from) }.instrument(span).await
+}
+
+/// Runs a function on a single-threaded runtime: what it waits for is the network, and one thread is what a
+/// function's share of a CPU is.
+pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCode {
+    if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        eprintln!(
+            "AWS_LAMBDA_RUNTIME_API is not set: this is a Lambda function, run it on Lambda or by `cargo lambda watch`"
+        );
+        return ExitCode::from(64);
+    }
+    set_what_an_emulator_leaves_out();
+    if let Err(error) = crate::lambda::telemetry::start() {
+        eprintln!("{error}");
+        return ExitCode::from(78);
+    }
+    #[cfg(feature = "failpoints")]
+    let _failpoints = fail::FailScenario::setup();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("the runtime could not be started: {error}");
+            return ExitCode::from(71);
+        }
+    };
+    match runtime.block_on(function()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(78)
+        }
+    }
+}
+
+/// `lambda_runtime` insists on variables that Lambda always sets and emulators often do not.
+#[allow(unsafe_code, reason = "the process has one thread yet, so nothing reads the environment meanwhile")]
+fn set_what_an_emulator_leaves_out() {
+    for (name, value) in [
+        ("AWS_LAMBDA_FUNCTION_NAME", LOCAL_FUNCTION),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+    ] {
+        if env::var_os(name).is_none() {
+            // SAFETY: see above.
+            unsafe { env::set_var(name, value) };
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! From a recipient to a message: what can be decided without SES is decided here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use uuid::Uuid;
+
+use crate::domain::address;
+use crate::domain::batch::{MAX_VARIABLES_BYTES, Recipient};
+use crate::domain::outcome::Outcome;
+use crate::message::link::Link;
+use crate::message::render::{Content, Person, RenderError, Templates};
+
+/// A message that is ready for SES.
+pub struct Message {
+    /// Whose it is.
+    pub recipient_id: Uuid,
+    /// The address as SES takes it.
+    pub address: String,
+    /// What was rendered.
+    pub content: Content,
+    /// The value of its `List-Unsubscribe`.
+    pub list_unsubscribe: Option<String>,
+}
+
+impl Message {
+    /// The size of its content, in bytes.
+    pub fn bytes(&self) -> usize {
+        let of = |part: &Option<String>| part.as_ref().map_or(0, String::len);
+        self.content.subject.len() + of(&self.content.html) + of(&self.content.text)
+    }
+}
+
+/// What became of a recipient before SES was asked.
+pub enum Prepared {
+    /// It is to be sent.
+    Message(Message),
+    /// It is not.
+    Outcome(Outcome),
+}
+
+/// What this recipient gets, or why it gets nothing; `link` is its link to unsubscribe. The same data always comes
+/// to the same.
+pub fn prepare(templates: &Templates, recipient: &Recipient, link: Option<&Link<'_>>) -> Prepared {
+    if recipient.suppressed {
+        return Prepared::Outcome(Outcome::Suppressed);
+    }
+    let failed =
+        |code: &str, error: String| Prepared::Outcome(Outcome::Failed { code: code.to_owned(), error });
+    let address = match address::sendable(&recipient.email) {
+        Ok(address) => address,
+        Err(error) => return failed("invalid_address", error.to_string()),
+    };
+    if recipient.variables_bytes > MAX_VARIABLES_BYTES {
+        let error = format!(
+            "the recipient's variables have {} bytes: at most {MAX_VARIABLES_BYTES}",
+            recipient.variables_bytes
+        );
+        return failed("render", error);
+    }
+    let person = Person {
+        email: &recipient.email,
+        name: recipient.name.as_deref(),
+        variables: recipient.variables.as_deref(),
+        unsubscribe_url: link.map(|link| link.url.as_str()),
+    };
+    // A defect that one recipient's data brings to light costs that recipient, not the batch.
+    let rendered = catch_unwind(AssertUnwindSafe(|| templates.render(&person)))
+        .unwrap_or_else(|_| Err(RenderError::crashed()));
+    match rendered {
+        Ok(content) => {
+            let list_unsubscribe = link.map(Link::header);
+            Prepared::Message(Message { recipient_id: recipient.id, address, content, list_unsubscribe })
+        }
+        Err(error) => failed("render", error.to_string()),
+    }
+}

@@ -1,0 +1,39 @@
+//! How text is seen.
+
+/// How the content of an element looks, as its own `style` and its parents' have it. Rules of `<style>` elements are
+/// not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct Look {
+    /// No content is seen, whatever its own style.
+    pub hidden: bool,
+    /// `visibility: hidden`, which a descendant may take back.
+    pub invisible: bool,
+    /// `font-size: 0`, likewise.
+    pub tiny: bool,
+    /// White space stays as it is.
+    pub preformatted: bool,
+    /// Struck out.
+    pub struck: bool,
+    /// Above or below the line.
+    pub script: Script,
+}
+
+/// Where text stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Script {
+    /// On the line.
+    #[default]
+    Line,
+    /// `<sup>`.
+    Above,
+    /// `<sub>`.
+    Below,
+}
+
+impl Look {
+    /// Whether text is seen.
+    pub fn is_seen(self) -> bool {
+        !self.hidden && !self.invisible && !self.tiny
+    }
+}

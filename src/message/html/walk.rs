@@ -1,0 +1,142 @@
+//! A page, element by element, with what of it is seen. Pure.
+
+use std::collections::HashMap;
+
+use super::look::{Look, Script};
+use super::{Attributes, Piece, pieces, style};
+
+/// What comes next in a page. Each start of an element that has content is followed by its end.
+pub enum Event<'a> {
+    /// An element begins, or stands there where it has no content.
+    Start(&'a str, &'a Attributes, Look),
+    /// An element ends; the place of its end tag, in bytes, where it has one.
+    End(&'a str, Look, Option<usize>),
+    /// Text.
+    Text(&'a str, Look),
+}
+
+struct Open {
+    name: String,
+    look: Look,
+}
+
+/// Elements whose content no mail client shows.
+const UNSEEN: [&str; 12] = [
+    "head", "title", "style", "script", "template", "noscript", "iframe", "noembed", "noframes", "object",
+    "textarea", "datalist",
+];
+/// What may stand in a `head`; anything else ends it.
+const OF_HEAD: [&str; 8] = ["title", "meta", "link", "style", "script", "base", "noscript", "template"];
+/// Elements that end where another of their kind begins beside them.
+const SELF_ENDING: [&str; 9] = ["p", "li", "td", "th", "tr", "dt", "dd", "option", "a"];
+
+/// Goes through a page.
+pub fn walk(html: &str, mut see: impl FnMut(Event<'_>)) {
+    let mut walk = Walk::default();
+    for piece in pieces(html) {
+        match piece {
+            Piece::Text(text) => {
+                if !text.trim().is_empty() {
+                    walk.end_head(&mut see);
+                }
+                see(Event::Text(&text, walk.look()));
+            }
+            Piece::End(name, at) => walk.end(&name, at, &mut see),
+            Piece::Tag(name, attributes) => walk.start(name, &attributes, &mut see),
+        }
+    }
+    while walk.close(None, &mut see) {}
+}
+
+#[derive(Default)]
+struct Walk {
+    open: Vec<Open>,
+    /// How many of each name are open.
+    counts: HashMap<String, usize>,
+}
+
+impl Walk {
+    fn look(&self) -> Look {
+        self.open.last().map(|open| open.look).unwrap_or_default()
+    }
+
+    fn is_last(&self, name: &str) -> bool {
+        self.open.last().is_some_and(|open| open.name == name)
+    }
+
+    fn end_head(&mut self, see: &mut impl FnMut(Event<'_>)) {
+        if self.is_last("head") {
+            self.close(None, see);
+        }
+    }
+
+    fn start(&mut self, name: String, attributes: &Attributes, see: &mut impl FnMut(Event<'_>)) {
+        if !OF_HEAD.contains(&name.as_str()) {
+            self.end_head(see);
+        }
+        if SELF_ENDING.contains(&name.as_str()) && self.is_last(&name)
+            || matches!(name.as_str(), "td" | "th") && (self.is_last("td") || self.is_last("th"))
+        {
+            self.close(None, see);
+        }
+        let mut look = self.look();
+        look.hidden |= UNSEEN.contains(&name.as_str()) || attributes.get("hidden").is_some();
+        match name.as_str() {
+            "pre" => look.preformatted = true,
+            "s" | "del" | "strike" => look.struck = true,
+            "sup" => look.script = Script::Above,
+            "sub" => look.script = Script::Below,
+            _ => {}
+        }
+        if let Some(style) = attributes.get("style") {
+            style::apply(style, &mut look);
+        }
+        see(Event::Start(&name, attributes, look));
+        if !is_void(&name) {
+            *self.counts.entry(name.clone()).or_default() += 1;
+            self.open.push(Open { name, look });
+        }
+    }
+
+    fn end(&mut self, name: &str, at: usize, see: &mut impl FnMut(Event<'_>)) {
+        match name {
+            // A browser puts what follows them where it would have been without them.
+            "body" | "html" => see(Event::End(name, self.look(), Some(at))),
+            _ if self.counts.get(name).is_some_and(|count| *count > 0) => {
+                while !self.is_last(name) {
+                    self.close(None, see);
+                }
+                self.close(Some(at), see);
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, at: Option<usize>, see: &mut impl FnMut(Event<'_>)) -> bool {
+        let Some(Open { name, look }) = self.open.pop() else { return false };
+        if let Some(count) = self.counts.get_mut(&name) {
+            *count -= 1;
+        }
+        see(Event::End(&name, look, at));
+        true
+    }
+}
+
+fn is_void(name: &str) -> bool {
+    matches!(
+        name,
+        "img"
+            | "br"
+            | "hr"
+            | "input"
+            | "meta"
+            | "link"
+            | "col"
+            | "area"
+            | "base"
+            | "source"
+            | "wbr"
+            | "embed"
+            | "track"
+    )
+}

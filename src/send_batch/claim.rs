@@ -1,0 +1,243 @@
+//! Step 2: a range of recipients that is this invocation's alone until its lease ends.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use serde_json::Value;
+use std::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::domain::batch::{Batch, MAX_VARIABLES_BYTES, Recipient};
+use crate::domain::deadline::Deadline;
+use crate::domain::outcome::Entry;
+use crate::store::{Database, DatabaseError, Locks};
+
+/// How long one statement is waited for. With the lease's margin it is less than the 10 seconds by which a lease
+/// may outlast its invocation.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Data of one batch, in bytes: a batch with more of it is claimed in parts.
+const MAX_BATCH_BYTES: i64 = 64 * 1024 * 1024;
+/// The part of a function's memory that the data of a batch may take, as it comes from PostgreSQL.
+const MEMORY_SHARE: i64 = 16;
+/// How long a lock of another transaction is waited for by an invocation that may look for another campaign, and by one
+/// that may not.
+const LOCK_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+
+/// What came of claiming.
+#[derive(Debug)]
+pub enum Claim {
+    /// A batch to send.
+    Batch(Batch),
+    /// The batch of an invocation that did not come back: what it had noted is to be recorded, the rest of what
+    /// it may have handed to SES is in doubt, and then another claim is to be made.
+    Takeover {
+        /// The batch.
+        batch_id: i64,
+        /// What the lost invocation had noted.
+        noted: Vec<Entry>,
+    },
+    /// Every recipient has an outcome; the campaign is `sent`.
+    Complete,
+    /// Other invocations hold the rest, or an import is still open: ask again after this time.
+    Busy(Duration),
+    /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
+    RateReserved(Duration),
+    /// The database may have lost what it had committed: nothing is claimed from it for this time.
+    HistoryChanged {
+        /// How long.
+        hold: Duration,
+        /// What was noticed.
+        reason: String,
+    },
+    /// Another transaction, not an invocation, holds a lock on the campaign: what PostgreSQL says of it.
+    Locked(String),
+    /// The campaign is scheduled, and due after this time.
+    Scheduled(Duration),
+    /// The campaign's status does not allow sending.
+    Stopped {
+        /// The status.
+        status: String,
+        /// Other invocations hold batches of it for so long, at most.
+        under_way: Option<Duration>,
+    },
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The campaign.
+    pub campaign_id: Uuid,
+    /// This invocation; asking again under the same token gives the same batch.
+    pub token: Uuid,
+    /// Recipients, at most.
+    pub size: u32,
+    /// A campaign that another invocation works on is [`Claim::Busy`].
+    pub alone: bool,
+    /// The region of SES, whose rate all invocations share.
+    pub region: &'a str,
+    /// Messages per second that SES takes there; `None`: not known to this invocation.
+    pub per_second: Option<f64>,
+    /// How much of the time that the rate was not used may be caught up, in seconds.
+    pub catch_up: f64,
+    /// This invocation's time.
+    pub deadline: Deadline,
+    /// The templates that this invocation has compiled, as [`super::load::Campaign::templates_hash`] names them.
+    pub templates_hash: &'a str,
+    /// What the process remembers of the database.
+    pub history: &'a History,
+}
+
+/// What a process remembers of the database's history between its claims: a database that is behind it has been restored.
+#[derive(Debug)]
+pub struct History {
+    /// As the last claim answered it.
+    witness: RefCell<Option<String>>,
+    /// How long nothing is claimed after a change.
+    hold: Duration,
+}
+
+impl History {
+    /// Nothing is remembered yet.
+    pub fn new(hold: Duration) -> History {
+        History { witness: RefCell::new(None), hold }
+    }
+}
+
+/// How much data of one batch fits into the memory of this function, in bytes: 64 MiB, or a sixteenth of
+/// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (in MB) where that is less. The rows are there twice while they are read.
+fn max_batch_bytes() -> i64 {
+    std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        .ok()
+        .and_then(|megabytes| megabytes.parse::<i64>().ok())
+        .filter(|megabytes| *megabytes > 0)
+        .map_or(MAX_BATCH_BYTES, |megabytes| (megabytes * 1024 * 1024 / MEMORY_SHARE).min(MAX_BATCH_BYTES))
+}
+
+/// Claims the next batch of a campaign, and reserves its sends.
+///
+/// No two invocations are ever given the same recipient while a lease holds, and the claim is committed when
+/// this returns.
+///
+/// # Errors
+/// When PostgreSQL does not answer by the time of the last start.
+pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, DatabaseError> {
+    let size = i32::try_from(wish.size).unwrap_or(i32::MAX);
+    let rows = loop {
+        // The lease begins when the statement does, so a statement that has waited for long is made anew.
+        let now = Instant::now();
+        let lease = wish.deadline.lease(now).as_secs_f64();
+        let seconds = wish.deadline.last_start.saturating_duration_since(now).as_secs_f64();
+        let until = (now + PATIENCE).min(wish.deadline.last_start);
+        match ask(database, wish, size, lease, seconds, until).await {
+            Err(DatabaseError::Locked(reason)) => return Ok(Claim::Locked(reason)),
+            Err(DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_))
+                if until < wish.deadline.last_start => {}
+            answer => break answer?,
+        }
+    };
+    let row = rows.first().expect("a function with OUT parameters returns one row");
+    if let Some(witness) = row.get::<_, Option<String>>("witness") {
+        wish.history.witness.replace(Some(witness));
+    }
+    let verdict: Option<String> = row.get("verdict");
+    let retry = row.get::<_, Option<f64>>("retry_seconds").unwrap_or(1.0).clamp(0.0, 1e9);
+    let retry = Duration::from_secs_f64(retry);
+    Ok(match verdict.as_deref() {
+        Some("batch") => Claim::Batch(Batch {
+            id: row.get("batch_id"),
+            token: wish.token,
+            step: usize::try_from(row.get::<_, i32>("step")).unwrap_or(1).max(1),
+            pace: row.get::<_, Option<f64>>("per_second").map(|per_second| {
+                (after(row.get::<_, Option<f64>>("starts_in").unwrap_or_default()), per_second)
+            }),
+            refusal: (row.get("refusal"), row.get("refusal_count")),
+            recipients: recipients(row),
+        }),
+        Some("takeover") => Claim::Takeover {
+            batch_id: row.get("batch_id"),
+            noted: row
+                .get::<_, Option<Value>>("outcomes")
+                .as_ref()
+                .and_then(Value::as_array)
+                .map(|entries| entries.iter().filter_map(Entry::from_value).collect())
+                .unwrap_or_default(),
+        },
+        Some("complete") => Claim::Complete,
+        Some("busy" | "inserting" | "pending") => Claim::Busy(retry),
+        Some("rate") => Claim::RateReserved(retry),
+        Some("history") => Claim::HistoryChanged {
+            hold: retry,
+            reason: row.get::<_, Option<String>>("reason").unwrap_or_default(),
+        },
+        Some("scheduled") => Claim::Scheduled(retry),
+        // Without a status, the campaign was deleted a moment ago.
+        status => Claim::Stopped {
+            status: status.unwrap_or("cancelled").to_owned(),
+            under_way: row
+                .get::<_, Option<f64>>("under_way_seconds")
+                .map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e6))),
+        },
+    })
+}
+
+async fn ask(
+    database: &Database,
+    wish: &Wish<'_>,
+    size: i32,
+    lease: f64,
+    seconds: f64,
+    until: Instant,
+) -> Result<Vec<Row>, DatabaseError> {
+    let witness = wish.history.witness.borrow().clone();
+    let hold = wish.history.hold.as_secs_f64();
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 14] = [
+        (&wish.campaign_id, Type::UUID),
+        (&wish.token, Type::UUID),
+        (&size, Type::INT4),
+        (&lease, Type::FLOAT8),
+        (&wish.alone, Type::BOOL),
+        (&max_batch_bytes(), Type::INT8),
+        (&MAX_VARIABLES_BYTES, Type::INT4),
+        (&wish.region, Type::TEXT),
+        (&wish.per_second, Type::FLOAT8),
+        (&seconds, Type::FLOAT8),
+        (&wish.catch_up, Type::FLOAT8),
+        (&wish.templates_hash, Type::TEXT),
+        (&witness, Type::TEXT),
+        (&hold, Type::FLOAT8),
+    ];
+    let sql = "SELECT * FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    let locks = if wish.alone { LOCK_PATIENCE.0 } else { LOCK_PATIENCE.1 };
+    database.query_with(Locks::AtMost(locks), sql, &parameters, until).await
+}
+
+/// An instant so many seconds from now, or before.
+fn after(seconds: f64) -> Instant {
+    let distance = Duration::from_secs_f64(seconds.abs().min(3600.0));
+    let now = Instant::now();
+    if seconds < 0.0 { now.checked_sub(distance).unwrap_or(now) } else { now + distance }
+}
+
+fn recipients(row: &Row) -> Vec<Recipient> {
+    let ids: Vec<Uuid> = row.get("ids");
+    let mut emails = row.get::<_, Vec<String>>("emails").into_iter();
+    let mut names = row.get::<_, Vec<Option<String>>>("names").into_iter();
+    let mut variables = row.get::<_, Vec<Option<String>>>("variables").into_iter();
+    let mut sizes = row.get::<_, Vec<i32>>("variables_bytes").into_iter();
+    let mut suppressed = row.get::<_, Vec<bool>>("suppressed").into_iter();
+    row.get::<_, Vec<i64>>("positions")
+        .into_iter()
+        .zip(ids)
+        .map(|(position, id)| Recipient {
+            position,
+            id,
+            email: emails.next().unwrap_or_default(),
+            name: names.next().unwrap_or_default(),
+            variables: variables.next().unwrap_or_default(),
+            variables_bytes: sizes.next().unwrap_or_default(),
+            suppressed: suppressed.next().unwrap_or_default(),
+        })
+        .collect()
+}

@@ -1,0 +1,60 @@
+//! What becomes of recipients in doubt of whom SES says nothing.
+
+use std::time::Duration;
+
+use std::time::Instant;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use crate::store::{Database, DatabaseError};
+
+/// Puts recipients that have been `uncertain` for longer than `after` back to `pending`, of the campaign or, with
+/// `None`, of all that are `sending` or `sent`; a campaign that was `sent` is `sending` again. Only where SES's
+/// events are known to come: an event of the same campaign has been received that happened later than `after`
+/// from the time when the recipient came into doubt. Answers how many recipients there were of each campaign.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn settle_silent_doubt(
+    database: &Database,
+    campaign_id: Option<Uuid>,
+    after: Duration,
+    until: Instant,
+) -> Result<Vec<(Uuid, u32)>, DatabaseError> {
+    let seconds = after.as_secs_f64();
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&campaign_id, Type::UUID), (&seconds, Type::FLOAT8)];
+    let rows = database.query(include_str!("doubt.sql"), &parameters, until).await?;
+    let settled = rows.iter().map(|row| (row.get(0), u32::try_from(row.get::<_, i32>(1)).unwrap_or(0)));
+    Ok(settled
+        .inspect(|(campaign_id, recipients)| {
+            tracing::warn!(
+                %campaign_id,
+                recipients,
+                after_seconds = seconds,
+                "SES has said nothing of recipients in doubt: they are sent again"
+            );
+        })
+        .collect())
+}
+
+/// How long ago the oldest recipient that is in doubt came into it; zero if there is none.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn oldest(database: &Database, until: Instant) -> Result<Duration, DatabaseError> {
+    seconds(database, include_str!("oldest_doubt.sql"), until).await
+}
+
+/// For how long the campaign that waits longest has been due, or sending without a new batch; zero if there is none.
+///
+/// # Errors
+/// When PostgreSQL does not answer by `until`.
+pub async fn oldest_due(database: &Database, until: Instant) -> Result<Duration, DatabaseError> {
+    seconds(database, include_str!("oldest_due.sql"), until).await
+}
+
+async fn seconds(database: &Database, sql: &str, until: Instant) -> Result<Duration, DatabaseError> {
+    let rows = database.query(sql, &[], until).await?;
+    let seconds = rows.first().map_or(0.0, |row| row.get::<_, f64>(0)).max(0.0);
+    Ok(Duration::from_secs_f64(seconds))
+}

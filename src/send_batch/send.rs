@@ -1,0 +1,312 @@
+//! Step 3: every recipient of the batch is rendered, checked and handed to SES, some at a time.
+//!
+//! What keeps a crash small: no send starts beyond the high-water mark that PostgreSQL holds, and what is known
+//! is noted there as it moves. What makes pause and cancel fast: no send starts when the campaign's status was
+//! last read too long ago.
+
+mod bulk;
+mod call;
+mod request;
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::task::yield_now;
+use tokio::time::sleep_until;
+
+use super::checkpoint;
+use crate::domain::answer::Answer;
+use crate::domain::batch::{Batch, Checkpoint};
+use crate::domain::deadline::Deadline;
+use crate::domain::ledger::Ledger;
+use crate::domain::outcome::Line;
+use crate::domain::outcome::epoch_millis;
+use crate::domain::pace::{Learned, Pace};
+use crate::domain::send_api::SendApi;
+use crate::domain::stop::Stop;
+use crate::domain::trouble::{Kind, Trouble};
+use crate::lambda::interrupt::Interrupt;
+use crate::lambda::metrics::Latencies;
+use crate::message::compose::{self, Message, Prepared};
+use crate::message::render::Templates;
+use crate::ses::Ses;
+use crate::store::{Database, DatabaseError};
+use bulk::{Entries, Fit};
+use call::Call;
+
+pub use request::Sender;
+
+/// How often the campaign's status is read and outcomes are noted, at least.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1000);
+/// How old the campaign's status may be when a send starts: pause and cancel take effect within this time.
+const STATUS_VALIDITY: Duration = Duration::from_millis(1800);
+/// A request that has no answer by then is in doubt.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Content of the messages that are under way: what bounds the memory of a batch with large ones.
+const MAX_BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
+/// What sending came to.
+#[derive(Debug)]
+pub struct Report {
+    /// An outcome for every recipient of the batch, in its order.
+    pub lines: Vec<Line>,
+    /// Why it stopped early, if it did.
+    pub stop: Option<Stop>,
+    /// The refusal that the last recipients have met, all of them, and how many have; or what stands there for answers
+    /// that are not clear.
+    pub refusal: (Option<String>, i32),
+    /// Messages per second at which it ended, if SES has said 'too fast' and a rate was reserved.
+    pub throttled_to: Option<f64>,
+    /// What the next batch is to know of SES's limits.
+    pub learned: Learned,
+    /// How long SES took to answer, request by request.
+    pub latencies: Latencies,
+}
+
+/// What sending one batch needs.
+pub struct Sending<'a> {
+    /// The way to PostgreSQL, for checkpoints.
+    pub database: &'a Database,
+    /// The way to SES.
+    pub ses: &'a Ses,
+    /// The compiled templates.
+    pub templates: &'a Templates,
+    /// What all messages of the campaign share.
+    pub sender: &'a Sender,
+    /// The time there is.
+    pub deadline: Deadline,
+    /// Ends it earlier than that.
+    pub interrupt: &'a Interrupt,
+    /// Requests at a time.
+    pub concurrency: usize,
+    /// Which of SES's calls sends.
+    pub api: SendApi,
+    /// Nothing of the campaign was ever accepted: data that does not fit the template counts as a refusal.
+    pub first: bool,
+    /// What earlier batches have learned of SES's limits.
+    pub learned: Learned,
+    /// When the claim was made, and with it the campaign's status was read.
+    pub claimed_at: Instant,
+}
+
+/// A call that came to its end.
+struct Landing {
+    answers: Vec<(usize, Answer)>,
+    bytes: usize,
+    started_at: Instant,
+}
+
+impl Sending<'_> {
+    /// Sends a batch. Returns by `deadline.last_answer`, with an outcome for every recipient: what has no answer
+    /// by then is in doubt, what was not tried is deferred.
+    pub async fn run(&self, batch: &Batch) -> Report {
+        let mut ledger = Ledger::new(batch, self.first);
+        let mut flights = FuturesUnordered::new();
+        let mut bytes_in_flight = 0;
+        let mut latencies = Latencies::default();
+        let mut commit = None;
+        let mut status_read_at = self.claimed_at;
+        let mut last_checkpoint = self.claimed_at;
+        let mut pace = Pace::new(batch.pace, batch.to_send(), self.learned, Instant::now());
+        let mut trouble = Trouble::new(&batch.refusal);
+
+        loop {
+            let now = Instant::now();
+            if now >= self.deadline.last_answer {
+                break;
+            }
+            let interrupted = self.interrupt.is_raised();
+            if interrupted {
+                ledger.stop(Stop::Deadline);
+            } else if now >= self.deadline.last_start || pace.is_over(now) {
+                ledger.stop(trouble.weigh(pace.turned_away().unwrap_or(Stop::Deadline)));
+            }
+            let may_start = now < status_read_at + STATUS_VALIDITY
+                && pace.allows(now)
+                && flights.len() < if trouble.is_careful() { 1 } else { self.concurrency }
+                && (bytes_in_flight < MAX_BYTES_IN_FLIGHT || flights.is_empty());
+            // One call at a time: it is on its way to SES while the next one is rendered.
+            let mut started = false;
+            let in_bulk = self.ses.takes_bulk_calls() && !trouble.is_careful();
+            let api = if in_bulk { self.api } else { SendApi::Single };
+            if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(api)) {
+                pace.start(now, call.len());
+                bytes_in_flight += call.bytes();
+                crate::crash_point!("send-before");
+                flights.push(self.send(call));
+                started = true;
+            }
+            if ledger.is_idle() && flights.is_empty() && commit.is_none() {
+                break;
+            }
+            let due = now >= last_checkpoint + CHECKPOINT_INTERVAL;
+            if commit.is_none() && (ledger.needs_mark() || due) {
+                last_checkpoint = now;
+                let checkpoint = ledger.checkpoint();
+                commit = Some(Box::pin(self.commit(checkpoint, now)));
+            }
+
+            let wake = [pace.next(), last_checkpoint + CHECKPOINT_INTERVAL, self.deadline.last_start]
+                .into_iter()
+                .filter(|at| *at > now)
+                .fold(self.deadline.last_answer, Instant::min);
+            tokio::select! {
+                biased;
+                Some(landing) = flights.next(), if !flights.is_empty() => {
+                    let now = Instant::now();
+                    latencies.record(now - landing.started_at);
+                    bytes_in_flight -= landing.bytes;
+                    self.land(batch, landing, &mut ledger, &mut pace, &mut trouble);
+                }
+                (read_at, result) = async { commit.as_mut().expect("guarded").await }, if commit.is_some() => {
+                    commit = None;
+                    match result {
+                        Ok(Some(status)) => {
+                            status_read_at = read_at;
+                            ledger.mark_moved();
+                            if status != "sending" {
+                                ledger.stop(Stop::Status(status));
+                            }
+                        }
+                        Ok(None) => ledger.stop(Stop::ClaimLost),
+                        // No send can start any more without PostgreSQL's word; recording will try again.
+                        Err(error) => {
+                            tracing::error!(%error, batch_id = batch.id, "a checkpoint could not be written");
+                            ledger.stop(Stop::Deadline);
+                        }
+                    }
+                }
+                () = self.interrupt.raised(), if !interrupted => {}
+                () = yield_now(), if started => {}
+                () = sleep_until(wake.into()) => {}
+            }
+        }
+        if let Some(reason) = ledger.set_aside() {
+            ledger.stop(trouble.weigh(Stop::Intercepted(reason)));
+        }
+        let (lines, stop, refusal) = ledger.close(!flights.is_empty());
+        let refusal = match trouble.carried() {
+            Some((reason, weight)) if trouble.is_grave() || refusal.0.is_none() => (Some(reason), weight),
+            _ => refusal,
+        };
+        let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
+        Report { lines, stop, refusal, throttled_to, learned, latencies }
+    }
+
+    /// Takes the answers of a call.
+    fn land(
+        &self,
+        batch: &Batch,
+        landing: Landing,
+        ledger: &mut Ledger<'_>,
+        pace: &mut Pace,
+        trouble: &mut Trouble,
+    ) {
+        let now = Instant::now();
+        crate::crash_point!("send-answered");
+        self.log_accepted(batch, &landing.answers);
+        if let Some(stop) = trouble.note(Kind::of(&landing.answers), landing.answers.len()) {
+            ledger.stop(stop);
+        }
+        if trouble.gives_up_bulk_calls() {
+            self.ses.give_up_bulk_calls("its answers cannot be read");
+        }
+        for (index, answer) in landing.answers {
+            pace.note(&answer, landing.started_at, now);
+            ledger.answer(index, answer, SystemTime::now());
+        }
+        if let Some(stop) = pace.given_up(now) {
+            ledger.stop(trouble.weigh(stop));
+        }
+    }
+
+    /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call have their
+    /// outcome then.
+    fn next_call(&self, batch: &Batch, ledger: &mut Ledger<'_>, size: Option<usize>) -> Option<Call> {
+        if let Some(message) = self.next_message(batch, ledger, Ledger::next_alone) {
+            return Some(Call::single(message));
+        }
+        let Some(size) = size else {
+            return self.next_message(batch, ledger, Ledger::next).map(Call::single);
+        };
+        let mut entries = Entries::new(self.sender, size);
+        while entries.has_room() {
+            let Some((index, message)) = self.next_message(batch, ledger, Ledger::next) else { break };
+            match entries.add(self.sender, index, message) {
+                Fit::Added => {}
+                Fit::NextCall => {
+                    ledger.give_back(index);
+                    break;
+                }
+                Fit::NoCall => ledger.answer(
+                    index,
+                    Answer::Singly("too large for a bulk call".to_owned()),
+                    SystemTime::now(),
+                ),
+            }
+        }
+        if entries.len() > 0 {
+            Some(Call::Bulk(entries))
+        } else {
+            self.next_message(batch, ledger, Ledger::next_alone).map(Call::single)
+        }
+    }
+
+    /// The next message of those that `next` gives.
+    fn next_message<'l>(
+        &self,
+        batch: &Batch,
+        ledger: &mut Ledger<'l>,
+        next: impl Fn(&mut Ledger<'l>) -> Option<usize>,
+    ) -> Option<(usize, Message)> {
+        loop {
+            let index = next(ledger)?;
+            let recipient = &batch.recipients[index];
+            let link = self.sender.link(recipient.id);
+            match compose::prepare(self.templates, recipient, link.as_ref()) {
+                Prepared::Outcome(outcome) => ledger.settle(index, outcome),
+                Prepared::Message(message) => {
+                    ledger.start(index, message.content.subject.clone());
+                    return Some((index, message));
+                }
+            }
+        }
+    }
+
+    async fn send(&self, call: Call) -> Landing {
+        let (started_at, bytes, indexes) = (Instant::now(), call.bytes(), call.indexes());
+        let until = (started_at + ANSWER_TIMEOUT).min(self.deadline.last_answer);
+        let answers = tokio::time::timeout_at(until.into(), call.send(self.ses, self.sender)).await;
+        let answers = answers.unwrap_or_else(|_| {
+            let (code, message) = ("timed_out".to_owned(), "SES did not answer in time".to_owned());
+            vec![Answer::Uncertain { code, message }; indexes.len()]
+        });
+        Landing { answers: indexes.into_iter().zip(answers).collect(), bytes, started_at }
+    }
+
+    /// One line for what a call's answer accepted, from which `campaign resolve --from-log` can replay what was lost.
+    fn log_accepted(&self, batch: &Batch, answers: &[(usize, Answer)]) {
+        let mut messages = String::new();
+        for (index, answer) in answers {
+            if let Answer::Accepted(message_id) = answer {
+                let gap = if messages.is_empty() { "" } else { " " };
+                let _ = write!(messages, "{gap}{}={message_id}", batch.recipients[*index].id);
+            }
+        }
+        if !messages.is_empty() {
+            let (campaign_id, sent_at_ms) = (self.sender.campaign_id(), epoch_millis(SystemTime::now()));
+            tracing::info!(%campaign_id, sent_at_ms, messages, "accepted");
+        }
+    }
+
+    async fn commit(
+        &self,
+        checkpoint: Checkpoint,
+        read_at: Instant,
+    ) -> (Instant, Result<Option<String>, DatabaseError>) {
+        crate::crash_point!("checkpoint-before");
+        let result = checkpoint::commit(self.database, &checkpoint, self.deadline.last_answer).await;
+        crate::crash_point!("checkpoint-after");
+        (read_at, result)
+    }
+}

@@ -1,0 +1,365 @@
+//! The body of a `SendBulkEmail` request. It is most of what a campaign's bytes go through, so it is written once,
+//! straight from what was rendered: the SDK's own types would be built, copied and escaped for each recipient.
+
+use std::io;
+
+use bytes::Bytes;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::request::Sender;
+use crate::message::compose::Message;
+
+/// Template data of one entry, in bytes (Amazon SES API v2, `ReplacementTemplate`: 262,144 characters).
+const MAX_TEMPLATE_DATA_BYTES: usize = 262_144;
+/// A whole request, in bytes: Amazon SES API v2 documents 1 MB for requests with an inline template.
+const MAX_REQUEST_BYTES: usize = 1_000_000;
+
+/// Whether a message went into a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is an entry of the call now.
+    Added,
+    /// The call is full; the next one has room for it.
+    NextCall,
+    /// It is too large for any bulk call.
+    NoCall,
+}
+
+/// Entries of a bulk call: they were rendered here, so SES's template only takes them in.
+pub struct Entries {
+    size: usize,
+    /// What all entries have in common, and comes after them; and its size with the template, in bytes, at most.
+    end: Vec<u8>,
+    end_bytes: usize,
+    body: Vec<u8>,
+    /// Which recipient of the batch each entry is of.
+    pub indexes: Vec<usize>,
+    /// Where each entry goes.
+    pub addresses: Vec<String>,
+    has_html: bool,
+    has_text: bool,
+}
+
+/// The end of a request, for bodies in both forms, one of them, or none.
+fn template(has_html: bool, has_text: bool) -> String {
+    let html = if has_html { r#","Html":"{{{html}}}""# } else { "" };
+    let text = if has_text { r#","Text":"{{{text}}}""# } else { "" };
+    let default = r#","DefaultContent":{"Template":{"TemplateData":"{}","TemplateContent":{"#;
+    format!(r#"{default}"Subject":"{{{{subject}}}}"{html}{text}}}}}}}}}"#)
+}
+
+impl Entries {
+    /// No entry yet, of `size` at most.
+    pub fn new(sender: &Sender, size: usize) -> Entries {
+        let mut end = br#"],"FromEmailAddress":"#.to_vec();
+        write(&mut end, sender.from());
+        if !sender.reply_to().is_empty() {
+            end.extend_from_slice(br#","ReplyToAddresses":"#);
+            write(&mut end, sender.reply_to());
+        }
+        if let Some(name) = sender.configuration_set() {
+            end.extend_from_slice(br#","ConfigurationSetName":"#);
+            write(&mut end, name);
+        }
+        Entries {
+            size,
+            end_bytes: end.len() + template(true, true).len(),
+            end,
+            body: br#"{"BulkEmailEntries":["#.to_vec(),
+            indexes: Vec::with_capacity(size),
+            addresses: Vec::with_capacity(size),
+            has_html: false,
+            has_text: false,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.indexes.len()
+    }
+
+    /// Whether there is room for one more that is as large as the others are.
+    pub fn has_room(&self) -> bool {
+        // The first one is tried in any case, so that whoever asks gets on.
+        if self.len() == 0 {
+            return true;
+        }
+        let average = self.bytes() / self.len();
+        self.len() < self.size && self.request_bytes() + average <= MAX_REQUEST_BYTES
+    }
+
+    /// The size of the request if it were made now, in bytes.
+    fn request_bytes(&self) -> usize {
+        self.body.len() + self.end_bytes
+    }
+
+    /// The size of the request so far, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Adds the message of a recipient, unless the request would be too large with it. All of an entry's tags and
+    /// headers are its own: whether defaults are added to them or replaced, SES does not say.
+    pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> Fit {
+        let before = self.body.len();
+        let body = &mut self.body;
+        if !self.indexes.is_empty() {
+            body.push(b',');
+        }
+        body.extend_from_slice(br#"{"Destination":{"ToAddresses":["#);
+        write_string(body, &message.address);
+        body.extend_from_slice(br#"]},"ReplacementTags":["#);
+        let mut id = Uuid::encode_buffer();
+        write_pairs(body, sender.tags(message.recipient_id.hyphenated().encode_lower(&mut id)));
+        body.extend_from_slice(br#"],"ReplacementHeaders":["#);
+        write_pairs(body, sender.headers(message.list_unsubscribe.as_deref()));
+        body.extend_from_slice(
+            br#"],"ReplacementEmailContent":{"ReplacementTemplate":{"ReplacementTemplateData":""#,
+        );
+        let content = &message.content;
+        let (html, text) = (content.html.as_deref(), content.text.as_deref());
+        if write_data(body, &content.subject, html, text) > MAX_TEMPLATE_DATA_BYTES {
+            body.truncate(before);
+            return Fit::NoCall;
+        }
+        body.extend_from_slice(br#""}}}"#);
+        if self.request_bytes() > MAX_REQUEST_BYTES {
+            self.body.truncate(before);
+            return if self.indexes.is_empty() { Fit::NoCall } else { Fit::NextCall };
+        }
+        if self.indexes.is_empty() {
+            // The others will be about as large.
+            self.body.reserve((self.body.len() * self.size).min(MAX_REQUEST_BYTES));
+        }
+        (self.has_html, self.has_text) = (html.is_some(), text.is_some());
+        self.indexes.push(index);
+        self.addresses.push(message.address);
+        Fit::Added
+    }
+
+    /// The whole request, of [`MAX_REQUEST_BYTES`] at most. All messages of a campaign have the same parts.
+    pub fn into_body(self) -> Bytes {
+        let mut body = self.body;
+        body.extend_from_slice(&self.end);
+        body.extend_from_slice(template(self.has_html, self.has_text).as_bytes());
+        assert!(body.len() <= MAX_REQUEST_BYTES, "a bulk request has {} bytes", body.len());
+        body.into()
+    }
+}
+
+/// What SES puts into its template, as JSON within a string of JSON; returns its size before it is escaped for that,
+/// in bytes.
+fn write_data(json: &mut Vec<u8>, subject: &str, html: Option<&str>, text: Option<&str>) -> usize {
+    let mut size = 0;
+    for (name, value) in [("subject", Some(subject)), ("html", html), ("text", text)] {
+        let Some(value) = value else { continue };
+        json.extend_from_slice(if size == 0 { br#"{\""# } else { br#",\""# });
+        json.extend_from_slice(name.as_bytes());
+        json.extend_from_slice(br#"\":\""#);
+        size += r#"{"":"""#.len() + name.len() + escape_twice(json, value.as_bytes());
+        json.extend_from_slice(br#"\""#);
+    }
+    json.push(b'}');
+    size + 1
+}
+
+/// Appends the content of a string within a string of JSON (RFC 8259, section 7). Returns its size when it is escaped
+/// once.
+fn escape_twice(json: &mut Vec<u8>, mut text: &[u8]) -> usize {
+    let mut size = text.len();
+    while let Some(at) = first_to_escape(text) {
+        let hex = |digit: u8| b"0123456789abcdef"[usize::from(digit)];
+        json.extend_from_slice(&text[..at]);
+        size += 1;
+        match text[at] {
+            b'"' => json.extend_from_slice(br#"\\\""#),
+            b'\\' => json.extend_from_slice(br"\\\\"),
+            b'\x08' => json.extend_from_slice(br"\\b"),
+            b'\t' => json.extend_from_slice(br"\\t"),
+            b'\n' => json.extend_from_slice(br"\\n"),
+            b'\x0c' => json.extend_from_slice(br"\\f"),
+            b'\r' => json.extend_from_slice(br"\\r"),
+            control => {
+                json.extend_from_slice(br"\\u00");
+                json.extend_from_slice(&[hex(control >> 4), hex(control & 0xf)]);
+                size += r"\u00".len();
+            }
+        }
+        text = &text[at + 1..];
+    }
+    json.extend_from_slice(text);
+    size
+}
+
+/// Where the first quote, backslash or control character is. Eight bytes at a time: a newsletter has few of them.
+fn first_to_escape(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    let (words, rest) = text.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest bit that is set is that of the first byte below so much; those above it may be wrong.
+        let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH_BITS;
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = below(word, b' ') | equal(b'"') | equal(b'\\');
+        if found != 0 {
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| matches!(byte, 0..b' ' | b'"' | b'\\'))?;
+    Some(words.len() * 8 + at)
+}
+
+/// The elements of an array of names and values.
+fn write_pairs<'a>(json: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (number, (name, value)) in pairs.enumerate() {
+        json.extend_from_slice(if number == 0 { br#"{"Name":"# } else { br#",{"Name":"# });
+        write_string(json, name);
+        json.extend_from_slice(br#","Value":"#);
+        write_string(json, value);
+        json.push(b'}');
+    }
+}
+
+/// A string, of which few have anything to escape.
+fn write_string(json: &mut Vec<u8>, text: &str) {
+    if first_to_escape(text.as_bytes()).is_some() {
+        return write(json, text);
+    }
+    json.push(b'"');
+    json.extend_from_slice(text.as_bytes());
+    json.push(b'"');
+}
+
+fn write(json: &mut impl io::Write, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(json, value).expect("strings are JSON, and memory takes them");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::campaign::Campaign;
+    use crate::domain::campaign::Source;
+    use crate::domain::result::Progress;
+    use crate::message::render::Content;
+
+    fn sender(reply_to: Vec<String>) -> Sender {
+        let campaign = Campaign {
+            id: Uuid::from_u128(0xca),
+            organization_id: Uuid::from_u128(0x0a),
+            status: "sending".to_owned(),
+            sendable: true,
+            unscheduled: false,
+            status_reason: None,
+            from_address: "Néws <news@example.com>".to_owned(),
+            reply_to,
+            configuration_set: Some("marketing".to_owned()),
+            source: Source {
+                campaign_name: "Spring".to_owned(),
+                subject: "x".to_owned(),
+                html: None,
+                text: Some("x".to_owned()),
+                variables: None,
+                transactional: false,
+            },
+            progress: Progress::default(),
+            templates_hash: String::new(),
+            attempted: false,
+        };
+        Sender::new(&campaign, None, None)
+    }
+
+    fn message(html: String, text: Option<String>) -> Message {
+        Message {
+            recipient_id: Uuid::from_u128(1),
+            address: "ada@example.com".to_owned(),
+            content: Content { subject: "Hello".to_owned(), html: Some(html), text },
+            list_unsubscribe: None,
+        }
+    }
+
+    /// Fills calls with messages of these sizes, as it is done while sending, and returns their bodies and how many
+    /// messages fit into none.
+    fn fill(sender: &Sender, size: usize, bodies: &[(String, Option<String>)]) -> (Vec<Bytes>, usize) {
+        let (mut calls, mut alone, mut next) = (Vec::new(), 0, 0);
+        while next < bodies.len() {
+            let mut entries = Entries::new(sender, size);
+            while entries.has_room() && next < bodies.len() {
+                let (html, text) = bodies[next].clone();
+                match entries.add(sender, next, message(html, text)) {
+                    Fit::Added => next += 1,
+                    Fit::NextCall => break,
+                    Fit::NoCall => (alone, next) = (alone + 1, next + 1),
+                }
+            }
+            if entries.len() > 0 {
+                let (count, body) = (entries.len(), entries.into_body());
+                let text = std::str::from_utf8(&body).unwrap();
+                assert_eq!(text.matches(r#"{"Destination":"#).count(), count);
+                calls.push(body);
+            }
+        }
+        (calls, alone)
+    }
+
+    #[test]
+    fn a_request_is_never_larger_than_the_limit() {
+        // Characters that grow when they are escaped, twice: up to seven bytes for one.
+        for character in ["a", "é", "\"", "\u{1}"] {
+            for length in [0, 9_990, 19_990, 60_000, 130_000, 262_000, 600_000] {
+                let count = if length < 60_000 { 60 } else { 9 };
+                let html = character.repeat(length / character.len());
+                let (calls, alone) = fill(&sender(Vec::new()), 50, &vec![(html, None); count]);
+                assert!(calls.iter().all(|body| body.len() <= 1_000_000), "{character:?} {length}");
+                assert!(alone == 0 || alone == count, "{character:?} {length}");
+                // No more calls than are needed.
+                let entry = calls.iter().map(Bytes::len).sum::<usize>() / count;
+                let fit = (1_000_000 / entry.max(1)).clamp(1, 50);
+                assert!(alone == count || calls.len() <= count.div_ceil(fit) + 1, "{character:?} {length}");
+            }
+        }
+        let many = (0..60_000).map(|n| format!("reply{n}@example.com")).collect();
+        assert_eq!(fill(&sender(many), 50, &vec![("x".to_owned(), None); 3]).1, 3);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_request_of_any_mixture_is_within_the_limit(
+            bodies in proptest::collection::vec(
+                (0usize..120_000, proptest::option::of(0usize..60_000), "[a-z\"\\\\\n\u{1}é😀]{1,3}"), 1..24,
+            ),
+        ) {
+            let part = |length: usize, text: &str| text.repeat(length / text.len());
+            let bodies: Vec<_> = bodies
+                .iter()
+                .map(|(html, text, pattern)| (part(*html, pattern), text.map(|length| part(length, pattern))))
+                .collect();
+            for body in fill(&sender(vec!["a@example.com".to_owned()]), 50, &bodies).0 {
+                prop_assert!(body.len() <= 1_000_000);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn template_data_is_json_within_json(
+            subject in "\\PC{0,40}", html in "[ -~\u{0}-\u{1f}é😀\"\\\\]{0,200}", text in proptest::option::of("(?s).{0,40}"),
+        ) {
+            let mut json = b"\"".to_vec();
+            let size = write_data(&mut json, &subject, Some(&html), text.as_deref());
+            json.push(b'"');
+            let data: String = serde_json::from_slice(&json).unwrap();
+            prop_assert_eq!(size, data.len());
+            let mut expected = serde_json::json!({"subject": subject, "html": html});
+            if let Some(text) = text {
+                expected["text"] = text.into();
+            }
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&data).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What PostgreSQL's errors mean: whether another attempt is of use, and what is said of them.
+
+use std::error::Error as _;
+use std::fmt::{self, Display, Formatter};
+
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::SqlState;
+
+use super::login_error::CredentialsError;
+use super::transaction::Aborted;
+use super::{schema, tls};
+
+/// How much of PostgreSQL's words is passed on, in characters.
+const LONGEST: usize = 1000;
+
+/// PostgreSQL did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// No connection could be made, until there was no time left.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It was reached and did not do it in time; the sentence says why. What a statement wrote may or may not have been
+    /// committed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The statement waited for a lock of another transaction for as long as it was allowed to.
+    #[error("PostgreSQL: another transaction holds a lock: {0}")]
+    Locked(String),
+    /// It refused the statement; trying again is of no use.
+    #[error("PostgreSQL refused the statement: {}", describe(.0))]
+    Refused(#[source] tokio_postgres::Error),
+    /// The version of the schema does not fit this release; the sentence names both. The statement was not run.
+    #[error("{0}")]
+    SchemaMismatch(String),
+    /// The way to it cannot be secured, and is not taken without.
+    #[error("{0}")]
+    Insecure(String),
+    /// The database cannot hold every text.
+    #[error(
+        "the database has the encoding {0}: expected UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+    )]
+    WrongEncoding(String),
+    /// There is nothing to log in with: the secret cannot be read or has another form, or no token can be signed.
+    #[error("PostgreSQL's credentials cannot be had: {0}")]
+    NoCredentials(String),
+}
+
+impl DatabaseError {
+    /// The refusal may be for a part of what the statement carries (a value, a violated constraint, whatever a trigger
+    /// of the CRM raises), so that the rest of it may succeed: every SQLSTATE counts as such, but those of the
+    /// connection, the transaction, the server and its resources.
+    pub fn can_be_isolated(&self) -> bool {
+        let DatabaseError::Refused(error) = self else { return false };
+        error.code().is_some_and(|code| may_be_of_a_part(code.code()))
+    }
+
+    /// A table, a column or a function is not there, which may be because the schema has another version by now.
+    pub fn may_be_of_the_schema(&self) -> bool {
+        let DatabaseError::Refused(error) = self else { return false };
+        error.code().is_some_and(|code| matches!(code.code(), "42P01" | "42703" | "42883"))
+    }
+}
+
+/// See [`DatabaseError::can_be_isolated`].
+fn may_be_of_a_part(sqlstate: &str) -> bool {
+    let Some(class) = sqlstate.get(..2) else { return false };
+    // Connection, transaction state and rollback, statement names and authorization; then resources, object state and
+    // locks, an operator's intervention, the system, configuration and internal errors.
+    let of_the_session = matches!(class, "08" | "25" | "26" | "28" | "2D" | "3B" | "3D" | "40");
+    let of_the_server = matches!(class, "53" | "55" | "57" | "58" | "F0" | "XX");
+    !of_the_session && !of_the_server
+}
+
+/// Why an attempt failed.
+pub enum Failure {
+    /// No connection was made; a later attempt may have one.
+    Unreachable(String),
+    /// A new connection may do what this one did not.
+    BrokeOff(String),
+    /// A conflict with another transaction, which is over now.
+    Conflict(String),
+    /// Another transaction held a lock for too long.
+    Locked(String),
+    /// It was at work until there was no time left.
+    Slow,
+    /// The way to it cannot be secured.
+    Insecure(String),
+    /// Another attempt is of no use.
+    Lasting(DatabaseError),
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Unreachable(reason)
+            | Failure::BrokeOff(reason)
+            | Failure::Conflict(reason)
+            | Failure::Locked(reason)
+            | Failure::Insecure(reason) => f.write_str(reason),
+            Failure::Slow => f.write_str("no answer in time"),
+            Failure::Lasting(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Failure {
+    /// The connection has answered everything, and is as good as before.
+    pub fn leaves_the_connection(&self) -> bool {
+        match self {
+            Failure::Conflict(_) | Failure::Locked(_) => true,
+            Failure::Lasting(DatabaseError::Refused(error)) => !error.is_closed(),
+            Failure::Lasting(DatabaseError::SchemaMismatch(_)) => true,
+            Failure::Lasting(_)
+            | Failure::Insecure(_)
+            | Failure::Unreachable(_)
+            | Failure::BrokeOff(_)
+            | Failure::Slow => false,
+        }
+    }
+
+    /// What is said of it when there is no time for another attempt at `place`.
+    pub fn at_the_end(self, place: &str) -> DatabaseError {
+        DatabaseError::Unavailable(match self {
+            Failure::Lasting(error) => return error,
+            Failure::Unreachable(reason) => {
+                let sentence = format!("PostgreSQL at {place} could not be reached: {reason}");
+                return DatabaseError::Unreachable(sentence);
+            }
+            Failure::BrokeOff(reason) => format!("PostgreSQL at {place} broke off: {reason}"),
+            Failure::Insecure(reason) => {
+                return DatabaseError::Insecure(format!("PostgreSQL at {place} is not used: {reason}"));
+            }
+            Failure::Slow => format!("PostgreSQL at {place} did not answer the statement in time"),
+            Failure::Conflict(reason) => {
+                format!("PostgreSQL at {place} rolled the statement back each time: {reason}")
+            }
+            Failure::Locked(reason) => {
+                format!("PostgreSQL at {place} waited for another transaction's lock until the end: {reason}")
+            }
+        })
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Failure {
+        match error {
+            PoolError::Backend(error) => match Failure::from(error) {
+                Failure::BrokeOff(reason) => Failure::Unreachable(reason),
+                other => other,
+            },
+            other => Failure::Unreachable(other.to_string()),
+        }
+    }
+}
+
+impl From<CredentialsError> for Failure {
+    fn from(error: CredentialsError) -> Failure {
+        match error {
+            CredentialsError::Unreachable(reason) => Failure::Unreachable(reason),
+            CredentialsError::NoCredentials(reason) => Failure::Lasting(DatabaseError::NoCredentials(reason)),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for DatabaseError {
+    fn from(error: tokio_postgres::Error) -> DatabaseError {
+        Failure::from(error).at_the_end("DATABASE_URL")
+    }
+}
+
+impl From<Aborted> for Failure {
+    fn from(aborted: Aborted) -> Failure {
+        // A server that is in recovery lets no transaction write. The next connection may lead to the one that does.
+        if aborted.at_begin && aborted.error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) {
+            return Failure::BrokeOff(describe(&aborted.error));
+        }
+        Failure::from(aborted.error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        if let Some(complaint) = tls::complaint(&error) {
+            return Failure::Insecure(complaint);
+        }
+        let Some(code) = error.code() else {
+            let broken = error.is_closed()
+                || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+            return if broken {
+                Failure::BrokeOff(describe(&error))
+            } else {
+                Failure::Lasting(DatabaseError::Refused(error))
+            };
+        };
+        if *code == SqlState::LOCK_NOT_AVAILABLE {
+            return Failure::Locked(describe(&error));
+        }
+        if code.code() == schema::MISMATCH {
+            let message = error.as_db_error().map(|error| cut(error.message())).unwrap_or_default();
+            return Failure::Lasting(DatabaseError::SchemaMismatch(message));
+        }
+        match (code.code().get(..2), code.code()) {
+            // Serialization failures and deadlocks.
+            (Some("40"), _) => Failure::Conflict(describe(&error)),
+            // Connections, resources, an operator's intervention, a server that starts, stops or fails over.
+            (Some("08" | "53" | "57"), _)
+            // A read-only server, and sessions that PostgreSQL ended for their idle or long transaction.
+            | (_, "25006" | "25P03" | "25P04") => Failure::BrokeOff(describe(&error)),
+            _ => Failure::Lasting(DatabaseError::Refused(error)),
+        }
+    }
+}
+
+/// PostgreSQL's message with its SQLSTATE, or the cause at the bottom of a connection's error.
+///
+/// Details are left out: they show what rows hold, addresses among it. For a wait for a lock, the first line of the
+/// context is there, which names the table.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => {
+            let names_table = *db.code() == SqlState::LOCK_NOT_AVAILABLE;
+            let context = db.where_().filter(|_| names_table).and_then(|context| context.lines().next());
+            let context = context.map(|line| format!(" ({})", cut(line))).unwrap_or_default();
+            format!("{}{context} [{}]", cut(db.message()), db.code().code())
+        }
+        None => cut(&error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))),
+    }
+}
+
+/// A text of which no more is passed on than can be read.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_may_be_of_a_part_unless_it_is_of_the_connection_the_transaction_or_the_server() {
+        for part in [
+            "22001", "23505", "P0001", "42501", "44000", "54000", "0A000", "ZZ001", "42P01", "42804", "21000",
+        ] {
+            assert!(may_be_of_a_part(part), "{part}");
+        }
+        for whole in [
+            "08006", "57P01", "57014", "53300", "40001", "40P01", "55P03", "25006", "25P02", "58030",
+            "XX000", "28P01", "3D000", "26000", "",
+        ] {
+            assert!(!may_be_of_a_part(whole), "{whole}");
+        }
+    }
+}

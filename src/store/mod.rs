@@ -1,0 +1,359 @@
+//! The way to PostgreSQL: at most two connections, statements that may be repeated, and a bound on every wait.
+//!
+//! Every statement of this package is written so that running it twice claims, records and counts nothing twice (at
+//! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the
+//! environment frozen, costs a new connection and nothing else. Each runs in a transaction of its own, which says what
+//! it needs and takes one round trip (module `transaction`). None is prepared by name and nothing is set for longer than a
+//! transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex them.
+
+pub mod activities;
+mod address;
+mod connector;
+pub mod credentials;
+mod error;
+pub mod keys;
+mod login_error;
+pub mod schema;
+mod secret;
+pub mod settings;
+mod target;
+mod tls;
+mod token;
+mod transaction;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use tokio::time::{sleep_until, timeout_at};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Row};
+
+use crate::store::settings::DatabaseAccess;
+use connector::Connector;
+use credentials::Credentials;
+use error::Failure;
+use transaction::Begin;
+
+pub use error::DatabaseError;
+
+/// Connections of one function instance.
+const MAX_CONNECTIONS: usize = 2;
+/// The pauses between attempts: the first, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The same after a conflict with another transaction.
+const CONFLICT_BACKOFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
+/// The time kept for PostgreSQL's answer that a lock was not had.
+const LOCK_ANSWER: Duration = Duration::from_millis(250);
+/// How long the transaction of a session waits for a lock.
+const SESSION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A statement's parameters with their types, as `query_typed` wants them.
+pub type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// A connection that is not the pool's any more.
+pub type Session = deadpool_postgres::ClientWrapper;
+
+/// A pool of connections.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    credentials: Arc<Credentials>,
+    /// The encoding of the database, if it is not UTF-8.
+    encoding: Arc<OnceLock<String>>,
+    begin: Begin,
+    /// What goes between [`Begin`] and the statement until the schema is known to fit.
+    schema_check: Arc<str>,
+    schema_fits: Arc<AtomicBool>,
+    schema: String,
+}
+
+impl Database {
+    /// Prepares a pool; connects, and fetches what is needed for that, when the first statement comes.
+    ///
+    /// # Errors
+    /// When the URL cannot be read, in one line without the password.
+    pub fn new(access: &DatabaseAccess) -> Result<Database, String> {
+        let credentials = Arc::new(connector::credentials(access)?);
+        let encoding = Arc::new(OnceLock::new());
+        let connector = Connector { credentials: Arc::clone(&credentials), encoding: Arc::clone(&encoding) };
+        // A connection is looked at, not tried out, before it is used: a statement finds out by itself.
+        let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_connect(Config::new(), connector, settings);
+        let pool =
+            Pool::builder(manager).max_size(MAX_CONNECTIONS).build().map_err(|error| error.to_string())?;
+        let schema = access.schema.as_str();
+        Ok(Database {
+            pool,
+            credentials,
+            encoding,
+            begin: Begin::in_schema(schema),
+            schema_check: schema::check(schema).into(),
+            schema_fits: Arc::new(AtomicBool::new(false)),
+            schema: schema.to_owned(),
+        })
+    }
+
+    /// Runs a statement that may be repeated, in a transaction of its own, over new connections if need be, until it
+    /// is committed or refused, or `until` has come. It waits for locks as long as there is time.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Unavailable`] at `until` at the latest; [`DatabaseError::Refused`] and
+    /// [`DatabaseError::SchemaMismatch`] at once.
+    pub async fn query(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+        until: Instant,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.query_with(Locks::Awaited, sql, parameters, until).await
+    }
+
+    /// The same with a say in how long it waits for locks.
+    ///
+    /// # Errors
+    /// As [`query`](Database::query), and [`DatabaseError::Locked`] at once where the wait for a lock is bounded.
+    pub async fn query_with(
+        &self,
+        locks: Locks,
+        sql: &str,
+        parameters: Parameters<'_>,
+        until: Instant,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let mut pauses = Pauses::new();
+        let mut last = None;
+        loop {
+            let failure = match self.attempt(locks, sql, parameters, until).await {
+                Ok(rows) => return Ok(rows),
+                // The schema may have changed since it was found to fit: the next attempt looks again.
+                Err(Interrupted::Failed(Failure::Lasting(error)))
+                    if error.may_be_of_the_schema() && self.schema_fits.swap(false, Ordering::Relaxed) =>
+                {
+                    continue;
+                }
+                Err(Interrupted::Failed(failure @ (Failure::Lasting(_) | Failure::Insecure(_)))) => {
+                    return Err(failure.at_the_end(&self.place()));
+                }
+                Err(Interrupted::Failed(Failure::Locked(reason))) if matches!(locks, Locks::AtMost(_)) => {
+                    return Err(DatabaseError::Locked(reason));
+                }
+                Err(Interrupted::Failed(failure)) => failure,
+                // The last error says more than that there is no time left.
+                Err(Interrupted::OutOfTime(stage)) => {
+                    let failure = last.unwrap_or_else(|| stage.failure());
+                    return Err(failure.at_the_end(&self.place()));
+                }
+            };
+            let resume = Instant::now() + pauses.after(&failure);
+            if resume >= until {
+                return Err(failure.at_the_end(&self.place()));
+            }
+            tracing::warn!(reason = %failure, "PostgreSQL did not do it; trying again");
+            last = Some(failure);
+            sleep_until(resume.into()).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        locks: Locks,
+        sql: &str,
+        parameters: Parameters<'_>,
+        until: Instant,
+    ) -> Result<Vec<Row>, Interrupted> {
+        let connection = timeout_at(until.into(), self.connection())
+            .await
+            .map_err(|_| Interrupted::OutOfTime(Stage::Connecting))?
+            .map_err(Interrupted::Failed)?;
+        let connection = Checkout(Some(connection));
+        let mut begin = self.begin.script(locks.timeout(until));
+        if !self.schema_fits.load(Ordering::Relaxed) {
+            begin.push_str(&self.schema_check);
+        }
+        let running = transaction::run(connection.client(), &begin, sql, parameters);
+        match timeout_at(until.into(), running).await {
+            Ok(Ok(rows)) => {
+                self.schema_fits.store(true, Ordering::Relaxed);
+                connection.give_back();
+                Ok(rows)
+            }
+            Ok(Err(aborted)) => {
+                let failure = Failure::from(aborted);
+                if failure.leaves_the_connection() {
+                    connection.give_back();
+                }
+                Err(Interrupted::Failed(failure))
+            }
+            Err(_) => Err(Interrupted::OutOfTime(Stage::Running)),
+        }
+    }
+
+    /// Where PostgreSQL is, for messages: host and port.
+    pub fn place(&self) -> String {
+        self.credentials.current().place()
+    }
+
+    /// A connection of the pool; a new one logs in with credentials that are valid now.
+    async fn connection(&self) -> Result<Object, Failure> {
+        if self.pool.status().available == 0 {
+            self.credentials.renew().await?;
+        }
+        let connection = match self.pool.get().await {
+            // The password has been rotated since the secret was read.
+            Err(PoolError::Backend(error)) if is_wrong_password(&error) && self.credentials.expire() => {
+                self.credentials.renew().await?;
+                self.pool.get().await
+            }
+            outcome => outcome,
+        }
+        .map_err(Failure::from)?;
+        match self.encoding.get() {
+            Some(encoding) => Err(Failure::Lasting(DatabaseError::WrongEncoding(encoding.clone()))),
+            None => Ok(connection),
+        }
+    }
+
+    /// A connection of its own, for a transaction or a stream of rows. It is closed when it is dropped, and what it
+    /// had not committed is rolled back.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be reached, or does not let us in.
+    pub async fn session(&self) -> Result<Session, DatabaseError> {
+        let connection = self.connection().await.map_err(|error| error.at_the_end(&self.place()))?;
+        Ok(Object::take(connection))
+    }
+
+    /// Begins a transaction in a session: read committed, our tables first, in a version that fits this release.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub async fn begin(&self, session: &Client) -> Result<(), DatabaseError> {
+        let begin = self.begin.script(SESSION_LOCK_TIMEOUT);
+        Ok(session.batch_execute(&(begin + &self.schema_check)).await?)
+    }
+
+    /// The SQL that begins a transaction which changes the schema, whatever version it has. What it creates is in our
+    /// schema; each lock is waited for as long as `lock_timeout`.
+    pub fn begin_migration(&self, lock_timeout: Duration) -> String {
+        let schema = &self.schema;
+        format!("{}\nSET LOCAL search_path = \"{schema}\", pg_temp;\n", self.begin.script(lock_timeout))
+    }
+
+    /// `DATABASE_SCHEMA`.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Runs a script of several statements, once and in no transaction but those that it begins itself.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub async fn run_script(&self, sql: &str) -> Result<(), DatabaseError> {
+        let connection =
+            Checkout(Some(self.connection().await.map_err(|error| error.at_the_end(&self.place()))?));
+        connection.client().batch_execute(sql).await?;
+        connection.give_back();
+        Ok(())
+    }
+}
+
+/// How long a statement waits for the locks of other transactions.
+#[derive(Clone, Copy, Debug)]
+pub enum Locks {
+    /// As long as there is time for the statement.
+    Awaited,
+    /// As long as this for each, and then it fails with [`DatabaseError::Locked`].
+    AtMost(Duration),
+}
+
+impl Locks {
+    /// PostgreSQL's `lock_timeout`. It ends shortly before the time of the statement does, so that PostgreSQL can still
+    /// say that it was a lock, and which.
+    fn timeout(self, until: Instant) -> Duration {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = left.saturating_sub((left / 10).min(LOCK_ANSWER));
+        match self {
+            Locks::Awaited => left,
+            Locks::AtMost(bound) => bound.min(left),
+        }
+        .max(Duration::from_millis(1))
+    }
+}
+
+/// An attempt without rows.
+enum Interrupted {
+    Failed(Failure),
+    OutOfTime(Stage),
+}
+
+/// What there was not enough time for.
+#[derive(Clone, Copy)]
+enum Stage {
+    Connecting,
+    Running,
+}
+
+impl Stage {
+    fn failure(self) -> Failure {
+        match self {
+            Stage::Connecting => Failure::Unreachable("no connection in time".to_owned()),
+            Stage::Running => Failure::Slow,
+        }
+    }
+}
+
+/// The pauses between the attempts of a statement.
+struct Pauses {
+    /// After a broken connection.
+    long: Duration,
+    /// After a conflict: whoever won it is done.
+    short: Duration,
+}
+
+impl Pauses {
+    fn new() -> Pauses {
+        Pauses { long: BACKOFF.0, short: CONFLICT_BACKOFF.0 }
+    }
+
+    fn after(&mut self, failure: &Failure) -> Duration {
+        let (next, longest) = match failure {
+            Failure::Conflict(_) | Failure::Locked(_) => (&mut self.short, CONFLICT_BACKOFF.1),
+            Failure::Unreachable(_)
+            | Failure::BrokeOff(_)
+            | Failure::Slow
+            | Failure::Insecure(_)
+            | Failure::Lasting(_) => (&mut self.long, BACKOFF.1),
+        };
+        let pause = *next;
+        *next = (pause * 2).min(longest);
+        pause
+    }
+}
+
+/// A connection that is closed, not reused, when the attempt with it fails or is given up: another statement
+/// must not queue behind one that may still be running.
+struct Checkout(Option<Object>);
+
+impl Checkout {
+    fn client(&self) -> &Client {
+        self.0.as_ref().expect("there until it is given back")
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
+fn is_wrong_password(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::INVALID_PASSWORD)
+}
