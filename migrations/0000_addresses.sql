@@ -333,8 +333,3 @@ CREATE OR REPLACE FUNCTION canonical_address(email text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN email COLLATE "C" ~ '^[!-~]*$' THEN lower(email COLLATE "C")
             ELSE canonical_address_beyond_ascii(email) END;
-
--- The name that it had before, for the views and indexes of a CRM.
-CREATE OR REPLACE FUNCTION normalized_address(email text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN canonical_address(email);

@@ -1,58 +1,78 @@
--- The tables that a CRM writes and reads. Every file here may be run again: by `campaign migrate`, or by
--- `psql -v ON_ERROR_STOP=1 -f` in the order of the file names.
+-- The tables. A CRM writes `campaigns` and `campaign_recipients`, and reads all of them; the rest is this package's own.
+--
+-- Files whose names begin with a number are versions of the schema: each is applied once, and none is changed after its
+-- release. The files whose names begin with `functions` come after them: they are replaced by each release that changes
+-- them, and the last one records the version.
 
 -- Functions of this form (RETURN) are parsed when they are created, not each time a statement is planned.
 
 -- A new id that is greater than earlier ones (UUID version 7, RFC 9562: milliseconds first, then chance), so that
 -- rows that are made together lie together in the index, and a batch finds its recipients in a few pages.
-CREATE OR REPLACE FUNCTION time_ordered_uuid() RETURNS uuid
+CREATE FUNCTION time_ordered_uuid() RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL SAFE
 RETURN encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
         substring(int8send((date_part('epoch', clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
         52, 1), 53, 1), 'hex')::uuid;
 
-CREATE TABLE IF NOT EXISTS campaigns (
-    id                uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    organization_id   uuid NOT NULL,
-    name              text NOT NULL DEFAULT '',
-    status            text NOT NULL DEFAULT 'draft'
-        CHECK (status IN ('draft', 'scheduled', 'sending', 'paused', 'sent', 'cancelled', 'failed')),
-    from_address      text NOT NULL,
-    reply_to          text[],
-    subject           text NOT NULL,
-    html              text,
-    text              text,
-    variables         jsonb,
-    configuration_set text,
-    transactional     boolean NOT NULL DEFAULT false,
-    created_by        uuid,
-    scheduled_at      timestamptz,
-    started_at        timestamptz,
-    completed_at      timestamptz,
-    status_reason     text,
-    total_count       int NOT NULL DEFAULT 0,
-    sent_count        int NOT NULL DEFAULT 0,
-    failed_count      int NOT NULL DEFAULT 0,
-    suppressed_count  int NOT NULL DEFAULT 0,
-    uncertain_count   int NOT NULL DEFAULT 0
+-- The versions that this schema has had; the highest is its own. A function works with a schema whose version is at
+-- least the one that it was made for, and whose `compatible_from` is not above that.
+CREATE TABLE campaign_schema (
+    version         int PRIMARY KEY,
+    compatible_from int NOT NULL,
+    functions_hash  text, -- of the text of the functions, as `campaign migrate` applied them; null: psql did
+    recorded_at     timestamptz NOT NULL DEFAULT now()
 );
 
--- Each batch counts into its campaign's row, so the row is small: what is long lies beside it, and is not copied.
-ALTER TABLE campaigns SET (fillfactor = 50, toast_tuple_target = 128);
+-- Every role may know the version: each function reads it before its first statement.
+GRANT SELECT ON campaign_schema TO PUBLIC;
+
+-- What a CRM writes ---------------------------------------------------------------------------------------------------
+
+-- One mailing of one organization. Each batch counts into its campaign's row, so the row is small: what is long lies
+-- beside it, and is not copied.
+CREATE TABLE campaigns (
+    id                 uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    organization_id    uuid NOT NULL,
+    name               text NOT NULL DEFAULT '',
+    status             text NOT NULL DEFAULT 'draft'
+        CHECK (status IN ('draft', 'scheduled', 'sending', 'paused', 'sent', 'cancelled', 'failed')),
+    from_address       text NOT NULL,
+    reply_to           text[],
+    subject            text NOT NULL,
+    html               text,
+    text               text,
+    variables          jsonb,
+    configuration_set  text,
+    transactional      boolean NOT NULL DEFAULT false,
+    created_by         uuid,
+    scheduled_at       timestamptz,
+    started_at         timestamptz,
+    completed_at       timestamptz,
+    status_reason      text,
+    total_count        int NOT NULL DEFAULT 0,
+    sent_count         int NOT NULL DEFAULT 0,
+    failed_count       int NOT NULL DEFAULT 0,
+    suppressed_count   int NOT NULL DEFAULT 0,
+    uncertain_count    int NOT NULL DEFAULT 0,
+    unsubscribed_count int NOT NULL DEFAULT 0 -- recipients whose `unsubscribed_at` is set
+) WITH (fillfactor = 50, toast_tuple_target = 128);
 
 -- What a tick looks for: a handful of rows, however many campaigns there have been.
-CREATE INDEX IF NOT EXISTS campaigns_live ON campaigns (scheduled_at) WHERE status IN ('scheduled', 'sending');
-CREATE INDEX IF NOT EXISTS campaigns_completed ON campaigns (completed_at) WHERE status = 'sent';
+CREATE INDEX campaigns_live ON campaigns (scheduled_at) WHERE status IN ('scheduled', 'sending');
+CREATE INDEX campaigns_completed ON campaigns (completed_at) WHERE status = 'sent';
 
--- What is left free of each page takes the new versions of its rows when their outcomes are recorded (HOT updates),
--- also of the smallest ones, which grow most: recording touches no index. For the same reason no index mentions a
--- column that recording changes.
-CREATE TABLE IF NOT EXISTS campaign_recipients (
+-- One address of one campaign. What is left free of each page takes the new versions of its rows when their outcomes are
+-- recorded (HOT updates), also of the smallest ones, which grow most: recording touches no index. For the same reason no
+-- index mentions a column that recording changes.
+CREATE TABLE campaign_recipients (
     id              uuid PRIMARY KEY DEFAULT time_ordered_uuid(),
     campaign_id     uuid NOT NULL REFERENCES campaigns (id) ON DELETE CASCADE,
     organization_id uuid NOT NULL,
-    position        bigint NOT NULL GENERATED BY DEFAULT AS IDENTITY,
+    -- A CRM may number its recipients itself. Positions that are given by default begin far beyond such numbers, so the
+    -- two can be mixed in one campaign.
+    position        bigint NOT NULL GENERATED BY DEFAULT AS IDENTITY (START WITH 1000000000001),
     customer_id     uuid,
+    customer_ref    text, -- the CRM's own key of the customer, where it is no UUID
     contact_id      uuid,
     email           text NOT NULL,
     name            text,
@@ -67,46 +87,28 @@ CREATE TABLE IF NOT EXISTS campaign_recipients (
     -- exactly, also when another one changed the row a moment earlier.
     previous_status text,
     uncertain_since timestamptz,
+    -- When the recipient unsubscribed by this email's link; null again when it subscribed again by it.
+    unsubscribed_at timestamptz,
+    -- The recipient that stands for this one, which has the same mailbox and was there when addresses were compared less
+    -- strictly. It gets no email of the campaign any more.
     duplicate_of    uuid
 ) WITH (fillfactor = 35);
 
--- The CRM's own key of a customer, where it is no UUID.
-ALTER TABLE campaign_recipients ADD COLUMN IF NOT EXISTS customer_ref text;
+CREATE UNIQUE INDEX campaign_recipients_position ON campaign_recipients (campaign_id, position);
 
--- A CRM may number its recipients itself. Positions that are given by default begin far beyond such numbers, so the two
--- can be mixed in one campaign.
-DO $$
-BEGIN
-    IF (SELECT coalesce(last_value, 0) < 1000000000000 FROM pg_sequences
-         WHERE schemaname = current_schema() AND sequencename = 'campaign_recipients_position_seq') THEN
-        ALTER TABLE campaign_recipients ALTER COLUMN position RESTART WITH 1000000000001;
-    END IF;
-END
-$$;
-
-CREATE UNIQUE INDEX IF NOT EXISTS campaign_recipients_position ON campaign_recipients (campaign_id, position);
+-- Each mailbox once per campaign.
+CREATE UNIQUE INDEX campaign_recipients_address
+    ON campaign_recipients (campaign_id, canonical_address(email) COLLATE "C") WHERE duplicate_of IS NULL;
 
 -- Addresses that an organization writes to no more. The organization 00000000-0000-0000-0000-000000000000 stands
 -- for all of them.
-CREATE TABLE IF NOT EXISTS suppressions (
+CREATE TABLE suppressions (
     organization_id uuid NOT NULL,
     email           text NOT NULL CHECK (email = canonical_address(email)),
     reason          text NOT NULL CHECK (reason IN ('bounce', 'complaint', 'unsubscribe', 'manual')),
     created_at      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (organization_id, email)
 );
-
--- Whoever writes an address, it stands here as it is compared.
-CREATE OR REPLACE FUNCTION normalize_suppression() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    NEW.email := canonical_address(NEW.email);
-    RETURN NEW;
-END
-$$;
-
-CREATE OR REPLACE TRIGGER suppressions_normalized BEFORE INSERT OR UPDATE OF email ON suppressions
-    FOR EACH ROW EXECUTE FUNCTION normalize_suppression();
 
 -- A CRM whose customers or contacts carry an opt-out flag says so by replacing this view, with addresses as
 -- `canonical_address` makes them. Claims treat its addresses as suppressed.
@@ -118,7 +120,7 @@ BEGIN
 END
 $$;
 
--- A CRM that has a table of this name keeps it: only a table made here gets the comment, and with it an
+-- The timeline. A CRM that has a table of this name keeps it: only a table made here gets the comment, and with it an
 -- activity's own time as `created_at`.
 DO $$
 BEGIN
@@ -141,3 +143,162 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Claims --------------------------------------------------------------------------------------------------------------
+
+-- One row per campaign. A claim holds it locked for a few milliseconds: claims of one campaign come one after the
+-- other, and each sees what the one before it did.
+CREATE TABLE campaign_cursors (
+    campaign_id       uuid PRIMARY KEY REFERENCES campaigns (id) ON DELETE CASCADE,
+    counted_through   bigint NOT NULL DEFAULT -1,  -- total_count holds every position up to here that was visible
+    counted_at        timestamptz,                 -- when all recipients were last counted for it; null: never
+    completed_through bigint,                      -- the last position when the campaign became `sent`
+    refusal           text,                        -- the refusal that every recipient since the last accepted one has met
+    refusal_count     int NOT NULL DEFAULT 0,      -- and how many have met it
+    last_event_at     timestamptz,                 -- when SES was last heard of this campaign
+    doubt_examined_at timestamptz,                 -- when recipients in doubt of whom SES said nothing were last looked for
+    -- The templates with which a batch was claimed, as `templates_hash` makes it: an invocation has survived them.
+    templates_hash    text,
+    -- How many invocations in a row were lost with a batch of this campaign, and when the last of them was noticed.
+    lost_count        int NOT NULL DEFAULT 0,
+    lost_at           timestamptz,
+    -- How often, and when last, a campaign that is `sent` was searched for recipients that became visible late.
+    search_count      int NOT NULL DEFAULT 0,
+    searched_at       timestamptz
+);
+
+-- One row per claim: a range of positions, and who may work on it. A range that is claimed again gets a new row, so a
+-- batch is one attempt of its recipients. The row with the highest number of a campaign says where its cursor stands.
+CREATE TABLE campaign_batches (
+    id              bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    campaign_id     uuid NOT NULL REFERENCES campaign_cursors (campaign_id) ON DELETE CASCADE,
+    -- 1, 2, 3, … within the campaign, given under the cursor's lock: the order of batches. (The order of `id` is not
+    -- relied on: after a fail-over a sequence may answer lower values than before.)
+    number          bigint NOT NULL,
+    first_position  bigint NOT NULL,
+    last_position   bigint NOT NULL,
+    claimed_through bigint NOT NULL,                -- every pending position up to here is, or was, in a batch
+    closed_through  bigint NOT NULL,                -- every batch that begins up to here is closed
+    claimed_count   int,                            -- how many recipients the claim gave to its invocation
+    claim_token     uuid,                           -- the invocation that owns it; null: nobody does
+    lease_ends_at   timestamptz,
+    handed_through  bigint,                         -- the high-water mark: nothing beyond was handed to SES …
+    handed_by       uuid,                           -- … by this invocation, and what it did is not yet recorded
+    opened_at       timestamptz NOT NULL DEFAULT now(),
+    closed_at       timestamptz,                    -- every recipient of the range has an outcome, or a newer batch has it
+    sent_count      int NOT NULL DEFAULT 0,
+    failed_count    int NOT NULL DEFAULT 0
+);
+
+CREATE UNIQUE INDEX campaign_batches_number ON campaign_batches (campaign_id, number);
+
+-- Claims look for open ones behind `closed_through` only: a batch that was closed stays in this index as long as the
+-- oldest snapshot of the database may want to see it.
+CREATE INDEX campaign_batches_open ON campaign_batches (campaign_id, first_position) WHERE closed_at IS NULL;
+
+-- What an invocation knew at its checkpoints, for the case that it does not live to record it.
+CREATE TABLE campaign_batch_outcomes (
+    batch_id   bigint NOT NULL REFERENCES campaign_batches (id) ON DELETE CASCADE,
+    checkpoint int NOT NULL,
+    outcomes   jsonb NOT NULL,
+    PRIMARY KEY (batch_id, checkpoint)
+);
+
+-- Campaigns whose templates no invocation has survived yet: an invocation that was started by a schedule notes its
+-- attempt here before it reads them. (No foreign key: the note must not wait for a lock on the campaign's row.)
+CREATE TABLE campaign_attempts (
+    campaign_id uuid PRIMARY KEY,
+    attempts    int NOT NULL,
+    retry_at    timestamptz NOT NULL -- until then, scheduled invocations pass the campaign over
+);
+
+-- Which database this is, as the last claim saw it (one row), and whether it has been another one before. After a
+-- fail-over to a standby that was behind, or a restore, recipients may be `pending` that have got their email.
+CREATE TABLE database_history (
+    one               boolean PRIMARY KEY DEFAULT true CHECK (one),
+    system_identifier bigint,                 -- of the server's data directory: null, if it may not be read
+    database_oid      oid,
+    timeline          text,                   -- of the write-ahead log: another one after each promotion; null as above
+    written_by        xid,                    -- the transaction that wrote this row; a restored row has another xmin
+    changes           int NOT NULL DEFAULT 0, -- how often a change was noticed
+    changed_at        timestamptz,            -- when the last change was noticed
+    hold_until        timestamptz,            -- nothing is claimed until then
+    reason            text                    -- what was noticed
+);
+
+-- The rate ------------------------------------------------------------------------------------------------------------
+
+-- The sending rate of an SES account (one row per region), shared by all invocations of all campaigns: each claim
+-- reserves its share of the future, with this row locked.
+CREATE TABLE send_rates (
+    region       text PRIMARY KEY,
+    per_second   double precision NOT NULL CHECK (per_second > 0),
+    share        double precision NOT NULL DEFAULT 1, -- of per_second, at throttled_at: lowered when SES throttles …
+    throttled_at timestamptz                          -- … and back at 1 some time later
+);
+
+-- What each campaign that wants to send has reserved of the rate, and whose turn it is. Two generic cell rate
+-- algorithms, with a `…free_from` as arrival time: of the region, whose is the latest of all rows, and of each
+-- campaign, as if it had its fair share of the rate alone. Shares are equal between organizations, and between the
+-- campaigns of one.
+-- A row is void when it ends: only the others are looked at, and at most one of them is of a campaign.
+CREATE TABLE send_shares (
+    region           text NOT NULL,
+    campaign_id      uuid NOT NULL,
+    organization_id  uuid NOT NULL,
+    region_free_from timestamptz NOT NULL, -- all that lies before is reserved, by this campaign or others
+    free_from        timestamptz NOT NULL, -- all that its share allows before is reserved
+    wants_until      timestamptz NOT NULL  -- half a minute after its last claim, or when all it reserved is sent
+);
+
+CREATE INDEX send_shares_wanted ON send_shares (region, wants_until);
+
+-- What SES says of sent emails ----------------------------------------------------------------------------------------
+
+-- One row for each kind of event of a recipient that has an activity (each link is a kind of its own), however often
+-- the event comes: the first one is an activity, further ones are counted here.
+CREATE TABLE recipient_events (
+    recipient_id uuid NOT NULL REFERENCES campaign_recipients (id) ON DELETE CASCADE,
+    action       text NOT NULL,         -- the activity's
+    occurred_at  timestamptz NOT NULL,  -- when the event of the activity happened
+    key          uuid NOT NULL,         -- a hash of the kind
+    -- Not the recipient nor its mail server: 'ses' (a suppression list's bounce or complaint), 'machine' (what SES takes
+    -- for one), 'apple' (Mail Privacy Protection loads the images of every email). Null: a person or a mail server.
+    made_by      text,
+    count        int NOT NULL DEFAULT 1, -- events of this kind, the first one included
+    -- When the newest 16 of them happened, latest first: by these a repeated event is told from a further one. Null in
+    -- rows that release 0.1 wrote.
+    newest       timestamptz[],
+    PRIMARY KEY (recipient_id, action, key)
+);
+
+-- The transient bounces of an address: when each message bounced, in seconds since 1970 by its SES message id (null:
+-- it was delivered, so its bounce is an automatic reply), and when a message was last delivered. There is a row only
+-- for an address that has bounced so.
+CREATE TABLE soft_bounces (
+    organization_id uuid NOT NULL,
+    email           text NOT NULL,
+    bounces         jsonb NOT NULL,
+    delivered_at    timestamptz,
+    suppressed_at   timestamptz, -- `created_at` of the suppression that these bounces alone have made; 'infinity' where something else holds it up
+    PRIMARY KEY (organization_id, email)
+) WITH (fillfactor = 50);
+
+-- For the guard that stops a campaign that harms the sender's reputation. Each email counts once in each column.
+-- The judged counts are those for which the guard has paused the campaign before: whoever sets it to `sending`
+-- again has accepted them, and the guard counts anew.
+CREATE TABLE campaign_feedback (
+    campaign_id       uuid PRIMARY KEY REFERENCES campaigns (id) ON DELETE CASCADE,
+    organization_id   uuid NOT NULL,
+    first_at          timestamptz NOT NULL DEFAULT now(),
+    delivered         int NOT NULL DEFAULT 0,
+    bounced           int NOT NULL DEFAULT 0,
+    complained        int NOT NULL DEFAULT 0,
+    rejected          int NOT NULL DEFAULT 0, -- after SES had accepted them (its events Reject and Rendering Failure)
+    judged_delivered  int NOT NULL DEFAULT 0,
+    judged_bounced    int NOT NULL DEFAULT 0,
+    judged_complained int NOT NULL DEFAULT 0,
+    judged_rejected   int NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+CREATE INDEX campaign_feedback_recent ON campaign_feedback (organization_id, first_at);

@@ -80,7 +80,7 @@ impl Demo {
 
     async fn send(&self, scratch: &Scratch, executable: &Path) -> Result<Sent, Failure> {
         let ses = self.start_ses()?;
-        migrate::apply(&scratch.database, |_, _| ()).await?;
+        migrate::apply(&scratch.database, |_| ()).await?;
         let campaign = people::load(&scratch.database, self.recipients).await?;
         self.introduce(scratch, &ses, executable);
 

@@ -90,6 +90,12 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl From<InvalidVariable> for Failure {
     fn from(error: InvalidVariable) -> Failure {
         Failure::new(Exit::Config, error)
@@ -123,7 +129,8 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
                 return Failure::new(Exit::Unavailable, error);
             }
-            DatabaseError::Insecure(_)
+            DatabaseError::SchemaMismatch(_)
+            | DatabaseError::Insecure(_)
             | DatabaseError::WrongEncoding(_)
             | DatabaseError::NoCredentials(_) => return Failure::new(Exit::Config, error),
             DatabaseError::Refused(source) => source.code().cloned().unwrap_or(SqlState::INTERNAL_ERROR),

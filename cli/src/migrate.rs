@@ -1,76 +1,261 @@
-//! `campaign migrate`: brings a database up to date.
+//! `campaign migrate`: brings a database to the version of the schema that this release needs.
 
-use std::time::{Duration, Instant};
+mod runner;
+mod steps;
+mod versions;
 
-use super::failure::Failure;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use self::runner::Runner;
+use self::steps::{Kind, SWITCH};
+use super::failure::{Exit, Failure};
 use super::{connect, format};
+use campaign_sender::store::schema::VERSION;
 use campaign_sender::store::settings::DatabaseAccess;
 use campaign_sender::store::{Database, DatabaseError};
 
-/// Create the tables and functions in the database, or bring them up to date
+/// Create the tables and functions in the database, or bring them to the version of this release
 ///
-/// Runs the SQL files of this version in their order. Each may be run again, and is applied whole or not at all.
+/// Functions of this release and of the one before it may run meanwhile, in mid-campaign too. What was done is not done
+/// again, so an interrupted migration goes on when the command is given again. Connect directly, not through a pooler in
+/// transaction mode, when the tables are of release 0.1.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  DATABASE_URL=postgres://crm@localhost/crm campaign migrate")]
-pub struct Migrate {}
+#[command(after_help = "\
+Examples:
+  DATABASE_URL=postgres://owner@localhost/crm campaign migrate
+  campaign migrate --status     # which version the database has, and which this release needs
+  campaign migrate --dry-run    # the SQL, and nothing else")]
+pub struct Migrate {
+    /// Show the version of the database and what a migration would do; change nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    status: bool,
+    /// Print the SQL that a migration would run; change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
 
 impl Migrate {
     pub async fn run(self) -> Result<(), Failure> {
         let database = connect(DatabaseAccess::from_env()?).await?;
-        apply(&database, |name, took| println!("{name}  {}", format::duration(took))).await?;
-        Ok(())
+        if self.status || self.dry_run {
+            let state = State::read(&*database.session().await?, &database).await?;
+            if self.status {
+                println!("{}", state.sentence());
+            } else {
+                print_sql(&state.plan()?);
+            }
+            return Ok(());
+        }
+        apply(&database, |line| println!("{line}")).await
     }
 }
 
-macro_rules! migrations {
-    ($($name:literal),+ $(,)?) => {
-        [$(($name, include_str!(concat!("../../migrations/", $name)))),+]
-    };
+/// What a database has.
+#[derive(Debug, Default)]
+struct State {
+    /// The version that is recorded.
+    version: Option<i32>,
+    /// Its functions are those of this release.
+    has_functions: bool,
+    /// The tables of before recorded versions are there.
+    has_old_tables: bool,
+    /// refinery has recorded how the tables were made.
+    has_history: bool,
+    /// A table of ours whose name something else has.
+    foreign_table: Option<String>,
 }
 
-/// The files of `migrations/` in their order; a test holds this list against the directory.
-const FILES: [(&str, &str); 10] = migrations![
-    "0000_addresses.sql",
-    "0001_tables.sql",
-    "0002_life_cycle.sql",
-    "0003_claims.sql",
-    "0004_events.sql",
-    "0005_rate.sql",
-    "0007_unsubscribe.sql",
-    "0010_suppression.sql",
-    "0011_reputation.sql",
-    "0012_one_mailbox.sql",
-];
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// Nothing.
+    UpToDate,
+    /// Tables of before recorded versions are to be brought to version 1.
+    Baseline,
+    /// The tables have a recorded version; how they were made is to be recorded too, which ends a baseline that was
+    /// interrupted.
+    Adopt,
+    /// Versions and functions are to be applied.
+    Versions,
+}
 
-/// Which advisory lock migrations take: the first eight bytes of the package's name.
-const LOCK: i64 = i64::from_be_bytes(*b"campaign");
+impl State {
+    async fn read(client: &Client, database: &Database) -> Result<State, DatabaseError> {
+        let schema = database.schema();
+        let there = "SELECT to_regclass(format('%I.%I', $1::text, $2::text)) IS NOT NULL";
+        let exists = async |name: &str| -> Result<bool, DatabaseError> {
+            Ok(client.query_one(there, &[&schema, &name]).await?.get(0))
+        };
+        let mut state = State {
+            has_old_tables: exists("campaign_cursors").await? && exists("campaign_recipients").await?,
+            has_history: exists(versions::HISTORY).await?,
+            ..State::default()
+        };
+        if exists("campaign_schema").await? {
+            let sql = format!(
+                "SELECT version, functions_hash FROM \"{schema}\".campaign_schema ORDER BY version DESC LIMIT 1"
+            );
+            if let Some(row) = client.query_opt(&sql, &[]).await? {
+                state.version = Some(row.get(0));
+                state.has_functions =
+                    row.get::<_, Option<&str>>(1) == Some(versions::functions_hash().as_str());
+            }
+        }
+        if state.has_history {
+            let sql = format!("SELECT FROM \"{schema}\".{} LIMIT 1", versions::HISTORY);
+            state.has_history = client.query_opt(&sql, &[]).await?.is_some();
+        }
+        if state.version.is_none()
+            && !state.has_old_tables
+            && !state.has_history
+            && exists("campaigns").await?
+        {
+            state.foreign_table = Some(format!("{schema}.campaigns"));
+        }
+        Ok(state)
+    }
 
-/// Applies all files, and tells of each when it is done.
-///
-/// Each file is one transaction, in which it waits for its turn: two that migrate at once do it one after the
-/// other.
+    fn plan(&self) -> Result<Plan, Failure> {
+        if let Some(table) = &self.foreign_table {
+            return Err(Failure::new(
+                Exit::Config,
+                format!(
+                    "{table} is not a table of campaign-sender: name another schema in DATABASE_SCHEMA, and create it first"
+                ),
+            ));
+        }
+        match self.version {
+            Some(version) if version > VERSION => Err(Failure::new(
+                Exit::Config,
+                format!(
+                    "the database has version {version} of the schema, and this release ends with version {VERSION}: use the `campaign` of a newer release"
+                ),
+            )),
+            Some(_) if !self.has_history => Ok(Plan::Adopt),
+            Some(VERSION) if self.has_functions => Ok(Plan::UpToDate),
+            None if self.has_old_tables && !self.has_history => Ok(Plan::Baseline),
+            Some(_) | None => Ok(Plan::Versions),
+        }
+    }
+
+    /// One line for a person.
+    fn sentence(&self) -> String {
+        let has = match (self.version, self.has_old_tables) {
+            (Some(version), _) => format!("the database has version {version} of the schema"),
+            (None, true) => {
+                "the database has the tables of release 0.1, which recorded no version".to_owned()
+            }
+            (None, false) => "the database has no tables of campaign-sender".to_owned(),
+        };
+        let needs = match self.plan() {
+            Ok(Plan::UpToDate) => "up to date".to_owned(),
+            Ok(Plan::Baseline) => format!("`campaign migrate` brings them to version {VERSION}"),
+            Ok(Plan::Adopt) => "`campaign migrate` ends what is left to do".to_owned(),
+            Ok(Plan::Versions) if self.version == Some(VERSION) => {
+                "`campaign migrate` replaces its functions".to_owned()
+            }
+            Ok(Plan::Versions) => format!("`campaign migrate` brings it to version {VERSION}"),
+            Err(failure) => failure.to_string(),
+        };
+        format!("{has}; {needs}")
+    }
+}
+
+/// Brings the database to [`VERSION`], and says what was done, line by line.
 ///
 /// # Errors
-/// What PostgreSQL said; the files before it are applied.
-pub async fn apply(database: &Database, mut done: impl FnMut(&str, Duration)) -> Result<(), DatabaseError> {
-    for (name, sql) in FILES {
-        let started_at = Instant::now();
-        database.run_in_transaction(&format!("SELECT pg_advisory_xact_lock({LOCK});\n{sql}")).await?;
-        done(name, started_at.elapsed());
+/// What PostgreSQL said; what is done until then stays, and is not done again.
+pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(), Failure> {
+    let runner = Runner::start(database).await.map_err(refused)?;
+    let state = State::read(runner.client(), database).await?;
+    let plan = state.plan()?;
+    match plan {
+        Plan::UpToDate => {
+            say(format!("up to date: version {VERSION} of the schema"));
+            return Ok(());
+        }
+        Plan::Versions => {}
+        Plan::Baseline => runner.baseline(steps::all(), &mut say).await.map_err(refused)?,
+        Plan::Adopt => {
+            let after = steps::all().into_iter().skip_while(|step| step.title != SWITCH).skip(1);
+            runner
+                .baseline(after.collect(), &mut |line| {
+                    // Nothing is left to do in a database that psql made.
+                    if line.starts_with(' ') {
+                        say(line);
+                    }
+                })
+                .await
+                .map_err(refused)?;
+        }
     }
+    let only_record = matches!(plan, Plan::Baseline | Plan::Adopt);
+    if only_record {
+        runner.record_versions().await.map_err(refused)?;
+    }
+    runner.apply_versions(&mut say).await.map_err(refused)?;
+    runner.replace_functions(&mut say).await.map_err(refused)?;
+    say(format!("version {VERSION} of the schema"));
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A line for a step that is done.
+fn done(title: &str, took: Duration) -> String {
+    format!("{title}  {}", format::duration(took))
+}
 
-    #[test]
-    fn every_file_of_the_directory_is_applied_in_its_order() {
-        let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations")).unwrap();
-        let mut found: Vec<_> =
-            directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        found.sort();
-        assert_eq!(FILES.map(|(name, _)| name).to_vec(), found);
+/// What is said when a migration cannot be made: a role that lacks the right is told which it needs.
+fn refused(error: runner::Error) -> Failure {
+    match error {
+        runner::Error::Database(DatabaseError::Refused(error))
+            if error.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) =>
+        {
+            Failure::new(
+                Exit::NoPermission,
+                format!(
+                    "{}; the role in DATABASE_URL may not migrate: use the owner of the tables (of an empty database: a role with CREATE on its schema)",
+                    DatabaseError::Refused(error)
+                ),
+            )
+        }
+        runner::Error::Database(DatabaseError::Locked(reason)) => Failure::new(
+            Exit::Unavailable,
+            format!(
+                "a lock was not had in {}: {reason}; end the transaction that holds it, and run `campaign migrate` again, which goes on from here",
+                format::duration(runner::LOCK_PATIENCE)
+            ),
+        ),
+        runner::Error::Database(error) => error.into(),
+        runner::Error::Other(message) => Failure::new(Exit::Config, message),
+    }
+}
+
+/// Prints what a plan would run.
+fn print_sql(plan: &Plan) {
+    let section = |title: &str, sql: &str| println!("-- {title}\n\n{sql}\n");
+    match plan {
+        Plan::UpToDate => println!("-- up to date: version {VERSION} of the schema"),
+        Plan::Baseline => {
+            for step in steps::all() {
+                let how = match step.kind {
+                    Kind::Transaction => "in one transaction",
+                    Kind::Portions => "again and again, in transactions of their own",
+                    Kind::Concurrently | Kind::Index | Kind::Statements => "in no transaction",
+                };
+                section(&format!("{} ({how})", step.title), &step.sql);
+            }
+        }
+        Plan::Adopt => {
+            for step in steps::all().into_iter().skip_while(|step| step.title != SWITCH).skip(1) {
+                section(&step.title, &step.sql);
+            }
+        }
+        Plan::Versions => {
+            for (name, sql) in versions::VERSIONS.iter().chain(&versions::FUNCTIONS) {
+                section(name, sql);
+            }
+        }
     }
 }

@@ -41,6 +41,7 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
                 "DatabaseUnavailable"
             }
+            DatabaseError::SchemaMismatch(_) => "SchemaMismatch",
             DatabaseError::Refused(_)
             | DatabaseError::Insecure(_)
             | DatabaseError::WrongEncoding(_)

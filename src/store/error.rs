@@ -7,8 +7,8 @@ use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::login_error::CredentialsError;
-use super::tls;
 use super::transaction::Aborted;
+use super::{schema, tls};
 
 /// How much of PostgreSQL's words is passed on, in characters.
 const LONGEST: usize = 1000;
@@ -29,6 +29,9 @@ pub enum DatabaseError {
     /// It refused the statement; trying again is of no use.
     #[error("PostgreSQL refused the statement: {}", describe(.0))]
     Refused(#[source] tokio_postgres::Error),
+    /// The version of the schema does not fit this release; the sentence names both. The statement was not run.
+    #[error("{0}")]
+    SchemaMismatch(String),
     /// The way to it cannot be secured, and is not taken without.
     #[error("{0}")]
     Insecure(String),
@@ -49,6 +52,12 @@ impl DatabaseError {
     pub fn can_be_isolated(&self) -> bool {
         let DatabaseError::Refused(error) = self else { return false };
         error.as_db_error().is_some_and(|error| is_raised(error) || may_be_of_a_part(error.code().code()))
+    }
+
+    /// A table, a column or a function is not there, which may be because the schema has another version by now.
+    pub fn may_be_of_the_schema(&self) -> bool {
+        let DatabaseError::Refused(error) = self else { return false };
+        error.code().is_some_and(|code| matches!(code.code(), "42P01" | "42703" | "42883"))
     }
 }
 
@@ -105,6 +114,7 @@ impl Failure {
         match self {
             Failure::Conflict(_) | Failure::Locked(_) => true,
             Failure::Lasting(DatabaseError::Refused(error)) => !error.is_closed(),
+            Failure::Lasting(DatabaseError::SchemaMismatch(_)) => true,
             Failure::Lasting(_)
             | Failure::Insecure(_)
             | Failure::Unreachable(_)
@@ -189,6 +199,10 @@ impl From<tokio_postgres::Error> for Failure {
         };
         if *code == SqlState::LOCK_NOT_AVAILABLE {
             return Failure::Locked(describe(&error));
+        }
+        if code.code() == schema::MISMATCH {
+            let message = error.as_db_error().map(|error| cut(error.message())).unwrap_or_default();
+            return Failure::Lasting(DatabaseError::SchemaMismatch(message));
         }
         match (code.code().get(..2), code.code()) {
             // Serialization failures and deadlocks.

@@ -13,6 +13,7 @@ pub mod credentials;
 mod error;
 pub mod keys;
 mod login_error;
+pub mod schema;
 mod secret;
 pub mod settings;
 mod target;
@@ -20,6 +21,7 @@ mod tls;
 mod token;
 mod transaction;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -62,6 +64,9 @@ pub struct Database {
     /// The encoding of the database, if it is not UTF-8.
     encoding: Arc<OnceLock<String>>,
     begin: Begin,
+    /// What goes between [`Begin`] and the statement until the schema is known to fit.
+    schema_check: Arc<str>,
+    schema_fits: Arc<AtomicBool>,
     schema: String,
 }
 
@@ -85,6 +90,8 @@ impl Database {
             credentials,
             encoding,
             begin: Begin::in_schema(schema),
+            schema_check: schema::check(schema).into(),
+            schema_fits: Arc::new(AtomicBool::new(false)),
             schema: schema.to_owned(),
         })
     }
@@ -93,7 +100,8 @@ impl Database {
     /// is committed or refused, or `until` has come. It waits for locks as long as there is time.
     ///
     /// # Errors
-    /// [`DatabaseError::Unavailable`] at `until` at the latest; [`DatabaseError::Refused`] at once.
+    /// [`DatabaseError::Unavailable`] at `until` at the latest; [`DatabaseError::Refused`] and
+    /// [`DatabaseError::SchemaMismatch`] at once.
     pub async fn query(
         &self,
         sql: &str,
@@ -119,6 +127,12 @@ impl Database {
         loop {
             let failure = match self.attempt(locks, sql, parameters, until).await {
                 Ok(rows) => return Ok(rows),
+                // The schema may have changed since it was found to fit: the next attempt looks again.
+                Err(Interrupted::Failed(Failure::Lasting(error)))
+                    if error.may_be_of_the_schema() && self.schema_fits.swap(false, Ordering::Relaxed) =>
+                {
+                    continue;
+                }
                 Err(Interrupted::Failed(failure @ (Failure::Lasting(_) | Failure::Insecure(_)))) => {
                     return Err(failure.at_the_end(&self.place()));
                 }
@@ -154,10 +168,14 @@ impl Database {
             .map_err(|_| Interrupted::OutOfTime(Stage::Connecting))?
             .map_err(Interrupted::Failed)?;
         let connection = Checkout(Some(connection));
-        let begin = self.begin.script(locks.timeout(until));
+        let mut begin = self.begin.script(locks.timeout(until));
+        if !self.schema_fits.load(Ordering::Relaxed) {
+            begin.push_str(&self.schema_check);
+        }
         let running = transaction::run(connection.client(), &begin, sql, parameters);
         match timeout_at(until.into(), running).await {
             Ok(Ok(rows)) => {
+                self.schema_fits.store(true, Ordering::Relaxed);
                 connection.give_back();
                 Ok(rows)
             }
@@ -207,12 +225,25 @@ impl Database {
         Ok(Object::take(connection))
     }
 
-    /// Begins a transaction in a session: read committed, our tables first.
+    /// Begins a transaction in a session: read committed, our tables first, in a version that fits this release.
     ///
     /// # Errors
     /// What PostgreSQL said.
     pub async fn begin(&self, session: &Client) -> Result<(), DatabaseError> {
-        Ok(session.batch_execute(&self.begin.script(SESSION_LOCK_TIMEOUT)).await?)
+        let begin = self.begin.script(SESSION_LOCK_TIMEOUT);
+        Ok(session.batch_execute(&(begin + &self.schema_check)).await?)
+    }
+
+    /// The SQL that begins a transaction which changes the schema, whatever version it has. What it creates is in our
+    /// schema; each lock is waited for as long as `lock_timeout`.
+    pub fn begin_migration(&self, lock_timeout: Duration) -> String {
+        let schema = &self.schema;
+        format!("{}\nSET LOCAL search_path = \"{schema}\", pg_temp;\n", self.begin.script(lock_timeout))
+    }
+
+    /// `DATABASE_SCHEMA`.
+    pub fn schema(&self) -> &str {
+        &self.schema
     }
 
     /// Runs a script of several statements, once and in no transaction but those that it begins itself.
@@ -225,17 +256,6 @@ impl Database {
         connection.client().batch_execute(sql).await?;
         connection.give_back();
         Ok(())
-    }
-
-    /// Runs a script of several statements, once and in one transaction. What it creates is in our schema.
-    ///
-    /// # Errors
-    /// What PostgreSQL said.
-    pub async fn run_in_transaction(&self, sql: &str) -> Result<(), DatabaseError> {
-        let begin = self.begin.script(Duration::ZERO);
-        let schema = &self.schema;
-        self.run_script(&format!("{begin}\nSET LOCAL search_path = \"{schema}\", pg_temp;\n{sql}\n;COMMIT"))
-            .await
     }
 }
 

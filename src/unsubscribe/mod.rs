@@ -58,32 +58,33 @@ impl Unsubscribe {
     /// When PostgreSQL does not do it, the answer is 503, so that who asked asks again.
     ///
     /// # Errors
-    /// `InvalidEvent`: the event is no request to a function URL.
+    /// `InvalidEvent`: the event is no request to a function URL. `SchemaMismatch`: the version of the schema does not fit
+    /// this release.
     pub async fn handle(&self, event: &Value, deadline_ms: u64) -> Result<Response, Failure> {
         let now = Instant::now();
         let deadline = Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout);
         let until = deadline.last_record.min(now + PATIENCE);
         let request = Request::read(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
-        let page = self.answer(&request, until).await;
+        let page = self.answer(&request, until).await?;
         Ok(self.pages.response(&page, request.head))
     }
 
-    async fn answer(&self, request: &Request, until: Instant) -> Page {
+    async fn answer(&self, request: &Request, until: Instant) -> Result<Page, Failure> {
         if request.wish == Wish::WrongMethod {
-            return Page::WrongMethod;
+            return Ok(Page::WrongMethod);
         }
         let subject = match self.subject(&request.token).await {
             Ok(Some(subject)) => subject,
-            Ok(None) => return Page::BadLink,
+            Ok(None) => return Ok(Page::BadLink),
             Err(error) => {
                 tracing::error!(error, "a request could not be answered: the keys could not be read");
-                return Page::Unavailable;
+                return Ok(Page::Unavailable);
             }
         };
         if request.wish == Wish::Unknown {
-            return Page::BadForm;
+            return Ok(Page::BadForm);
         }
-        match self.apply(request.wish, subject, until).await {
+        Ok(match self.apply(request.wish, subject, until).await {
             Ok(Some(standing)) => {
                 if standing.changed {
                     tracing::info!(
@@ -96,11 +97,12 @@ impl Unsubscribe {
                 Page::of(request.wish, &standing)
             }
             Ok(None) => Page::Gone,
+            Err(error @ DatabaseError::SchemaMismatch(_)) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(recipient_id = %subject.recipient_id, %error, "a request could not be answered");
                 Page::Unavailable
             }
-        }
+        })
     }
 
     /// Whom a token is for. One that no key signed may be of a key that is newer than the keys at hand.

@@ -71,9 +71,6 @@ fn resolve_on(database_url: &str, campaign_id: Uuid, arguments: &[&str]) -> Outp
 fn migrating_twice_or_two_at_once_changes_nothing_more() {
     let mut database = TestDatabase::create_empty();
     let url = database.url.clone();
-    let files = |output: &Output| -> Vec<String> {
-        done(output).lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
-    };
     let both: Vec<_> = (0..2)
         .map(|_| {
             std::thread::spawn({
@@ -83,7 +80,8 @@ fn migrating_twice_or_two_at_once_changes_nothing_more() {
         })
         .collect();
     for one in both {
-        assert_eq!(files(&one.join().unwrap())[0], "0000_addresses.sql");
+        let said = done(&one.join().unwrap());
+        assert!(said.starts_with("V0__addresses\nV1__tables\n") || said.starts_with("up to date"), "{said}");
     }
     let schema = "SELECT string_agg(c::text, ',' ORDER BY c.table_name, c.ordinal_position)
                     FROM information_schema.columns AS c WHERE table_schema = 'public'";

@@ -1,24 +1,27 @@
 -- Why and when an address becomes suppressed.
 
+-- The name that `canonical_address` had before, for the views and indexes of a CRM.
+CREATE OR REPLACE FUNCTION normalized_address(email text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN canonical_address(email);
+
+-- Whoever writes an address, it stands here as it is compared.
+CREATE OR REPLACE FUNCTION normalize_suppression() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.email := canonical_address(NEW.email);
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER suppressions_normalized BEFORE INSERT OR UPDATE OF email ON suppressions
+    FOR EACH ROW EXECUTE FUNCTION normalize_suppression();
+
 -- A reason is only replaced by a stronger one. A complaint and a person's decision outweigh everything, and each
 -- other not at all.
 CREATE OR REPLACE FUNCTION suppression_strength(reason text) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE reason WHEN 'bounce' THEN 1 WHEN 'unsubscribe' THEN 2 ELSE 3 END;
-
--- The transient bounces of an address: when each message bounced, in seconds since 1970 by its SES message id (null:
--- it was delivered, so its bounce is an automatic reply), and when a message was last delivered. There is a row only
--- for an address that has bounced so.
-CREATE TABLE IF NOT EXISTS soft_bounces (
-    organization_id uuid NOT NULL,
-    email           text NOT NULL,
-    bounces         jsonb NOT NULL,
-    delivered_at    timestamptz,
-    PRIMARY KEY (organization_id, email)
-) WITH (fillfactor = 50);
-
--- `created_at` of the suppression that these bounces alone have made; 'infinity' where something else holds it up.
-ALTER TABLE soft_bounces ADD COLUMN IF NOT EXISTS suppressed_at timestamptz;
 
 -- The ten newest: more are not needed to tell whether an address keeps bouncing.
 CREATE OR REPLACE FUNCTION newest_soft_bounces(bounces jsonb) RETURNS jsonb

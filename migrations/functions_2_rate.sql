@@ -1,32 +1,9 @@
--- The sending rate of an SES account (one row per region), shared by all invocations of all campaigns: each claim
--- reserves its share of the future, with this row locked.
-CREATE TABLE IF NOT EXISTS send_rates (
-    region       text PRIMARY KEY,
-    per_second   double precision NOT NULL CHECK (per_second > 0),
-    share        double precision NOT NULL DEFAULT 1, -- of per_second, at throttled_at: lowered when SES throttles …
-    throttled_at timestamptz                          -- … and back at 1 some time later
-);
+-- The sending rate: what a campaign may reserve of it, and reserving it.
 
 -- Additive increase: 5 % of the rate come back each second. (The decrease is the batch's that was throttled.)
 CREATE OR REPLACE FUNCTION send_share(share double precision, throttled_at timestamptz) RETURNS double precision
 LANGUAGE sql STABLE
 RETURN least(1, share + 0.05 * coalesce(extract(epoch FROM now() - throttled_at), 0)::double precision);
-
--- What each campaign that wants to send has reserved of the rate, and whose turn it is. Two generic cell rate
--- algorithms, with a `…free_from` as arrival time: of the region, whose is the latest of all rows, and of each
--- campaign, as if it had its fair share of the rate alone. Shares are equal between organizations, and between the
--- campaigns of one.
--- A row is void when it ends: only the others are looked at, and at most one of them is of a campaign.
-CREATE TABLE IF NOT EXISTS send_shares (
-    region           text NOT NULL,
-    campaign_id      uuid NOT NULL,
-    organization_id  uuid NOT NULL,
-    region_free_from timestamptz NOT NULL, -- all that lies before is reserved, by this campaign or others
-    free_from        timestamptz NOT NULL, -- all that its share allows before is reserved
-    wants_until      timestamptz NOT NULL  -- half a minute after its last claim, or when all it reserved is sent
-);
-
-CREATE INDEX IF NOT EXISTS send_shares_wanted ON send_shares (region, wants_until);
 
 -- What a campaign may reserve now: `room` sends, at `per_second`, from `starts_in` seconds on, which end within
 -- `p_seconds`. Where there is no room, `retry_seconds` says when to ask again; a rate that is not known limits nothing,

@@ -1,0 +1,272 @@
+//! Runs a migration: one at a time in a database, and never in the way of functions for longer than a moment.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::done;
+use super::steps::{Kind, Step};
+use super::versions::{self, Connection};
+use campaign_sender::store::{Database, DatabaseError, Session};
+
+/// How long one attempt of a step waits for a lock. Functions that want the same table wait behind it.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// The pause before the next attempt: the functions have the table meanwhile.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a step is tried again for its locks.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(300);
+/// How often a unique index is tried whose rows were not unique.
+const INDEX_ATTEMPTS: usize = 10;
+/// Which advisory lock migrations take: the first eight bytes of the package's name.
+const LOCK: i64 = i64::from_be_bytes(*b"campaign");
+
+/// Why a migration was not made.
+pub enum Error {
+    /// PostgreSQL did not do it.
+    Database(DatabaseError),
+    /// Something else, in one line.
+    Other(String),
+}
+
+impl From<DatabaseError> for Error {
+    fn from(error: DatabaseError) -> Error {
+        Error::Database(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Error {
+        Error::Database(error.into())
+    }
+}
+
+impl From<versions::Error> for Error {
+    fn from(error: versions::Error) -> Error {
+        match error {
+            versions::Error::Database(error) => Error::Database(error),
+            versions::Error::History(message) => Error::Other(message),
+        }
+    }
+}
+
+/// The connections of a migration.
+pub struct Runner<'a> {
+    database: &'a Database,
+    client: Session,
+    /// Holds the lock that keeps other migrations out, in a transaction that is open as long as this lives.
+    _guard: Session,
+}
+
+impl<'a> Runner<'a> {
+    /// Waits until no other migration runs in the database.
+    pub async fn start(database: &'a Database) -> Result<Runner<'a>, Error> {
+        let guard = database.session().await?;
+        guard.batch_execute(&database.begin_migration(LOCK_TIMEOUT)).await?;
+        guard.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+        let client = database.session().await?;
+        // A session that waited for the lock would hold up an index that the other one makes: it asks again and again.
+        let lock = format!("SELECT pg_try_advisory_xact_lock({LOCK})");
+        let begun_at = Instant::now();
+        while !guard.query_one(&lock, &[]).await?.get::<_, bool>(0) {
+            if begun_at.elapsed() > Duration::from_secs(3600) {
+                return Err(Error::Other(
+                    "another `campaign migrate` has run for an hour; wait until it ends".to_owned(),
+                ));
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(Runner { database, client, _guard: guard })
+    }
+
+    /// The connection of its statements.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Runs steps in their order.
+    pub async fn baseline(&self, steps: Vec<Step>, say: &mut impl FnMut(String)) -> Result<(), Error> {
+        // Statements that cannot be in a transaction take their settings from the session, which is closed afterwards.
+        let schema = self.database.schema();
+        self.client
+            .batch_execute(&format!(
+                "SET search_path = \"{schema}\", pg_temp; SET lock_timeout = 0; SET statement_timeout = 0; \
+                 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off"
+            ))
+            .await?;
+        for (i, step) in steps.iter().enumerate() {
+            let begun_at = Instant::now();
+            match step.kind {
+                Kind::Transaction => self.transaction(&step.sql, say).await?,
+                Kind::Portions => self.portions(&step.sql, say).await?,
+                Kind::Concurrently => self.client.batch_execute(&step.sql).await?,
+                Kind::Index => self.index(&step.title, &step.sql, &steps[i - 1].sql, say).await?,
+                Kind::Statements => self.statements(&step.sql, say).await?,
+            }
+            say(done(&step.title, begun_at.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// Applies the versions that are not recorded yet.
+    pub async fn apply_versions(&self, say: &mut impl FnMut(String)) -> Result<(), Error> {
+        for name in self.versions(false).await? {
+            say(name);
+        }
+        Ok(())
+    }
+
+    /// Records all versions as applied.
+    pub async fn record_versions(&self) -> Result<(), Error> {
+        self.versions(true).await.map(drop)
+    }
+
+    async fn versions(&self, only_record: bool) -> Result<Vec<String>, Error> {
+        let begun_at = Instant::now();
+        let mut applied = Vec::new();
+        loop {
+            let begin = self.database.begin_migration(LOCK_TIMEOUT);
+            let mut connection = Connection { client: &self.client, begin };
+            match versions::apply(&mut connection, only_record).await {
+                Ok(names) => {
+                    applied.extend(names);
+                    return Ok(applied);
+                }
+                Err(versions::Error::Database(error)) if may_be_tried_again(&error, begun_at) => {
+                    sleep(PAUSE).await
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Replaces the functions where their text has changed, with the record of the version.
+    pub async fn replace_functions(&self, say: &mut impl FnMut(String)) -> Result<(), Error> {
+        let hash = versions::functions_hash();
+        let begun_at = Instant::now();
+        let sql = format!(
+            "{}\nUPDATE campaign_schema SET functions_hash = '{hash}' WHERE version = (SELECT max(version) FROM campaign_schema);",
+            versions::functions()
+        );
+        self.transaction(&sql, say).await?;
+        say(done("functions, triggers and views", begun_at.elapsed()));
+        Ok(())
+    }
+
+    /// One transaction, tried again when it does not get a lock.
+    async fn transaction(&self, sql: &str, say: &mut impl FnMut(String)) -> Result<(), Error> {
+        self.attempts(sql, "", say).await.map(drop)
+    }
+
+    /// Transactions, until one says that there is nothing after it.
+    async fn portions(&self, sql: &str, say: &mut impl FnMut(String)) -> Result<(), Error> {
+        let mut after = String::new();
+        loop {
+            after = self.attempts(sql, &after, say).await?;
+            if after.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Answers `campaign.next`.
+    async fn attempts(&self, sql: &str, after: &str, say: &mut impl FnMut(String)) -> Result<String, Error> {
+        let begun_at = Instant::now();
+        loop {
+            let error = match self.attempt(sql, after).await {
+                Ok((next, notice)) => {
+                    if !notice.is_empty() {
+                        say(format!("  {notice}"));
+                    }
+                    return Ok(next);
+                }
+                Err(error) => error,
+            };
+            let _ = self.client.batch_execute("ROLLBACK").await;
+            // Deadlocks with functions among them.
+            let conflicts = error.code().is_some_and(|code| code.code().starts_with("40"));
+            let error = DatabaseError::from(error);
+            if !(conflicts && begun_at.elapsed() < LOCK_PATIENCE || may_be_tried_again(&error, begun_at)) {
+                return Err(error.into());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn attempt(&self, sql: &str, after: &str) -> Result<(String, String), tokio_postgres::Error> {
+        let begin = self.database.begin_migration(LOCK_TIMEOUT);
+        self.client
+            .batch_execute(&format!(
+                "{begin}SELECT set_config('campaign.after', '{after}', true), set_config('campaign.next', '', true), \
+                 set_config('campaign.notice', '', true)"
+            ))
+            .await?;
+        self.client.batch_execute(sql).await?;
+        let said = "SELECT current_setting('campaign.next'), current_setting('campaign.notice')";
+        let row = self.client.query_one(said, &[]).await?;
+        let answer = (row.get(0), row.get(1));
+        self.client.batch_execute("COMMIT").await?;
+        Ok(answer)
+    }
+
+    /// Makes a unique index whose rows a step has made unique. Where functions have added others since, that step is run
+    /// again; an index that is there already, though not whole, is made anew beside itself and keeps further ones out.
+    async fn index(
+        &self,
+        name: &str,
+        sql: &str,
+        unique_again: &str,
+        say: &mut impl FnMut(String),
+    ) -> Result<(), Error> {
+        for attempt in 1.. {
+            let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)";
+            let made = match self.client.query_opt(valid, &[&name]).await?.map(|row| row.get::<_, bool>(0)) {
+                Some(true) => return Ok(()),
+                Some(false) => self.client.batch_execute(&format!("REINDEX INDEX CONCURRENTLY {name}")).await,
+                None => self.client.batch_execute(sql).await,
+            };
+            match made {
+                Ok(()) => {}
+                Err(error)
+                    if attempt < INDEX_ATTEMPTS && error.code() == Some(&SqlState::UNIQUE_VIOLATION) =>
+                {
+                    self.portions(unique_again, say).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the statements that a query answers, each by itself. What its owner alone may do is told.
+    async fn statements(&self, sql: &str, say: &mut impl FnMut(String)) -> Result<(), Error> {
+        for message in self.client.simple_query(sql).await? {
+            let SimpleQueryMessage::Row(row) = message else { continue };
+            let statement = row.get(0).unwrap_or_default();
+            match self.client.batch_execute(statement).await {
+                Ok(()) => say(format!("  {statement}")),
+                Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    say(format!("  its owner has to run: {statement}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Another transaction was in the way, and there is time to try again.
+fn may_be_tried_again(error: &DatabaseError, begun_at: Instant) -> bool {
+    let in_the_way = match error {
+        DatabaseError::Locked(_) => true,
+        DatabaseError::Unavailable(_)
+        | DatabaseError::Unreachable(_)
+        | DatabaseError::Refused(_)
+        | DatabaseError::SchemaMismatch(_)
+        | DatabaseError::Insecure(_)
+        | DatabaseError::WrongEncoding(_)
+        | DatabaseError::NoCredentials(_) => false,
+    };
+    in_the_way && begun_at.elapsed() < LOCK_PATIENCE
+}

@@ -1,0 +1,142 @@
+//! Databases that were made before versions were recorded, brought to version 1 in mid-campaign.
+
+use std::collections::BTreeSet;
+
+use local_ses::ses::{Options, SesEndpoint};
+use uuid::Uuid;
+
+use super::{migrated, refused};
+use crate::support::database::TestDatabase;
+use crate::support::{World, event, run};
+
+/// The schemas, oldest first.
+const SCHEMAS: [(&str, &str); 4] = [
+    ("first", include_str!("schemas/first.sql")),
+    ("shared_rate", include_str!("schemas/shared_rate.sql")),
+    ("closed_through", include_str!("schemas/closed_through.sql")),
+    ("release_0_1", include_str!("schemas/release_0_1.sql")),
+];
+
+/// The campaign of `half_sent.sql`.
+const CAMPAIGN: Uuid = Uuid::from_u128(0x4000_8000_0000_0000_0001);
+
+/// A world whose database has an old schema, with a campaign that is half sent.
+fn half_sent(schema: &str) -> World {
+    let mut database = TestDatabase::create_empty();
+    for sql in [schema, include_str!("half_sent.sql")] {
+        database.client().batch_execute(sql).unwrap();
+    }
+    World { api: "auto", database, ses: SesEndpoint::start(Options::default()).unwrap() }
+}
+
+fn shape(database: &mut TestDatabase) -> BTreeSet<String> {
+    database.query(include_str!("shape.sql"), &[]).iter().map(|row| row.get(0)).collect()
+}
+
+/// What may be left of an old schema: columns that functions of that time write, an index that a CRM's statement may
+/// name, and the claim's name of before release 0.1.
+fn is_left_over(line: &str) -> bool {
+    [
+        "campaign_cursors.claimed_through ",
+        "campaign_cursors.closed_through ",
+        "send_rates.free_from ",
+        "CREATE UNIQUE INDEX campaign_recipients_email ON ",
+        "p_per_second double precision, p_seconds double precision, OUT verdict",
+    ]
+    .iter()
+    .any(|part| line.contains(part))
+}
+
+#[test]
+fn every_earlier_schema_becomes_what_an_empty_database_becomes() {
+    let fresh = shape(&mut TestDatabase::create());
+    let mut by_command = TestDatabase::create_empty();
+    migrated(&by_command.url, &[]);
+    let without_history = |lines: BTreeSet<String>| -> BTreeSet<String> {
+        lines.into_iter().filter(|line| !line.contains("campaign_schema_history")).collect()
+    };
+    assert_eq!(without_history(shape(&mut by_command)), fresh);
+    for (name, schema) in SCHEMAS {
+        let mut world = half_sent(schema);
+        migrated(&world.database.url, &[]);
+        let found = without_history(shape(&mut world.database));
+        let missing: Vec<_> = fresh.difference(&found).collect();
+        assert!(missing.is_empty(), "{name} lacks {missing:#?}");
+        let left: Vec<_> = found.difference(&fresh).filter(|line| !is_left_over(line)).collect();
+        assert!(left.is_empty(), "{name} still has {left:#?}");
+        assert!(migrated(&world.database.url, &[]).starts_with("up to date"));
+    }
+}
+
+#[test]
+fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotten() {
+    for (name, schema) in SCHEMAS {
+        let mut world = half_sent(schema);
+        let said = migrated(&world.database.url, &[]);
+        assert!(
+            said.contains("1 recipients have a mailbox that another recipient of the campaign has"),
+            "{said}"
+        );
+        assert!(said.contains("1 suppressions are in the canonical form of addresses now"), "{said}");
+
+        // Nothing is lost: recipients stay, rows that say the same become one.
+        assert_eq!(world.count(CAMPAIGN, "true"), 62, "{name}");
+        let events = "SELECT string_agg(action || ' ' || count, ', ' ORDER BY action) FROM recipient_events";
+        let events: String = world.database.query(events, &[])[0].get(0);
+        assert_eq!(events, "email_clicked 1, email_opened 3", "{name}");
+        let suppressions = "SELECT string_agg(concat_ws(' ', email, reason, extract(year FROM created_at)), ', ' ORDER BY email)
+                              FROM suppressions";
+        let suppressions: String = world.database.query(suppressions, &[])[0].get(0);
+        assert_eq!(
+            suppressions, "b@xn--mnchen-3ya.example complaint 2020, r60@example.com manual 2021",
+            "{name}"
+        );
+
+        // The invocation that was at work when the schema was migrated holds its batch until its lease ends.
+        world.expire_leases();
+        let results = run(&mut world.function(), event(CAMPAIGN, 10));
+        assert_eq!(results.last().unwrap()["status"], "done", "{name}");
+
+        let twice = world.ses.addresses_received_more_than_once();
+        assert!(twice.is_empty(), "{name}: received more than once: {twice:?}");
+        let received: BTreeSet<String> =
+            world.ses.messages().iter().flat_map(|message| message.to.clone()).collect();
+        // What was handed over before: 1 to 10 recorded, 11 noted, 12 to 14 and 21 to 25 in doubt, as 31 and 32 were.
+        let expected: BTreeSet<String> = (15..=59)
+            .filter(|n| !matches!(n, 21..=25 | 31 | 32))
+            .map(|n| format!("r{n}@example.com"))
+            .collect();
+        assert_eq!(received, expected, "{name}");
+        let statuses =
+            world.statuses(CAMPAIGN).into_iter().map(|(status, count)| format!("{status} {count}"));
+        let statuses = statuses.collect::<Vec<_>>().join(", ");
+        assert_eq!(statuses, "failed 1, sent 49, suppressed 2, uncertain 10", "{name}");
+        let counters = "SELECT concat_ws(' ', status, total_count, sent_count, failed_count, suppressed_count, uncertain_count)
+                          FROM campaigns WHERE id = $1";
+        let counters: String = world.database.query(counters, &[&CAMPAIGN])[0].get(0);
+        assert_eq!(counters, "sent 62 49 1 2 10", "{name}");
+        let activities =
+            "SELECT count(*), count(DISTINCT source_ref) FROM activities WHERE action = 'email_sent'";
+        let activities = &world.database.query(activities, &[])[0];
+        assert_eq!((activities.get::<_, i64>(0), activities.get::<_, i64>(1)), (49, 49), "{name}");
+    }
+}
+
+#[test]
+fn a_migration_that_was_interrupted_at_any_step_goes_on() {
+    let (_, schema) = SCHEMAS[2];
+    let fresh = shape(&mut TestDatabase::create());
+    // Each of these tables can be locked against exactly one of the steps before or after the switch.
+    for table in ["soft_bounces", "send_shares", "suppressions"] {
+        let mut world = half_sent(schema);
+        world.database.client().batch_execute(&format!("ALTER TABLE {table} RENAME TO away")).unwrap();
+        let said = refused(&world.database.url, &[]);
+        world.database.client().batch_execute("DROP TABLE IF EXISTS soft_bounces, send_shares").ok();
+        let back = format!("ALTER TABLE away RENAME TO {table}");
+        world.database.client().batch_execute(&back).unwrap_or_else(|error| panic!("{said}: {error}"));
+        migrated(&world.database.url, &[]);
+        let found = shape(&mut world.database);
+        let missing: Vec<_> = fresh.difference(&found).collect();
+        assert!(missing.is_empty(), "after {said}: {missing:#?}");
+    }
+}
