@@ -44,7 +44,7 @@ impl Migrate {
             if self.status {
                 println!("{}", state.sentence());
             } else {
-                print_sql(&state.plan()?);
+                print_sql(state.plan()?);
             }
             return Ok(());
         }
@@ -233,7 +233,7 @@ fn refused(error: runner::Error) -> Failure {
 }
 
 /// Prints what a plan would run.
-fn print_sql(plan: &Plan) {
+fn print_sql(plan: Plan) {
     let section = |title: &str, sql: &str| println!("-- {title}\n\n{sql}\n");
     match plan {
         Plan::UpToDate => println!("-- up to date: version {VERSION} of the schema"),

@@ -1,7 +1,7 @@
 //! What happens when nothing goes wrong any more: leases end, invocations run one after the other and are answered, SES
 //! takes everything.
 
-use campaign_sender::lifecycle::Status;
+use campaign_sender::domain::recipient::Status;
 
 use crate::guards::{Guard, Removed};
 use crate::tables::{Campaign, Row};

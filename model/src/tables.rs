@@ -1,7 +1,7 @@
 //! The tables as the model has them, and the statements that change them. Each function is one statement of the
 //! package, and names it; each is atomic, as it is under its locks at READ COMMITTED.
 
-use campaign_sender::lifecycle::Status;
+use campaign_sender::domain::recipient::Status;
 
 use crate::guards::{Guard, Removed};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use campaign_sender::lifecycle::Status;
+use campaign_sender::domain::recipient::Status;
 
 use crate::tables::{Campaign, Outcome, Record, Row, Tables};
 use crate::world::{Answer, Attempt, Invocation, Late, Phase, Sending, Step, World};

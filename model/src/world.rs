@@ -1,6 +1,6 @@
 //! Everything that can happen, step by step: invocations, SES, `PostgreSQL`'s late statements, people, and faults.
 
-use campaign_sender::lifecycle::Status;
+use campaign_sender::domain::recipient::Status;
 use stateright::{Model, Property, Representative};
 
 use crate::calm;

@@ -6,6 +6,7 @@ use super::result::Progress;
 
 /// A campaign as it was loaded.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Campaign {
     /// Its id.
     pub id: Uuid,

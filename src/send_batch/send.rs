@@ -231,7 +231,9 @@ impl Sending<'_> {
         };
         let mut entries = Entries::new(self.sender, size);
         while entries.has_room() {
-            let Some((index, message)) = self.next_message(batch, ledger, Ledger::next_recipient) else { break };
+            let Some((index, message)) = self.next_message(batch, ledger, Ledger::next_recipient) else {
+                break;
+            };
             match entries.add(self.sender, index, message) {
                 Fit::Added => {}
                 Fit::NextCall => {

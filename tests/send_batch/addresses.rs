@@ -5,7 +5,6 @@ use postgres::Client;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::support::database::TestDatabase;
 use crate::support::{ORGANIZATION, World, event, invoke};

@@ -134,7 +134,7 @@ impl<'a> Runner<'a> {
                     return Ok(applied);
                 }
                 Err(versions::Error::Database(error)) if may_be_tried_again(&error, begun_at) => {
-                    sleep(PAUSE).await
+                    sleep(PAUSE).await;
                 }
                 Err(error) => return Err(error.into()),
             }

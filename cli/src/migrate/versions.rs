@@ -185,7 +185,9 @@ mod tests {
     fn every_file_of_the_directory_is_applied_in_its_order() {
         let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations")).unwrap();
         let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut found: Vec<_> = names.filter(|name| name.ends_with(".sql")).collect();
+        let mut found: Vec<_> = names
+            .filter(|name| std::path::Path::new(name).extension().is_some_and(|end| end == "sql"))
+            .collect();
         found.sort();
         let files: Vec<_> = VERSIONS.iter().chain(&FUNCTIONS).map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(files, found);
