@@ -58,6 +58,9 @@ const MAX_CANDIDATES: usize = 200;
 /// Lost batches that one invocation settles before it sends one itself.
 const MAX_TAKEOVERS: usize = 20;
 
+/// Parts in which activities that were refused are tried again, when a campaign goes on.
+const MAX_REFUSED_PARTS: usize = 64;
+
 /// The activities that are written.
 const ACTIONS: [&str; 1] = ["email_sent"];
 
@@ -328,10 +331,8 @@ impl Handler {
         {
             return self.halt(campaign, &error, invocation).await.map(Some);
         }
-        if campaign.resumed_in_doubt
-            && let Some(reason) = self.settle_refused(campaign, templates, invocation).await?
-        {
-            return Ok(Some(self.answer(campaign, Verdict::halted(reason), invocation).await));
+        if campaign.resumed_in_doubt {
+            self.settle_refused(campaign, templates, invocation).await?;
         }
         let ses = self.ses.get_or_init(Ses::from_env).await;
         let time = invocation.deadline.last_start.saturating_duration_since(Instant::now());
@@ -495,27 +496,37 @@ impl Handler {
     }
 
     /// Makes emails `sent` that SES accepted and whose activities the table refused, each with its activity: a person
-    /// has set the campaign to `sending` again. Answers why it is halted, if the table still takes no activity.
+    /// has set the campaign to `sending` again. What is refused again stays in doubt and halts nothing, for it may be
+    /// refused for its own sake; a table that takes no activity halts the next batch.
     async fn settle_refused(
         &self,
         campaign: &Campaign,
         templates: Option<&Templates>,
         invocation: &Invocation,
-    ) -> Result<Option<String>, TableError> {
+    ) -> Result<(), TableError> {
         let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
-        loop {
-            let entries = refused::entries(&self.database, campaign.id, until).await?;
-            if entries.is_empty() {
-                return Ok(None);
-            }
-            let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
-            let record = Record { lines: &lines, ..Record::nothing(campaign.id) };
-            let Some(recorded) = self.record(&record, until).await? else { return Ok(None) };
-            if recorded.halted.is_some() || recorded.activities == 0 {
-                return Ok(recorded.halted);
-            }
-            tracing::info!(count = recorded.activities, "recorded emails whose activities had been refused");
+        let entries = refused::entries(&self.database, campaign.id, until).await?;
+        if entries.is_empty() {
+            return Ok(());
         }
+        let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
+        let statement = self.statement(until).await?;
+        let (mut parts, mut written) = (vec![lines.as_slice()], 0);
+        for _ in 0..MAX_REFUSED_PARTS {
+            let Some(part) = parts.pop() else { break };
+            let record = Record { lines: part, ..Record::nothing(campaign.id) };
+            match record::record_whole(&self.database, &statement, &record, until).await {
+                Ok(recorded) => written += recorded.map_or(0, |recorded| recorded.activities),
+                Err(DatabaseError::Refused(_)) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Err(DatabaseError::Refused(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tracing::info!(written, of = lines.len(), "recorded emails whose activities had been refused");
+        Ok(())
     }
 
     /// Records outcomes that are known only in their short form.
