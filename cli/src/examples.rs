@@ -87,6 +87,7 @@ fn sample(argument: &clap::Arg) -> String {
         (None, "TIME", _) => "2030-06-01T09:00Z".to_owned(),
         (None, "FIELD=COLUMN", _) => "email=Mail".to_owned(),
         (None, "CHARACTER", _) => ";".to_owned(),
+        (None, "AGE", _) => "180d".to_owned(),
         (None, "N" | "SECONDS" | "MS", _) | (None, _, "interval" | "limit") => "3".to_owned(),
         (None, "ID", _) | (None, _, "campaign" | "id" | "organization") => ID.to_owned(),
         _ => "a@example.com".to_owned(),

@@ -69,7 +69,7 @@ impl<'a> Runner<'a> {
         // A session that waited for the lock would hold up an index that the other one makes: it asks again and again.
         let lock = format!("SELECT pg_try_advisory_xact_lock({LOCK})");
         let begun_at = Instant::now();
-        while !guard.query_one(&lock, &[]).await?.get::<_, bool>(0) {
+        while !is_true(&guard.simple_query(&lock).await?) {
             if begun_at.elapsed() > Duration::from_secs(3600) {
                 return Err(Error::Other(
                     "another `campaign migrate` has run for an hour; wait until it ends".to_owned(),
@@ -254,6 +254,12 @@ impl<'a> Runner<'a> {
         }
         Ok(())
     }
+}
+
+/// What a statement of one boolean answered. (By the simple protocol: the portal of the other one would keep its snapshot
+/// until the transaction ends, and an index that is made concurrently would wait for it.)
+fn is_true(answer: &[SimpleQueryMessage]) -> bool {
+    answer.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
 }
 
 /// Another transaction was in the way, and there is time to try again.
