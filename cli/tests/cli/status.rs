@@ -36,7 +36,7 @@ impl World {
             .batch_execute(&format!(
                 "INSERT INTO campaign_batches (campaign_id, number, first_position, last_position, claimed_through,
                                                closed_through, claim_token, lease_ends_at)
-                 SELECT '{made}', 1, min(position), max(position), max(position), -1, gen_random_uuid(),
+                 SELECT '{made}', (SELECT count(*) + 1 FROM campaign_batches), min(position), max(position), max(position), -1, gen_random_uuid(),
                         now() - interval '90 seconds'
                    FROM campaign_recipients WHERE status = 'pending';
                  UPDATE campaigns SET started_at = now() - interval '10 seconds';"
@@ -151,7 +151,7 @@ fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_a
               WHERE email > 'r3@example.com';
              INSERT INTO campaign_batches (campaign_id, number, first_position, last_position, claimed_through,
                                            closed_through, claim_token, lease_ends_at)
-             SELECT campaign_id, row_number() OVER (), p - 1, p + 2, p + 2, -1, token, ends FROM
+             SELECT campaign_id, 100 + row_number() OVER (), p - 1, p + 2, p + 2, -1, token, ends FROM
                  (SELECT campaign_id, min(position) AS p FROM campaign_recipients WHERE status = 'pending' GROUP BY 1) AS x,
                  (VALUES (gen_random_uuid(), now() + interval '1 minute'), (NULL, NULL)) AS lane (token, ends);
              INSERT INTO campaign_batch_outcomes

@@ -27,11 +27,3 @@ fn migrated(database_url: &str, arguments: &[&str]) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
-
-/// The exit status of one that fails, and its one line.
-fn refused(database_url: &str, arguments: &[&str]) -> String {
-    let output = migrate(database_url, arguments);
-    let line = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(line.lines().count(), 1, "{line}");
-    format!("{}: {}", output.status.code().unwrap(), line.trim())
-}

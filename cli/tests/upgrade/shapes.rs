@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use local_ses::ses::{Options, SesEndpoint};
 use uuid::Uuid;
 
-use super::{migrated, refused};
+use super::migrated;
 use crate::support::database::TestDatabase;
 use crate::support::{World, event, run};
 
@@ -30,7 +30,14 @@ fn half_sent(schema: &str) -> World {
 }
 
 fn shape(database: &mut TestDatabase) -> BTreeSet<String> {
-    database.query(include_str!("shape.sql"), &[]).iter().map(|row| row.get(0)).collect()
+    let rows = database.query(include_str!("shape.sql"), &[]);
+    rows.iter().map(|row| without_path(row.get(0))).collect()
+}
+
+/// A function's search path is that of whoever made it: `campaign migrate` has another one than `psql`.
+fn without_path(line: &str) -> String {
+    let others = line.lines().filter(|line| !line.trim_start().starts_with("SET search_path TO "));
+    others.collect::<Vec<_>>().join("\n")
 }
 
 /// What may be left of an old schema: columns that functions of that time write, an index that a CRM's statement may
@@ -119,24 +126,5 @@ fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotte
             "SELECT count(*), count(DISTINCT source_ref) FROM activities WHERE action = 'email_sent'";
         let activities = &world.database.query(activities, &[])[0];
         assert_eq!((activities.get::<_, i64>(0), activities.get::<_, i64>(1)), (49, 49), "{name}");
-    }
-}
-
-#[test]
-fn a_migration_that_was_interrupted_at_any_step_goes_on() {
-    let (_, schema) = SCHEMAS[2];
-    let fresh = shape(&mut TestDatabase::create());
-    // Each of these tables can be locked against exactly one of the steps before or after the switch.
-    for table in ["soft_bounces", "send_shares", "suppressions"] {
-        let mut world = half_sent(schema);
-        world.database.client().batch_execute(&format!("ALTER TABLE {table} RENAME TO away")).unwrap();
-        let said = refused(&world.database.url, &[]);
-        world.database.client().batch_execute("DROP TABLE IF EXISTS soft_bounces, send_shares").ok();
-        let back = format!("ALTER TABLE away RENAME TO {table}");
-        world.database.client().batch_execute(&back).unwrap_or_else(|error| panic!("{said}: {error}"));
-        migrated(&world.database.url, &[]);
-        let found = shape(&mut world.database);
-        let missing: Vec<_> = fresh.difference(&found).collect();
-        assert!(missing.is_empty(), "after {said}: {missing:#?}");
     }
 }
