@@ -117,7 +117,7 @@ fn a_campaign_that_goes_on_first_gets_the_activities_that_were_refused() {
         let mut function = world.function();
         assert_eq!(invoke(&mut function, &event(campaign, 10))["status"], "halted");
         // One of them is refused for its own sake, and keeps nobody else from going on.
-        raise(&mut world, "NEW.description LIKE '%r3@%'", "P0001", "'not this one'");
+        raise(&mut world, "NEW.description LIKE '%r4@%'", "P0001", "'not this one'");
         let event = if tick { json!({}) } else { event(campaign, 10) };
         world.set_status(campaign, "sending");
         assert_eq!(run(&mut function, event).last().unwrap()["status"], "done");

@@ -48,7 +48,7 @@ impl Scratch {
         }
         let sql = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
                     WHERE toplevel AND query NOT LIKE '%pg_stat_statements%'
-                      AND query !~ '^(BEGIN|SET LOCAL|COMMIT)' AND query !~ '^SELECT[[:space:]]+set_config'
+                      AND query !~ '^(BEGIN|SET LOCAL|COMMIT|DO )' AND query !~ '^SELECT[[:space:]]+set_config'
                       AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let rows = self.database.query(sql, &[], soon()).await?;
         Ok(rows.first().map(|row| row.get(0)))

@@ -8,7 +8,11 @@ WITH campaign AS MATERIALIZED (
 ),
 changed AS (
     UPDATE campaigns AS c
-       SET status = campaign.next, status_reason = $5, scheduled_at = coalesce($4::timestamptz, c.scheduled_at),
+       SET status = campaign.next, status_reason = $5,
+           -- One that is started before its time has its time now: it does not wait again after a pause.
+           scheduled_at = CASE WHEN campaign.status = 'scheduled' AND campaign.next = 'sending'
+                               THEN least(c.scheduled_at, now())
+                               ELSE coalesce($4::timestamptz, c.scheduled_at) END,
            completed_at = CASE WHEN $3 = 'sending' THEN NULL ELSE c.completed_at END
       FROM campaign WHERE c.id = campaign.id AND campaign.status = ANY ($2)
     RETURNING c.status
