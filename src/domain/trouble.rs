@@ -4,7 +4,7 @@
 //! A call whose recipients are in doubt weighs as much as four calls that SES answered clearly. From its first one on,
 //! calls are made one at a time, each for one recipient, until SES answers clearly. A batch to which a weight was
 //! carried begins so. A batch stops when the weight
-//! reaches [`STOP`]; the weight is carried from batch to batch, and the campaign halts when it reaches [`HALT`].
+//! reaches `STOP`; the weight is carried from batch to batch, and the campaign halts when it reaches `HALT`.
 
 use super::answer::Answer;
 use super::stop::Stop;

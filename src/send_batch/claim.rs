@@ -83,7 +83,7 @@ pub struct Wish<'a> {
     pub catch_up: f64,
     /// This invocation's time.
     pub deadline: Deadline,
-    /// The templates that this invocation has compiled, as [`super::load::Campaign::templates_hash`] names them.
+    /// The templates that this invocation has compiled, as [`crate::domain::campaign::Campaign::templates_hash`] names them.
     pub templates_hash: &'a str,
     /// What the process remembers of the database.
     pub history: &'a History,
