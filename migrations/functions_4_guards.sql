@@ -1,5 +1,12 @@
 -- What a CRM may do to recipients while they are sent: a view that shows them, and triggers that protect them.
 
+-- Whether a position in the range of an open batch is under way: its invocation has the lease, or may have handed it to
+-- SES and has not recorded it.
+CREATE OR REPLACE FUNCTION batch_holds(b campaign_batches, p_position bigint) RETURNS boolean
+LANGUAGE sql VOLATILE PARALLEL SAFE
+RETURN b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
+       OR b.handed_by IS NOT NULL AND p_position <= b.handed_through;
+
 -- A recipient is under way from the claim of its batch until its
 -- outcome is recorded: those up to the high-water mark may be at SES already, the others are in the memory of an
 -- invocation. (No column says so: claiming updates no recipient.)
@@ -10,8 +17,7 @@ SELECT r.campaign_id, r.id AS recipient_id, r.organization_id, r.email, r.positi
   JOIN campaign_recipients AS r ON r.campaign_id = b.campaign_id
        AND r.position BETWEEN b.first_position AND b.last_position AND r.status = 'pending'
  WHERE b.closed_at IS NULL
-   AND (b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
-        OR b.handed_by IS NOT NULL AND r.position <= b.handed_through);
+   AND batch_holds(b, r.position);
 
 -- Makes a change of a campaign's recipients and the claims of that campaign come one after the other: claims wait until
 -- this transaction ends, and what they took before is visible to the next statement. At REPEATABLE READ that next
@@ -69,8 +75,7 @@ BEGIN
     SELECT count(*) INTO v_count FROM campaign_batches AS b
      WHERE b.campaign_id = OLD.campaign_id AND b.closed_at IS NULL
        AND OLD.position BETWEEN b.first_position AND b.last_position
-       AND (b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
-            OR b.handed_by IS NOT NULL AND OLD.position <= b.handed_through);
+       AND batch_holds(b, OLD.position);
     IF v_count > 0 THEN
         PERFORM refuse_under_way(OLD.campaign_id, OLD.id, 1);
     END IF;
@@ -107,8 +112,7 @@ BEGIN
           FROM campaign_batches AS b JOIN deleted AS d ON d.campaign_id = b.campaign_id AND d.status = 'pending'
                AND d.position BETWEEN b.first_position AND b.last_position
          WHERE b.campaign_id = v_campaign_id AND b.closed_at IS NULL
-           AND (b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
-                OR b.handed_by IS NOT NULL AND d.position <= b.handed_through);
+           AND batch_holds(b, d.position);
         IF v_count > 0 THEN
             PERFORM refuse_under_way(v_campaign_id, v_id, v_count);
         END IF;
