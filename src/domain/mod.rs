@@ -7,6 +7,7 @@ pub mod batch;
 pub mod campaign;
 pub mod deadline;
 pub mod doubt;
+pub mod error_kind;
 pub mod event;
 pub mod guard;
 pub mod ledger;
