@@ -10,6 +10,7 @@ pub mod doubt;
 pub mod error_kind;
 pub mod event;
 pub mod guard;
+pub mod halt;
 pub mod ledger;
 pub mod mailbox;
 pub mod outcome;
