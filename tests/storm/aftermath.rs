@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::campaigns;
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use crate::lane::Zombie;
 use crate::ledger::{EndOnPanic, Ledger};
 use crate::support::{TIMEOUT, World, event, run};

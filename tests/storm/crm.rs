@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postgres::{Client, Error, NoTls, Row};
 
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
 use crate::steady;
 use crate::support::ORGANIZATION;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
 use crate::steady;
 use crate::weather::wait;

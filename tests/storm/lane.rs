@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::campaigns::Poison;
 use crate::crm::may_halt_for;
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
 use crate::steady;
 use crate::support::{World, assert_identity, event};

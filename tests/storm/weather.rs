@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use local_ses::ses::{Effect, Rule, SesEndpoint};
 
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
 
 /// Takes PostgreSQL down and up again, every few seconds.
