@@ -31,9 +31,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use campaigns::Campaigns;
-use support::dice::Dice;
 use ledger::Ledger;
 use support::World;
+use support::dice::Dice;
 
 /// Invocations at once.
 const LANES: u64 = 4;

@@ -222,8 +222,10 @@ impl Lane {
         }
         let row = self.record(sending, Some((batch.id, self.token)), &outcomes, reopen, false);
         let count = |name| row.get::<_, i32>(name);
-        let done =
-            count("sent_count") + count("failed_count") + count("suppressed_count") + count("uncertain_count");
+        let done = count("sent_count")
+            + count("failed_count")
+            + count("suppressed_count")
+            + count("uncertain_count");
         if row.get::<_, &str>("status") == "sending" && done >= count("total_count") {
             let campaign = sending.campaign;
             self.query(include_str!("../release_0_1/complete.sql"), &[(&campaign, Type::UUID)]);
@@ -232,8 +234,11 @@ impl Lane {
 
     /// What the subjects of these emails are rendered from: read by a debt and a takeover.
     fn subjects(&mut self, sending: &Sending, outcomes: &[Outcome]) {
-        let sent: Vec<Uuid> =
-            outcomes.iter().filter(|outcome| outcome.status == "sent").map(|outcome| outcome.recipient).collect();
+        let sent: Vec<Uuid> = outcomes
+            .iter()
+            .filter(|outcome| outcome.status == "sent")
+            .map(|outcome| outcome.recipient)
+            .collect();
         if !sent.is_empty() {
             let parameters: [Parameter; 2] = [(&sending.campaign, Type::UUID), (&sent, Type::UUID_ARRAY)];
             self.query(include_str!("../release_0_1/pay.sql"), &parameters);

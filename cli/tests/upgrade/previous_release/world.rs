@@ -127,8 +127,11 @@ impl Sending<'_> {
     }
 
     fn some_event(&mut self) {
-        let messages: Vec<(Uuid, String)> =
-            self.accepted.iter().flat_map(|(id, of)| of.iter().map(|message| (*id, message.clone()))).collect();
+        let messages: Vec<(Uuid, String)> = self
+            .accepted
+            .iter()
+            .flat_map(|(id, of)| of.iter().map(|message| (*id, message.clone())))
+            .collect();
         if messages.is_empty() {
             return;
         }
@@ -232,7 +235,8 @@ impl Sending<'_> {
         let reasons: Vec<&str> = Vec::new();
         let pause: [(&(dyn ToSql + Sync), Type); 3] =
             [(&campaigns, Type::UUID_ARRAY), (&reasons, Type::TEXT_ARRAY), (&campaigns, Type::UUID_ARRAY)];
-        let resend: [(&(dyn ToSql + Sync), Type); 2] = [(&self.campaign, Type::UUID), (&0.0_f64, Type::FLOAT8)];
+        let resend: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.campaign, Type::UUID), (&0.0_f64, Type::FLOAT8)];
         let client = self.world.database.client();
         client.query_typed(include_str!("../release_0_1/pause.sql"), &pause).unwrap();
         client.query_typed(include_str!("../release_0_1/doubt.sql"), &resend).unwrap();
