@@ -6,6 +6,7 @@ mod support;
 
 mod espocrm;
 mod odoo;
+mod rights;
 mod twenty;
 
 use std::process::Command;
@@ -16,7 +17,7 @@ use campaign_sender::message::token::{Keys, Subject};
 use local_ses::lambda::Function;
 use local_ses::ses::in_sqs_batch;
 use serde_json::{Value, json};
-use support::{UNSUBSCRIBE_SECRET, World, executable, root};
+use support::{TIMEOUT, UNSUBSCRIBE_SECRET, World, executable, root};
 use uuid::Uuid;
 
 /// The campaign of the pages' examples.
@@ -151,15 +152,22 @@ fn execute(world: &mut World, sql: &str) {
     world.database.client().batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
-/// The rights of `access/roles.sql`, and no others. (Roles belong to the server: two tests would make them at once.)
-fn grant(world: &World, table: &str) {
+/// The rights of `access/`, and no others. (Roles belong to the server: two tests would make them at once.)
+///
+/// Returns what PostgreSQL says beside it.
+fn grant(world: &World, table: &str) -> String {
     static ROLES: Mutex<()> = Mutex::new(());
     let _alone = ROLES.lock().unwrap_or_else(PoisonError::into_inner);
-    let done = Command::new("psql")
-        .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", &format!("--set=activities={table}")])
-        .arg(format!("--file={}/access/roles.sql", root().display()))
-        .arg(&world.database.url)
-        .output()
-        .expect("psql starts");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut said = String::new();
+    for file in ["roles.sql", "row_level_security.sql"] {
+        let done = Command::new("psql")
+            .args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", &format!("--set=activities={table}")])
+            .arg(format!("--file={}/access/{file}", root().display()))
+            .arg(&world.database.url)
+            .output()
+            .expect("psql starts");
+        said += &String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{said}");
+    }
+    said
 }
