@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod claim;
 pub mod complete;
 pub mod doubt;
+pub mod last_invocation;
 pub mod load;
 pub mod pay;
 pub mod record;
@@ -29,6 +30,7 @@ use self::send::{Report, Sender, Sending};
 use crate::domain::batch::Batch;
 use crate::domain::campaign::Campaign;
 use crate::domain::campaign::Source;
+use crate::domain::cause::Cause;
 use crate::domain::deadline::Deadline;
 use crate::domain::doubt::UncertainPolicy;
 use crate::domain::event::Event;
@@ -198,7 +200,11 @@ impl Handler {
                     continue;
                 }
                 (Err(TableError::Database(DatabaseError::Refused(error))), Some(id)) => {
-                    self.pass_over(id, &DatabaseError::Refused(error).to_string(), invocation).await;
+                    let reason = DatabaseError::Refused(error).to_string();
+                    self.pass_over(id, &reason, invocation).await;
+                    let until = invocation.deadline.last_start;
+                    last_invocation::passed_over(&self.database, id, Cause::DatabaseRefused, &reason, until)
+                        .await;
                     passed_over.push(id);
                     continue;
                 }
@@ -221,7 +227,12 @@ impl Handler {
                     )
                     .await;
                 }
-                Err(_) => self.pass_over(campaign.id, "the function panicked", invocation).await,
+                Err(_) => {
+                    let (id, reason) = (campaign.id, "the function panicked");
+                    self.pass_over(id, reason, invocation).await;
+                    let until = invocation.deadline.last_start;
+                    last_invocation::passed_over(&self.database, id, Cause::Panicked, reason, until).await;
+                }
             }
             passed_over.push(campaign.id);
         }
@@ -250,9 +261,14 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Option<BatchResult>, Failure> {
         let span = tracing::info_span!("batch", campaign_id = %campaign.id, organization_id = %campaign.organization_id);
-        let result = self.run(campaign, unrecorded, invocation).instrument(span).await?;
-        let result = result.map(BatchResult::bounded);
+        let result = self.run(campaign, unrecorded, invocation).instrument(span).await;
+        let until = invocation.deadline.last_record;
+        if let Err(failure) = &result {
+            last_invocation::of_failure(&self.database, campaign.id, failure, until).await;
+        }
+        let result = result?.map(BatchResult::bounded);
         if let Some(result) = &result {
+            last_invocation::of_result(&self.database, result, until).await;
             if result.status == Status::Halted {
                 self.metrics.halted(campaign.id, campaign.organization_id);
             }
@@ -291,8 +307,12 @@ impl Handler {
         let until = invocation.deadline.last_start;
         let loaded = load::load(&self.database, id, passed_over, unknown, until).await?;
         if let Some(catalogue) = &loaded.catalogue {
-            let table = plan::learn_from(&self.database, table, catalogue, &ACTIONS, &[], until).await?;
-            *self.record_statement.borrow_mut() = Some(Rc::new(Statement::new(&table)));
+            let table = plan::learn_from(&self.database, table, catalogue, &ACTIONS, &[], until).await;
+            if let (Err(TableError::Unusable(error)), Some(campaign)) = (&table, &loaded.campaign) {
+                let (id, cause) = (campaign.id, Cause::UnusableActivitiesTable);
+                last_invocation::passed_over(&self.database, id, cause, &error.to_string(), until).await;
+            }
+            *self.record_statement.borrow_mut() = Some(Rc::new(Statement::new(&table?)));
         }
         Ok(loaded)
     }
@@ -407,10 +427,12 @@ impl Handler {
                 }
                 Claim::Locked(reason) => {
                     tracing::warn!(reason, "another transaction holds a lock on the campaign");
-                    if invocation.due {
-                        return Ok(None);
-                    }
-                    return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
+                    let result = self.answer(campaign, Verdict::locked(&reason), invocation).await;
+                    return Ok(self.unless_due(result, invocation).await);
+                }
+                Claim::OpenImport(wait) => {
+                    let result = self.answer(campaign, Verdict::open_import(wait), invocation).await;
+                    return Ok(self.unless_due(result, invocation).await);
                 }
                 // Of all campaigns alike, so a tick looks for no other.
                 Claim::HistoryChanged { hold, reason } => {
@@ -429,7 +451,7 @@ impl Handler {
                     return Ok(Some(self.answer(campaign, verdict, invocation).await));
                 }
                 Claim::Scheduled(due) => {
-                    let verdict = Verdict::wait(due, "the campaign is scheduled for later");
+                    let verdict = Verdict::wait(due, Cause::Scheduled, "the campaign is scheduled for later");
                     return Ok(Some(self.answer(campaign, verdict, invocation).await));
                 }
                 Claim::Complete => return self.stopped(campaign, "sent", invocation).await.map(Some),
@@ -705,8 +727,19 @@ impl Handler {
         match complete::complete(&self.database, campaign_id, invocation.deadline.last_record).await {
             Ok(Completion::Complete) => Verdict::done(),
             Ok(Completion::Busy) => Verdict::busy(Duration::from_secs(1)),
+            Ok(Completion::OpenImport) => Verdict::open_import(Duration::from_secs(1)),
             Ok(Completion::Pending) | Err(_) => verdict,
         }
+    }
+
+    /// The answer of an invocation about this campaign; one that is about no campaign in particular looks for another,
+    /// and leaves a note.
+    async fn unless_due(&self, result: BatchResult, invocation: &Invocation) -> Option<BatchResult> {
+        if !invocation.due {
+            return Some(result);
+        }
+        last_invocation::of_result(&self.database, &result, invocation.deadline.last_start).await;
+        None
     }
 
     /// A cause that would fail every recipient: the campaign is paused, with the reason.
@@ -768,6 +801,7 @@ impl Invocation {
             activities,
             progress,
             reason: verdict.reason,
+            cause: verdict.cause,
             next: goes_on.then_some(Next { campaign_id, batch_size: self.batch_size, unrecorded: None }),
         }
     }
@@ -785,7 +819,7 @@ impl Invocation {
             lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
         let debt = Debt::of_batch(campaign.id, batch.id, batch.token, entries);
         tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
-        let verdict = Verdict::wait(AWAY_WAIT, "the batch is sent and not recorded yet");
+        let verdict = Verdict::wait(AWAY_WAIT, Cause::Unrecorded, "the batch is sent and not recorded yet");
         let activities = Activities { success: false, count: 0, error: Some(error.to_string()) };
         let mut result = self.result(campaign.id, verdict, counts, activities, campaign.progress);
         result.next = result.next.map(|next| Next { unrecorded: Some(debt), ..next });
@@ -802,7 +836,8 @@ impl Invocation {
         let failure = Failure::from(error);
         let (Some(campaign_id), Some(debt)) = (campaign_id, debt) else { return Err(failure) };
         tracing::error!(error = failure.message, "what is owed could not be recorded");
-        let verdict = Verdict::wait(AWAY_WAIT, "an earlier batch is sent and not recorded yet");
+        let verdict =
+            Verdict::wait(AWAY_WAIT, Cause::Unrecorded, "an earlier batch is sent and not recorded yet");
         let activities = Activities { success: false, count: 0, error: Some(failure.message) };
         let mut result =
             self.result(campaign_id, verdict, BatchCounts::default(), activities, Progress::default());
