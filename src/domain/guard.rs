@@ -7,6 +7,8 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::halt;
+
 /// Of fewer emails that SES rejected nothing is concluded; or of fewer than `GUARD_MIN_SAMPLE`, where that is less.
 const MIN_REJECTED: u64 = 20;
 /// The part of a campaign's emails that SES may reject after it has accepted them.
@@ -103,10 +105,8 @@ fn rejection(campaign: &Watched, limits: &Limits) -> Option<String> {
     let enough = rejected >= MIN_REJECTED.min(u64::from(limits.min_sample).max(1));
     (enough && lower_bound(rejected, accepted) > MAX_REJECT_RATE).then(|| {
         let rate = rate(rejected, accepted);
-        format!(
-            "{rejected} of {accepted} emails were rejected by Amazon SES after it had accepted them ({rate}): \
-             correct the content, then set the status to 'sending'"
-        )
+        let excess = halt::rejections(rejected, accepted, &rate);
+        format!("{excess}: correct the content, then set the status to 'sending'")
     })
 }
 
@@ -121,13 +121,10 @@ fn excess(campaigns: &[&Watched], limits: &Limits) -> Option<String> {
     let received = delivered.max(complained);
     if passes(bounced, returned, limits.bounce_rate) {
         let limit = percent(limits.bounce_rate);
-        Some(format!(
-            "{bounced} of {returned} emails bounced ({}), more than {limit}",
-            rate(bounced, returned)
-        ))
+        Some(halt::bounces(bounced, returned, &rate(bounced, returned), &limit))
     } else if passes(complained, received, limits.complaint_rate) {
         let (limit, rate) = (percent(limits.complaint_rate), rate(complained, received));
-        Some(format!("{complained} of {received} recipients complained ({rate}), more than {limit}"))
+        Some(halt::complaints(complained, received, &rate, &limit))
     } else {
         None
     }

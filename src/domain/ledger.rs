@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::answer::Answer;
 use super::batch::{Batch, Checkpoint};
+use super::halt;
 use super::outcome::{Entry, Line, Outcome};
 use super::stop::{SAME_REFUSALS, Stop};
 use super::trouble::same_refusals;
@@ -186,10 +187,7 @@ impl<'a> Ledger<'a> {
         self.refusal.1 += 1;
         self.alike.push(index);
         if let (Some(refusal), SAME_REFUSALS..) = &self.refusal {
-            let whom = if self.first { "of the first" } else { "of" };
-            let count = SAME_REFUSALS - self.granted;
-            let more = if self.first { "" } else { " in a row" };
-            let reason = format!("each {whom} {count} recipients{more} was refused: {refusal}");
+            let reason = halt::same_refusal(SAME_REFUSALS - self.granted, self.first, refusal);
             self.stop(Stop::Halt(reason));
             self.alike_halt = true;
         }

@@ -7,6 +7,7 @@
 //! reaches `STOP`; the weight is carried from batch to batch, and the campaign halts when it reaches `HALT`.
 
 use super::answer::Answer;
+use super::halt;
 use super::stop::Stop;
 
 /// What one call in doubt adds. A call that SES answers clearly takes 1 away.
@@ -133,12 +134,8 @@ impl Trouble {
 
     fn stop(&self, stop: Stop) -> Stop {
         match stop {
-            Stop::Intercepted(_) if self.weight >= HALT => {
-                Stop::Halt(format!("something other than SES answers each time: {}", self.reason))
-            }
-            Stop::Doubtful(..) if self.weight >= HALT => {
-                Stop::Halt(format!("no clear answer from SES, time after time: {}", self.reason))
-            }
+            Stop::Intercepted(_) if self.weight >= HALT => Stop::Halt(halt::not_ses(&self.reason)),
+            Stop::Doubtful(..) if self.weight >= HALT => Stop::Halt(halt::no_clear_answer(&self.reason)),
             stop => stop,
         }
     }
