@@ -428,6 +428,11 @@ impl Handler {
                     let verdict = Verdict::rate_reserved(reserved);
                     return Ok(Some(self.answer(campaign, verdict, invocation).await));
                 }
+                Claim::TooLate(reason) => {
+                    tracing::error!(reason, "the campaign is halted");
+                    let paused = self.stopped(campaign, "paused", invocation).await?;
+                    return Ok(Some(BatchResult { status: Status::Halted, reason: Some(reason), ..paused }));
+                }
                 Claim::Scheduled(due) => {
                     let verdict = Verdict::wait(due, "the campaign is scheduled for later");
                     return Ok(Some(self.answer(campaign, verdict, invocation).await));

@@ -6,7 +6,7 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 38] = [
+const REASONS: [(&str, &str); 39] = [
     (
         "what it had committed",
         "Follow docs/restore.md first: bring SES's events or the log, and the suppressions; else people get the email twice.",
@@ -29,6 +29,7 @@ const REASONS: [(&str, &str); 38] = [
         "UNSUBSCRIBE_",
         "Set the variable for send-batch; or the campaign's transactional, if that is what it is.",
     ),
+    ("send_before is over", "Give it a later send_before, with --before; or cancel it, if it is too late."),
     ("the campaign's variables are", "Correct the column variables of the campaign."),
     ("AccountSuspendedException", "The account may not send: the SES console says why."),
     ("ConfigurationSetSendingPaused", CONFIGURATION_SET_PAUSED),
@@ -84,6 +85,10 @@ pub fn of(detail: &Detail) -> Vec<String> {
         "draft" => advice.push(format!("Start it: campaign send start {id}")),
         "scheduled" if detail.overview.scheduled_at.is_none() => {
             advice.push(format!("Give it a time: campaign send schedule {id} --at TIME"));
+        }
+        "scheduled" if detail.overview.overdue_seconds.is_some() => {
+            advice.push(format!("Turn on the schedule, or run it from here: campaign send run {id}"));
+            advice.push(format!("Or end it, if it is too late for it: campaign send cancel {id}"));
         }
         "paused" => {
             advice.extend(detail.overview.status_reason.as_deref().and_then(of_reason).map(str::to_owned));
