@@ -28,7 +28,8 @@ GRANT USAGE ON SCHEMA public TO campaign_send_batch, campaign_ses_events, campai
 
 -- send-batch reads campaigns and recipients, and writes what becomes of them. Whom to write to and what to say it
 -- cannot change; the claims, notes and rates are its own.
-GRANT SELECT ON campaigns, campaign_recipients, suppressions, opted_out TO campaign_send_batch;
+GRANT SELECT ON campaigns, campaign_recipients, campaign_attachments, organization_settings, suppressions, opted_out
+    TO campaign_send_batch;
 GRANT UPDATE (status, status_reason, started_at, completed_at,
               total_count, sent_count, failed_count, suppressed_count, uncertain_count)
     ON campaigns TO campaign_send_batch;
@@ -66,7 +67,9 @@ GRANT SELECT, INSERT, UPDATE (reason), DELETE ON suppressions TO campaign_unsubs
 -- over, and reads what it shows. It deletes nothing, changes no address, and does not migrate. (Its temporary tables
 -- need TEMPORARY on the database, which everybody has unless it was revoked.)
 GRANT campaign_send_batch TO campaign_operator;
-GRANT INSERT, UPDATE (status, status_reason, scheduled_at, html) ON campaigns TO campaign_operator;
+GRANT INSERT, UPDATE (status, status_reason, scheduled_at, send_before, html) ON campaigns TO campaign_operator;
+GRANT INSERT, UPDATE, DELETE ON campaign_attachments TO campaign_operator;
+GRANT INSERT, UPDATE ON organization_settings TO campaign_operator;
 GRANT INSERT, UPDATE (position) ON campaign_recipients TO campaign_operator;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_operator;

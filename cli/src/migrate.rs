@@ -72,7 +72,7 @@ struct State {
 enum Plan {
     /// Nothing.
     UpToDate,
-    /// Tables of before recorded versions are to be brought to version 1.
+    /// Tables of before recorded versions are to be brought to the newest version.
     Baseline,
     /// The tables have a recorded version; how they were made is to be recorded too, which ends a baseline that was
     /// interrupted.

@@ -1,4 +1,4 @@
--- Brings tables that were made by release 0.1, or before it, to version 1 of the schema, while functions run.
+-- Brings tables that were made by release 0.1, or before it, to the newest version of the schema, while functions run.
 --
 -- A line `-- step KIND: what it does` begins a step. `campaign migrate` runs the steps in their order; each may be run
 -- again, so a migration that was interrupted goes on. Kinds:
@@ -308,7 +308,7 @@ CREATE UNIQUE INDEX CONCURRENTLY campaign_recipients_address
 
 -- step transaction: the switch
 -- Claims of release 0.1 and of this one never meet: nothing is claimed while this is under way, and what comes after it
--- is claimed by the functions of version 1, whichever release asks.
+-- is claimed by the functions of this release, whichever release asks.
 LOCK TABLE campaign_cursors IN EXCLUSIVE MODE;
 LOCK TABLE campaign_batches, send_rates, send_shares, suppressions, campaign_recipients, campaigns
     IN SHARE ROW EXCLUSIVE MODE;

@@ -16,8 +16,8 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 3] =
-    files!["0000_addresses.sql", "0001_tables.sql", "0002_last_invocations.sql"];
+pub const VERSIONS: [(&str, &str); 4] =
+    files!["0000_addresses.sql", "0001_tables.sql", "0002_last_invocations.sql", "0003_ses.sql"];
 
 /// The version that the steps of `baseline.sql` stand for.
 const BASELINE: usize = 1;

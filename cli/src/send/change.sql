@@ -1,4 +1,4 @@
--- Campaign $1 becomes $3, if it is one of $2 now; at $4, for the reason $5. One that was paused before its time came is
+-- Campaign $1 becomes $3, if it is one of $2 now; at $4, for the reason $5, and $6 as its send_before where that is given. One that was paused before its time came is
 -- `scheduled` again in place of `sending`. Answers what it is now.
 WITH campaign AS MATERIALIZED (
     SELECT id, status, scheduled_at,
@@ -8,7 +8,7 @@ WITH campaign AS MATERIALIZED (
 ),
 changed AS (
     UPDATE campaigns AS c
-       SET status = campaign.next, status_reason = $5,
+       SET status = campaign.next, status_reason = $5, send_before = coalesce($6::timestamptz, c.send_before),
            -- One that is started before its time has its time now: it does not wait again after a pause.
            scheduled_at = CASE WHEN campaign.status = 'scheduled' AND campaign.next = 'sending'
                                THEN least(c.scheduled_at, now())

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::output::shown;
 use super::super::{connect, id, soon};
+use super::time::{self, Time};
 use campaign_sender::domain::campaign::Source;
 use campaign_sender::domain::mailbox::Mailbox;
 use campaign_sender::message::render::Templates;
@@ -44,6 +45,9 @@ pub struct Create {
     /// SES's configuration set [default: the function's own]
     #[arg(long, value_name = "NAME")]
     configuration_set: Option<String>,
+    /// Send nothing after this time: the campaign is paused then, and the recipients that are left stay pending
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    before: Option<Time>,
     /// It is no marketing: an order, an invoice, a notice that everybody must get
     #[arg(long)]
     transactional: bool,
@@ -76,7 +80,7 @@ impl Create {
         let database = connect(DatabaseAccess::from_env()?).await?;
         let id = self.id.unwrap_or_else(Uuid::now_v7);
         let reply_to = (!self.reply_to.is_empty()).then_some(&self.reply_to);
-        let parameters: [(&(dyn ToSql + Sync), Type); 12] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 13] = [
             (&id, Type::UUID),
             (&self.organization, Type::UUID),
             (&self.name, Type::TEXT),
@@ -89,6 +93,7 @@ impl Create {
             (&self.configuration_set, Type::TEXT),
             (&self.transactional, Type::BOOL),
             (&self.created_by, Type::UUID),
+            (&self.before.as_ref().map(Time::to_sql), Type::TEXT),
         ];
         let made = database.query(include_str!("create.sql"), &parameters, soon()).await?;
         if made.is_empty() {

@@ -25,8 +25,13 @@ impl Time {
 
     /// The instant in UTC.
     pub fn utc(&self) -> String {
-        self.timestamp().strftime("%Y-%m-%d %H:%M UTC").to_string()
+        shown(self.timestamp())
     }
+}
+
+/// An instant in UTC, to the minute.
+pub fn shown(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// In UTC, and in its own zone if that is another: `2030-06-01 07:00 UTC (2030-06-01 09:00 +02:00, Europe/Oslo)`.

@@ -5,6 +5,7 @@ mod support;
 
 mod documented;
 mod import;
+mod late;
 mod output;
 mod prune;
 mod resolve;
