@@ -199,7 +199,7 @@ fn emails_that_ses_rejected_after_accepting_them_are_shown() {
     let said = status(&world, &[&campaign.to_string()]);
     assert!(said.contains("\"Spring\"  sent, and rejected by Amazon SES"), "{said}");
     assert!(said.contains("        3  rejected by Amazon SES after it had accepted them"), "{said}");
-    assert!(said.contains("Look at what the emails hold"), "{said}");
+    assert!(said.contains("Look at the content of the emails"), "{said}");
     let json: Value = serde_json::from_str(&status(&world, &[&campaign.to_string(), "--json"])).unwrap();
     assert_eq!((&json["rejected"], &json["status"]), (&3.into(), &"sent".into()));
 }
