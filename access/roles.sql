@@ -36,7 +36,8 @@ GRANT UPDATE (status, previous_status, position, message_id, error_code, error, 
     ON campaign_recipients TO campaign_send_batch;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON campaign_attempts TO campaign_send_batch;
-GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, database_history TO campaign_send_batch;
+GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, database_history,
+                                campaign_last_invocations TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
 

@@ -5,6 +5,7 @@ pub mod address;
 pub mod answer;
 pub mod batch;
 pub mod campaign;
+pub mod cause;
 pub mod deadline;
 pub mod doubt;
 pub mod error_kind;

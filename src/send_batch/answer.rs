@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::domain::cause::Cause;
 use crate::domain::outcome::Debt;
 use crate::domain::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::domain::verdict::{AWAY_WAIT, Verdict};
@@ -32,7 +33,8 @@ impl Answer {
     /// What an earlier invocation sent could not be recorded, because of this failure.
     pub fn owing(debt: Debt, failure: Failure) -> Answer {
         tracing::error!(error = failure.message, "what is owed could not be recorded");
-        let verdict = Verdict::wait(AWAY_WAIT, "an earlier batch is sent and not recorded yet");
+        let verdict =
+            Verdict::wait(AWAY_WAIT, Cause::Unrecorded, "an earlier batch is sent and not recorded yet");
         let activities = Activities { success: false, count: 0, error: Some(failure.message) };
         Answer { activities, debt: Some(debt), ..Answer::without_batch(verdict, Progress::default()) }
     }
@@ -48,6 +50,7 @@ impl Answer {
             batch,
             activities,
             progress,
+            cause: verdict.cause,
             reason: verdict.reason,
             next: goes_on.then_some(Next { campaign_id, batch_size, unrecorded: debt }),
         };

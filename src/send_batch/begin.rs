@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::load;
 use super::recorder::Recorder;
+use super::{last_invocation, load};
+use crate::domain::cause::Cause;
 use crate::store::activities::TableError;
 
 pub use super::load::Loaded;
@@ -23,7 +24,12 @@ pub async fn load(
 ) -> Result<Loaded, TableError> {
     let loaded = load::load(recorder.database(), id, passed_over, recorder.unknown_table(), until).await?;
     if let Some(catalogue) = &loaded.catalogue {
-        recorder.learn_from(catalogue, until).await?;
+        let learned = recorder.learn_from(catalogue, until).await;
+        if let (Err(TableError::Unusable(error)), Some(campaign)) = (&learned, &loaded.campaign) {
+            let (id, cause) = (campaign.id, Cause::UnusableActivitiesTable);
+            last_invocation::passed_over(recorder.database(), id, cause, &error.to_string(), until).await;
+        }
+        learned?;
     }
     Ok(loaded)
 }

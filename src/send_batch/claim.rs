@@ -41,8 +41,10 @@ pub enum Claim {
     },
     /// Every recipient has an outcome; the campaign is `sent`.
     Complete,
-    /// Other invocations hold the rest, or an import is still open: ask again after this time.
+    /// Other invocations hold the rest: ask again after this time.
     Busy(Duration),
+    /// A transaction that has added recipients is still open: ask again after this time.
+    OpenImport(Duration),
     /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
     RateReserved(Duration),
     /// The database may have lost what it had committed: nothing is claimed from it for this time.
@@ -166,7 +168,8 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
                 .unwrap_or_default(),
         },
         Some("complete") => Claim::Complete,
-        Some("busy" | "inserting" | "pending") => Claim::Busy(retry),
+        Some("busy" | "pending") => Claim::Busy(retry),
+        Some("inserting") => Claim::OpenImport(retry),
         Some("rate") => Claim::RateReserved(retry),
         Some("history") => Claim::HistoryChanged {
             hold: retry,

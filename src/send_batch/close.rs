@@ -10,6 +10,7 @@ use super::recorder::Recorder;
 use super::send::Report;
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
+use crate::domain::cause::Cause;
 use crate::domain::outcome::{Debt, Entry, Line};
 use crate::domain::recipient::Status as RecipientStatus;
 use crate::domain::result::{Activities, BatchCounts, Status};
@@ -119,6 +120,7 @@ async fn verdict(
     match complete::complete(recorder.database(), campaign.id, until).await {
         Ok(Completion::Complete) => Verdict::done(),
         Ok(Completion::Busy) => Verdict::busy(Duration::from_secs(1)),
+        Ok(Completion::OpenImport) => Verdict::open_import(Duration::from_secs(1)),
         Ok(Completion::Pending) | Err(_) => verdict,
     }
 }
@@ -136,7 +138,7 @@ fn unrecorded(
     let debt = Debt::of_batch(campaign.id, batch.id, batch.token, entries);
     tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
     Answer {
-        verdict: Verdict::wait(AWAY_WAIT, "the batch is sent and not recorded yet"),
+        verdict: Verdict::wait(AWAY_WAIT, Cause::Unrecorded, "the batch is sent and not recorded yet"),
         batch: counts,
         activities: Activities { success: false, count: 0, error: Some(error.to_string()) },
         progress: campaign.progress,

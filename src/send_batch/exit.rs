@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use crate::domain::campaign::CampaignStatus;
+use crate::domain::cause::Cause;
 use crate::domain::verdict::Verdict;
 use crate::lambda::Failure;
 use crate::store::DatabaseError;
@@ -22,7 +23,10 @@ pub enum Exit {
         batch: Option<Box<Answer>>,
     },
     /// Other invocations work on this campaign, and this one was sent to no campaign in particular.
-    AnotherCampaign,
+    AnotherCampaign {
+        /// What `campaign status` is to show, where it is not plain that others work on it.
+        note: Option<(Cause, String)>,
+    },
     /// What an earlier invocation sent could not be recorded: the answer hands it on.
     Owed(Box<Answer>),
     /// The invocation fails.

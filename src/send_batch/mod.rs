@@ -13,6 +13,7 @@ pub mod complete;
 pub mod doubt;
 mod exit;
 mod invocation;
+pub mod last_invocation;
 pub mod lines;
 pub mod load;
 mod next_batch;
@@ -43,6 +44,7 @@ use self::recorder::Recorder;
 use self::send::{Report, Sender, Sending};
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
+use crate::domain::cause::Cause;
 use crate::domain::doubt::UncertainPolicy;
 use crate::domain::error_kind::ErrorKind;
 use crate::domain::pace::Learned;
@@ -131,7 +133,11 @@ impl Handler {
                 Ok(Err(Failure { kind, message })) => {
                     candidates.give_up(campaign.id, &format!("{kind}: {message}")).await;
                 }
-                Err(_) => candidates.give_up(campaign.id, "the function panicked").await,
+                Err(_) => {
+                    let reason = "the function panicked";
+                    candidates.give_up(campaign.id, reason).await;
+                    self.note(&campaign, Cause::Panicked, reason, invocation).await;
+                }
             }
         }
         self.report_ages(invocation.deadline.last_start).await;
@@ -150,7 +156,15 @@ impl Handler {
             let worked = self.work_on(campaign, invocation).await;
             self.finish(campaign, worked, invocation).await
         };
-        let result = work.instrument(span).await?;
+        let result = work.instrument(span).await;
+        let until = invocation.deadline.last_record;
+        if let Err(failure) = &result {
+            last_invocation::of_failure(&self.database, campaign.id, failure, until).await;
+        }
+        let result = result?;
+        if let Some(result) = &result {
+            last_invocation::of_result(&self.database, result, until).await;
+        }
         // (A claim forgets the attempt itself.)
         let claimed = result.as_ref().is_some_and(|result| result.batch.claimed > 0);
         if campaign.attempted && !claimed {
@@ -248,7 +262,12 @@ impl Handler {
         let answer = match worked {
             Ok(answer) => answer,
             Err(Exit::Owed(answer)) => *answer,
-            Err(Exit::AnotherCampaign) => return Ok(None),
+            Err(Exit::AnotherCampaign { note }) => {
+                if let Some((cause, reason)) = note {
+                    self.note(campaign, cause, &reason, invocation).await;
+                }
+                return Ok(None);
+            }
             Err(Exit::Failure(failure)) => return Err(failure),
             Err(Exit::Verdict(verdict)) => self.without_batch(campaign, verdict, until).await,
             Err(Exit::Status(status)) => self.stopped(campaign, status, until).await?,
@@ -291,6 +310,12 @@ impl Handler {
         let campaign = loaded.campaign.unwrap_or_else(|| campaign.clone());
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(self.without_batch(&campaign, verdict, until).await)
+    }
+
+    /// Notes why nothing was sent, for `campaign status`.
+    async fn note(&self, campaign: &Campaign, cause: Cause, reason: &str, invocation: &Invocation) {
+        let until = invocation.deadline.last_record;
+        last_invocation::passed_over(&self.database, campaign.id, cause, reason, until).await;
     }
 
     /// Pauses a campaign for a cause that would fail every recipient.

@@ -9,6 +9,7 @@ use super::record::Closing;
 use super::recorder::Recorder;
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
+use crate::domain::cause::Cause;
 use crate::domain::verdict::Verdict;
 use crate::lambda::metrics::Metrics;
 use crate::message::render::Templates;
@@ -54,25 +55,35 @@ pub async fn next_batch(
             }
             Claim::Locked(reason) => {
                 tracing::warn!(reason, "another transaction holds a lock on the campaign");
-                Err(elsewhere(wish, Verdict::locked(&reason)))
+                Err(elsewhere(wish, Verdict::locked(&reason), true))
             }
-            Claim::Busy(lease) => Err(elsewhere(wish, Verdict::busy(lease))),
-            Claim::RateReserved(reserved) => Err(elsewhere(wish, Verdict::rate_reserved(reserved))),
+            Claim::OpenImport(wait) => Err(elsewhere(wish, Verdict::open_import(wait), true)),
+            Claim::Busy(lease) => Err(elsewhere(wish, Verdict::busy(lease), false)),
+            Claim::RateReserved(reserved) => Err(elsewhere(wish, Verdict::rate_reserved(reserved), false)),
             Claim::Stopped { status, under_way: Some(lease) } => {
-                Err(elsewhere(wish, Verdict::under_way(status, lease)))
+                Err(elsewhere(wish, Verdict::under_way(status, lease), false))
             }
-            Claim::Stopped { status: _, under_way: None } if wish.alone => Err(Exit::AnotherCampaign),
+            Claim::Stopped { status: _, under_way: None } if wish.alone => {
+                Err(Exit::AnotherCampaign { note: None })
+            }
             Claim::Stopped { status, under_way: None } => Err(Exit::Status(status)),
-            Claim::Scheduled(due) => {
-                Err(Exit::Verdict(Verdict::wait(due, "the campaign is scheduled for later")))
-            }
+            Claim::Scheduled(due) => Err(Exit::Verdict(Verdict::wait(
+                due,
+                Cause::Scheduled,
+                "the campaign is scheduled for later",
+            ))),
             Claim::Complete => Err(Exit::Status(CampaignStatus::Sent)),
         };
     }
     Err(Exit::Verdict(Verdict::more()))
 }
 
-/// A tick looks for another campaign where one that names the campaign is answered so.
-fn elsewhere(wish: &Wish<'_>, verdict: Verdict) -> Exit {
-    if wish.alone { Exit::AnotherCampaign } else { Exit::Verdict(verdict) }
+/// An invocation that is about no campaign in particular looks for another one, where one that names the campaign gets this
+/// answer. `noted`: it leaves the reason behind.
+fn elsewhere(wish: &Wish<'_>, verdict: Verdict, noted: bool) -> Exit {
+    if !wish.alone {
+        return Exit::Verdict(verdict);
+    }
+    let note = verdict.cause.zip(verdict.reason).filter(|_| noted);
+    Exit::AnotherCampaign { note }
 }

@@ -16,7 +16,11 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 2] = files!["0000_addresses.sql", "0001_tables.sql"];
+pub const VERSIONS: [(&str, &str); 3] =
+    files!["0000_addresses.sql", "0001_tables.sql", "0002_last_invocations.sql"];
+
+/// The version that the steps of `baseline.sql` stand for.
+const BASELINE: usize = 1;
 
 /// The files of the functions, triggers and views, which come after the versions and are applied again when their text
 /// has changed. The last one records the version.
@@ -39,6 +43,11 @@ pub fn functions() -> String {
     FUNCTIONS.map(|(_, sql)| sql).join("\n")
 }
 
+/// The versions after that of the baseline, in one script.
+pub fn after_baseline() -> String {
+    VERSIONS[BASELINE + 1..].iter().map(|(_, sql)| *sql).collect::<Vec<_>>().join("\n")
+}
+
 /// What tells the text of the functions from every other one, in 32 characters.
 pub fn functions_hash() -> String {
     Sha256::digest(functions()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -54,13 +63,13 @@ pub fn migrations() -> Vec<Migration> {
     VERSIONS.map(migration).to_vec()
 }
 
-/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`, records them
-/// and applies none, where the tables are there already.
+/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`, records those
+/// up to that one and applies none, where their tables are there already.
 ///
 /// # Errors
 /// What PostgreSQL said; or that a version was applied whose text was another one.
-pub async fn apply(connection: &mut Connection<'_>, only_record: bool) -> Result<Vec<String>, Error> {
-    let target = if only_record { Target::Fake } else { Target::Latest };
+pub async fn apply(connection: &mut Connection<'_>, only_record: Option<i32>) -> Result<Vec<String>, Error> {
+    let target = only_record.map_or(Target::Latest, Target::FakeVersion);
     let mut runner = Runner::new(&migrations()).set_target(target);
     runner.set_migration_table_name(HISTORY);
     let report = runner.run_async(connection).await?;

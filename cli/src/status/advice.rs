@@ -26,36 +26,19 @@ pub fn of(detail: &Detail) -> Vec<String> {
             advice.extend(reason.map(|reason| reason.advice().to_owned()));
             advice.push(format!("Go on with it: campaign send resume {id}"));
         }
-        "sending" => {
-            advice.extend(of_history(detail));
-            advice.extend(of_sending(detail));
-        }
         "sent" if detail.overview.rejected > 0 => advice.push(HaltReason::Rejections.advice().to_owned()),
         _ => {}
     }
+    advice.extend(of_now(detail));
     advice.extend(of_doubt(detail));
     advice.extend(of_failed(detail));
     advice
 }
 
-/// Nothing is claimed for a while: the database may have lost what it had committed.
-fn of_history(detail: &Detail) -> Option<String> {
-    let hold = detail.history_hold.as_ref()?;
-    let left = format::duration(Duration::from_secs_f64(hold.seconds.max(0.0)));
-    Some(format!("Nothing is sent for {left}: {}. See docs/restore.md", hold.reason))
-}
-
-fn of_sending(detail: &Detail) -> Option<String> {
-    let id = detail.overview.campaign_id;
-    let state = |state: &str| detail.lanes.iter().any(|lane| lane.state == state);
-    if state("working") || detail.overview.progress.remaining == 0 {
-        return None;
-    }
-    Some(if state("lost") {
-        format!("The next invocation takes over what was lost; none is at work now: campaign send run {id}")
-    } else {
-        format!("Nobody is at work on it: turn on the schedule, or run it from here: campaign send run {id}")
-    })
+/// What to do about it that nothing is being sent.
+fn of_now(detail: &Detail) -> Option<String> {
+    let advice = detail.now.as_ref()?.cause.advice()?;
+    Some(advice.replace("{id}", &detail.overview.campaign_id.to_string()))
 }
 
 fn of_doubt(detail: &Detail) -> Option<String> {

@@ -12,6 +12,7 @@ mod retry_failed;
 mod send;
 mod status;
 mod suppressions;
+mod why_nothing_is_sent;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};
