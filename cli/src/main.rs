@@ -221,7 +221,7 @@ async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure>
     }
 }
 
-/// Ctrl-C, listened for from this call on. If the signal cannot be received, this waits for ever.
+/// Ctrl-C, listened for from this call on. If the signal cannot be received, this returns at once.
 fn interrupted() -> impl Future<Output = ()> {
     let interrupts = signal(SignalKind::interrupt());
     async {
