@@ -7,7 +7,7 @@ use aws_sdk_sesv2::config::SharedHttpClient;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-/// The roots of AWS's endpoints: five certificates, where reading a system's store of some 140 costs a start 3 ms.
+/// The five roots of AWS's endpoints. Reading a system's store of 140 certificates instead costs a start 3 ms.
 /// <https://www.amazontrust.com/repository/>
 const AMAZON_ROOTS: &[u8] = include_bytes!("../certs/amazon-trust-services.pem");
 
