@@ -1,4 +1,4 @@
-//! `campaign report`: what became of a campaign, as one page to read, print and pass on.
+//! `campaign report`: the results of a campaign on one page to read, print and pass on.
 
 mod axis;
 mod chart;
@@ -13,10 +13,10 @@ use super::connect;
 use super::failure::{Exit, Failure};
 use campaign_sender::store::settings::DatabaseAccess;
 
-/// Write what became of a campaign as one self-contained HTML page, with plots
+/// Write the results of a campaign as one self-contained HTML page with plots
 ///
-/// Sends over time; delivery, bounces and complaints by domain; opens and clicks over time, as SES's events tell them.
-/// No address is on it. It needs nothing from elsewhere and no script, and is fit to print.
+/// The page shows sends over time; delivery, bounces and complaints by domain; opens and clicks over time,
+/// from SES's events. It shows no addresses, loads nothing, runs no script, and can be printed.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  campaign report 5f0c2c1e-… --html spring.html")]
 pub struct Report {

@@ -1,4 +1,4 @@
-//! What the tables say.
+//! Reads the figures from the tables.
 
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -9,10 +9,10 @@ use super::super::status::{self, Detail};
 use super::axis;
 use campaign_sender::store::Database;
 
-/// How many columns a plot has, about.
+/// The approximate number of columns of a plot.
 const BUCKETS: f64 = 60.0;
 
-/// All that the page shows.
+/// Everything that the page shows.
 pub struct Figures {
     pub detail: Detail,
     /// Seconds since 1970.
@@ -29,7 +29,7 @@ pub struct Sends {
     pub counts: Vec<i64>,
 }
 
-/// What became of the sent emails of a domain; each counts once.
+/// The results of the sent emails of a domain; each email counts once.
 #[derive(Clone, Debug)]
 pub struct Domain {
     pub name: String,
@@ -39,20 +39,21 @@ pub struct Domain {
     pub complained: i64,
 }
 
-/// How many had opened, and clicked, by the end of each bucket; people alone.
+/// The number of people who had opened, and clicked, by the end of each bucket.
 pub struct Reactions {
     pub from: f64,
     pub bucket: f64,
     pub opened: Vec<i64>,
     pub clicked: Vec<i64>,
-    /// Recipients whose emails, whoever else did so, a machine opened or whose links it followed, by SES's word.
+    /// Recipients whose emails a machine opened, or whose links it followed, according to SES; people may
+    /// have done so too.
     pub opened_by_machines: i64,
     pub clicked_by_machines: i64,
     /// Recipients whose images Apple's Mail Privacy Protection loaded.
     pub loaded_by_apple: i64,
 }
 
-/// One campaign's figures, if there is such a one.
+/// One campaign's figures; `None` if there is no such campaign.
 pub async fn figures(database: &Database, id: Uuid) -> Result<Option<Figures>, Failure> {
     let Some(detail) = status::detail(database, id).await? else { return Ok(None) };
     let of_campaign: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
@@ -110,7 +111,7 @@ async fn reactions(database: &Database, id: Uuid, first: f64, last: f64) -> Resu
     let all = |action, made_by| by(action, made_by).map(|row| row.get::<_, i64>("count")).sum();
     let of = |action| {
         let own = by(action, "person");
-        // What came after the end of the plot is none of it; and the curve goes on to the end.
+        // Events after the end of the plot are left out, and the curve continues to the end.
         let own = own.map(|row| (row.get("bucket"), row.get("count"))).filter(|(bucket, _)| *bucket <= end);
         summed(&filled(own.chain([(end, 0)])))
     };

@@ -8,7 +8,7 @@ use super::chart::{self, escape};
 use super::gather::{Domain, Figures};
 use campaign_sender::domain::result::Progress;
 
-/// The whole page: nothing in it comes from elsewhere.
+/// The whole page; it loads nothing.
 pub fn render(figures: &Figures) -> String {
     let campaign = &figures.detail.overview;
     let name = escape(if campaign.name.is_empty() { "(a campaign without a name)" } else { &campaign.name });

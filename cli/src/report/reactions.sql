@@ -1,5 +1,5 @@
--- Recipients of campaign $1 who opened, and who clicked, for the first time, by who did it (`person`, `machine`,
--- `apple`): in buckets of $3 seconds from $2 (seconds since 1970) on.
+-- The first opens and the first clicks of recipients of campaign $1, by what made them (`person`, `machine`,
+-- `apple`), in buckets of $3 seconds from $2 (seconds since 1970) on.
 SELECT action, made_by, floor((extract(epoch FROM first)::float8 - $2) / $3)::int AS bucket, count(*) AS count
   FROM (SELECT e.action, coalesce(e.made_by, 'person') AS made_by, min(e.occurred_at) AS first
           FROM recipient_events AS e JOIN campaign_recipients AS r ON r.id = e.recipient_id
