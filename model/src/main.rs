@@ -7,6 +7,7 @@
 
 mod calm;
 mod guards;
+mod replay;
 mod tables;
 mod words;
 mod world;
@@ -25,7 +26,11 @@ const USAGE: &str = "\
 ./dev model --bounds R,L,I,F,O  check R recipients, L invocations at a time, I in all, F faults, O orders of people
 ./dev model --guards            list the guards, one a line
 ./dev model --without GUARD…    leave guards out, and print a schedule that breaks a promise
-./dev model --each-guard        leave out each guard in turn; fails where no promise breaks";
+./dev model --each-guard        leave out each guard in turn; fails where no promise breaks
+./dev model --replay [SEED]     run schedules on the SQL statements in PostgreSQL, and compare the tables
+                                after each step; with a seed one random schedule, in words
+./dev model --replay --without GUARD
+                                the same with a guard left out of the model alone: the tables differ";
 
 /// To show that a guard is needed, the size of the world is raised until a promise is broken.
 const SEARCHES: [Bounds; 7] = [
@@ -72,15 +77,24 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["--each-guard"] => each_guard(),
+        ["--replay"] => replay::run(None, &Removed::default()),
+        ["--replay", "--without", name] => match Guard::named(name) {
+            Some(guard) => replay::run(None, &Removed(vec![guard])),
+            None => unknown_guard(name),
+        },
+        ["--replay", seed] => match seed.parse() {
+            Ok(seed) => replay::run(Some(seed), &Removed::default()),
+            Err(_) => {
+                eprintln!("--replay {seed}: expected a seed, which is a whole number");
+                ExitCode::from(2)
+            }
+        },
         ["--without", names @ ..] if !names.is_empty() => {
             let mut removed = Removed::default();
             for name in names.iter().filter(|name| **name != "--without") {
                 match Guard::named(name) {
                     Some(guard) => removed.0.push(guard),
-                    None => {
-                        eprintln!("--without {name}: no such guard; ./dev model --guards lists them");
-                        return ExitCode::from(2);
-                    }
+                    None => return unknown_guard(name),
                 }
             }
             without(&removed, true)
@@ -90,6 +104,11 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn unknown_guard(name: &str) -> ExitCode {
+    eprintln!("--without {name}: no such guard; ./dev model --guards lists them");
+    ExitCode::from(2)
 }
 
 fn read_bounds(text: &str) -> Option<Bounds> {
