@@ -191,9 +191,14 @@ pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(
                 .map_err(refused)?;
         }
     }
-    let only_record = matches!(plan, Plan::Baseline | Plan::Adopt);
-    if only_record {
-        runner.record_versions().await.map_err(refused)?;
+    let recorded = match plan {
+        Plan::Baseline => Some(VERSION),
+        // As psql, or a baseline that was interrupted, has recorded it.
+        Plan::Adopt => state.version,
+        Plan::UpToDate | Plan::Versions => None,
+    };
+    if let Some(through) = recorded {
+        runner.record_versions(through).await.map_err(refused)?;
     }
     runner.apply_versions(&mut say).await.map_err(refused)?;
     runner.replace_functions(&mut say).await.map_err(refused)?;

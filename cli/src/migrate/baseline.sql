@@ -386,6 +386,8 @@ CREATE TABLE IF NOT EXISTS campaign_schema (
 );
 GRANT SELECT ON campaign_schema TO PUBLIC;
 
+{later_versions}
+
 {functions}
 
 DO $body$

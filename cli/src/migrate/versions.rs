@@ -16,11 +16,14 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 2] = files!["0000_addresses.sql", "0001_tables.sql"];
+pub const VERSIONS: [(&str, &str); 3] = files!["0000_addresses.sql", "0001_tables.sql", "0005_results.sql"];
+
+/// The version that the steps of `baseline.sql` stand for.
+const BASELINE: usize = 1;
 
 /// The files of the functions, triggers and views, which come after the versions and are applied again when their text
 /// has changed. The last one records the version.
-pub const FUNCTIONS: [(&str, &str); 8] = files![
+pub const FUNCTIONS: [(&str, &str); 9] = files![
     "functions_1_life_cycle.sql",
     "functions_2_rate.sql",
     "functions_3_claims.sql",
@@ -28,6 +31,7 @@ pub const FUNCTIONS: [(&str, &str); 8] = files![
     "functions_5_events.sql",
     "functions_6_suppression.sql",
     "functions_7_history.sql",
+    "functions_8_results.sql",
     "functions_9_version.sql",
 ];
 
@@ -37,6 +41,11 @@ pub const HISTORY: &str = "campaign_schema_history";
 /// All functions, in one script.
 pub fn functions() -> String {
     FUNCTIONS.map(|(_, sql)| sql).join("\n")
+}
+
+/// The versions after that of the baseline, in one script.
+pub fn after_baseline() -> String {
+    VERSIONS[BASELINE + 1..].iter().map(|(_, sql)| *sql).collect::<Vec<_>>().join("\n")
 }
 
 /// What tells the text of the functions from every other one, in 32 characters.
@@ -54,13 +63,13 @@ pub fn migrations() -> Vec<Migration> {
     VERSIONS.map(migration).to_vec()
 }
 
-/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`, records them
-/// and applies none, where the tables are there already.
+/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`, records those
+/// up to that one and applies none, where their tables are there already.
 ///
 /// # Errors
 /// What PostgreSQL said; or that a version was applied whose text was another one.
-pub async fn apply(connection: &mut Connection<'_>, only_record: bool) -> Result<Vec<String>, Error> {
-    let target = if only_record { Target::Fake } else { Target::Latest };
+pub async fn apply(connection: &mut Connection<'_>, only_record: Option<i32>) -> Result<Vec<String>, Error> {
+    let target = only_record.map_or(Target::Latest, Target::FakeVersion);
     let mut runner = Runner::new(&migrations()).set_target(target);
     runner.set_migration_table_name(HISTORY);
     let report = runner.run_async(connection).await?;

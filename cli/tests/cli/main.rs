@@ -7,6 +7,7 @@ mod documented;
 mod import;
 mod output;
 mod prune;
+mod report;
 mod resolve;
 mod retry_failed;
 mod send;
