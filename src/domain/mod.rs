@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod cause;
 pub mod deadline;
 pub mod doubt;
+pub mod error_kind;
 pub mod event;
 pub mod guard;
 pub mod ledger;

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::cause::Cause;
 use crate::domain::outcome::Debt;
 
 /// What the orchestrator does with the campaign now.
@@ -46,9 +45,6 @@ pub struct BatchResult {
     pub reason: Option<String>,
     /// The next invocation's event.
     pub next: Option<Next>,
-    /// The reason as a cause, of a wait: for `campaign status`, not for the orchestrator.
-    #[serde(skip)]
-    pub cause: Option<Cause>,
 }
 
 /// The recipients of one batch by outcome; `claimed` is the sum of the others.
@@ -134,7 +130,6 @@ impl BatchResult {
             progress: Progress::default(),
             reason: None,
             next: None,
-            cause: None,
         }
     }
 }

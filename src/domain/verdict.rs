@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::campaign::CampaignStatus;
 use crate::domain::cause::Cause;
 use crate::domain::result::Status;
 use crate::domain::stop::Stop;
@@ -66,7 +67,7 @@ impl Verdict {
 
     /// A person has stopped the campaign, and other invocations hold batches of it for `lease` at most: it is said to be
     /// stopped when nothing is under way any more.
-    pub fn under_way(status: &str, lease: Duration) -> Verdict {
+    pub fn under_way(status: CampaignStatus, lease: Duration) -> Verdict {
         let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
         Verdict::wait(
             wait,
@@ -102,27 +103,29 @@ impl Verdict {
     }
 
     /// The campaign's own status does not allow sending.
-    pub fn of_status(status: &str, reason: Option<String>) -> Verdict {
+    pub fn of_status(status: CampaignStatus, reason: Option<String>) -> Verdict {
         match status {
-            "sent" => Verdict::done(),
-            "paused" => Verdict { reason, ..Verdict::plain(Status::Paused) },
-            "failed" => Verdict {
+            CampaignStatus::Sent => Verdict::done(),
+            // (It was `sending` again when this was asked.)
+            CampaignStatus::Sending => Verdict::more(),
+            CampaignStatus::Paused => Verdict { reason, ..Verdict::plain(Status::Paused) },
+            CampaignStatus::Failed => Verdict {
                 reason: reason.or_else(|| Some("the campaign's status is failed".to_owned())),
                 ..Verdict::plain(Status::Cancelled)
             },
-            "draft" | "scheduled" => Verdict {
+            CampaignStatus::Draft | CampaignStatus::Scheduled => Verdict {
                 reason: Some(format!("the campaign was set back to {status}")),
                 ..Verdict::plain(Status::Paused)
             },
-            _ => Verdict { reason, ..Verdict::plain(Status::Cancelled) },
+            CampaignStatus::Cancelled => Verdict { reason, ..Verdict::plain(Status::Cancelled) },
         }
     }
 
     /// A batch is recorded, with recipients left or with a reason to stop; `status` is the campaign's.
-    pub fn of_batch(stop: Option<&Stop>, status: &str, status_reason: Option<String>) -> Verdict {
+    pub fn of_batch(stop: Option<&Stop>, status: CampaignStatus, status_reason: Option<String>) -> Verdict {
         match stop {
             Some(Stop::Halt(reason)) => Verdict::halted(reason),
-            _ if status != "sending" => Verdict::of_status(status, status_reason),
+            _ if status != CampaignStatus::Sending => Verdict::of_status(status, status_reason),
             None | Some(Stop::Deadline | Stop::ClaimLost | Stop::Status(_)) => Verdict::more(),
             Some(Stop::Throttled) => Verdict::wait(
                 THROTTLED_WAIT,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tracing::Instrument as _;
 
+use crate::domain::error_kind::ErrorKind;
 use crate::lambda::environment::LOCAL_FUNCTION;
 use crate::store::DatabaseError;
 use crate::store::activities::TableError;
@@ -23,14 +24,14 @@ use crate::store::activities::TableError;
 #[derive(Debug)]
 pub struct Failure {
     /// The error type.
-    pub kind: &'static str,
+    pub kind: ErrorKind,
     /// What happened, and what to do.
     pub message: String,
 }
 
 impl Failure {
     /// A failure of this type.
-    pub fn new(kind: &'static str, message: impl Display) -> Failure {
+    pub fn new(kind: ErrorKind, message: impl Display) -> Failure {
         Failure { kind, message: message.to_string() }
     }
 }
@@ -39,13 +40,13 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let kind = match error {
             DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
-                "DatabaseUnavailable"
+                ErrorKind::DatabaseUnavailable
             }
-            DatabaseError::SchemaMismatch(_) => "SchemaMismatch",
+            DatabaseError::SchemaMismatch(_) => ErrorKind::SchemaMismatch,
             DatabaseError::Refused(_)
             | DatabaseError::Insecure(_)
             | DatabaseError::WrongEncoding(_)
-            | DatabaseError::NoCredentials(_) => "DatabaseRefused",
+            | DatabaseError::NoCredentials(_) => ErrorKind::DatabaseRefused,
         };
         Failure::new(kind, error)
     }
@@ -54,7 +55,7 @@ impl From<DatabaseError> for Failure {
 impl From<TableError> for Failure {
     fn from(error: TableError) -> Failure {
         match error {
-            TableError::Unusable(error) => Failure::new("UnusableActivitiesTable", error),
+            TableError::Unusable(error) => Failure::new(ErrorKind::UnusableActivitiesTable, error),
             TableError::Database(error) => error.into(),
         }
     }
@@ -62,8 +63,8 @@ impl From<TableError> for Failure {
 
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Diagnostic {
-        tracing::error!(error_type = failure.kind, error = failure.message, "the invocation failed");
-        Diagnostic { error_type: failure.kind.to_owned(), error_message: failure.message }
+        tracing::error!(error_type = failure.kind.as_str(), error = failure.message, "the invocation failed");
+        Diagnostic { error_type: failure.kind.as_str().to_owned(), error_message: failure.message }
     }
 }
 
@@ -84,7 +85,10 @@ impl Payload {
     /// `InvalidEvent`, if it is not JSON.
     pub fn json(self) -> Result<Value, Failure> {
         self.0.map_err(|error| {
-            Failure::new("InvalidEvent", format!("the event is not JSON ({error}): expected an object"))
+            Failure::new(
+                ErrorKind::InvalidEvent,
+                format!("the event is not JSON ({error}): expected an object"),
+            )
         })
     }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 use tokio_postgres::types::{Json, Type};
 
 use crate::domain::batch::Checkpoint;
+use crate::domain::campaign::CampaignStatus;
 use crate::store::{Database, DatabaseError};
 
 /// Commits a checkpoint and returns the campaign's status; `None`: the claim was lost, and nothing was written.
@@ -14,7 +15,7 @@ pub async fn commit(
     database: &Database,
     checkpoint: &Checkpoint,
     until: Instant,
-) -> Result<Option<String>, DatabaseError> {
+) -> Result<Option<CampaignStatus>, DatabaseError> {
     let outcomes = (!checkpoint.outcomes.is_empty()).then_some(Json(&checkpoint.outcomes));
     let rows = database
         .query(
@@ -29,5 +30,5 @@ pub async fn commit(
             until,
         )
         .await?;
-    Ok(rows.first().map(|row| row.get(0)))
+    Ok(rows.first().map(|row| CampaignStatus::of(row.get(0))))
 }

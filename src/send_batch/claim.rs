@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::domain::batch::{Batch, MAX_VARIABLES_BYTES, Recipient};
+use crate::domain::campaign::CampaignStatus;
 use crate::domain::deadline::Deadline;
 use crate::domain::outcome::Entry;
 use crate::store::{Database, DatabaseError, Locks};
@@ -60,7 +61,7 @@ pub enum Claim {
     /// The campaign's status does not allow sending.
     Stopped {
         /// The status.
-        status: String,
+        status: CampaignStatus,
         /// Other invocations hold batches of it for so long, at most.
         under_way: Option<Duration>,
     },
@@ -177,7 +178,7 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         Some("scheduled") => Claim::Scheduled(retry),
         // Without a status, the campaign was deleted a moment ago.
         status => Claim::Stopped {
-            status: status.unwrap_or("cancelled").to_owned(),
+            status: status.map_or(CampaignStatus::Cancelled, CampaignStatus::of),
             under_way: row
                 .get::<_, Option<f64>>("under_way_seconds")
                 .map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e6))),

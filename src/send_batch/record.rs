@@ -8,6 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::load::progress;
+use crate::domain::campaign::CampaignStatus;
 use crate::domain::outcome::{Line, Outcome};
 use crate::domain::recipient::Status;
 use crate::domain::result::Progress;
@@ -73,7 +74,7 @@ impl<'a> Record<'a> {
 #[derive(Debug)]
 pub struct Recorded {
     /// The campaign's status.
-    pub status: String,
+    pub status: CampaignStatus,
     /// Why it has that status, where a reason is given.
     pub status_reason: Option<String>,
     /// Its counters.
@@ -89,6 +90,24 @@ pub struct Recorded {
     pub discarded: u64,
     /// Accepted emails whose recipient is not in the table any more.
     pub gone: u64,
+}
+
+impl Recorded {
+    /// Why the campaign cannot go on whose outcomes PostgreSQL took and did not keep, if that is so.
+    pub fn not_kept(&self) -> Option<String> {
+        if self.discarded > 0 {
+            return Some(format!(
+                "PostgreSQL did not keep the outcomes of {} recipients, without an error: a trigger on campaign_recipients discards updates. Nobody of this batch is sent to again; remove the trigger, then set the status to 'sending'",
+                self.discarded
+            ));
+        }
+        (self.gone > 0).then(|| {
+            format!(
+                "{} emails have no recipient any more: their rows were deleted while they were sent, so these emails have no activity in the timeline",
+                self.gone
+            )
+        })
+    }
 }
 
 /// An email that SES accepted and whose activity the table refuses.
@@ -325,7 +344,7 @@ pub async fn record(
     ];
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {
-        status: row.get("status"),
+        status: CampaignStatus::of(row.get("status")),
         status_reason: row.get("status_reason"),
         progress: progress(row),
         activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),

@@ -24,6 +24,7 @@ use self::kind::ACTIONS;
 use self::record::{Lost, Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
 use crate::domain::deadline::Deadline;
+use crate::domain::error_kind::ErrorKind;
 use crate::domain::guard::Watched;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
@@ -71,7 +72,8 @@ impl SesEvents {
         let now = Instant::now();
         let until =
             Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout).last_record;
-        let records = sqs::records(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
+        let records =
+            sqs::records(event).map_err(|problem| Failure::new(ErrorKind::InvalidEvent, problem))?;
         let mut batch = Batch::sort(records)?;
         if !batch.events.is_empty() {
             let mut events: Vec<&mut Event> =
@@ -251,7 +253,7 @@ impl Batch {
                     tracing::error!(message_id, %problem, "a record is not an SES event");
                     batch.failures.push(message_id);
                 }
-                (Err(problem), None) => return Err(Failure::new("InvalidEvent", problem)),
+                (Err(problem), None) => return Err(Failure::new(ErrorKind::InvalidEvent, problem)),
             }
         }
         Ok(batch)

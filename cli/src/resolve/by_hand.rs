@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
 use super::{Case, Decision};
-use campaign_sender::send_batch::{load, pay};
+use campaign_sender::send_batch::{lines, load};
 
 /// What is to be settled, how, by whom and why.
 pub struct Order {
@@ -109,7 +109,7 @@ impl Order {
         let mut subjects = match self.decision {
             Decision::Sent => {
                 let (templates, subject) = (case.templates.as_ref(), case.subject());
-                pay::subjects(&case.database, case.campaign.id, templates, subject, &ids, soon()).await?
+                lines::subjects(&case.database, case.campaign.id, templates, subject, &ids, soon()).await?
             }
             Decision::Resend | Decision::Failed => std::collections::HashMap::new(),
         };

@@ -12,7 +12,7 @@ use super::super::{format, soon};
 use super::Case;
 use super::accepted::{self, Accepted, Line};
 use campaign_sender::domain::outcome::{Entry, Outcome};
-use campaign_sender::send_batch::pay;
+use campaign_sender::send_batch::lines;
 use campaign_sender::send_batch::record::{self, Record};
 
 /// Outcomes that are recorded with one statement.
@@ -70,7 +70,7 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
 async fn replay(case: &Case, entries: &[Entry]) -> Result<(usize, usize), Failure> {
     let (database, id, until) = (&case.database, case.campaign.id, soon());
     let lines =
-        pay::lines(database, id, case.templates.as_ref(), case.subject(), entries.to_vec(), until).await?;
+        lines::lines(database, id, case.templates.as_ref(), case.subject(), entries.to_vec(), until).await?;
     // A subject was rendered for those that are not sent yet.
     let replayed = lines.iter().filter(|line| line.subject.is_some()).count();
     let statement = case.activities.fill(record::STATEMENT);

@@ -261,7 +261,7 @@ impl Case {
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        Ok(Case { database, id, status: campaign.status, source: campaign.source })
+        Ok(Case { database, id, status: campaign.status.to_string(), source: campaign.source })
     }
 
     fn name(&self) -> Cow<'_, str> {

@@ -10,7 +10,7 @@ use campaign_sender::domain::outcome::Entry;
 use campaign_sender::lambda::environment::Settings;
 use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::record::{self, Record, Statement};
-use campaign_sender::send_batch::{pay, refused};
+use campaign_sender::send_batch::{lines, refused};
 use campaign_sender::store::activities::plan;
 use campaign_sender::store::{Database, DatabaseError};
 
@@ -53,7 +53,7 @@ async fn settle(
     let table = Settings::from_env()?.activities_table;
     let statement = Statement::new(&plan::learn(database, &table, &["email_sent"], &[], soon()).await?);
     let templates = Templates::compile(source.clone()).ok();
-    let lines = pay::lines(database, id, templates.as_ref(), &source.subject, entries, soon()).await?;
+    let lines = lines::lines(database, id, templates.as_ref(), &source.subject, entries, soon()).await?;
     let whole = Record { lines: &lines, ..Record::nothing(id) };
     let recorded = match record::record_whole(database, &statement, &whole, soon()).await {
         Err(error @ DatabaseError::Refused(_)) => {

@@ -36,7 +36,7 @@ rest AS MATERIALIZED (
       FROM (SELECT retry_at AS until, retry_at - rest_after(attempts + 1) AS since
               FROM campaign_attempts WHERE campaign_id = $1
             UNION ALL
-            SELECT lost_at + rest_after(lost_count), lost_at FROM campaign_cursors WHERE campaign_id = $1) AS both
+            SELECT lost_at + rest_after(lost_count), lost_at FROM campaign_cursors WHERE campaign_id = $1) AS rests
 ),
 -- The campaign wants a share of the rate, and that is reserved until then.
 rate AS MATERIALIZED (

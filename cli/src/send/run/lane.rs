@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::super::super::failure::{Exit, Failure};
 use super::progress::Progress;
+use campaign_sender::domain::error_kind::ErrorKind;
 use campaign_sender::domain::result::{BatchResult, Progress as Counters, Status};
 use campaign_sender::lambda;
 use campaign_sender::lambda::interrupt::Interrupt;
@@ -105,7 +106,7 @@ impl<'a> Lanes<'a> {
                     }
                     Duration::from_secs(result.wait_seconds)
                 }
-                Err(error) if error.kind == "DatabaseUnavailable" && attempts < AWAY_ATTEMPTS => {
+                Err(error) if error.kind == ErrorKind::DatabaseUnavailable && attempts < AWAY_ATTEMPTS => {
                     attempts += 1;
                     self.screen.say(&format!("{}; trying again", error.message));
                     AWAY_PAUSE
@@ -187,10 +188,12 @@ fn next(result: &BatchResult) -> Value {
 
 fn failure(error: &lambda::Failure) -> Failure {
     let exit = match error.kind {
-        "UnknownCampaign" | "CampaignNotReady" => Exit::Data,
-        "UnusableActivitiesTable" => Exit::Config,
-        "DatabaseUnavailable" => Exit::Unavailable,
-        _ => Exit::Software,
+        ErrorKind::UnknownCampaign | ErrorKind::CampaignNotReady => Exit::Data,
+        ErrorKind::UnusableActivitiesTable
+        | ErrorKind::SchemaMismatch
+        | ErrorKind::UnsubscribeSecretUnavailable => Exit::Config,
+        ErrorKind::DatabaseUnavailable => Exit::Unavailable,
+        ErrorKind::InvalidEvent | ErrorKind::DatabaseRefused => Exit::Software,
     };
     Failure::new(exit, format!("{}: {}", error.kind, error.message))
 }
