@@ -72,16 +72,61 @@ GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_operator;
 GRANT SELECT ON recipient_events, campaign_feedback TO campaign_operator;
 
--- The timeline is added to, and not read. `created_at` is written only in the table that the migrations make.
--- A table in another schema needs USAGE on that schema, and its enums and domains too.
-SELECT format('GRANT USAGE ON SCHEMA %s TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe',
-              c.relnamespace::regnamespace)
-  FROM pg_class AS c WHERE c.oid = to_regclass(:'activities')
-UNION
-SELECT format('GRANT USAGE ON SCHEMA %s TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe',
-              t.typnamespace::regnamespace)
-  FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
- WHERE a.attrelid = to_regclass(:'activities') AND a.attnum > 0 AND NOT a.attisdropped
-   AND t.typnamespace <> 'pg_catalog'::regnamespace
-\gexec
+-- The timeline is added to, and not read.
 GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;
+
+-- What an INSERT needs beyond that: USAGE on the schemas of the table, its enums and domains; the sequences and functions
+-- of columns' defaults; and of a view that has the rights of whoever uses it (security_invoker), the table behind it.
+WITH RECURSIVE reached AS (
+    SELECT c.oid, c.relnamespace, c.reloptions, true AS written
+      FROM pg_class AS c WHERE c.oid = to_regclass(:'activities')
+    UNION
+    SELECT c.oid, c.relnamespace, c.reloptions,
+           r.written AND r.reloptions && ARRAY['security_invoker=true', 'security_invoker=on', 'security_invoker=1',
+                                               'security_invoker=yes']
+      FROM reached AS r
+      JOIN pg_rewrite AS w ON w.ev_class = r.oid
+      JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                         AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.oid
+      JOIN pg_class AS c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p', 'v', 'f')
+     WHERE EXISTS (SELECT FROM pg_class AS v WHERE v.oid = r.oid AND v.relkind = 'v')
+),
+used AS (
+    SELECT d.refclassid, d.refobjid
+      FROM reached AS r
+      JOIN pg_attrdef AS a ON a.adrelid = r.oid
+      JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid
+    UNION
+    SELECT d.classid, d.objid
+      FROM reached AS r
+      JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+                         AND d.refobjid = r.oid AND d.deptype = 'a'
+),
+wanted AS (
+    SELECT 'USAGE ON SCHEMA ' || relnamespace::regnamespace AS what FROM reached WHERE written
+    UNION
+    SELECT 'USAGE ON SCHEMA ' || t.typnamespace::regnamespace
+      FROM reached AS r
+      JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+      JOIN pg_type AS t ON t.oid = a.atttypid
+     WHERE t.typnamespace <> 'pg_catalog'::regnamespace
+    UNION
+    SELECT 'INSERT ON ' || oid::regclass FROM reached WHERE written
+    UNION
+    SELECT 'USAGE ON SEQUENCE ' || c.oid::regclass
+      FROM used AS u JOIN pg_class AS c ON u.refclassid = 'pg_class'::regclass AND c.oid = u.refobjid AND c.relkind = 'S'
+    UNION
+    SELECT 'EXECUTE ON FUNCTION ' || p.oid::regprocedure
+      FROM used AS u JOIN pg_proc AS p ON u.refclassid = 'pg_proc'::regclass AND p.oid = u.refobjid
+     WHERE p.pronamespace <> 'pg_catalog'::regnamespace
+)
+SELECT 'GRANT ' || what || ' TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe' FROM wanted
+\gexec
+
+-- What a trigger does is not known here: it has the rights of whoever inserts, unless its function says otherwise.
+SELECT format('DO $say$ BEGIN RAISE NOTICE %L; END $say$',
+              format('the trigger %s of %s has the rights of the functions'' roles: grant them what it needs, or make its '
+                     'function SECURITY DEFINER with a search_path of its own', t.tgname, t.tgrelid::regclass))
+  FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+ WHERE t.tgrelid = to_regclass(:'activities') AND NOT t.tgisinternal AND t.tgtype & 4 = 4 AND NOT p.prosecdef
+\gexec

@@ -33,6 +33,12 @@ DROP POLICY IF EXISTS own_word_taken_back ON suppressions;
 CREATE POLICY own_word_taken_back ON suppressions AS RESTRICTIVE
     FOR DELETE TO campaign_unsubscribe USING (reason = 'unsubscribe');
 
-DROP POLICY IF EXISTS campaign_sender ON :activities;
-CREATE POLICY campaign_sender ON :activities
-    FOR INSERT TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe WITH CHECK (true);
+-- (A view has no policies: it reads and writes with its owner's rights.)
+SELECT format(statement, c.oid::regclass)
+  FROM pg_class AS c
+ CROSS JOIN (VALUES (1, 'DROP POLICY IF EXISTS campaign_sender ON %s'),
+                    (2, 'CREATE POLICY campaign_sender ON %s FOR INSERT TO campaign_send_batch, campaign_ses_events, '
+                        'campaign_unsubscribe WITH CHECK (true)')) AS s (nth, statement)
+ WHERE c.oid = to_regclass(:'activities') AND c.relkind IN ('r', 'p')
+ ORDER BY nth
+\gexec

@@ -1,6 +1,6 @@
 //! Metrics as lines of CloudWatch's embedded metric format, which Lambda's log carries for nothing.
 //!
-//! One document per batch, made here: `ARCHITECTURE.md` says why not by a crate.
+//! One document per batch, written here; docs/decisions/0013-metrics-without-a-crate.md says why.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 

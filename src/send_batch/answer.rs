@@ -50,6 +50,7 @@ impl Answer {
             batch,
             activities,
             progress,
+            cause: verdict.cause,
             reason: verdict.reason,
             next: goes_on.then_some(Next { campaign_id, batch_size, unrecorded: debt }),
         };

@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::last_invocation;
-use super::load;
 use super::recorder::Recorder;
+use super::{last_invocation, load};
 use crate::domain::cause::Cause;
 use crate::store::activities::TableError;
 
@@ -27,8 +26,8 @@ pub async fn load(
     if let Some(catalogue) = &loaded.catalogue {
         let learned = recorder.learn_from(catalogue, until).await;
         if let (Err(TableError::Unusable(error)), Some(campaign)) = (&learned, &loaded.campaign) {
-            let cause = Cause::UnusableActivitiesTable;
-            last_invocation::failed(recorder.database(), campaign.id, cause, &error.to_string(), until).await;
+            let (id, cause) = (campaign.id, Cause::UnusableActivitiesTable);
+            last_invocation::passed_over(recorder.database(), id, cause, &error.to_string(), until).await;
         }
         learned?;
     }

@@ -9,9 +9,8 @@ use uuid::Uuid;
 
 use super::begin::{self, Loaded};
 use super::invocation::Invocation;
-use super::last_invocation;
-use super::load;
 use super::recorder::Recorder;
+use super::{last_invocation, load};
 use crate::domain::campaign::Campaign;
 use crate::domain::cause::Cause;
 use crate::lambda::Failure;
@@ -71,9 +70,10 @@ impl<'a> Candidates<'a> {
                 }
                 (Err(TableError::Database(DatabaseError::Refused(error))), Some(id)) => {
                     self.passed_over.push(id);
-                    let (cause, reason) = (Cause::DatabaseRefused, DatabaseError::Refused(error).to_string());
-                    last_invocation::failed(self.recorder.database(), id, cause, &reason, self.until).await;
+                    let reason = DatabaseError::Refused(error).to_string();
                     self.give_up(id, &reason).await;
+                    let (database, cause) = (self.recorder.database(), Cause::DatabaseRefused);
+                    last_invocation::passed_over(database, id, cause, &reason, self.until).await;
                 }
                 (Err(error), _) => return Err(error.into()),
             }

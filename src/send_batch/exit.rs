@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use crate::domain::campaign::CampaignStatus;
+use crate::domain::cause::Cause;
 use crate::domain::verdict::Verdict;
 use crate::lambda::Failure;
 use crate::store::DatabaseError;
@@ -21,8 +22,11 @@ pub enum Exit {
         /// What is to be answered of a batch that was sent all the same.
         batch: Option<Box<Answer>>,
     },
-    /// Nothing is sent of this campaign now, and the invocation was sent to no campaign in particular.
-    AnotherCampaign(Verdict),
+    /// Other invocations work on this campaign, and this one was sent to no campaign in particular.
+    AnotherCampaign {
+        /// What `campaign status` is to show, where it is not plain that others work on it.
+        note: Option<(Cause, String)>,
+    },
     /// What an earlier invocation sent could not be recorded: the answer hands it on.
     Owed(Box<Answer>),
     /// The invocation fails.

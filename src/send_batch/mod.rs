@@ -13,7 +13,7 @@ pub mod complete;
 pub mod doubt;
 mod exit;
 mod invocation;
-mod last_invocation;
+pub mod last_invocation;
 pub mod lines;
 pub mod load;
 mod next_batch;
@@ -134,10 +134,9 @@ impl Handler {
                     candidates.give_up(campaign.id, &format!("{kind}: {message}")).await;
                 }
                 Err(_) => {
-                    let (cause, reason, until) =
-                        (Cause::Panicked, "the function panicked", invocation.deadline.last_start);
-                    last_invocation::failed(&self.database, campaign.id, cause, reason, until).await;
+                    let reason = "the function panicked";
                     candidates.give_up(campaign.id, reason).await;
+                    self.note(&campaign, Cause::Panicked, reason, invocation).await;
                 }
             }
         }
@@ -157,7 +156,15 @@ impl Handler {
             let worked = self.work_on(campaign, invocation).await;
             self.finish(campaign, worked, invocation).await
         };
-        let result = work.instrument(span).await?;
+        let result = work.instrument(span).await;
+        let until = invocation.deadline.last_record;
+        if let Err(failure) = &result {
+            last_invocation::of_failure(&self.database, campaign.id, failure, until).await;
+        }
+        let result = result?;
+        if let Some(result) = &result {
+            last_invocation::of_result(&self.database, result, until).await;
+        }
         // (A claim forgets the attempt itself.)
         let claimed = result.as_ref().is_some_and(|result| result.batch.claimed > 0);
         if campaign.attempted && !claimed {
@@ -252,21 +259,16 @@ impl Handler {
         invocation: &Invocation,
     ) -> Result<Option<BatchResult>, Failure> {
         let until = invocation.deadline.last_start;
-        let note_until = invocation.deadline.last_record;
         let answer = match worked {
             Ok(answer) => answer,
             Err(Exit::Owed(answer)) => *answer,
-            Err(Exit::AnotherCampaign(verdict)) => {
-                last_invocation::answered(&self.database, campaign.id, &verdict, note_until).await;
+            Err(Exit::AnotherCampaign { note }) => {
+                if let Some((cause, reason)) = note {
+                    self.note(campaign, cause, &reason, invocation).await;
+                }
                 return Ok(None);
             }
-            Err(Exit::Failure(failure)) => {
-                if let Some(cause) = Cause::of_error(failure.kind) {
-                    let (id, reason) = (campaign.id, &failure.message);
-                    last_invocation::failed(&self.database, id, cause, reason, note_until).await;
-                }
-                return Err(failure);
-            }
+            Err(Exit::Failure(failure)) => return Err(failure),
             Err(Exit::Verdict(verdict)) => self.without_batch(campaign, verdict, until).await,
             Err(Exit::Status(status)) => self.stopped(campaign, status, until).await?,
             Err(Exit::Halt { reason, batch }) => {
@@ -284,7 +286,6 @@ impl Handler {
         if answer.verdict.status == Status::Halted {
             self.metrics.halted(campaign.id, campaign.organization_id);
         }
-        last_invocation::answered(&self.database, campaign.id, &answer.verdict, note_until).await;
         Ok(Some(answer.into_result(campaign.id, invocation.batch_size)))
     }
 
@@ -309,6 +310,12 @@ impl Handler {
         let campaign = loaded.campaign.unwrap_or_else(|| campaign.clone());
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(self.without_batch(&campaign, verdict, until).await)
+    }
+
+    /// Notes why nothing was sent, for `campaign status`.
+    async fn note(&self, campaign: &Campaign, cause: Cause, reason: &str, invocation: &Invocation) {
+        let until = invocation.deadline.last_record;
+        last_invocation::passed_over(&self.database, campaign.id, cause, reason, until).await;
     }
 
     /// Pauses a campaign for a cause that would fail every recipient.

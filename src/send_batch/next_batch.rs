@@ -55,16 +55,16 @@ pub async fn next_batch(
             }
             Claim::Locked(reason) => {
                 tracing::warn!(reason, "another transaction holds a lock on the campaign");
-                Err(elsewhere(wish, Verdict::locked(&reason)))
+                Err(elsewhere(wish, Verdict::locked(&reason), true))
             }
-            Claim::Busy(lease) => Err(elsewhere(wish, Verdict::busy(lease))),
-            Claim::OpenImport(wait) => Err(elsewhere(wish, Verdict::open_import(wait))),
-            Claim::RateReserved(reserved) => Err(elsewhere(wish, Verdict::rate_reserved(reserved))),
+            Claim::OpenImport(wait) => Err(elsewhere(wish, Verdict::open_import(wait), true)),
+            Claim::Busy(lease) => Err(elsewhere(wish, Verdict::busy(lease), false)),
+            Claim::RateReserved(reserved) => Err(elsewhere(wish, Verdict::rate_reserved(reserved), false)),
             Claim::Stopped { status, under_way: Some(lease) } => {
-                Err(elsewhere(wish, Verdict::under_way(status, lease)))
+                Err(elsewhere(wish, Verdict::under_way(status, lease), false))
             }
-            Claim::Stopped { status, under_way: None } if wish.alone => {
-                Err(Exit::AnotherCampaign(Verdict::of_status(status, None)))
+            Claim::Stopped { status: _, under_way: None } if wish.alone => {
+                Err(Exit::AnotherCampaign { note: None })
             }
             Claim::Stopped { status, under_way: None } => Err(Exit::Status(status)),
             Claim::Scheduled(due) => Err(Exit::Verdict(Verdict::wait(
@@ -78,7 +78,12 @@ pub async fn next_batch(
     Err(Exit::Verdict(Verdict::more()))
 }
 
-/// A tick looks for another campaign where one that names the campaign is answered so.
-fn elsewhere(wish: &Wish<'_>, verdict: Verdict) -> Exit {
-    if wish.alone { Exit::AnotherCampaign(verdict) } else { Exit::Verdict(verdict) }
+/// An invocation that is about no campaign in particular looks for another one, where one that names the campaign gets this
+/// answer. `noted`: it leaves the reason behind.
+fn elsewhere(wish: &Wish<'_>, verdict: Verdict, noted: bool) -> Exit {
+    if !wish.alone {
+        return Exit::Verdict(verdict);
+    }
+    let note = verdict.cause.zip(verdict.reason).filter(|_| noted);
+    Exit::AnotherCampaign { note }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::load::progress;
 use crate::domain::campaign::CampaignStatus;
+use crate::domain::halt;
 use crate::domain::outcome::{Line, Outcome};
 use crate::domain::recipient::Status;
 use crate::domain::result::Progress;
@@ -96,17 +97,9 @@ impl Recorded {
     /// Why the campaign cannot go on whose outcomes PostgreSQL took and did not keep, if that is so.
     pub fn not_kept(&self) -> Option<String> {
         if self.discarded > 0 {
-            return Some(format!(
-                "PostgreSQL did not keep the outcomes of {} recipients, without an error: a trigger on campaign_recipients discards updates. Nobody of this batch is sent to again; remove the trigger, then set the status to 'sending'",
-                self.discarded
-            ));
+            return Some(halt::outcomes_discarded(self.discarded));
         }
-        (self.gone > 0).then(|| {
-            format!(
-                "{} emails have no recipient any more: their rows were deleted while they were sent, so these emails have no activity in the timeline",
-                self.gone
-            )
-        })
+        (self.gone > 0).then(|| halt::recipients_deleted(self.gone))
     }
 }
 
@@ -180,7 +173,7 @@ pub async fn record_apart(
     for Refused { line, error } in &refused {
         tracing::error!(recipient_id = %line.recipient_id, error, "an activity is refused; its email is uncertain");
     }
-    let reason: String = format!("{} takes no activity: {refusal}", statement.table);
+    let reason = halt::no_activity(&statement.table, &refusal.to_string());
     let reason: String = reason.chars().take(MAX_REASON).collect();
     // With all of its outcomes the batch is closed; those that are recorded already change nothing.
     let ids: HashSet<Uuid> = refused.iter().map(|refused| refused.line.recipient_id).collect();

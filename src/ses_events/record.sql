@@ -126,7 +126,7 @@ activity AS (
             || CASE WHEN e.customer_ref IS NULL THEN '{}' ELSE jsonb_build_object('customerRef', e.customer_ref) END
            )::{type of metadata},
            'email'::{type of source}, e.id::{type of source_ref}{activity_time: e.at}{entity_ref: e.customer_ref}
-      FROM entry AS e ORDER BY e.at
+      FROM entry AS e ORDER BY e.at, e.action <> 'email_sent'
 ),
 -- Recipients whose email was delivered, by this batch or an earlier one: a transient bounce of such an email is an
 -- automatic reply.

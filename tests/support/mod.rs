@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test executable uses a part of it")]
 
 pub mod database;
+pub mod dice;
 
 /// The root of the repository, whichever package the test belongs to.
 pub fn root() -> &'static Path {
