@@ -2,5 +2,5 @@
 -- older than versions, work with version 1 as well.
 --
 -- A new version is a new row here: with the lowest version whose functions still work on it as `compatible_from`.
-INSERT INTO campaign_schema (version, compatible_from) VALUES (1, 1)
+INSERT INTO campaign_schema (version, compatible_from) VALUES (4, 1)
 ON CONFLICT (version) DO UPDATE SET compatible_from = excluded.compatible_from;

@@ -191,9 +191,14 @@ pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(
                 .map_err(refused)?;
         }
     }
-    let only_record = matches!(plan, Plan::Baseline | Plan::Adopt);
-    if only_record {
-        runner.record_versions().await.map_err(refused)?;
+    // A baseline brings the tables to the newest version; psql may have made them when it was a lower one.
+    let made = match plan {
+        Plan::Baseline => Some(VERSION),
+        Plan::Adopt => state.version,
+        Plan::UpToDate | Plan::Versions => None,
+    };
+    if let Some(version) = made {
+        runner.record_versions(version).await.map_err(refused)?;
     }
     runner.apply_versions(&mut say).await.map_err(refused)?;
     runner.replace_functions(&mut say).await.map_err(refused)?;

@@ -189,14 +189,17 @@ taken_back AS MATERIALIZED (
      WHERE a.delivered_at IS NOT NULL AND s.suppressed_at < 'infinity'
        AND NOT keeps_bouncing(s.bounces, s.delivered_at)
 ),
--- A reason only gets stronger.
+-- A reason only gets stronger. A bounce after an unsubscription is noted beside it, and holds when that is taken back.
 suppressed AS (
     INSERT INTO suppressions AS s (organization_id, email, reason)
     SELECT DISTINCT ON (u.organization_id, u.email) u.organization_id, u.email, u.reason
       FROM unwanted AS u ORDER BY u.organization_id, u.email, suppression_strength(u.reason) DESC
-    ON CONFLICT (organization_id, email) DO UPDATE SET reason = excluded.reason
+    ON CONFLICT (organization_id, email) DO UPDATE
+       SET reason = CASE WHEN excluded.reason = 'bounce' THEN s.reason ELSE excluded.reason END,
+           outweighs_bounce = excluded.reason = 'bounce'
      WHERE suppression_strength(excluded.reason) > suppression_strength(s.reason)
-    RETURNING 1
+        OR excluded.reason = 'bounce' AND s.reason = 'unsubscribe' AND NOT s.outweighs_bounce
+    RETURNING NOT s.outweighs_bounce AS is_new
 ),
 -- How far SES's reports of what it accepts have come, by its own clock; an event from the future has come now. Only
 -- Send and Delivery show that: a configuration set that publishes bounces or opens alone says nothing of most emails.
@@ -301,7 +304,7 @@ SELECT (SELECT count(*) FROM found) AS found,
        (SELECT count(*) FROM settled WHERE status = 'sent') AS sent,
        (SELECT count(*) FROM settled WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM entry) AS activities,
-       (SELECT count(*) FROM suppressed) AS suppressed,
+       (SELECT count(*) FROM suppressed WHERE is_new) AS suppressed,
        (SELECT count(*) FROM taken_back WHERE done) AS taken_back,
        (SELECT jsonb_agg(jsonb_build_object('campaignId', campaign_id, 'count', count))::text FROM lost) AS lost,
        (SELECT list::text FROM watched) AS watched,

@@ -190,6 +190,11 @@ impl Database {
         }
     }
 
+    /// Closes the connections that no statement uses. The next statement opens one.
+    pub fn close_idle_connections(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
     /// Where PostgreSQL is, for messages: host and port.
     pub fn place(&self) -> String {
         self.credentials.current().place()

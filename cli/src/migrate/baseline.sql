@@ -386,6 +386,9 @@ CREATE TABLE IF NOT EXISTS campaign_schema (
 );
 GRANT SELECT ON campaign_schema TO PUBLIC;
 
+-- What the versions after the first add, before the functions that need it.
+{versions}
+
 {functions}
 
 DO $body$

@@ -111,18 +111,18 @@ impl<'a> Runner<'a> {
 
     /// Applies the versions that are not recorded yet.
     pub async fn apply_versions(&self, say: &mut impl FnMut(String)) -> Result<(), Error> {
-        for name in self.versions(false).await? {
+        for name in self.versions(None).await? {
             say(name);
         }
         Ok(())
     }
 
-    /// Records all versions as applied.
-    pub async fn record_versions(&self) -> Result<(), Error> {
-        self.versions(true).await.map(drop)
+    /// Records the versions up to this one as applied.
+    pub async fn record_versions(&self, through: i32) -> Result<(), Error> {
+        self.versions(Some(through)).await.map(drop)
     }
 
-    async fn versions(&self, only_record: bool) -> Result<Vec<String>, Error> {
+    async fn versions(&self, only_record: Option<i32>) -> Result<Vec<String>, Error> {
         let begun_at = Instant::now();
         let mut applied = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! The steps of `baseline.sql`, which bring tables of before recorded versions to version 1.
+//! The steps of `baseline.sql`, which bring tables of before recorded versions to the newest version.
 
 use super::versions;
 
@@ -21,16 +21,17 @@ pub struct Step {
     pub sql: String,
 }
 
-/// The step that the functions of version 1 come with.
+/// The step that the newest version and its functions come with.
 pub const SWITCH: &str = "the switch";
 
 /// All steps in their order. What comes before [`SWITCH`] leaves the functions of before in place, what comes after it
-/// finds those of version 1.
+/// finds those of this release.
 pub fn all() -> Vec<Step> {
     let (_, addresses) = versions::VERSIONS[0];
     let filled = include_str!("baseline.sql")
         .replace("{addresses}", addresses)
         .replace("{suppressions}", include_str!("suppressions.sql"))
+        .replace("{versions}", &versions::after_the_first())
         .replace("{functions}", &versions::functions());
     filled.split("\n-- step ").skip(1).map(parse).collect()
 }

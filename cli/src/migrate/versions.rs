@@ -16,11 +16,11 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 2] = files!["0000_addresses.sql", "0001_tables.sql"];
+pub const VERSIONS: [(&str, &str); 3] = files!["0000_addresses.sql", "0001_tables.sql", "0004_links.sql"];
 
 /// The files of the functions, triggers and views, which come after the versions and are applied again when their text
 /// has changed. The last one records the version.
-pub const FUNCTIONS: [(&str, &str); 8] = files![
+pub const FUNCTIONS: [(&str, &str); 9] = files![
     "functions_1_life_cycle.sql",
     "functions_2_rate.sql",
     "functions_3_claims.sql",
@@ -28,11 +28,17 @@ pub const FUNCTIONS: [(&str, &str); 8] = files![
     "functions_5_events.sql",
     "functions_6_suppression.sql",
     "functions_7_history.sql",
+    "functions_8_links.sql",
     "functions_9_version.sql",
 ];
 
 /// Where refinery records what it has applied.
 pub const HISTORY: &str = "campaign_schema_history";
+
+/// The versions after the first, in one script: the functions need what they add.
+pub fn after_the_first() -> String {
+    VERSIONS.iter().skip(2).map(|(_, sql)| *sql).collect::<Vec<_>>().join("\n")
+}
 
 /// All functions, in one script.
 pub fn functions() -> String {
@@ -54,13 +60,13 @@ pub fn migrations() -> Vec<Migration> {
     VERSIONS.map(migration).to_vec()
 }
 
-/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`, records them
+/// Applies the versions that are not recorded yet, each in a transaction of its own; or records them up to `only_record`
 /// and applies none, where the tables are there already.
 ///
 /// # Errors
 /// What PostgreSQL said; or that a version was applied whose text was another one.
-pub async fn apply(connection: &mut Connection<'_>, only_record: bool) -> Result<Vec<String>, Error> {
-    let target = if only_record { Target::Fake } else { Target::Latest };
+pub async fn apply(connection: &mut Connection<'_>, only_record: Option<i32>) -> Result<Vec<String>, Error> {
+    let target = only_record.map_or(Target::Latest, Target::FakeVersion);
     let mut runner = Runner::new(&migrations()).set_target(target);
     runner.set_migration_table_name(HISTORY);
     let report = runner.run_async(connection).await?;

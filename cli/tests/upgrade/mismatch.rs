@@ -1,5 +1,6 @@
 //! Functions say which version of the schema they need before they claim anything.
 
+use campaign_sender::store::schema::VERSION;
 use serde_json::json;
 
 use super::migrated;
@@ -21,15 +22,17 @@ fn a_function_whose_schema_is_too_old_or_too_new_names_both_versions_and_claims_
     let campaign = world.campaign_of(3);
     record(&mut world, 0, 0);
     let mut function = world.function();
-    let too_old = "SchemaMismatch: this release needs version 1 of the schema, and the database has version 0; run `campaign migrate` of this release on it";
+    let too_old = format!(
+        "SchemaMismatch: this release needs version {VERSION} of the schema, and the database has version 0; run `campaign migrate` of this release on it"
+    );
     assert_eq!(failure(&mut function, &event(campaign, 10)), too_old);
     assert_eq!(failure(&mut function, &json!({})), too_old);
-    record(&mut world, 3, 2);
+    record(&mut world, VERSION + 2, VERSION + 1);
     let too_new = failure(&mut function, &event(campaign, 10));
-    assert!(too_new.starts_with("SchemaMismatch: ") && too_new.contains("version 3"), "{too_new}");
+    assert!(too_new.starts_with("SchemaMismatch: ") && too_new.contains(&format!("version {}", VERSION + 2)), "{too_new}");
     assert_eq!(world.database.query("SELECT FROM campaign_cursors", &[]).len(), 0);
     // The same process goes on when the schema is there. Functions of one release before a newer schema work on it.
-    record(&mut world, 2, 1);
+    record(&mut world, VERSION + 1, VERSION);
     assert_eq!(invoke(&mut function, &event(campaign, 10))["batch"]["sent"], 3);
 }
 
@@ -39,7 +42,7 @@ fn a_schema_that_stops_to_fit_a_warm_function_is_noticed() {
     let campaign = world.campaign_of(3);
     let mut function = world.function();
     assert_eq!(invoke(&mut function, &event(campaign, 1))["batch"]["sent"], 1);
-    record(&mut world, 3, 2);
+    record(&mut world, VERSION + 2, VERSION + 1);
     world.database.execute("DROP FUNCTION claim_next_batch", &[]);
     let said = failure(&mut function, &event(campaign, 1));
     assert!(said.starts_with("SchemaMismatch: "), "{said}");
@@ -63,7 +66,7 @@ fn a_database_without_tables_says_to_migrate() {
         "{unrecorded}"
     );
     let status = migrated(&world.database.url, &["--status"]);
-    assert!(status.contains("release 0.1") && status.contains("version 1"), "{status}");
+    assert!(status.contains("release 0.1") && status.contains(&format!("version {VERSION}")), "{status}");
     migrated(&world.database.url, &[]);
     assert_eq!(invoke(&mut world.function(), &json!({}))["status"], "idle");
     let status = migrated(&world.database.url, &["--status"]);
