@@ -12,6 +12,8 @@ mod outline;
 #[cfg(test)]
 mod poison;
 mod seams;
+#[cfg(test)]
+mod sharing;
 mod text;
 mod untracked;
 mod variables;
