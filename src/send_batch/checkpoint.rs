@@ -1,4 +1,4 @@
-//! While sending: the high-water mark moves, what is known is noted, and the campaign's status is read.
+//! A checkpoint while sending: it moves the mark, notes outcomes, and reads the campaign's status.
 
 use std::time::Instant;
 use tokio_postgres::types::{Json, Type};
