@@ -51,7 +51,8 @@ GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, u
 GRANT SELECT, UPDATE (last_event_at) ON campaign_cursors TO campaign_ses_events;
 GRANT SELECT, INSERT, UPDATE (count, newest) ON recipient_events TO campaign_ses_events;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_ses_events;
-GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback TO campaign_ses_events;
+GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback, campaign_links TO campaign_ses_events;
+GRANT SELECT, INSERT ON recipient_firsts TO campaign_ses_events;
 
 -- unsubscribe is open to the internet: it finds the recipient whom a link is for, and knows neither what the
 -- campaign says nor the recipient's variables.
@@ -73,7 +74,7 @@ GRANT INSERT, UPDATE ON organization_settings TO campaign_operator;
 GRANT INSERT, UPDATE (position) ON campaign_recipients TO campaign_operator;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
 GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_operator;
-GRANT SELECT ON recipient_events, campaign_feedback TO campaign_operator;
+GRANT SELECT ON recipient_events, campaign_feedback, campaign_results, campaign_link_results TO campaign_operator;
 
 -- The timeline is added to, and not read.
 GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;

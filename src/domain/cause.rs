@@ -122,8 +122,8 @@ impl Cause {
         Cause::ALL.into_iter().find(|cause| cause.code() == code)
     }
 
-    /// The cause of an invocation's failure on a campaign, by the failure's error type. `None`: it is not
-    /// about the campaign, or it cannot be noted.
+    /// The cause of an invocation's failure on a campaign. `None`: the failure is not about the campaign, or cannot be
+    /// noted because PostgreSQL is down.
     pub fn of_error(kind: ErrorKind) -> Option<Cause> {
         match kind {
             ErrorKind::UnusableActivitiesTable => Some(UnusableActivitiesTable),
@@ -367,6 +367,18 @@ mod tests {
             assert_eq!(Cause::of_code(cause.code()), Some(cause));
         }
         assert_eq!(Cause::of_code("of_a_newer_release"), None);
+    }
+
+    #[test]
+    fn the_page_for_operators_lists_each_cause_that_is_shown_and_no_other() {
+        let page = include_str!("../../docs/operate.md");
+        let section = page.split("## Why nothing is being sent").nth(1).expect("it has the section");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let listed: BTreeSet<&str> =
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        // The lease of another invocation and a time that is to come are shown as such.
+        let shown = Cause::ALL.into_iter().filter(|cause| cause.is_noted());
+        assert_eq!(listed, shown.map(Cause::code).collect());
     }
 
     #[test]

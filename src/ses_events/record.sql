@@ -244,27 +244,98 @@ counted AS (
      WHERE c.id = counting.id
     RETURNING 1
 ),
--- The counts of each campaign for the guard. Each email counts once in each of them, because all events of one count
--- are of one kind.
+-- What a recipient has done for the first time, where there are several kinds of events of it. Two statements that bring
+-- such events: the second waits for the first, and finds it done.
+firsts AS (
+    INSERT INTO recipient_firsts (recipient_id, what)
+    SELECT DISTINCT t.recipient_id,
+           CASE WHEN t.action = 'email_bounced' THEN 'bounced_softly'
+                WHEN t.made_by = 'machine' THEN 'clicked_by_machines' ELSE 'clicked_by_people' END AS what
+      FROM told AS t
+     WHERE t.action = 'email_bounced' AND t.made_by IS NULL AND t.feedback IS DISTINCT FROM 'bounced'
+        OR t.action = 'email_clicked' AND (t.made_by = 'machine' OR t.made_by IS NULL)
+     ORDER BY t.recipient_id, what
+    ON CONFLICT DO NOTHING
+    RETURNING recipient_id, what
+),
+-- What is counted of each campaign: each email once for each of these. All events of a kind are one, and a kind that is
+-- not among the firsts is the only one of what it is counted as.
+happened AS (
+    SELECT t.campaign_id, t.organization_id,
+           CASE WHEN t.feedback IN ('delivered', 'bounced', 'complained', 'rejected') THEN t.feedback
+                WHEN t.made_by = 'ses' THEN 'withheld'
+                WHEN t.action = 'email_opened'
+                THEN CASE t.made_by WHEN 'machine' THEN 'opened_by_machines' WHEN 'apple' THEN 'opened_by_apple'
+                                    ELSE 'opened_by_people' END END AS what
+      FROM told AS t
+    UNION ALL
+    SELECT k.campaign_id, k.organization_id, f.what
+      FROM firsts AS f
+      JOIN (SELECT DISTINCT recipient_id, campaign_id, organization_id FROM told) AS k USING (recipient_id)
+),
 feedback AS (
-    SELECT k.campaign_id, k.organization_id,
-           count(*) FILTER (WHERE k.feedback = 'delivered') AS delivered,
-           count(*) FILTER (WHERE k.feedback = 'bounced') AS bounced,
-           count(*) FILTER (WHERE k.feedback = 'complained') AS complained,
-           count(*) FILTER (WHERE k.feedback = 'rejected') AS rejected
-      FROM told AS k
-     WHERE k.feedback IN ('delivered', 'bounced', 'complained', 'rejected')
+    SELECT h.campaign_id, h.organization_id,
+           count(*) FILTER (WHERE h.what = 'delivered') AS delivered,
+           count(*) FILTER (WHERE h.what = 'bounced') AS bounced,
+           count(*) FILTER (WHERE h.what = 'bounced_softly') AS bounced_softly,
+           count(*) FILTER (WHERE h.what = 'withheld') AS withheld,
+           count(*) FILTER (WHERE h.what = 'complained') AS complained,
+           count(*) FILTER (WHERE h.what = 'rejected') AS rejected,
+           count(*) FILTER (WHERE h.what = 'opened_by_people') AS opened_by_people,
+           count(*) FILTER (WHERE h.what = 'opened_by_machines') AS opened_by_machines,
+           count(*) FILTER (WHERE h.what = 'opened_by_apple') AS opened_by_apple,
+           count(*) FILTER (WHERE h.what = 'clicked_by_people') AS clicked_by_people,
+           count(*) FILTER (WHERE h.what = 'clicked_by_machines') AS clicked_by_machines
+      FROM happened AS h
+     WHERE h.what IS NOT NULL
      GROUP BY 1, 2
 ),
 tally AS (
-    INSERT INTO campaign_feedback AS t (campaign_id, organization_id, delivered, bounced, complained, rejected)
-    SELECT f.campaign_id, f.organization_id, f.delivered, f.bounced, f.complained, f.rejected FROM feedback AS f
+    INSERT INTO campaign_feedback AS t (
+        campaign_id, organization_id, delivered, bounced, bounced_softly, withheld, complained, rejected,
+        opened_by_people, opened_by_machines, opened_by_apple, clicked_by_people, clicked_by_machines)
+    SELECT f.campaign_id, f.organization_id, f.delivered, f.bounced, f.bounced_softly, f.withheld, f.complained,
+           f.rejected, f.opened_by_people, f.opened_by_machines, f.opened_by_apple, f.clicked_by_people,
+           f.clicked_by_machines
+      FROM feedback AS f
      WHERE (SELECT count(*) FROM counted) >= 0
      ORDER BY f.campaign_id
     ON CONFLICT (campaign_id) DO UPDATE
        SET delivered = t.delivered + excluded.delivered, bounced = t.bounced + excluded.bounced,
-           complained = t.complained + excluded.complained, rejected = t.rejected + excluded.rejected
+           bounced_softly = t.bounced_softly + excluded.bounced_softly, withheld = t.withheld + excluded.withheld,
+           complained = t.complained + excluded.complained, rejected = t.rejected + excluded.rejected,
+           opened_by_people = t.opened_by_people + excluded.opened_by_people,
+           opened_by_machines = t.opened_by_machines + excluded.opened_by_machines,
+           opened_by_apple = t.opened_by_apple + excluded.opened_by_apple,
+           clicked_by_people = t.clicked_by_people + excluded.clicked_by_people,
+           clicked_by_machines = t.clicked_by_machines + excluded.clicked_by_machines
     RETURNING t.*
+),
+-- The clicks by link: each recipient once for people, and once for machines.
+clicked AS (
+    SELECT t.campaign_id, coalesce(t.details->>'link', '') AS link,
+           count(*) FILTER (WHERE t.made_by IS NULL) AS by_people,
+           count(*) FILTER (WHERE t.made_by = 'machine') AS by_machines
+      FROM told AS t WHERE t.action = 'email_clicked' AND (t.made_by = 'machine' OR t.made_by IS NULL)
+     GROUP BY 1, 2
+),
+-- A campaign has 1,000 links at most. Further ones are counted together.
+bounded AS (
+    SELECT c.campaign_id, CASE WHEN l.key IS NOT NULL
+                                    OR row_number() OVER (PARTITION BY c.campaign_id, l.key IS NULL ORDER BY c.link) <=
+                                       1000 - (SELECT count(*) FROM campaign_links AS n WHERE n.campaign_id = c.campaign_id)
+                               THEN c.link ELSE '' END AS link, c.by_people, c.by_machines
+      FROM clicked AS c
+      LEFT JOIN campaign_links AS l ON l.campaign_id = c.campaign_id AND l.key = md5(c.link)::uuid
+),
+linked AS (
+    INSERT INTO campaign_links AS l (campaign_id, key, link, clicked_by_people, clicked_by_machines)
+    SELECT b.campaign_id, md5(b.link)::uuid, b.link, sum(b.by_people), sum(b.by_machines)
+      FROM bounded AS b WHERE (SELECT count(*) FROM tally) >= 0
+     GROUP BY b.campaign_id, b.link ORDER BY b.campaign_id, b.link
+    ON CONFLICT (campaign_id, key) DO UPDATE
+       SET clicked_by_people = l.clicked_by_people + excluded.clicked_by_people,
+           clicked_by_machines = l.clicked_by_machines + excluded.clicked_by_machines
 ),
 -- The campaigns whose rates may have risen, also by repeated events, because the guard may not have judged them the
 -- first time.

@@ -16,15 +16,20 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 4] =
-    files!["0000_addresses.sql", "0001_tables.sql", "0002_last_invocations.sql", "0003_ses.sql"];
+pub const VERSIONS: [(&str, &str); 5] = files![
+    "0000_addresses.sql",
+    "0001_tables.sql",
+    "0002_last_invocations.sql",
+    "0003_ses.sql",
+    "0005_results.sql"
+];
 
 /// The version that the steps of `baseline.sql` lead to.
 const BASELINE: usize = 1;
 
 /// The files of the functions, triggers and views, which come after the versions and are applied again when their text
 /// has changed. The last one records the version.
-pub const FUNCTIONS: [(&str, &str); 8] = files![
+pub const FUNCTIONS: [(&str, &str); 9] = files![
     "functions_1_life_cycle.sql",
     "functions_2_rate.sql",
     "functions_3_claims.sql",
@@ -32,6 +37,7 @@ pub const FUNCTIONS: [(&str, &str); 8] = files![
     "functions_5_events.sql",
     "functions_6_suppression.sql",
     "functions_7_history.sql",
+    "functions_8_results.sql",
     "functions_9_version.sql",
 ];
 

@@ -7,9 +7,14 @@ events AS (
      WHERE e.recipient_id = r.id AND r.campaign_id = c.id
     RETURNING 1
 ),
+firsts AS (
+    DELETE FROM recipient_firsts AS f USING campaign_recipients AS r, chosen AS c
+     WHERE f.recipient_id = r.id AND r.campaign_id = c.id
+    RETURNING 1
+),
 recipients AS (
     DELETE FROM campaign_recipients AS r USING chosen AS c
-     WHERE $2 AND r.campaign_id = c.id AND (SELECT count(*) FROM events) >= 0
+     WHERE $2 AND r.campaign_id = c.id AND (SELECT count(*) FROM events) + (SELECT count(*) FROM firsts) >= 0
     RETURNING 1
 ),
 -- The newest batch stays, because it has the campaign's cursor. (Noted outcomes are deleted with their batches.)

@@ -8,6 +8,7 @@ mod import;
 mod late;
 mod output;
 mod prune;
+mod report;
 mod resolve;
 mod retry_failed;
 mod send;
