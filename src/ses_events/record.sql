@@ -189,14 +189,18 @@ taken_back AS MATERIALIZED (
      WHERE a.delivered_at IS NOT NULL AND s.suppressed_at < 'infinity'
        AND NOT keeps_bouncing(s.bounces, s.delivered_at)
 ),
--- A reason is only replaced by a stronger one.
+-- A reason is only replaced by a stronger one. A bounce after an unsubscription is noted beside it, and holds when the
+-- unsubscription is taken back.
 suppressed AS (
     INSERT INTO suppressions AS s (organization_id, email, reason)
     SELECT DISTINCT ON (u.organization_id, u.email) u.organization_id, u.email, u.reason
       FROM unwanted AS u ORDER BY u.organization_id, u.email, suppression_strength(u.reason) DESC
-    ON CONFLICT (organization_id, email) DO UPDATE SET reason = excluded.reason
+    ON CONFLICT (organization_id, email) DO UPDATE
+       SET reason = CASE WHEN excluded.reason = 'bounce' THEN s.reason ELSE excluded.reason END,
+           outweighs_bounce = excluded.reason = 'bounce'
      WHERE suppression_strength(excluded.reason) > suppression_strength(s.reason)
-    RETURNING 1
+        OR excluded.reason = 'bounce' AND s.reason = 'unsubscribe' AND NOT s.outweighs_bounce
+    RETURNING NOT s.outweighs_bounce AS is_new
 ),
 -- The time up to which SES has reported on emails that it accepted, by SES's own clock; an event from the future
 -- counts as now. Only Send and Delivery count, because a configuration set that publishes only bounces or opens
@@ -374,7 +378,7 @@ SELECT (SELECT count(*) FROM found) AS found,
        (SELECT count(*) FROM settled WHERE status = 'sent') AS sent,
        (SELECT count(*) FROM settled WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM entry) AS activities,
-       (SELECT count(*) FROM suppressed) AS suppressed,
+       (SELECT count(*) FROM suppressed WHERE is_new) AS suppressed,
        (SELECT count(*) FROM taken_back WHERE done) AS taken_back,
        (SELECT jsonb_agg(jsonb_build_object('campaignId', campaign_id, 'count', count))::text FROM lost) AS lost,
        (SELECT list::text FROM watched) AS watched,

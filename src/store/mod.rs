@@ -193,6 +193,11 @@ impl Database {
         }
     }
 
+    /// Closes the connections that no statement uses. The next statement opens one.
+    pub fn close_idle_connections(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
     /// PostgreSQL's host and port, for messages.
     pub fn place(&self) -> String {
         self.credentials.current().place()

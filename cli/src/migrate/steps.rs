@@ -25,7 +25,7 @@ pub struct Step {
 pub const SWITCH: &str = "the switch";
 
 /// All steps in their order. Steps before [`SWITCH`] run with the old functions, steps after it with those of
-/// version 1.
+/// this release.
 pub fn all() -> Vec<Step> {
     let (_, addresses) = versions::VERSIONS[0];
     let filled = include_str!("baseline.sql")

@@ -16,11 +16,12 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 5] = files![
+pub const VERSIONS: [(&str, &str); 6] = files![
     "0000_addresses.sql",
     "0001_tables.sql",
     "0002_last_invocations.sql",
     "0003_ses.sql",
+    "0004_links.sql",
     "0005_results.sql"
 ];
 
@@ -29,7 +30,7 @@ const BASELINE: usize = 1;
 
 /// The files of the functions, triggers and views, which come after the versions and are applied again when their text
 /// has changed. The last one records the version.
-pub const FUNCTIONS: [(&str, &str); 9] = files![
+pub const FUNCTIONS: [(&str, &str); 10] = files![
     "functions_1_life_cycle.sql",
     "functions_2_rate.sql",
     "functions_3_claims.sql",
@@ -37,6 +38,7 @@ pub const FUNCTIONS: [(&str, &str); 9] = files![
     "functions_5_events.sql",
     "functions_6_suppression.sql",
     "functions_7_history.sql",
+    "functions_8_links.sql",
     "functions_8_results.sql",
     "functions_9_version.sql",
 ];

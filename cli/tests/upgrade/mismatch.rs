@@ -7,7 +7,6 @@ use local_ses::ses::in_sqs_batch;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-
 use super::migrated;
 use crate::support::database::TestDatabase;
 use crate::support::{
