@@ -1,4 +1,4 @@
-//! A page, element by element, with what of it is seen. Pure.
+//! Walks through a page, element by element, with its visibility. Pure.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -23,12 +23,12 @@ pub struct Open {
     look: Look,
 }
 
-/// Elements whose content no mail client shows.
+/// Elements whose content no mail program shows.
 const UNSEEN: [&str; 12] = [
     "head", "title", "style", "script", "template", "noscript", "iframe", "noembed", "noframes", "object",
     "textarea", "datalist",
 ];
-/// What may stand in a `head`; anything else ends it.
+/// Elements that a `head` may have; anything else ends it.
 const OF_HEAD: [&str; 8] = ["title", "meta", "link", "style", "script", "base", "noscript", "template"];
 /// Elements that end where another of their kind begins beside them.
 const SELF_ENDING: [&str; 9] = ["p", "li", "td", "th", "tr", "dt", "dd", "option", "a"];
@@ -46,7 +46,7 @@ pub fn walk(html: &str, mut see: impl FnMut(Event<'_>)) {
 #[derive(Clone, Default)]
 pub struct Walk {
     open: Vec<Open>,
-    /// How many of each name are open.
+    /// The number of open elements by name.
     counts: HashMap<Rc<str>, usize>,
     /// How many elements have been open since [`Walk::go_to`] all the time.
     untouched: usize,
@@ -142,7 +142,7 @@ impl Walk {
 
     fn end(&mut self, name: &str, at: usize, see: &mut impl FnMut(Event<'_>)) {
         match name {
-            // A browser puts what follows them where it would have been without them.
+            // A browser puts the following content where it would be without them.
             "body" | "html" => see(Event::End(name, self.look(), Some(at))),
             _ if self.counts.get(name).is_some_and(|count| *count > 0) => {
                 while !self.is_last(name) {
