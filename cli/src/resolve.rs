@@ -21,8 +21,9 @@ use campaign_sender::store::activities::{ActivitiesTable, plan};
 
 /// Settle recipients that are `uncertain`: by your decision, or from the function's log
 ///
-/// SES may or may not have accepted the email of an uncertain recipient, and it is never sent again by itself. Its
-/// events settle most of them, and the log knows what the function could not record. This is for the rest.
+/// SES may or may not have accepted the email to an uncertain recipient, and it is not sent again
+/// automatically. SES's events settle most of these recipients, and the log has what the function could not
+/// record. This command is for the rest.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("how").required(true).args(["decision", "from_log"]))]
