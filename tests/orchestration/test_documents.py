@@ -1,4 +1,4 @@
-"""What the documents show is run: their SQL, and their example programs."""
+"""Runs what the documents show: their SQL and their example programs."""
 
 import json
 import os
@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "docs/examples"
 ORGANIZATION = "0d5b1a52-3b1f-4f6e-8f0a-6c2d8e7b9a10"
 CAMPAIGN = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35"
 
-# What the documents take for granted: a CRM's customers.
+# The documents assume this table of a CRM's customers.
 CUSTOMERS = f"""
     CREATE TABLE customers (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(), organization_id uuid NOT NULL, email text NOT NULL,
@@ -134,6 +134,6 @@ def test_links_lead_somewhere():
 
 
 def anchors(document):
-    """As GitHub makes them of headings."""
+    """The anchors that GitHub makes of headings."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
