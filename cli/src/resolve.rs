@@ -37,7 +37,7 @@ pub struct Resolve {
     /// Only this recipient; may be given several times
     #[arg(long = "recipient", value_name = "ID", value_parser = id, conflicts_with = "from_log")]
     recipients: Vec<Uuid>,
-    /// Who decides, for the log
+    /// The person who decides, for the log
     #[arg(long, value_name = "WHO", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     by: Option<String>,
     /// Why, for the log
@@ -57,7 +57,7 @@ Examples:
   campaign resolve 5f0c2c1e-… --as sent --recipient 77d1… --by ada --why 'the customer has it'
   aws logs tail /aws/lambda/send-batch --since 1d | campaign resolve 5f0c2c1e-… --from-log -";
 
-/// What a person decides.
+/// The decision of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Decision {
     Sent,

@@ -47,8 +47,8 @@ impl Attributes {
 /// Elements whose content is not markup.
 const RAW: [&str; 4] = ["style", "script", "title", "textarea"];
 
-/// Whether the content of an element is read in another way than markup is, so that its end tag may be the only markup
-/// in it.
+/// Returns true if the content of an element is not read as markup, so that its end tag is the only markup in
+/// it.
 pub fn is_raw(name: &str) -> bool {
     matches!(
         name,
@@ -179,7 +179,7 @@ fn attribute_value(rest: &str) -> (&str, &str) {
     rest.split_at(end)
 }
 
-/// What follows the element of raw text that has just begun.
+/// The text after the beginning of an element of raw text.
 fn after_end_of<'a>(rest: &'a str, name: &str) -> &'a str {
     let is_end =
         |markup: &str| markup.get(2..2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name));

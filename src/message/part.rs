@@ -127,7 +127,7 @@ pub struct Part {
     shared: Option<Arc<Shared>>,
     /// The fragments, one after the other.
     own: String,
-    /// Where each of them ends, the last one excepted.
+    /// The end of each fragment except the last.
     ends: Vec<usize>,
 }
 

@@ -64,7 +64,7 @@ struct Lessons {
     wholes: usize,
 }
 
-/// Recipients in a row whose pages differ from what was learned, before it is learned anew.
+/// The number of recipients in a row whose pages differ from what was learned, before it is learned again.
 const MAX_MISSES: usize = 3;
 /// How often seams are learned for one campaign in one process.
 const MAX_LESSONS: usize = 8;

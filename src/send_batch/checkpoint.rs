@@ -8,7 +8,7 @@ use crate::domain::batch::{Checkpoint, Limit};
 use crate::domain::campaign::CampaignStatus;
 use crate::store::{Database, DatabaseError};
 
-/// What the campaign's row says at a checkpoint.
+/// The state of the campaign's row at a checkpoint.
 #[derive(Debug)]
 pub struct Seen {
     /// The campaign's status.

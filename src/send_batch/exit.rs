@@ -11,7 +11,7 @@ use crate::store::activities::TableError;
 /// Why a step skips the next ones.
 #[derive(Debug)]
 pub enum Exit {
-    /// Nothing is sent now, and the orchestrator is told what to do.
+    /// Nothing is sent now; the answer says what the orchestrator does.
     Verdict(Verdict),
     /// The campaign has this status by now, and its counters may have changed since it was loaded.
     Status(CampaignStatus),

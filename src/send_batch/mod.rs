@@ -1,7 +1,8 @@
 //! One invocation of `send-batch`, from its event to its result.
 //!
-//! [`Handler::work_on`] is the order of the steps: load, record what is owed, prepare, claim, send, record, answer. Each
-//! step is a file of its own and returns what the next one needs, or the [`Exit`] by which the invocation ends.
+//! [`Handler::work_on`] is the order of the steps: load, record what is unrecorded, prepare, claim, send,
+//! record, answer. Each step is a file of its own and returns what the next one needs, or the [`Exit`] by
+//! which the invocation ends.
 
 pub mod answer;
 pub mod begin;
@@ -195,7 +196,7 @@ impl Handler {
         close::close(&self.recorder, &self.metrics, campaign, &batch, report, ses.region(), times).await
     }
 
-    /// What the claim is asked for.
+    /// The request for the claim.
     fn wish<'a>(
         &'a self,
         campaign: &'a Campaign,

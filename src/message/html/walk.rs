@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::look::{Look, Script};
 use super::{Attributes, Piece, pieces, style};
 
-/// What comes next in a page. Each start of an element that has content is followed by its end.
+/// The next step in a page. Each start of an element with content is followed by its end.
 pub enum Event<'a> {
-    /// An element begins, or stands there where it has no content.
+    /// An element begins; an element without content does not end.
     Start(&'a str, &'a Attributes, Look),
     /// An element ends; the place of its end tag, in bytes, where it has one.
     End(&'a str, Look, Option<usize>),
@@ -48,7 +48,7 @@ pub struct Walk {
     open: Vec<Open>,
     /// The number of open elements by name.
     counts: HashMap<Rc<str>, usize>,
-    /// How many elements have been open since [`Walk::go_to`] all the time.
+    /// The number of elements that have been open since [`Walk::go_to`].
     untouched: usize,
 }
 
@@ -77,13 +77,14 @@ impl Walk {
         &self.open
     }
 
-    /// Whether just these elements are open; the first `same` of them were when [`Walk::go_to`] was called.
+    /// Returns true if exactly these elements are open; the first `same` of them were open when
+    /// [`Walk::go_to`] was called.
     pub fn stands_at(&self, open: &[Open], same: usize) -> bool {
         let same = same.min(self.untouched);
         self.open.len() == open.len() && self.open[same..] == open[same..]
     }
 
-    /// Goes on at a place where these elements are open, of which the first `same` are open here too.
+    /// Continues at a place where these elements are open; the first `same` of them are open here too.
     pub fn go_to(&mut self, open: &[Open], same: usize) {
         for left in self.open.drain(same..) {
             if let Some(count) = self.counts.get_mut(&left.name) {

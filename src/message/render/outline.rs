@@ -30,7 +30,7 @@ pub struct Outline {
 struct Literal {
     /// Its place in memory, and its length.
     place: (usize, usize),
-    /// What is written in its place.
+    /// The text that is written in its place.
     steps: Vec<Step>,
 }
 
@@ -95,7 +95,7 @@ impl Outline {
         Outline { literals: Vec::new(), shared, fragments: Vec::new() }
     }
 
-    /// What each fragment consists of.
+    /// The elements of each fragment.
     pub fn fragments(&self) -> &[Vec<Bit>] {
         &self.fragments
     }

@@ -38,7 +38,7 @@ pub struct Seams {
 /// An island, which is read for each recipient, and its end.
 struct Island {
     fragments: Range<usize>,
-    /// What stands before the first and behind the last of the fragments, of the stretches there.
+    /// The parts of the stretches before the first and after the last fragment.
     before: String,
     behind: String,
     /// `None`: it goes to the end of the page.
@@ -49,21 +49,21 @@ struct Island {
 struct Seam {
     from: Place,
     to: Place,
-    /// How many elements are open at the beginning of the island and all the time to its end, as far as is known; and
-    /// from here to the end of the part.
+    /// The number of elements that are open from the beginning of the island to its end, as far as is known;
+    /// and from here to the end of the part.
     same: [usize; 2],
-    /// It has a `</body>` or a `</html>` where a footer would be seen.
+    /// True if it has a `</body>` or a `</html>` at which a footer would be visible.
     ends: bool,
     text: Vec<TextStep>,
 }
 
-/// What is added to the text part.
+/// The addition to the text part.
 enum TextStep {
     Own(String),
     Stretch,
 }
 
-/// What the rest of a page depends on.
+/// The state on which the rest of a page depends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
     open: Vec<Open>,
@@ -246,7 +246,7 @@ impl<'u> Reader<'u> {
         }
     }
 
-    /// Where the footer of a page goes whose last island this is.
+    /// The place of the footer of a page whose last island this is.
     fn footer(&self, island: &str, url: &str) -> Footer {
         let places = |island: &str| {
             let (mut walk, mut places) = (self.walk.clone(), self.places.clone());
@@ -338,7 +338,7 @@ impl Learning<'_> {
             trials.push(trial(start.clone(), &text, length));
         }
         let (own, others) = trials.split_first()?;
-        // What leaves other elements open is no example of what this fragment is.
+        // An example that leaves other elements open is not typical for this fragment.
         let alike = |other: &&Vec<(usize, Place)>| {
             own.iter().any(|(at, place)| {
                 other.iter().any(|(other_at, other)| at == other_at && place.open == other.open)
@@ -350,7 +350,7 @@ impl Learning<'_> {
         Some((*from..from + to, seam))
     }
 
-    /// What the part of a stretch comes to that begins at a place and ends behind its last tag.
+    /// The result of reading the part of a stretch from a place to the end of its last tag.
     fn middle(&mut self, start: &Reader<'_>, from: &Place, rest: &str) -> Option<(usize, Seam)> {
         let derives = start.page.is_some();
         self.budget = self.budget.checked_sub(rest.len() * 2)?;
