@@ -1,13 +1,13 @@
--- A role for each function, and one for the command line `campaign`, with the rights that each needs and no others. It
--- switches row level security on, because some of the limits are about rows; roles other than these see and change the
--- same rows as before. Run it after the migrations, as the owner of the tables with CREATEROLE (or a superuser); it may
--- be run again, and has to be after new migrations.
+-- A role for each function, and one for the command line `campaign`, with the rights that each needs and no others.
+-- It enables row level security, because some of the limits are about rows; other roles see and change the same rows
+-- as before. Run it after the migrations, as the owner of the tables with CREATEROLE (or as a superuser). It may be
+-- run again, and has to be run again after new migrations.
 --
 --   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -f access/roles.sql
 --   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -v activities=crm.activities -f access/roles.sql
 --
--- The roles cannot log in until they are given a way: ALTER ROLE campaign_send_batch LOGIN PASSWORD '…', or LOGIN
--- and GRANT rds_iam TO campaign_send_batch.
+-- The roles cannot log in until you allow it: ALTER ROLE campaign_send_batch LOGIN PASSWORD '…', or LOGIN and GRANT
+-- rds_iam TO campaign_send_batch.
 \if :{?activities}
 \else
     \set activities activities
@@ -28,8 +28,8 @@ $$;
 
 GRANT USAGE ON SCHEMA public TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;
 
--- send-batch reads campaigns and recipients, and writes what becomes of them. Whom to write to and what to say it
--- cannot change; the claims, notes and rates are its own.
+-- send-batch reads campaigns and recipients, and writes their outcomes. It cannot change the recipients or the
+-- content of a campaign; the claims, notes and rates are its own.
 GRANT SELECT ON campaigns, campaign_recipients, campaign_attachments, organization_settings, suppressions, opted_out
     TO campaign_send_batch;
 GRANT UPDATE (status, status_reason, started_at, completed_at,
@@ -44,9 +44,9 @@ GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, 
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
 
--- ses-events settles recipients that are known, suppresses addresses, and pauses a campaign that harms the sender's
--- reputation. It claims nothing, and the policies below keep it from making a campaign send, a recipient wait to be sent
--- to, or an entry of the suppressions weaker.
+-- ses-events settles known recipients, suppresses addresses, and pauses a campaign that harms the sender's
+-- reputation. It claims nothing, and the policies below prevent it from making a campaign `sending`, a recipient
+-- `pending`, or an entry of the suppressions weaker.
 GRANT SELECT ON campaigns, campaign_recipients, campaign_batches, suppressions TO campaign_ses_events;
 GRANT UPDATE (status, status_reason, sent_count, failed_count, uncertain_count) ON campaigns TO campaign_ses_events;
 GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
@@ -58,7 +58,7 @@ GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback, campaign_links 
 GRANT SELECT, INSERT ON recipient_firsts TO campaign_ses_events;
 
 -- unsubscribe is open to the internet: it has no rights on the tables. Three functions do what a link may do, for the
--- one recipient whose two ids the link's token names. (Earlier releases gave it rights on tables.)
+-- one recipient that the link's token names. (Earlier releases gave it rights on tables.)
 REVOKE ALL ON campaigns, campaign_recipients, suppressions FROM campaign_unsubscribe;
 REVOKE ALL (id, organization_id, name, from_address, created_by, unsubscribed_count) ON campaigns
     FROM campaign_unsubscribe;
@@ -69,15 +69,15 @@ REVOKE ALL ON FUNCTION look_by_link(uuid, uuid), unsubscribe_by_link(uuid, uuid)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION look_by_link(uuid, uuid), unsubscribe_by_link(uuid, uuid), subscribe_again_by_link(uuid, uuid)
     TO campaign_unsubscribe;
--- What a flood has left of connections is closed, when their instances are idle.
+-- This closes connections that a flood has left behind, when their instances are idle.
 ALTER ROLE campaign_unsubscribe SET idle_session_timeout = '30s';
 
--- Takes back what transient bounces alone have suppressed.
+-- This takes back suppressions that only transient bounces have caused.
 REVOKE ALL ON FUNCTION take_back_soft_suppression(uuid, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION take_back_soft_suppression(uuid, text) TO campaign_ses_events;
 
--- campaign is a person's tool: it does what send-batch does, makes campaigns, adds recipients, settles what is left
--- over, and reads what it shows. It deletes nothing, changes no address, and does not migrate. (Its temporary tables
+-- campaign is a person's tool: it does what send-batch does, creates campaigns, adds recipients, settles uncertain
+-- ones, and reads what it shows. It deletes nothing, changes no address, and does not migrate. (Its temporary tables
 -- need TEMPORARY on the database, which everybody has unless it was revoked.)
 GRANT campaign_send_batch TO campaign_operator;
 GRANT INSERT, UPDATE (status, status_reason, scheduled_at, send_before, html) ON campaigns TO campaign_operator;
@@ -88,11 +88,11 @@ GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
 GRANT INSERT, UPDATE (reason, link_recipient_id) ON suppressions TO campaign_operator;
 GRANT SELECT ON recipient_events, campaign_feedback, campaign_results, campaign_link_results TO campaign_operator;
 
--- The timeline is added to, and not read.
+-- The functions add to the timeline and do not read it.
 GRANT INSERT ON :activities TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe;
 
--- What an INSERT needs beyond that: USAGE on the schemas of the table, its enums and domains; the sequences and functions
--- of columns' defaults; and of a view that has the rights of whoever uses it (security_invoker), the table behind it.
+-- An INSERT also needs USAGE on the schemas of the table, its enums and domains; the sequences and functions of
+-- columns' defaults; and, for a view with the rights of its user (security_invoker), the table behind it.
 WITH RECURSIVE reached AS (
     SELECT c.oid, c.relnamespace, c.reloptions, true AS written
       FROM pg_class AS c WHERE c.oid = to_regclass(:'activities')
@@ -139,7 +139,8 @@ wanted AS (
 SELECT 'GRANT ' || what || ' TO campaign_send_batch, campaign_ses_events, campaign_unsubscribe' FROM wanted
 \gexec
 
--- What a trigger does is not known here: it has the rights of whoever inserts, unless its function says otherwise.
+-- What a trigger needs is not known here: it has the rights of the inserting role, unless its function says
+-- otherwise.
 SELECT format('DO $say$ BEGIN RAISE NOTICE %L; END $say$',
               format('the trigger %s of %s has the rights of the functions'' roles: grant them what it needs, or make its '
                      'function SECURITY DEFINER with a search_path of its own', t.tgname, t.tgrelid::regclass))
@@ -148,9 +149,9 @@ SELECT format('DO $say$ BEGIN RAISE NOTICE %L; END $say$',
 \gexec
 -- Rows ----------------------------------------------------------------------------------------------------------------
 
--- Where row level security was off, the CRM's own roles go on as before: the policy `everybody` lets each role do with all
--- rows what its rights on the table allow. row_level_security.sql takes it away again. Where it was on already, the CRM's
--- policies say what its roles see, and nothing is added for them.
+-- If row level security was off, the CRM's own roles work as before: the policy `everybody` lets each role do with
+-- all rows what its rights on the table allow. row_level_security.sql removes it again. If it was on already, the
+-- CRM's policies say what its roles see, and nothing is added for them.
 CREATE OR REPLACE FUNCTION pg_temp.switch_row_level_security_on(p_table regclass) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -164,8 +165,8 @@ $$;
 SELECT pg_temp.switch_row_level_security_on(t)
   FROM unnest(ARRAY['campaigns', 'campaign_recipients', 'suppressions']::regclass[]) AS t;
 
--- What a policy below asks: the status that a campaign has until the statement at hand has changed it. (Volatile: it sees
--- what other transactions have committed before this one came by its lock.)
+-- The function of a policy below: the status of a campaign before the current statement changes it. (It is volatile,
+-- so it sees what other transactions committed before this one got its lock.)
 CREATE OR REPLACE FUNCTION campaign_status(p_campaign_id uuid) RETURNS text
 LANGUAGE sql VOLATILE SECURITY DEFINER AS 'SELECT status FROM campaigns WHERE id = $1';
 SELECT format('ALTER FUNCTION campaign_status(uuid) SET search_path = pg_catalog, %I, pg_temp', current_schema())
@@ -181,9 +182,8 @@ CREATE POLICY campaign_sender ON campaign_recipients TO campaign_send_batch, cam
 DROP POLICY IF EXISTS campaign_sender ON suppressions;
 CREATE POLICY campaign_sender ON suppressions TO campaign_send_batch, campaign_ses_events USING (true);
 
--- What ses-events does not do: a campaign keeps its status or is paused; a recipient becomes `sent` or `failed`; of the
--- suppressions, what a person has entered and what a complaint has made stay. (A login that has been granted both roles may
--- do what send-batch may.)
+-- The limits of ses-events: a campaign keeps its status or is paused; a recipient becomes `sent` or `failed`;
+-- suppressions by a person or a complaint stay. (A login that has both roles may do what send-batch may.)
 DROP POLICY IF EXISTS events_only_pause ON campaigns;
 CREATE POLICY events_only_pause ON campaigns AS RESTRICTIVE FOR UPDATE TO campaign_ses_events USING (true)
     WITH CHECK (status = 'paused' OR pg_has_role('campaign_send_batch', 'USAGE') OR status = campaign_status(id));
@@ -197,7 +197,7 @@ DROP POLICY IF EXISTS events_only_strengthen ON suppressions;
 CREATE POLICY events_only_strengthen ON suppressions AS RESTRICTIVE FOR UPDATE TO campaign_ses_events
     USING (reason IN ('bounce', 'unsubscribe')) WITH CHECK (reason IN ('unsubscribe', 'complaint'));
 
--- Policies of earlier releases, for rights that `unsubscribe` has no more.
+-- Policies of earlier releases, for rights that `unsubscribe` does not have any more.
 DROP POLICY IF EXISTS own_word_given ON suppressions;
 DROP POLICY IF EXISTS own_word_outweighs ON suppressions;
 DROP POLICY IF EXISTS own_word_taken_back ON suppressions;

@@ -1,6 +1,6 @@
--- Ends the policy `everybody` of roles.sql, so that the CRM's own roles see only the rows that the CRM's policies show them
--- (docs/tenants.md has such policies), and lets the functions add to a timeline with row level security. Run it after
--- roles.sql; it may be run again. The owner of the tables sees all rows.
+-- Removes the policy `everybody` of roles.sql, so that the CRM's own roles see only the rows that the CRM's policies
+-- allow (docs/tenants.md has such policies), and lets the functions add to a timeline with row level security. Run it
+-- after roles.sql; it may be run again. The owner of the tables sees all rows.
 --
 --   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -f access/row_level_security.sql
 --   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -v activities=crm.activities -f access/row_level_security.sql

@@ -1,13 +1,13 @@
--- What unsubscribe links have done, so that each link can take back its own unsubscription and nothing else.
+-- The changes by unsubscribe links, so that each link can take back only its own unsubscribe.
 
--- When the recipient unsubscribed or subscribed again by its link last.
+-- The time at which the recipient last unsubscribed or subscribed again by its link.
 ALTER TABLE campaign_recipients ADD COLUMN link_used_at timestamptz;
 
 ALTER TABLE suppressions
-    -- The recipient whose link made this entry, and may take it back. Null: somebody else made or confirmed it, such as
-    -- the CRM, Amazon SES or another recipient's link.
+    -- The recipient whose link made this entry, and may take it back. Null: something else made or confirmed it, for
+    -- example the CRM, Amazon SES or another recipient's link.
     ADD COLUMN link_recipient_id uuid,
-    -- The address has bounced too: when the unsubscription is taken back, the reason is `bounce`.
+    -- The address has bounced too: when the unsubscribe is taken back, the reason becomes `bounce`.
     ADD COLUMN outweighs_bounce boolean NOT NULL DEFAULT false;
 
 -- Roles that may change a reason (access/roles.sql of an earlier release) may change what belongs to it.

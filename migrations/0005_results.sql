@@ -1,4 +1,5 @@
--- What came of campaigns, counted as SES's events come, so that nobody has to go through millions of recipients to know it.
+-- The results of campaigns, counted while SES's events arrive, so that reading them does not need millions of
+-- recipients.
 
 -- Beside what the guard counts: each email once in each of these.
 ALTER TABLE campaign_feedback
@@ -10,7 +11,8 @@ ALTER TABLE campaign_feedback
     ADD COLUMN clicked_by_people   int NOT NULL DEFAULT 0,
     ADD COLUMN clicked_by_machines int NOT NULL DEFAULT 0;
 
--- What a recipient has done at least once, where there are several kinds of events of it: each link has its own.
+-- What a recipient has done at least once, if there are several kinds of events for it, for example one for each
+-- link.
 CREATE TABLE recipient_firsts (
     recipient_id uuid NOT NULL REFERENCES campaign_recipients (id) ON DELETE CASCADE,
     what         text NOT NULL, -- the column of campaign_feedback that counts it

@@ -1,12 +1,12 @@
 -- Claims: which invocation owns which range of a campaign's recipients, and for how long.
 
 -- While a transaction elsewhere holds an old snapshot (a dump, a report), PostgreSQL keeps all versions of a row, and
--- every look-up walks over them. For this reason, what changes with each claim is in rows that are new, and are found as
--- the last of an index: the cursor in the newest batch, the reservations of the rate in the newest shares.
+-- every lookup walks over them. Therefore, what changes with each claim is in new rows at the end of an index: the
+-- cursor in the newest batch, the reservations of the rate in the newest shares.
 
--- Refuses to go on where the statements of a function would not each see what was committed before they began, and
--- makes sure that a commit is durable when it is acknowledged. The functions set both for each transaction; this holds
--- whoever calls.
+-- Raises an error unless each statement of a function sees what was committed before it began, and makes sure that a
+-- commit is durable when it is acknowledged. The functions of this package set both for each transaction; this check
+-- holds for any caller.
 CREATE OR REPLACE FUNCTION require_read_committed() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -21,30 +21,30 @@ BEGIN
 END
 $$;
 
--- The first position behind `through`; null: there is none. (The lowest position stands for 'none yet'.)
+-- The first position after `through`; null: there is none. (The lowest position means 'none yet'.)
 CREATE OR REPLACE FUNCTION position_after(through bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE through WHEN -9223372036854775808 THEN through WHEN 9223372036854775807 THEN NULL ELSE through + 1 END;
 
--- Whether a lease holds. One that ends later than an invocation can live (15 minutes and the margin) was given by a
--- clock that has been set back since, and is void.
+-- Returns true if a lease holds. If a lease ends later than an invocation can live (15 minutes and the margin), it
+-- was set before the clock was set back, and is void.
 CREATE OR REPLACE FUNCTION lease_holds(lease_ends_at timestamptz) RETURNS boolean
 LANGUAGE sql VOLATILE PARALLEL SAFE
 RETURN lease_ends_at >= clock_timestamp() AND lease_ends_at < clock_timestamp() + interval '920 seconds';
 
--- What a campaign's templates are, in 32 characters.
+-- A hash of a campaign's templates, in 32 characters.
 CREATE OR REPLACE FUNCTION templates_hash(subject text, html text, text text, variables jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN md5(coalesce(subject, '') || chr(1) || coalesce(html, '') || chr(1) || coalesce(text, '') || chr(1)
            || coalesce(variables::text, ''));
 
--- How long scheduled invocations leave a campaign alone whose last `count` invocations did not come back. One lost
--- invocation is no sign of anything; from the second on it is 1, 2, 4, … minutes, an hour at most.
+-- How long ticks skip a campaign whose last `count` invocations were lost. One lost invocation proves nothing; from
+-- the second on it is 1, 2, 4, … minutes, an hour at most.
 CREATE OR REPLACE FUNCTION rest_after(count int) RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN count < 2 THEN interval '0' ELSE least(power(2, least(count, 20) - 2), 60) * interval '1 minute' END;
 
--- Where the cursor of a campaign stands.
+-- The cursor of a campaign.
 CREATE OR REPLACE FUNCTION campaign_cursor(
     p_campaign_id uuid, OUT claimed_through bigint, OUT closed_through bigint
 )
@@ -60,8 +60,8 @@ BEGIN
 END
 $$;
 
--- Adds a batch behind the newest of its campaign; the campaign's cursor is locked. An id that is taken already (the
--- sequence was set back by a fail-over) is passed over.
+-- Adds a batch behind the newest of its campaign; the campaign's cursor is locked. An id that already exists (a
+-- failover set the sequence back) is skipped.
 CREATE OR REPLACE FUNCTION open_batch(
     p_campaign_id uuid, p_first bigint, p_last bigint, p_claimed_through bigint, p_closed_through bigint,
     p_closed_at timestamptz DEFAULT NULL
@@ -84,12 +84,12 @@ BEGIN
 END
 $$;
 
--- Claims look for a recipient in the order of the index, never by EXISTS or max() over a condition: planned by
--- estimates, those would be a scan of the whole table where the positions of many campaigns lie behind the cursor.
+-- Claims look for a recipient in the order of the index, never by EXISTS or max() with a condition: with wrong
+-- estimates these would scan the whole table if the positions of many campaigns lie behind the cursor.
 
--- Brings total_count up to date: with the recipients behind the last one that was counted, or, each half a minute, with
--- all of them (a transaction with lower positions may have been committed later). It takes a second at most: a claim
--- must not wait for a count that takes longer than an invocation lives, and the next one counts on.
+-- Brings total_count up to date: it counts the recipients after the last counted one, or, every half minute, all of
+-- them (a transaction with lower positions may have been committed later). It takes at most a second, because a claim
+-- must not wait for a count that takes longer than an invocation lives; the next claim continues the count.
 CREATE OR REPLACE FUNCTION count_recipients(p_campaign_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -104,7 +104,7 @@ DECLARE
     v_next  bigint;
 BEGIN
     SELECT * INTO k FROM campaign_cursors WHERE campaign_id = p_campaign_id;
-    -- A count of all costs about 0.1 s for a million: of larger ones it is left to the campaign's end.
+    -- A count of all recipients costs about 0.1 s for a million; larger campaigns are counted only at their end.
     v_all := k.counted_at IS NULL OR k.counted_through = -1
           OR k.counted_at < clock_timestamp() - interval '30 seconds'
              AND (SELECT total_count FROM campaigns WHERE id = p_campaign_id) < 1000000;
@@ -130,7 +130,7 @@ BEGIN
 END
 $$;
 
--- The count of all, under the name of release 0.1.
+-- The count of all recipients, under the name of release 0.1.
 CREATE OR REPLACE FUNCTION count_new_recipients(p_campaign_id uuid, p_counted_through bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -139,14 +139,14 @@ BEGIN
 END
 $$;
 
--- The first recipient of a campaign that is `pending`, wherever its position lies. It reads all recipients before it.
+-- The first `pending` recipient of a campaign at any position. It reads all recipients before it.
 CREATE OR REPLACE FUNCTION first_pending(p_campaign_id uuid) RETURNS bigint
 LANGUAGE sql STABLE AS $$
     SELECT position FROM campaign_recipients
      WHERE campaign_id = p_campaign_id AND status = 'pending' ORDER BY position LIMIT 1
 $$;
 
--- Makes a campaign `sent` if every recipient has an outcome, with exact counts. Answers
+-- Makes a campaign `sent` if every recipient has an outcome, with exact counts. Returns
 --   `complete`   it is `sent`
 --   `pending`    there are recipients to send, from the cursor on
 --   `busy`       other invocations hold the rest
@@ -159,7 +159,7 @@ DECLARE
 BEGIN
     PERFORM require_read_committed();
     PERFORM FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR UPDATE;
-    -- At READ COMMITTED, each statement from here on sees all that was committed before the lock was had.
+    -- At READ COMMITTED, each statement from here on sees everything that was committed before the lock was granted.
     IF EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id AND closed_at IS NULL
                   AND claim_token IS NOT NULL AND lease_holds(lease_ends_at)) THEN
         RETURN 'busy';
@@ -172,7 +172,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 'inserting';
     END IF;
-    -- Recipients that became visible behind the cursor: a closed batch brings it back to the first of them.
+    -- Recipients that became visible behind the cursor: a closed batch sets the cursor back to the first of them.
     v_first := first_pending(p_campaign_id);
     IF v_first IS NOT NULL THEN
         PERFORM open_batch(p_campaign_id, v_first, v_first,
@@ -193,7 +193,7 @@ BEGIN
                    count(*) FILTER (WHERE status = 'uncertain') AS uncertain
               FROM campaign_recipients WHERE campaign_id = p_campaign_id) AS n
      WHERE c.id = p_campaign_id AND c.status = 'sending';
-    -- Whose turn it was long ago is of no use.
+    -- Old shares are not needed any more.
     DELETE FROM send_shares WHERE wants_until < now() - interval '1 hour';
     SELECT coalesce(max(position), -1) INTO v_last FROM campaign_recipients WHERE campaign_id = p_campaign_id;
     UPDATE campaign_cursors SET completed_through = v_last, counted_through = v_last, counted_at = now(),
@@ -203,17 +203,17 @@ BEGIN
 END
 $$;
 
--- Whether it is time to search a campaign for recipients that became visible late, behind those that were counted when
--- it became `sent` (a transaction with lower positions, rows of a replication that holds no foreign key locks): at once,
--- and 10 seconds, 1 minute, 10 minutes, 1 hour, 6 hours and 17 hours after the search before.
+-- Returns true if it is time to search a campaign for recipients that became visible late, behind those that were
+-- counted when it became `sent` (a transaction with lower positions, rows of a replication without foreign key
+-- locks): at once, and 10 seconds, 1 minute, 10 minutes, 1 hour, 6 hours and 17 hours after the search before.
 CREATE OR REPLACE FUNCTION search_is_due(search_count int, searched_at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN searched_at <= now() - (ARRAY['0', '10 seconds', '1 minute', '10 minutes', '1 hour', '6 hours', '17 hours'])[search_count + 1]::interval;
 
--- The recipients of positions p_first to p_last that are `pending`, p_size at most, column by column in the order of
--- their positions. Of their data at most p_bytes are returned in all (but always one recipient), and no variables of a
--- recipient that has more than p_recipient_bytes. What is stored may be compressed, so it is read in portions whose
--- stored size is a small part of that.
+-- The `pending` recipients of positions p_first to p_last, at most p_size, column by column in the order of their
+-- positions. At most p_bytes of their data are returned (but always one recipient), and no variables of a recipient
+-- that has more than p_recipient_bytes. Stored data may be compressed, so it is read in portions whose stored size is
+-- a small part of p_bytes.
 CREATE OR REPLACE FUNCTION read_batch(
     p_campaign_id uuid, p_first bigint, p_last bigint, p_size int, p_bytes bigint, p_recipient_bytes int,
     OUT positions bigint[], OUT ids uuid[], OUT emails text[], OUT names text[], OUT variables text[],
@@ -237,7 +237,8 @@ BEGIN
              WHERE campaign_id = p_campaign_id AND status = 'pending' AND position BETWEEN p_first AND p_last
              ORDER BY position LIMIT p_size) AS stored;
     LOOP
-        -- Sorted once, below: up to PostgreSQL 15, each aggregate with an order of its own would sort again.
+        -- The rows are sorted once, below, because up to PostgreSQL 15 each aggregate with an ORDER BY would sort
+        -- again.
         SELECT array_agg(r.position) AS positions, array_agg(r.id) AS ids, array_agg(r.email) AS emails,
                array_agg(r.name) AS names, array_agg(CASE WHEN r.bytes <= p_recipient_bytes THEN r.json END) AS variables,
                array_agg(r.bytes) AS variables_bytes, array_agg(r.suppressed) AS suppressed,
@@ -249,7 +250,8 @@ BEGIN
                                 WHERE s.organization_id IN (n.organization_id,
                                                             '00000000-0000-0000-0000-000000000000')
                                   AND s.email = canonical_address(n.email))
-                       -- (The view is the CRM's. It is asked for these organizations only, in case it fails for another.)
+                       -- (The view is the CRM's. It is queried for these organizations only, in case it fails for
+                       -- another.)
                        OR EXISTS (SELECT FROM opted_out AS o
                                    WHERE o.organization_id = ANY (v_organizations)
                                      AND o.organization_id = n.organization_id
@@ -285,7 +287,8 @@ BEGIN
 END
 $$;
 
--- Locks a campaign's cursor, which is made for a campaign that is about to be sent; all null: it has none.
+-- Locks a campaign's cursor, which is created for a campaign that is about to be sent; all null: the campaign has
+-- none.
 CREATE OR REPLACE FUNCTION lock_cursor(p_campaign_id uuid) RETURNS campaign_cursors
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -302,21 +305,21 @@ BEGIN
 END
 $$;
 
--- Makes a campaign `sending` whose time has come, or that has recipients again after it was `sent`; answers its row,
--- whose status then stays as it is until this transaction ends. With p_scheduled, a campaign that is `sent` is searched
--- only as often as `search_is_due` says, otherwise each time (a large one likewise as often as that says).
+-- Makes a campaign `sending` if its time has come, or if it has recipients again after it was `sent`; returns its
+-- row, whose status does not change until this transaction ends. With p_scheduled, or if it is large, a `sent`
+-- campaign is searched only as often as `search_is_due` says, otherwise each time.
 CREATE OR REPLACE FUNCTION begin_sending(k campaign_cursors, p_campaign_id uuid, p_scheduled boolean) RETURNS campaigns
 LANGUAGE plpgsql AS $$
 DECLARE
     c campaigns;
     v_begins boolean;
 BEGIN
-    -- The lock keeps the status until the claim is committed: when a person's `paused` is committed, no claim that has
-    -- read `sending` is still to be committed.
+    -- The lock keeps the status until the claim is committed, so after a person's `paused` is committed, no claim
+    -- that has read `sending` can be committed.
     SELECT * INTO c FROM campaigns WHERE id = p_campaign_id FOR SHARE;
     v_begins := c.status = 'scheduled' AND c.scheduled_at <= now()
              OR c.status = 'sending' AND (c.started_at IS NULL OR c.status_reason IS NOT NULL);
-    -- A campaign that a person set to `sent` has no completed_through, and stays so.
+    -- A campaign that a person set to `sent` has no completed_through, and stays `sent`.
     IF c.status = 'sent' AND k.completed_through IS NOT NULL THEN
         v_begins := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
                       ORDER BY position DESC LIMIT 1) > k.completed_through;
@@ -410,33 +413,33 @@ END
 $$;
 
 -- How many recipients of a batch the high-water mark moves at a time.
--- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
--- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
--- Where the rate is known, what is sent within 1.5 seconds is enough.
+-- A batch has two checkpoints, the last batch one (because the campaign is then completed): five statements in
+-- all. The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875. If
+-- the rate is known, the step is at most what is sent within 1.5 seconds.
 CREATE OR REPLACE FUNCTION mark_step(p_count int, p_is_last boolean, p_per_second double precision) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN greatest(1, least(ceil(p_count / CASE WHEN p_is_last THEN 1.875 ELSE 2.75 END), ceil(p_per_second * 1.5)))::int;
 
--- Claims the next batch of a campaign for the invocation `p_token`. Calling it again with the same token
--- answers the same batch, so a lost answer costs nothing; and it takes nothing back, so a call that PostgreSQL
--- comes to only after the invocation made another and began to send does no harm. `verdict` is
+-- Claims the next batch of a campaign for the invocation `p_token`. Calling it again with the same token returns the same
+-- batch, so a lost answer costs nothing. It takes nothing back either, so a call that PostgreSQL runs only after the
+-- invocation made another call and began to send does no harm. `verdict` is one of
 --   `batch`      the batch is claimed; its recipients follow, column by column, in the order of `positions`
---   `takeover`   the batch of an invocation that did not come back: `outcomes` is what it had noted, and what
---                it may have handed to SES beyond that is in doubt; record both, then claim again
---   `complete`, `busy`, `inserting`   nothing to claim, as `complete_campaign` says
---   `rate`       the sending rate is reserved by others for longer than this invocation lives
---   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet). `under_way_seconds`: other
---                invocations hold batches of it for so long. `paused` with a `reason`: this call has paused it, because
---                its `send_before` is over and recipients are left
--- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
--- again. Of the recipients' data at most `p_bytes` are returned in all (but always one recipient), and no variables of a
--- recipient that has more than `p_recipient_bytes`. The sends are reserved (`send_room`): they may start
--- in `starts_in` seconds (in the past: as much is caught up, `p_catch_up` at most), at `per_second`, and they end within
--- `p_seconds`, after which the invocation starts none.
--- A rate that is not known (null) limits nothing. `step` is how many recipients the high-water mark moves at a
--- time. `p_templates_hash` is what the invocation has compiled. `history`: the database may have lost what it committed,
--- nothing is claimed for `retry_seconds`, and `reason` says why (`watch_history`, which takes p_witness and
--- p_hold_seconds and answers `witness`).
+--   `takeover`   the batch of a lost invocation: `outcomes` are the noted ones, and other recipients that it may have
+--                handed to SES become uncertain; record both, then claim again
+--   `complete`, `busy`, `inserting`   nothing to claim, as in `complete_campaign`
+--   `rate`       others have reserved the sending rate for longer than this invocation lives
+--   `history`    the database may have lost data: nothing is claimed for `retry_seconds`, and `reason` says why
+--                (`watch_history`, which takes p_witness and p_hold_seconds and returns `witness`)
+--   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet). `under_way_seconds`: for how
+--                long other invocations hold batches of it. `paused` with a `reason`: this call has paused it, because its
+--                `send_before` is over and recipients are left
+-- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask again.
+-- At most `p_bytes` of the recipients' data are returned (but always one recipient), and no variables of a recipient that
+-- has more than `p_recipient_bytes`.
+-- The sends are reserved (`send_room`): they may start in `starts_in` seconds (negative: this much time is caught up, at
+-- most `p_catch_up`), at `per_second`, and end within `p_seconds`, after which the invocation starts none. An unknown rate
+-- (null) limits nothing. `step` is how many recipients the mark moves at a time. `p_templates_hash` is the hash of the
+-- templates that the invocation has compiled.
 CREATE OR REPLACE FUNCTION claim_next_batch(
     p_campaign_id uuid, p_token uuid, p_size int, p_lease_seconds double precision, p_alone boolean,
     p_bytes bigint, p_recipient_bytes int,
@@ -468,7 +471,7 @@ DECLARE
 BEGIN
     PERFORM require_read_committed();
     k := lock_cursor(p_campaign_id);
-    -- At READ COMMITTED, each statement from here on sees all that was committed before the lock was had.
+    -- At READ COMMITTED, each statement from here on sees everything that was committed before the lock was granted.
     c := begin_sending(k, p_campaign_id, p_alone);
     SELECT * INTO v_claimed_through, v_closed_through FROM campaign_cursor(p_campaign_id);
     SELECT extract(epoch FROM min(lease_ends_at) FILTER (WHERE claim_token <> p_token AND lease_holds(lease_ends_at))
@@ -482,7 +485,7 @@ BEGIN
      WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND first_position >= position_after(v_closed_through);
 
     IF c.status IS DISTINCT FROM 'sending' THEN
-        -- What a lost invocation may have handed to SES is settled in every status.
+        -- The batch of a lost invocation is settled in every status.
         b := lost_batch(p_campaign_id, p_token);
         IF b.id IS NOT NULL THEN
             batch_id := b.id;
@@ -491,7 +494,7 @@ BEGIN
             RETURN;
         END IF;
         verdict := c.status;
-        -- Three years are about what Step Functions can wait, and `infinity` cannot be subtracted from.
+        -- Three years are about the longest wait of Step Functions, and `infinity` cannot be used in a subtraction.
         retry_seconds := extract(epoch FROM least(c.scheduled_at, clock_timestamp() + interval '3 years')
                                             - clock_timestamp());
         RETURN;
@@ -507,7 +510,7 @@ BEGIN
     PERFORM count_recipients(p_campaign_id);
     refusal := k.refusal;
     refusal_count := k.refusal_count;
-    -- An invocation has come as far as here with these templates.
+    -- An invocation has survived these templates up to here.
     IF k.templates_hash IS DISTINCT FROM p_templates_hash AND p_templates_hash IS NOT NULL THEN
         UPDATE campaign_cursors SET templates_hash = p_templates_hash WHERE campaign_id = p_campaign_id;
     END IF;
@@ -517,13 +520,14 @@ BEGIN
         RETURN;
     END IF;
 
-    -- How many sends there is room for, as it looks now; they are reserved further down.
+    -- The number of sends for which there is room now; they are reserved below.
     SELECT * INTO v_room FROM send_room(p_region, p_per_second, p_campaign_id, c.organization_id, p_seconds,
                                         p_catch_up);
     v_size := least(p_size, v_room.room);
 
     LOOP
-        -- A batch that is open, or that lost its owner, goes first; before all, one that this invocation has already.
+        -- An open batch, or one that lost its owner, comes first; before all others comes a batch that this
+        -- invocation has already.
         b := batch_to_claim(p_campaign_id, p_token, v_closed_through);
         IF b.id IS NOT NULL THEN
             v_again := b.handed_by IS NOT DISTINCT FROM p_token AND b.claim_token = p_token;
@@ -561,7 +565,7 @@ BEGIN
             batch_id := NULL;
             RETURN;
         END IF;
-        -- Without room there is no batch.
+        -- If there is no room, there is no batch.
         IF v_size < 1 AND NOT v_again THEN
             PERFORM reserve_sends(p_region, p_campaign_id, c.organization_id, v_room.free_from, 0,
                                   v_room.per_second, v_room.share, p_catch_up);
@@ -585,14 +589,14 @@ BEGIN
     END LOOP;
 
     verdict := 'batch';
-    -- Each claim is a batch of its own: one that is claimed again is closed, and what is left of it gets a new number.
+    -- Each claim is a batch of its own: a batch that is claimed again is closed, and its rest gets a new number.
     IF NOT v_again THEN
         PERFORM close_batch(b);
-        -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
+        -- A checkpoint that was committed while its batch was being recorded may have left notes behind.
         DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;
         b := open_batch(p_campaign_id, v_first, positions[cardinality(positions)], v_claimed_through, v_closed_by_now);
         batch_id := b.id;
-        -- What does not fit into this invocation stays behind as an open batch.
+        -- Recipients that do not fit into this invocation stay behind as an open batch.
         IF pending_between(p_campaign_id, position_after(b.last_position), v_last) IS NOT NULL THEN
             PERFORM open_batch(p_campaign_id, b.last_position + 1, v_last, v_claimed_through, v_closed_by_now);
         END IF;
@@ -617,15 +621,15 @@ BEGIN
            handed_by = p_token, claimed_count = coalesce(claimed_count, cardinality(positions)),
            handed_through = greatest(b.handed_through, positions[least(step, cardinality(positions))])
      WHERE id = b.id;
-    -- The fence against a claim that nobody waits for any more: held up until its invocation may not start a send,
-    -- it would keep recipients from others, and leave them in doubt, for nothing.
+    -- This rolls back a claim for which its invocation no longer waits: it would keep recipients from others and make
+    -- them uncertain for nothing.
     IF clock_timestamp() > now() + make_interval(secs => p_seconds) THEN
         RAISE EXCEPTION 'the claim came too late for its invocation' USING ERRCODE = 'lock_not_available';
     END IF;
 END
 $$;
 
--- Gives the batch of a lost invocation to `p_token`, which records what became of it; answers what was noted of it.
+-- Gives the batch of a lost invocation to `p_token`, which records its outcomes; returns the noted ones.
 CREATE OR REPLACE FUNCTION take_over(b campaign_batches, p_token uuid, p_lease_seconds double precision) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -657,8 +661,8 @@ LANGUAGE sql AS $$
                             p_region, p_per_second, p_seconds, p_catch_up, NULL) AS n
 $$;
 
--- A claim whose function was replaced while it waited for its lock goes on with the text that it began with, which knows
--- nothing of batches' numbers. It is rolled back as a conflict, and its invocation asks again.
+-- If a function is replaced while a claim waits for its lock, the claim continues with the old text, which does not
+-- know batches' numbers. It is rolled back as a conflict, and its invocation claims again.
 CREATE OR REPLACE FUNCTION refuse_unnumbered_batch() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN

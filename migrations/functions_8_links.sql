@@ -1,7 +1,8 @@
--- What the function `unsubscribe` does, which is open to the internet. These functions have their owner's rights, so that
--- its role needs none on the tables: whoever calls them reaches the one recipient whose id and organization a token names.
+-- The changes of the function `unsubscribe`, which is open to the internet. These functions have their owner's
+-- rights, so that its role needs none on the tables: a caller reaches only the recipient whose id and organization a
+-- token names.
 
--- Whoever changes an entry without saying which link made it has made it its own: no link takes it back any more.
+-- If an entry is changed without naming a link, no link can take it back any more.
 CREATE OR REPLACE FUNCTION own_suppression() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -15,14 +16,14 @@ CREATE OR REPLACE TRIGGER suppressions_owned BEFORE UPDATE ON suppressions
                        AND OLD.outweighs_bounce = NEW.outweighs_bounce)
     EXECUTE FUNCTION own_suppression();
 
--- Whether a link may change something again: at most once a minute, so that nobody fills the timeline with one token.
--- (What lies in the future was written before PostgreSQL's clock was set back.)
+-- Returns true if a link may change something again: at most once a minute, so that nobody fills the timeline with
+-- one token. (A time in the future was written before PostgreSQL's clock was set back.)
 CREATE OR REPLACE FUNCTION link_has_rested(link_used_at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN link_used_at IS NULL OR link_used_at <= now() - interval '1 minute' OR link_used_at > now();
 
--- What the page shows of a recipient: why its organization writes to the address no more, and whether this link may
--- take that back. What holds for all organizations is nothing that one of them takes back.
+-- The data of a recipient for the page: the reason for which the address is suppressed, and whether this link may
+-- take that back. A suppression for all organizations cannot be taken back by one of them.
 CREATE OR REPLACE FUNCTION look_by_link(p_recipient_id uuid, p_organization_id uuid)
 RETURNS TABLE (email text, from_address text, reason text, changed boolean, revocable boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -37,8 +38,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
      WHERE r.id = p_recipient_id AND c.organization_id = p_organization_id
 $$;
 
--- Unsubscribes a recipient: the suppression, the recipient's mark and the campaign's counter. Running it again changes
--- nothing. The row that it returns is what the activity is made of.
+-- Unsubscribes a recipient: the suppression, the recipient's mark and the campaign's counter. Running it again
+-- changes nothing. The activity is made from the row that it returns.
 CREATE OR REPLACE FUNCTION unsubscribe_by_link(p_recipient_id uuid, p_organization_id uuid)
 RETURNS TABLE (id uuid, organization_id uuid, campaign_id uuid, customer_id uuid, customer_ref text, email text,
                name text, message_id text, campaign_name text, created_by uuid, from_address text,
@@ -50,16 +51,16 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
           FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
          WHERE r.id = p_recipient_id AND c.organization_id = p_organization_id
     ),
-    -- The fence: of two statements that meet here, the second waits for the first, and has nothing to mark then.
+    -- If two statements run at once, the second waits for the first and then finds nothing to mark.
     marked AS (
         UPDATE campaign_recipients AS r SET unsubscribed_at = now(), link_used_at = now()
           FROM known AS k
          WHERE r.id = k.id AND r.campaign_id = k.campaign_id AND r.unsubscribed_at IS NULL
         RETURNING r.id
     ),
-    -- A reason only gets stronger: a person's word is more than a bounce, and less than a complaint or `manual`. An entry
-    -- that another link made is from now on the word of two, and neither of them takes it back.
-    -- Rows are locked in one order everywhere: recipient, suppression, campaign.
+    -- A reason is only replaced by a stronger one: an unsubscribe is stronger than a bounce, and weaker than a
+    -- complaint or `manual`. If another link made the entry, both links have confirmed it now, and neither can take
+    -- it back. Rows are locked in one order everywhere: recipient, suppression, campaign.
     suppressed AS (
         INSERT INTO suppressions AS s (organization_id, email, reason, link_recipient_id)
         SELECT k.organization_id, k.address, 'unsubscribe', k.id FROM known AS k
@@ -79,15 +80,15 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     SELECT k.id, k.organization_id, k.campaign_id, k.customer_id, k.customer_ref, k.email, k.name, k.message_id,
            k.campaign_name, k.created_by, k.from_address,
            CASE WHEN s.reason IN ('complaint', 'manual') THEN s.reason ELSE 'unsubscribe' END,
-           -- Also where the mark is old and somebody had taken the suppression away since.
+           -- This holds also if the mark is old and the suppression was removed since.
            EXISTS (SELECT FROM marked) OR EXISTS (SELECT FROM suppressed WHERE is_new),
            s.email IS NULL OR s.reason = 'bounce' OR coalesce(s.link_recipient_id = k.id, false)
       FROM known AS k
       LEFT JOIN suppressions AS s ON s.organization_id = k.organization_id AND s.email = k.address
 $$;
 
--- Takes back that a recipient unsubscribed, where its own link made the entry and nobody has confirmed it since. For
--- another reason, and within a minute of the link's last change, nothing changes.
+-- Subscribes a recipient again, if its own link made the entry and nothing has confirmed it since. With another
+-- reason, and within a minute of the link's last change, nothing changes.
 CREATE OR REPLACE FUNCTION subscribe_again_by_link(p_recipient_id uuid, p_organization_id uuid)
 RETURNS TABLE (id uuid, organization_id uuid, campaign_id uuid, customer_id uuid, customer_ref text, email text,
                name text, message_id text, campaign_name text, created_by uuid, from_address text,
@@ -105,7 +106,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
           FROM campaign_recipients AS r JOIN known AS k ON k.id = r.id AND k.campaign_id = r.campaign_id
            FOR NO KEY UPDATE OF r
     ),
-    -- The fence: of two statements that meet here, the second waits for the first, and has nothing to take back then.
+    -- If two statements run at once, the second waits for the first and then finds nothing to take back.
     revoked AS MATERIALIZED (
         SELECT s.organization_id, s.email, s.outweighs_bounce
           FROM known AS k
@@ -118,7 +119,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
         DELETE FROM suppressions AS s USING revoked AS v
          WHERE s.organization_id = v.organization_id AND s.email = v.email AND NOT v.outweighs_bounce
     ),
-    -- The address bounced before, or since: that holds again.
+    -- The address bounced before or since, so the reason becomes `bounce` again.
     restored AS (
         UPDATE suppressions AS s SET reason = 'bounce', link_recipient_id = NULL, outweighs_bounce = false
           FROM revoked AS v
@@ -134,7 +135,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
           FROM known AS k JOIN own AS o ON o.id = k.id
          WHERE c.id = k.campaign_id AND o.is_marked AND EXISTS (SELECT FROM revoked)
     )
-    -- An address that is off the list for all organizations stays so.
+    -- An address that is suppressed for all organizations stays suppressed.
     SELECT k.id, k.organization_id, k.campaign_id, k.customer_id, k.customer_ref, k.email, k.name, k.message_id,
            k.campaign_name, k.created_by, k.from_address,
            CASE WHEN v.email IS NULL AND s.reason IS NOT NULL THEN s.reason
@@ -149,8 +150,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
              ON a.organization_id = '00000000-0000-0000-0000-000000000000' AND a.email = k.address
 $$;
 
--- Functions with their owner's rights find the tables of this schema and nothing else, whatever was set when they were made,
--- and whatever the caller sets or creates.
+-- Functions with their owner's rights find only the tables of this schema, whatever the search path was when they
+-- were created, and whatever the caller sets or creates.
 DO $$
 DECLARE
     v_function record;

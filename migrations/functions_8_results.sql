@@ -1,7 +1,7 @@
--- What came of a campaign, for a CRM to read.
+-- The results of a campaign, for a CRM.
 
--- One row for each campaign. All of it is counted as it happens, so that a row costs two look-ups, however many recipients
--- the campaign has. Each email counts once in each column.
+-- One row for each campaign. Everything is counted when it happens, so that a row costs two lookups for any number of
+-- recipients. Each email counts once in each column.
 CREATE OR REPLACE VIEW campaign_results AS
 SELECT c.id AS campaign_id, c.organization_id, c.name, c.status, c.started_at, c.completed_at,
        c.total_count AS total, c.sent_count AS sent, c.failed_count AS failed, c.suppressed_count AS suppressed,
@@ -17,13 +17,13 @@ SELECT c.id AS campaign_id, c.organization_id, c.name, c.status, c.started_at, c
        c.unsubscribed_count AS unsubscribed
   FROM campaigns AS c LEFT JOIN campaign_feedback AS f ON f.campaign_id = c.id;
 
--- One row for each link of a campaign that was clicked: by how many recipients.
+-- One row for each clicked link of a campaign, with the numbers of recipients.
 CREATE OR REPLACE VIEW campaign_link_results AS
 SELECT l.campaign_id, c.organization_id, l.link, l.clicked_by_people, l.clicked_by_machines
   FROM campaign_links AS l JOIN campaigns AS c ON c.id = l.campaign_id;
 
--- What is counted of an event of `recipient_events`, as the column of `campaign_feedback`. Null: nothing. It is what
--- `record.sql` of the function `ses-events` counts; a test compares the two. (The keys are the hashes of `Bounced` and
+-- The column of `campaign_feedback` that counts an event of `recipient_events`; null: none. `record.sql` of the
+-- function `ses-events` counts in the same way; a test compares the two. (The keys are the hashes of `Bounced` and
 -- `Complained`, as `Kind::key` in src/ses_events/kind.rs makes them.)
 CREATE OR REPLACE FUNCTION counted_as(action text, key uuid, made_by text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -40,9 +40,9 @@ RETURN CASE action
                                    WHEN key = 'b23b4c73-6839-1d50-ebd0-b1781345d5a2' THEN 'bounced' ELSE 'bounced_softly' END
 END;
 
--- What came of a campaign by the domains of its recipients, the largest first; columns as in `campaign_results`. It goes
--- through all recipients of the campaign and their events, which takes about 10 µs for each recipient, and knows nothing of
--- events that `campaign prune` has deleted.
+-- The results of a campaign by the domains of its recipients, the largest first; columns as in `campaign_results`. It
+-- reads all recipients of the campaign and their events, which takes about 10 µs per recipient. Events that `campaign
+-- prune` has deleted are not counted.
 CREATE OR REPLACE FUNCTION campaign_domain_results(p_campaign_id uuid)
 RETURNS TABLE (domain text, sent bigint, delivered bigint, bounced bigint, bounced_softly bigint, withheld bigint,
                complained bigint, rejected bigint, opened_by_people bigint, opened_by_machines bigint,
@@ -72,8 +72,8 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
      GROUP BY e.domain ORDER BY count(*) DESC, e.domain
 $$;
 
--- Counts a campaign's results anew from its events, for campaigns whose events came before they were counted. It waits for,
--- and holds up, events of the campaign while it runs. What it cannot know are the links.
+-- Counts a campaign's results again from its events, for campaigns whose events arrived before results were counted.
+-- While it runs, it and events of the campaign wait for each other. It cannot count links.
 CREATE OR REPLACE FUNCTION recount_campaign_results(p_campaign_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN

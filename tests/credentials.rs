@@ -1,4 +1,4 @@
-//! How the built function gets into PostgreSQL: with a secret that may be rotated, and with tokens.
+//! How the built function logs in to PostgreSQL: with a secret that may be rotated, and with tokens.
 
 mod support;
 
@@ -81,7 +81,7 @@ fn place(url: &str) -> (String, u16, String, String) {
     (host.clone(), port, config.get_user().unwrap().to_owned(), config.get_dbname().unwrap().to_owned())
 }
 
-/// A PostgreSQL that asks for the password and refuses it, whatever it is.
+/// A PostgreSQL that asks for the password and refuses any.
 struct Postgres {
     port: u16,
     passwords: Arc<Mutex<Vec<String>>>,
@@ -115,7 +115,7 @@ impl Postgres {
     }
 }
 
-/// The body of a message that begins with a tag of so many bytes.
+/// The body of a message that begins with a tag of this number of bytes.
 fn read_message(stream: &mut TcpStream, tag: usize) -> Vec<u8> {
     let mut head = vec![0; tag + 4];
     stream.read_exact(&mut head).unwrap();
@@ -125,7 +125,7 @@ fn read_message(stream: &mut TcpStream, tag: usize) -> Vec<u8> {
     body
 }
 
-/// A Secrets Manager that gives these answers to `GetSecretValue` in turn; null: there is no such secret.
+/// A Secrets Manager that answers `GetSecretValue` with these values in turn; null: there is no such secret.
 struct SecretsManager {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,

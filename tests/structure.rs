@@ -1,4 +1,5 @@
-//! The direction in which the modules of the functions import each other, and that no files import each other in a ring.
+//! Holds the direction in which the functions' modules import each other, and that no files import each other
+//! in a ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -143,7 +144,7 @@ fn no_files_import_each_other_in_a_ring() {
     let modules = modules();
     let mut left: BTreeMap<&String, BTreeSet<String>> =
         modules.iter().map(|(module, code)| (module, imports(module, code, &modules))).collect();
-    // Whatever imports nothing that is left, or is imported by nothing that is left, is in no ring.
+    // A file that imports no remaining file, or that no remaining file imports, is in no ring.
     loop {
         let before = left.len();
         let names: BTreeSet<String> = left.keys().map(ToString::to_string).collect();

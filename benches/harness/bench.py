@@ -17,7 +17,7 @@ COMPARED = 3
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: so many emails, and what they took."""
+    """One run: the number of emails, and the resources that they took."""
 
     emails: int
     usage: Usage
@@ -39,7 +39,7 @@ class Sample:
 
 
 class Wrong(RuntimeError):
-    """A run did not do what it was to do: its figures mean nothing."""
+    """A run failed, so its figures mean nothing."""
 
 
 class Bench:
@@ -87,7 +87,7 @@ class Bench:
         return Sample(emails, usage)
 
     def send_by_peer(self, database, ses, emails, peer, batch_size=500):
-        """One campaign by a peer; from the word to its answer, so without its start and imports."""
+        """One campaign by a peer, from the start signal to its answer, without its start and imports."""
         environment = self.environment(
             database.url, ses, CAMPAIGN_ID=database.campaigns[0], BATCH_SIZE=str(batch_size), NODE_NO_WARNINGS="1"
         )
@@ -106,7 +106,7 @@ class Bench:
         return Sample(emails, usage)
 
     def check(self, database, ses, emails, who, kind=None):
-        """Every recipient has been sent one message, it is recorded, and it is the one that all others send."""
+        """Checks that every recipient got one message, that it is recorded, and that it equals that of the other senders."""
         accepted, doubles = ses.get("statistics")["accepted"], ses.get("duplicates")
         sent, activities = database.sent(database.campaigns[0])
         if (accepted, sent, activities) != (emails,) * 3 or doubles:

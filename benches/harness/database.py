@@ -83,13 +83,13 @@ class Database:
         return campaign
 
     def settle(self):
-        """Nothing that loading left undone is done while something is measured."""
+        """Finishes the background work of loading, so that it does not run during a measurement."""
         with self.connect() as connection:
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
 
     def sent(self, campaign):
-        """Recipients that are `sent`, and activities: what a peer claims to have done is looked up."""
+        """The numbers of `sent` recipients and of activities, to check what a peer reports."""
         with self.connect() as connection:
             return connection.execute(
                 "SELECT (SELECT count(*) FROM campaign_recipients WHERE campaign_id = %s AND status = 'sent'),"

@@ -45,7 +45,7 @@ def two_columns(values):
 
 
 def target_tables(stored, modules):
-    """What depends on how is sent, and the rest."""
+    """The targets by way of sending, and the others."""
     ways = [(api, size) for api in ("bulk", "single") for size in (500, 5000)]
     sending = Table(
         None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Usage:
-    """What one run took: seconds by the clock, seconds of processor, bytes of memory at the peak."""
+    """The resources of one run: elapsed seconds, processor seconds, peak memory in bytes."""
 
     wall: float
     cpu: float
@@ -17,10 +17,10 @@ class Usage:
 
 
 class Process:
-    """A child of its own. What it used until `begin` (the start, its imports) is not counted, in its favour."""
+    """A child process. What it used until `begin` (the start, its imports) is not counted, to its advantage."""
 
     def __init__(self, command, environment, speaks=True):
-        """`speaks`: it takes the word from its input and answers on its output; else its output is its log."""
+        """`speaks`: it reads the start signal from its input and answers on its output; else its output is its log."""
         base = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.child = subprocess.Popen(
             [str(part) for part in command],
@@ -52,12 +52,12 @@ class Process:
         self.began = time.perf_counter()
 
     def end(self):
-        """The work is done; the process still lives."""
+        """Notes that the work is done; the process still runs."""
         self.ended = time.perf_counter()
         self.peak = peak_memory(self.pid)
 
     def reap(self):
-        """Ends the process, by closing its input or, where it does not read that, by SIGTERM."""
+        """Ends the process by closing its input or, if it does not read that, by SIGTERM."""
         if self.child.stdin is not None:
             self.child.stdin.close()
         else:
@@ -72,7 +72,7 @@ class Process:
 
 
 def cpu_of_threads(pid):
-    """Seconds of processor that the living threads of a process have used; 0 where the system does not tell."""
+    """Processor seconds of the running threads of a process; 0 if the system does not report them."""
     total = 0
     for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         total += int(path.read_text().split()[0])

@@ -17,7 +17,7 @@ class Table:
 
 
 def number(value):
-    """Three digits that count, and no more."""
+    """A number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     if value >= 10:

@@ -1,4 +1,4 @@
-"""Interleaved rounds (A B C A B C …), so that what changes on the machine meanwhile meets all alike."""
+"""Interleaved rounds (A B C A B C …), so that changes on the machine affect all contestants equally."""
 
 import statistics
 import sys
@@ -23,7 +23,7 @@ def median(values):
 
 
 def spread(values, form):
-    """The median, and the least and most in brackets."""
+    """The median, with the minimum and maximum in brackets."""
     low, high = min(values), max(values)
     middle = form(median(values))
     return middle if len(values) == 1 else f"{middle} ({form(low)} to {form(high)})"

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::{CONCURRENCY, say_done, wait_for_the_word};
 
-/// What SES's answer has, headers included.
+/// The size of SES's answer, including headers.
 const ANSWER: [u8; 300] = [b'.'; 300];
 
 /// Sends each of `bodies`, and waits for as many bytes as an answer has.

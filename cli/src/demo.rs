@@ -31,7 +31,7 @@ use summary::Summary;
     after_help = "Examples:\n  ./dev demo --keep\n  campaign demo --recipients 20000 --batch-size 1000 --latency 0"
 )]
 pub struct Demo {
-    /// How many recipients the campaign has
+    /// The number of recipients of the campaign
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
     recipients: u32,
     /// Recipients per batch; each invocation sends one batch
@@ -46,7 +46,8 @@ pub struct Demo {
     /// The built function [default: send-batch beside this executable]
     #[arg(long, value_name = "PATH", env = "SEND_BATCH")]
     send_batch: Option<PathBuf>,
-    /// Where the emails are written, in a new directory [default: target/demo, or the directory for temporary files]
+    /// The directory in which a new directory for the emails is created [default: target/demo, or the
+    /// directory for temporary files]
     #[arg(long, value_name = "DIR")]
     emails: Option<PathBuf>,
 }

@@ -33,9 +33,10 @@ pub use source::Source;
 
 /// Add recipients to a campaign, from CSV, NDJSON or a query
 ///
-/// The columns email, name, customer_id, customer_ref and contact_id become the recipient's own, the members of a column
-/// `variables` (a JSON object) and every other column its variables. One address is taken once per campaign,
-/// whatever its letter case. If a row is refused nothing is imported, unless --skip-bad is given.
+/// The columns email, name, customer_id, customer_ref and contact_id become fields of the recipient; the
+/// members of a column `variables` (a JSON object) and every other column become its variables. A mailbox is
+/// imported once per campaign, whatever the spelling of its address. If a row is refused, nothing is
+/// imported, unless --skip-bad is given.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
 #[command(group = clap::ArgGroup::new("input").required(true).args(["file", "query"]))]
@@ -51,19 +52,20 @@ pub struct Import {
     /// Run the query on this database [default: the campaign's own]
     #[arg(long, value_name = "URL", env = "IMPORT_FROM_URL", hide_env_values = true, requires = "query")]
     from: Option<String>,
-    /// Take a field or variable from the column of another name or number (#3); may be given several times
+    /// Take a field or variable from a column with another name, or by its number (#3); may be given several
+    /// times
     #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = mapping::parse_pair)]
     map: Vec<(String, String)>,
     /// Leave a column out, by its name or number (#3); may be given several times
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
-    /// The form of the file [default: as it looks]
+    /// The format of the file [default: detected]
     #[arg(long, value_enum, value_name = "FORM", conflicts_with = "query")]
     format: Option<Format>,
-    /// What separates the fields of CSV: a character, or tab [default: as the first lines say]
+    /// The delimiter of CSV: a character, or tab [default: detected]
     #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter, conflicts_with = "query")]
     delimiter: Option<u8>,
-    /// Import the good rows, and only them
+    /// Import the good rows and skip the others
     #[arg(long)]
     skip_bad: bool,
     /// Write the refused rows to this file as CSV: line, reason, detail, email

@@ -18,9 +18,9 @@ use campaign_sender::store::{Database, DatabaseError};
 
 /// Create the tables and functions in the database, or bring them to the version of this release
 ///
-/// Functions of this release and of the one before it may run meanwhile, in mid-campaign too. What was done is not done
-/// again, so an interrupted migration goes on when the command is given again. Connect directly, not through a pooler in
-/// transaction mode, when the tables are of release 0.1.
+/// Functions of this release and of the release before it may run meanwhile, also while campaigns are sent.
+/// Finished steps are not repeated, so you can run an interrupted migration again. If the tables are of
+/// release 0.1, connect directly and not through a pooler in transaction mode.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

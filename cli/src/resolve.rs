@@ -21,8 +21,9 @@ use campaign_sender::store::activities::{ActivitiesTable, plan};
 
 /// Settle recipients that are `uncertain`: by your decision, or from the function's log
 ///
-/// SES may or may not have accepted the email of an uncertain recipient, and it is never sent again by itself. Its
-/// events settle most of them, and the log knows what the function could not record. This is for the rest.
+/// SES may or may not have accepted the email to an uncertain recipient, and it is not sent again
+/// automatically. SES's events settle most of these recipients, and the log has what the function could not
+/// record. This command is for the rest.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[command(group = clap::ArgGroup::new("how").required(true).args(["decision", "from_log"]))]
@@ -36,7 +37,7 @@ pub struct Resolve {
     /// Only this recipient; may be given several times
     #[arg(long = "recipient", value_name = "ID", value_parser = id, conflicts_with = "from_log")]
     recipients: Vec<Uuid>,
-    /// Who decides, for the log
+    /// The person who decides, for the log
     #[arg(long, value_name = "WHO", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     by: Option<String>,
     /// Why, for the log
@@ -56,7 +57,7 @@ Examples:
   campaign resolve 5f0c2c1e-… --as sent --recipient 77d1… --by ada --why 'the customer has it'
   aws logs tail /aws/lambda/send-batch --since 1d | campaign resolve 5f0c2c1e-… --from-log -";
 
-/// What a person decides.
+/// The decision of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Decision {
     Sent,

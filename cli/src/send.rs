@@ -31,7 +31,7 @@ struct Test {
     /// Send what a recipient would get to these addresses instead, marked as a test
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     test: Vec<String>,
-    /// What this recipient would get, by id or address [default: the first]
+    /// The recipient whose email is sent as the test, by id or address [default: the first]
     #[arg(long, requires = "test")]
     recipient: Option<String>,
 }

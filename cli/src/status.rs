@@ -1,4 +1,4 @@
-//! `campaign status`: where campaigns stand, for a person and for machines.
+//! `campaign status`: the state of campaigns, for people and machines.
 
 mod advice;
 mod gather;
@@ -18,23 +18,23 @@ use campaign_sender::domain::result::Progress;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 
-/// Show where campaigns stand, or one of them in detail
+/// List campaigns, or show one of them in detail
 ///
-/// For one campaign: progress, rate, time to the end, outcomes by code with an example, batches at work, why nothing is
-/// being sent if that is so, and what to do next. Addresses are masked unless --show-addresses is given.
+/// For one campaign it shows progress, rate, remaining time, outcomes by code with an example, open batches,
+/// why nothing is being sent, and what to do next. Addresses are masked unless --show-addresses is given.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Status {
-    /// The campaign's id [default: a table of campaigns, those that are live and those sent last first]
+    /// The campaign's id [default: list campaigns, active ones first, then those sent last]
     #[arg(value_parser = id)]
     campaign: Option<Uuid>,
-    /// Draw it again and again, until the campaign is at its end or Ctrl-C
+    /// Refresh the output until the campaign ends or you press Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// Seconds between two looks with --watch
+    /// Seconds between two refreshes with --watch
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = value_parser!(u64).range(1..=3600))]
     interval: u64,
-    /// JSON for machines, one object on one line for each look; the names are documented in docs/cli.md
+    /// JSON for machines, one object on one line for each refresh; docs/cli.md documents the names
     #[arg(long)]
     json: bool,
     /// Show whole addresses
@@ -46,7 +46,7 @@ pub struct Status {
     /// Only campaigns of this organization
     #[arg(long, value_name = "ID", conflicts_with = "campaign", value_parser = id)]
     organization: Option<Uuid>,
-    /// How many campaigns the table has
+    /// The number of campaigns to list
     #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "campaign")]
     limit: u32,
 }
@@ -60,7 +60,7 @@ Examples:
   campaign status 5f0c2c1e-… --watch
   campaign status 5f0c2c1e-… --json | jq .progress.remaining";
 
-/// A campaign as the table has it.
+/// A campaign in the list.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overview {
@@ -69,12 +69,12 @@ pub struct Overview {
     pub status: String,
     pub status_reason: Option<String>,
     pub progress: Progress,
-    /// Emails of those sent that SES rejected after it had accepted them.
+    /// Sent emails that SES rejected after accepting them.
     pub rejected: i64,
     pub scheduled_at: Option<String>,
     /// After this time nothing is sent.
     pub send_before: Option<String>,
-    /// How long it has been due, where no invocation has begun to send it.
+    /// How long it has been due, if no invocation has begun to send it.
     pub overdue_seconds: Option<f64>,
     pub started_at: Option<String>,
     pub completed_at: Option<String>,
@@ -87,7 +87,7 @@ pub struct Outcome {
     pub status: String,
     pub code: Option<String>,
     pub count: i64,
-    /// Of those in doubt: since when the first of them is.
+    /// For uncertain recipients: for how long the oldest of them has been uncertain.
     pub oldest_seconds: Option<f64>,
     pub example: Example,
 }
@@ -115,7 +115,7 @@ pub struct Lane {
     pub pending: i64,
     /// Outcomes that are noted and not recorded yet.
     pub noted: i64,
-    /// Until the lease ends; negative when it has.
+    /// The time until the lease ends; negative if it has ended.
     pub lease_seconds: Option<f64>,
 }
 
@@ -137,14 +137,14 @@ pub struct Detail {
     pub per_second_now: Option<f64>,
     /// Emails accepted per second since the start.
     pub per_second_mean: Option<f64>,
-    /// At the present rate, until nobody is left.
+    /// The remaining time at the present rate.
     pub seconds_left: Option<u64>,
-    /// Since SES's events were last heard of this campaign.
+    /// The time since SES's last event of this campaign.
     pub last_event_seconds: Option<f64>,
-    /// Nothing is claimed of any campaign, because the database may have lost what it had committed.
+    /// Nothing is claimed, because the database may have lost data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_hold: Option<HistoryHold>,
-    /// Why nothing is being sent, or that an invocation is at work; of a campaign that is sending, or due.
+    /// For a campaign that is sending or due: why nothing is being sent, or that an invocation is working.
     pub now: Option<now::Now>,
     pub outcomes: Vec<Outcome>,
     pub lanes: Vec<Lane>,
@@ -152,7 +152,7 @@ pub struct Detail {
     pub advice: Vec<String>,
 }
 
-/// One campaign with its addresses masked, if there is such a one.
+/// One campaign with its addresses masked; `None` if there is no such campaign.
 pub async fn detail(database: &Database, id: Uuid) -> Result<Option<Detail>, Failure> {
     gather::detail(database, id, false).await
 }
@@ -174,7 +174,8 @@ impl Status {
                 if !self.watch || at_end || output::is_closed() {
                     return Ok(());
                 }
-                // A look at a campaign of millions takes a while: the database has better things to do, too.
+                // Reading a campaign of millions takes a while, so the interval grows with the time that it
+                // took.
                 tokio::time::sleep(Duration::from_secs(self.interval).max(started_at.elapsed() * 5)).await;
             }
         };
@@ -194,7 +195,7 @@ impl Status {
         }
     }
 
-    /// What there is to show, and whether that will not change any more.
+    /// The output, and whether it is final.
     async fn look(&self, database: &Database) -> Result<(String, bool), Failure> {
         let Some(id) = self.campaign else {
             let campaigns = gather::overviews(database, &self.status, self.organization, self.limit).await?;
@@ -215,7 +216,7 @@ fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(text + "\n")
 }
 
-/// Standard output, on which each picture replaces the one before, where it is a terminal.
+/// Standard output, on which each output replaces the one before if it is a terminal.
 #[derive(Default)]
 struct Screen {
     lines: usize,
@@ -227,7 +228,7 @@ impl Screen {
             lines if lines > 0 && again && io::stdout().is_terminal() => format!("\x1b[{lines}A\x1b[J"),
             _ => String::new(),
         };
-        // What the terminal breaks takes more than one row of it.
+        // A line that the terminal wraps takes more than one row.
         self.lines = text::rows_of(picture, text::width());
         output::print_picture(&back, picture);
     }

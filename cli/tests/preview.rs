@@ -28,7 +28,7 @@ fn done(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The text with a word in place of each link to unsubscribe, whose token differs from run to run.
+/// The text with a placeholder for each unsubscribe link, whose token differs from run to run.
 fn without_tokens(text: &str) -> String {
     let (mut parts, mut stable) = (text.split("https://unsubscribe.example.com/u/"), String::new());
     stable.push_str(parts.next().unwrap_or_default());

@@ -20,7 +20,7 @@ pub struct Campaign {
     pub sendable: bool,
     /// Scheduled, but without a time.
     pub unscheduled: bool,
-    /// It was stopped, goes on now, and has recipients in doubt.
+    /// It was stopped, continues now, and has uncertain recipients.
     pub resumed_in_doubt: bool,
     /// The column `status_reason`.
     pub status_reason: Option<String>,
@@ -32,7 +32,7 @@ pub struct Campaign {
     pub configuration_set: Option<String>,
     /// Its templates.
     pub source: Source,
-    /// What names its templates: it changes with each of them.
+    /// A hash of its templates.
     pub templates_hash: String,
     /// The attempt to read its templates is noted.
     pub attempted: bool,

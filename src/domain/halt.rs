@@ -38,7 +38,7 @@ pub enum HaltReason {
     PausedWithAll,
 }
 
-/// How the words of a reason are recognized.
+/// How the text of a reason is recognized.
 enum Words {
     /// They begin so.
     Begin(&'static str),

@@ -41,7 +41,7 @@ pub struct Ledger<'a> {
     /// The refusal that each of the last recipients has met, and their number. The number begins below zero
     /// if a person has resumed the campaign in spite of the refusal.
     refusal: (Option<String>, i32),
-    /// Where that count began.
+    /// The start of that count.
     granted: i32,
     /// The recipients of this batch that have met it.
     alike: Vec<usize>,

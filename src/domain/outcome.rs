@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::recipient::Status;
 
-/// What became of one recipient.
+/// The outcome of one recipient.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// SES accepted the message.

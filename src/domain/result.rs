@@ -36,7 +36,7 @@ pub struct BatchResult {
     pub status: Status,
     /// Seconds to wait before `next`; 0 unless `status` is `wait`.
     pub wait_seconds: u64,
-    /// What became of this batch.
+    /// The recipients of this batch by outcome.
     pub batch: BatchCounts,
     /// The activities of this batch.
     pub activities: Activities,
@@ -70,7 +70,7 @@ pub struct Activities {
     pub success: bool,
     /// Emails of this batch that are in the timeline.
     pub count: u32,
-    /// What PostgreSQL said.
+    /// PostgreSQL's error.
     pub error: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::campaign::CampaignStatus;
 
-/// As many recipients in a row that meet the same refusal halt a campaign.
+/// The number of recipients in a row whose equal refusals halt a campaign.
 pub const SAME_REFUSALS: i32 = 20;
 
 /// Why sending stopped before every recipient had an outcome.
@@ -10,15 +10,15 @@ pub const SAME_REFUSALS: i32 = 20;
 pub enum Stop {
     /// No time is left for more.
     Deadline,
-    /// SES says 'too fast', for longer than is worth waiting here.
+    /// SES throttles for longer than the batch waits.
     Throttled,
-    /// SES takes no more today.
+    /// The daily quota is used up.
     QuotaExhausted(String),
     /// SES cannot be reached.
     Unreachable(String),
-    /// Something other than SES answers, for longer than is worth waiting here.
+    /// Something other than SES answers, for longer than the batch waits.
     Intercepted(String),
-    /// Answers that leave recipients in doubt, one after another; how many batches in a row have stopped so.
+    /// Several answers in a row left recipients uncertain; how many batches in a row have stopped for this.
     Doubtful(String, u32),
     /// A cause that holds for every recipient.
     Halt(String),

@@ -41,7 +41,7 @@ pub enum Kind<'a> {
 }
 
 impl Kind<'_> {
-    /// What the answers for a call's recipients say of the call.
+    /// Classifies a call by the answers for its recipients.
     pub fn of(answers: &[(usize, Answer)]) -> Kind<'_> {
         let doubts = || {
             answers.iter().filter_map(|(_, answer)| match answer {
@@ -63,10 +63,10 @@ impl Kind<'_> {
 /// The weight of one batch.
 #[derive(Debug)]
 pub struct Trouble {
-    /// As it was carried here.
+    /// The weight that was carried here.
     began: i32,
     weight: i32,
-    /// The most that this batch can make of it.
+    /// The largest weight that this batch can reach.
     most: i32,
     careful: bool,
     unreadable_bulk_calls: u32,
@@ -74,7 +74,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// What an earlier batch carried on, if that was a weight.
+    /// The weight that an earlier batch carried on, if it is one.
     pub fn new(carried: &(Option<String>, i32)) -> Trouble {
         let reason = carried.0.as_deref().and_then(|text| text.strip_prefix(PREFIX));
         let weight = reason.map_or(0, |_| carried.1.clamp(0, HALT));
@@ -89,17 +89,17 @@ impl Trouble {
         }
     }
 
-    /// Only one call at a time, for one recipient.
+    /// True if only one call is made at a time, for one recipient.
     pub fn is_careful(&self) -> bool {
         self.careful
     }
 
-    /// Bulk calls are answered so that nobody understands it; single ones may not be.
+    /// True if the answers to bulk calls cannot be read; those to single calls may be readable.
     pub fn gives_up_bulk_calls(&self) -> bool {
         self.unreadable_bulk_calls >= UNREADABLE_BULK_CALLS
     }
 
-    /// Notes a call with so many recipients; why the batch is to stop, if it is.
+    /// Notes a call with this number of recipients; returns why the batch stops, if it does.
     pub fn note(&mut self, call: Kind<'_>, recipients: usize) -> Option<Stop> {
         match call {
             Kind::Clear => {
@@ -122,7 +122,8 @@ impl Trouble {
         }
     }
 
-    /// Why the batch stops, when it stops for a reason of the pace: what only met something other than SES weighs too.
+    /// Why the batch stops, if it stops because of the pace: a batch that met only something other than SES
+    /// counts too.
     pub fn weigh(&mut self, stop: Stop) -> Stop {
         if let Stop::Intercepted(reason) = &stop {
             self.reason.clone_from(reason);
@@ -139,18 +140,18 @@ impl Trouble {
         }
     }
 
-    /// How many batches in a row have stopped so.
+    /// The number of batches in a row that have stopped for this.
     fn steps(&self) -> u32 {
         u32::try_from((self.weight - STOP) / DOUBT + 1).unwrap_or(1)
     }
 
-    /// What the next batch is to know. When the campaign goes on that was halted so, it begins with one call.
+    /// What the next batch starts with. If the campaign continues after such a halt, it begins with one call.
     pub fn carried(&self) -> Option<(String, i32)> {
         let weight = if self.weight >= HALT { STOP } else { self.weight };
         (weight > 0).then(|| (format!("{PREFIX}{}", self.reason), weight))
     }
 
-    /// Whether the next batch is to begin with one call.
+    /// Returns true if the next batch begins with one call.
     pub fn is_grave(&self) -> bool {
         self.weight >= STOP
     }

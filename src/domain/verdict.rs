@@ -1,4 +1,4 @@
-//! What the orchestrator is told to do, from what this invocation came to. Pure.
+//! Decides what the orchestrator does next, from the result of this invocation. Pure.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::domain::cause::Cause;
 use crate::domain::result::Status;
 use crate::domain::stop::Stop;
 
-/// When PostgreSQL or SES cannot be reached: long enough for a fail-over to get on.
+/// The wait if PostgreSQL or SES cannot be reached: long enough for a failover to proceed.
 pub const AWAY_WAIT: Duration = Duration::from_secs(5);
-/// After SES said 'too fast' for longer than was worth waiting for inside the invocation.
+/// The wait after SES throttled for longer than an invocation waits.
 const THROTTLED_WAIT: Duration = Duration::from_secs(2);
 /// SES's daily quota is a rolling window of 24 hours, so a little of it comes back all the time.
 const QUOTA_WAIT: Duration = Duration::from_secs(900);
@@ -23,7 +23,7 @@ pub struct Verdict {
     pub status: Status,
     /// How long to wait first.
     pub wait: Duration,
-    /// Why, where that is not plain.
+    /// The reason, if the status needs one.
     pub reason: Option<String>,
     /// The same as a cause, of a wait.
     pub cause: Option<Cause>,
@@ -54,7 +54,7 @@ impl Verdict {
         Verdict { reason: Some(reason.into()), ..Verdict::plain(Status::Halted) }
     }
 
-    /// Others hold what is left, for `lease` at most.
+    /// Others hold the rest, for at most `lease`.
     pub fn busy(lease: Duration) -> Verdict {
         let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
         Verdict::wait(wait, Cause::Busy, "another invocation or an open import holds the rest")
@@ -65,8 +65,8 @@ impl Verdict {
         Verdict { cause: Some(Cause::OpenImport), ..Verdict::busy(wait) }
     }
 
-    /// A person has stopped the campaign, and other invocations hold batches of it for `lease` at most: it is said to be
-    /// stopped when nothing is under way any more.
+    /// A person has stopped the campaign, and other invocations hold batches of it for at most `lease`;
+    /// `paused` or `cancelled` is answered when nothing is under way any more.
     pub fn under_way(status: CampaignStatus, lease: Duration) -> Verdict {
         let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
         Verdict::wait(
@@ -85,19 +85,19 @@ impl Verdict {
         )
     }
 
-    /// The sending rate is reserved by others for so long.
+    /// Others have reserved the sending rate for this time.
     pub fn rate_reserved(reserved: Duration) -> Verdict {
         let wait = reserved.clamp(Duration::from_secs(1), Duration::from_secs(60));
         Verdict::wait(wait, Cause::RateReserved, "other invocations have reserved the account's sending rate")
     }
 
-    /// The database may have lost what it had committed, so nothing is sent for so long: `reason` says what was noticed.
+    /// The database may have lost data, so nothing is sent for this time; `reason` says what was noticed.
     pub fn history_changed(hold: Duration, reason: &str) -> Verdict {
         let reason = format!("{reason}. Nothing is sent until SES's events had time to come");
         Verdict::wait(hold.max(Duration::from_secs(1)), Cause::HistoryChanged, reason)
     }
 
-    /// The account may send no more today.
+    /// The account's daily quota is used up.
     pub fn quota_exhausted(message: &str) -> Verdict {
         Verdict::wait(QUOTA_WAIT, Cause::QuotaExhausted, format!("SES: {message}"))
     }
@@ -106,7 +106,7 @@ impl Verdict {
     pub fn of_status(status: CampaignStatus, reason: Option<String>) -> Verdict {
         match status {
             CampaignStatus::Sent => Verdict::done(),
-            // (It was `sending` again when this was asked.)
+            // (The campaign was `sending` again when its status was read.)
             CampaignStatus::Sending => Verdict::more(),
             CampaignStatus::Paused => Verdict { reason, ..Verdict::plain(Status::Paused) },
             CampaignStatus::Failed => Verdict {
@@ -141,7 +141,7 @@ impl Verdict {
                 Cause::NotSes,
                 format!("something other than SES answered: {answer}"),
             ),
-            // Each time costs a recipient in doubt, so it waits longer each time.
+            // Each attempt may leave a recipient uncertain, so the wait grows each time.
             Some(Stop::Doubtful(answer, times)) => Verdict::wait(
                 AWAY_WAIT * *times,
                 Cause::UnclearAnswers,

@@ -1,4 +1,4 @@
-//! From a recipient to a message: what can be decided without SES is decided here.
+//! From a recipient to a message, or to an outcome that needs no SES.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,11 +13,11 @@ use crate::message::render::{Parts, Person, RenderError, Templates};
 
 /// A message that is ready for SES.
 pub struct Message {
-    /// Whose it is.
+    /// The recipient.
     pub recipient_id: Uuid,
-    /// The address as SES takes it.
+    /// The address as SES accepts it.
     pub address: String,
-    /// What was rendered.
+    /// The rendered parts.
     pub content: Parts,
     /// The value of its `List-Unsubscribe`.
     pub list_unsubscribe: Option<String>,
@@ -31,7 +31,7 @@ impl Message {
     }
 }
 
-/// What became of a recipient before SES was asked.
+/// The result for a recipient before SES is asked.
 pub enum Prepared {
     /// It is to be sent.
     Message(Message),
@@ -39,8 +39,8 @@ pub enum Prepared {
     Outcome(Outcome),
 }
 
-/// What this recipient gets, or why it gets nothing; `link` is its link to unsubscribe. The same data always comes
-/// to the same.
+/// The message that this recipient gets, or the reason why it gets none; `link` is its unsubscribe link. The
+/// same data always has the same result.
 pub fn prepare(templates: &Templates, recipient: &Recipient, link: Option<&Link<'_>>) -> Prepared {
     if recipient.suppressed {
         return Prepared::Outcome(Outcome::Suppressed);
@@ -64,7 +64,7 @@ pub fn prepare(templates: &Templates, recipient: &Recipient, link: Option<&Link<
         variables: recipient.variables.as_deref(),
         unsubscribe_url: link.map(|link| link.url.as_str()),
     };
-    // A defect that one recipient's data brings to light costs that recipient, not the batch.
+    // A defect that one recipient's data triggers fails that recipient and not the batch.
     let rendered = catch_unwind(AssertUnwindSafe(|| templates.parts(&person)))
         .unwrap_or_else(|_| Err(RenderError::crashed()));
     match rendered {

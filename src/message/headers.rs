@@ -1,4 +1,4 @@
-//! The headers by which mailbox providers know a campaign, and a recipient gets off it. Pure.
+//! The headers that identify a campaign to mailbox providers and let a recipient unsubscribe. Pure.
 //!
 //! | header | of | what for |
 //! | --- | --- | --- |
@@ -7,14 +7,15 @@
 //! | `List-Id` | RFC 2919 | the list: what an organization sends from a domain |
 //! | `Feedback-ID` | Gmail | complaint rates by campaign and organization |
 //!
-//! A transactional campaign has the last one only. SES signs them all by DKIM, as RFC 8058 demands of the first two.
+//! A transactional campaign has only the last one. SES signs all of them by DKIM, as RFC 8058 requires for
+//! the first two.
 
 use crate::domain::campaign::Campaign;
 use crate::domain::mailbox::Mailbox;
 
 /// RFC 2919, 3: the longest list identifier.
 const MAX_LIST_ID: usize = 255;
-/// Gmail wants the same 5 to 15 characters in all messages of one sender.
+/// Gmail requires the same 5 to 15 characters in all messages of one sender.
 const FEEDBACK_SENDER: &str = "campaign-sender";
 
 /// The headers that all messages of a campaign share, prepared once.
@@ -38,7 +39,7 @@ impl Headers {
         Headers { shared, transactional }
     }
 
-    /// The headers of one message, names and values; `list_unsubscribe` is what its link says.
+    /// The headers of one message, names and values; `list_unsubscribe` is the value of that header.
     pub fn of<'a>(&'a self, list_unsubscribe: Option<&'a str>) -> impl Iterator<Item = (&'a str, &'a str)> {
         let own = list_unsubscribe.filter(|_| !self.transactional).map(|value| {
             [("List-Unsubscribe", value), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
@@ -48,8 +49,8 @@ impl Headers {
     }
 }
 
-/// What an organization sends from a domain is one list, whichever campaign it is: the id stays, so that what people
-/// sort by it stays sorted.
+/// All campaigns of an organization from one domain are one list, so that its id stays the same and people's
+/// filters keep working.
 fn list_id(campaign: &Campaign) -> Option<String> {
     let mailbox = Mailbox::parse(&campaign.from_address).ok()?;
     let (_, domain) = mailbox.address().rsplit_once('@')?;
@@ -145,8 +146,8 @@ mod tests {
         }
     }
 
-    /// The value of `List-Unsubscribe` as a mail program takes it apart (RFC 2369, 2): URLs in angle brackets, commas
-    /// between them, and white space around them that means nothing.
+    /// The value of `List-Unsubscribe`, parsed like a mail program (RFC 2369, 2): URLs in angle brackets,
+    /// separated by commas, with white space that is ignored.
     fn urls(value: &str) -> Vec<url::Url> {
         let bracketed = |part: &str| {
             let url = part.trim().strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).expect(part);
@@ -156,7 +157,7 @@ mod tests {
         value.split(',').map(bracketed).collect()
     }
 
-    /// RFC 8058, 3.1: one HTTPS URL; other URLs may stand beside it.
+    /// RFC 8058, 3.1: one HTTPS URL; there may be other URLs too.
     #[test]
     fn list_unsubscribe_is_a_list_of_urls_in_brackets_of_which_one_is_https() {
         for mailto in [None, Some("off@example.com"), Some("off&on%@example.com")] {
@@ -173,8 +174,9 @@ mod tests {
         assert_eq!(both[0].path(), format!("/u/{}", subject.strip_prefix("unsubscribe ").unwrap()));
     }
 
-    /// RFC 8058, 4: a DKIM signature must cover both headers. It can, where each stands once (RFC 6376, 5.4.2) and is
-    /// none of those that change on the way (RFC 6376, 5.4); what else is here is recommended to be signed (5.4.1).
+    /// RFC 8058, 4: a DKIM signature must cover both headers. It can, if each occurs once (RFC 6376, 5.4.2)
+    /// and is not a header that changes in transit (RFC 6376, 5.4); it is recommended to sign the other
+    /// headers here too (5.4.1).
     #[test]
     fn what_dkim_has_to_cover_it_can() {
         const MUST_BE_SIGNED: [&str; 2] = ["List-Unsubscribe", "List-Unsubscribe-Post"];

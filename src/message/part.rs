@@ -8,21 +8,22 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// A stretch below this size, in bytes, is not worth a variable of SES's template: it belongs to a fragment.
+/// A shared text below this size, in bytes, becomes part of a fragment, because a variable of SES's template
+/// would cost more.
 const MIN_STRETCH: usize = 96;
 
 /// A piece of a text that all recipients get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'t> {
-    /// It goes into a recipient's fragment.
+    /// It becomes part of a recipient's fragment.
     Own(&'t str),
     /// It is a stretch.
     Shared(&'t str),
 }
 
-/// Takes a text apart that all recipients get. A stretch has nothing that SES's template engine (Handlebars) would
-/// read: no `{{`, no brace or backslash beside a variable. It does not end in white space either, so that a part can be
-/// trimmed in its last fragment.
+/// Splits a text that all recipients get. A stretch has nothing that SES's template engine (Handlebars) would
+/// interpret: no `{{`, and no brace or backslash beside a variable. It does not end in white space either, so
+/// that a part can be trimmed in its last fragment.
 pub fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -48,7 +49,8 @@ pub fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Whether a text has a word of at least so many characters: letters and digits of ASCII, `-` and `_`.
+/// Returns true if a text has a word of at least this number of characters: ASCII letters and digits, `-` and
+/// `_`.
 pub fn has_word(text: &str, length: usize) -> bool {
     text.len() >= length && words(text).any(|word| word.len() >= length)
 }
@@ -61,7 +63,7 @@ pub struct Shared {
     letter: char,
     template_bytes: usize,
     template: String,
-    /// How long the first and the last word of each stretch are that touch its ends.
+    /// The lengths of the words at the beginning and the end of each stretch.
     edges: Vec<(usize, usize)>,
     longest_word: usize,
 }
@@ -125,18 +127,18 @@ pub struct Part {
     shared: Option<Arc<Shared>>,
     /// The fragments, one after the other.
     own: String,
-    /// Where each of them ends, the last one excepted.
+    /// The end of each fragment except the last.
     ends: Vec<usize>,
 }
 
 impl Part {
-    /// A part that shares nothing.
+    /// A part without stretches.
     pub fn whole(text: String) -> Part {
         Part { shared: None, own: text, ends: Vec::new() }
     }
 
-    /// The fragments of a recipient, one after the other, and where each but the last one ends; or the whole where this
-    /// is not one more than there are stretches.
+    /// The fragments of a recipient, one after the other, and the end of each except the last; or one
+    /// fragment, if their number is not one more than the number of stretches.
     pub fn new(shared: &Arc<Shared>, own: String, ends: Vec<usize>) -> Part {
         if shared.stretches.is_empty() || ends.len() != shared.stretches.len() {
             let stretches = shared.stretches.iter().map(String::as_str);
@@ -145,7 +147,7 @@ impl Part {
         Part { shared: Some(shared.clone()), own, ends }
     }
 
-    /// What it shares, if anything.
+    /// Its stretches, if it has any.
     pub fn shared(&self) -> Option<&Arc<Shared>> {
         self.shared.as_ref()
     }
@@ -189,7 +191,7 @@ impl Part {
         self.own.len() + self.stretches().iter().map(String::len).sum::<usize>()
     }
 
-    /// Whether there is nothing of it.
+    /// Returns true if it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -215,7 +217,7 @@ impl Part {
         self.own.push_str(&last);
     }
 
-    /// Another text in place of a fragment.
+    /// Replaces the text of a fragment.
     pub fn replace(&mut self, number: usize, fragment: &str) {
         let old = self.fragment(number).len();
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -225,13 +227,13 @@ impl Part {
         }
     }
 
-    /// Whether the whole has this word: letters and digits of ASCII, `-` and `_`.
+    /// Returns true if the whole text has this word: ASCII letters and digits, `-` and `_`.
     pub fn contains_word(&self, word: &str) -> bool {
         let Some(shared) = &self.shared else { return self.own.contains(word) };
         if shared.longest_word >= word.len().min(MIN_STRETCH) || !word.bytes().all(is_of_word) {
             return self.join().contains(word);
         }
-        // No stretch has it, none is one word, and few fragments are long enough.
+        // Usually no stretch has the word, none is one word, and few fragments are long enough.
         (0..=shared.stretches.len()).any(|number| {
             let before = number.checked_sub(1).map_or("", |before| shared.last_word(before));
             let fragment = self.fragment(number);

@@ -1,4 +1,5 @@
-//! The token of an unsubscribe link: who it is for, and that it is ours. It holds no personal data and never expires.
+//! The token of an unsubscribe link, which identifies and authenticates its recipient. It has no personal
+//! data and never expires.
 //!
 //! 65 bytes in base64url: a version, the recipient's id, the organization's id, and their HMAC-SHA-256.
 
@@ -7,17 +8,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use uuid::Uuid;
 
-/// The form of a token; another one would have another number.
+/// The version of a token's form; another form would have another number.
 const VERSION: u8 = 1;
-/// What is signed: the version and two ids.
+/// The signed part: the version and two ids.
 const SIGNED: usize = 33;
 const BYTES: usize = SIGNED + 32;
-/// Characters of a token.
+/// The length of a token, in characters.
 pub const LENGTH: usize = 87;
-/// The shortest key, in characters: one that is guessed lets anybody unsubscribe anybody.
+/// The shortest key, in characters. With a guessed key, anybody could unsubscribe anybody.
 const MIN_KEY: usize = 32;
 
-/// Whom a token is for.
+/// The recipient of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// `campaign_recipients.id`.
@@ -32,7 +33,7 @@ pub fn of_url(url: &str) -> &str {
     url.get(url.len().saturating_sub(LENGTH)..).unwrap_or(url)
 }
 
-/// The keys of tokens: the first signs, all of them verify. `Debug` shows none.
+/// The keys of tokens: the first signs, and all verify. `Debug` does not show them.
 #[derive(Clone)]
 pub struct Keys(Vec<hmac::Key>);
 
@@ -52,7 +53,7 @@ impl Keys {
         secret.split(',').map(key).collect::<Option<Vec<_>>>().map(Keys)
     }
 
-    /// The token for a subject, always the same one as long as the first key is.
+    /// The token for a recipient; it is always the same for the same first key.
     pub fn sign(&self, subject: Subject) -> String {
         let mut bytes = [0; BYTES];
         bytes[0] = VERSION;
@@ -63,7 +64,7 @@ impl Keys {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Whom a token is for, if one of the keys signed it. Takes as long for a forged one as for any other.
+    /// The recipient of a token, if one of the keys signed it. A forged token takes as long as any other.
     pub fn verify(&self, token: &str) -> Option<Subject> {
         if token.len() != LENGTH {
             return None;
@@ -78,7 +79,7 @@ impl Keys {
     }
 }
 
-/// Whom a token names, whether or not one of our keys has signed it: for what must recognize tokens without keys.
+/// The recipient that a token names, without checking its signature, for code that has no keys.
 pub fn named(token: &[u8]) -> Option<Subject> {
     let bytes: [u8; BYTES] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
     (bytes[0] == VERSION).then(|| Subject {
@@ -109,7 +110,7 @@ mod tests {
         assert_eq!(token.len(), LENGTH);
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
         assert_eq!(keys(NEW).verify(&token), Some(subject(1, 2)));
-        // A change here would void the links of all emails that were sent.
+        // A change here would invalidate the links of all sent emails.
         insta::assert_snapshot!(token, @"AQAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAC0zKFnDp-WhLnyz3WjYmPNargAbtVoRfGu9qVBuu9il0");
     }
 
@@ -148,7 +149,7 @@ mod tests {
             prop_assert_eq!(keys.verify(&keys.sign(subject)), Some(subject));
         }
 
-        /// Also in the last character, some of whose bits stand for nothing.
+        /// This includes the last character, some of whose bits are unused.
         #[test]
         fn a_token_changed_anywhere_is_forged(at in 0..LENGTH, other in "[A-Za-z0-9_-]") {
             let keys = keys(NEW);

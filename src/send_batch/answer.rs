@@ -1,4 +1,4 @@
-//! What an invocation answers, and the one place that makes a batch result of it.
+//! The answer of an invocation, and the one place that makes the batch result.
 
 use uuid::Uuid;
 
@@ -8,16 +8,16 @@ use crate::domain::result::{Activities, BatchCounts, BatchResult, Next, Progress
 use crate::domain::verdict::{AWAY_WAIT, Verdict};
 use crate::lambda::Failure;
 
-/// What an invocation has to say of one campaign.
+/// An invocation's answer on one campaign.
 #[derive(Debug)]
 pub struct Answer {
-    /// What the orchestrator is to do, and why.
+    /// What the orchestrator does next, and why.
     pub verdict: Verdict,
-    /// What became of the batch.
+    /// The recipients of the batch by outcome.
     pub batch: BatchCounts,
-    /// Whether its activities were written.
+    /// The activities of the batch.
     pub activities: Activities,
-    /// Where the campaign stands.
+    /// The counters of the campaign.
     pub progress: Progress,
     /// What was sent and could not be recorded: the next invocation records it first.
     pub debt: Option<Debt>,
@@ -30,7 +30,7 @@ impl Answer {
         Answer { verdict, batch, activities, progress, debt: None }
     }
 
-    /// What an earlier invocation sent could not be recorded, because of this failure.
+    /// The answer if this failure prevented recording what an earlier invocation sent.
     pub fn owing(debt: Debt, failure: Failure) -> Answer {
         tracing::error!(error = failure.message, "what is owed could not be recorded");
         let verdict =

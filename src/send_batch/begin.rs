@@ -1,4 +1,4 @@
-//! Step 1: the campaign, and how the activities table is written.
+//! Step 1: loads the campaign, and reads the activities table's columns the first time.
 
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use crate::store::activities::TableError;
 
 pub use super::load::Loaded;
 
-/// Loads the campaign `id`, or the one that is most due and none of `passed_over`. The first time, the activities table is
-/// learned from the same round trip.
+/// Loads the campaign `id`, or the one that is most due and not in `passed_over`. The first time, the same
+/// round trip reads the activities table's columns.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until` or refuses to read the campaign, or the activities table cannot be used.

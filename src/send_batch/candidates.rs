@@ -1,7 +1,7 @@
 //! The campaigns that an invocation without a campaign tries, the most due first.
 //!
-//! Nothing that one campaign holds keeps the others from their turn: one that others work on is passed over; so is one
-//! that cannot be read or worked on, with a line in the log, and it is left alone for a while.
+//! A problem of one campaign does not stop the others: a campaign that other invocations work on is skipped,
+//! and so is one that cannot be read or worked on, with a line in the log and for a while.
 
 use std::time::Instant;
 
@@ -17,8 +17,8 @@ use crate::lambda::Failure;
 use crate::store::DatabaseError;
 use crate::store::activities::TableError;
 
-/// Campaigns that are looked at before the answer is that nothing is due. What cannot be worked on costs a third of the
-/// invocation's time at most, too.
+/// The most campaigns that are tried before the answer is that nothing is due. Campaigns that cannot be
+/// worked on may also cost at most a third of the invocation's time.
 const MAX_CANDIDATES: usize = 200;
 
 /// The campaigns that are due and were not tried yet.
@@ -32,7 +32,7 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// None was tried yet.
+    /// No campaign was tried yet.
     pub fn new(recorder: &'a Recorder, invocation: &Invocation) -> Candidates<'a> {
         let until = invocation.deadline.last_start;
         let time = until.saturating_duration_since(invocation.started_at);
@@ -81,7 +81,7 @@ impl<'a> Candidates<'a> {
         Ok(None)
     }
 
-    /// The campaign cannot be worked on: invocations that are not about it leave it alone for a while.
+    /// The campaign cannot be worked on, so ticks skip it for a while.
     pub async fn give_up(&self, id: Uuid, reason: &str) {
         tracing::error!(campaign_id = %id, reason, "a campaign that is due cannot be worked on; it is passed over and tried again later");
         if let Err(error) = load::note_attempt(self.recorder.database(), id, self.until).await {
@@ -89,7 +89,7 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Says once which campaigns rest.
+    /// Logs once which campaigns are skipped for a while.
     fn warn_of(&self, resting: &[Uuid]) {
         if self.passed_over.is_empty() && !resting.is_empty() {
             let campaigns: Vec<String> = resting.iter().map(Uuid::to_string).collect();

@@ -1,4 +1,4 @@
-//! While sending: the high-water mark moves, what is known is noted, and the campaign's status is read.
+//! A checkpoint while sending: it moves the mark, notes outcomes, and reads the campaign's status.
 
 use std::time::Instant;
 use tokio_postgres::types::{Json, Type};
@@ -8,7 +8,7 @@ use crate::domain::batch::{Checkpoint, Limit};
 use crate::domain::campaign::CampaignStatus;
 use crate::store::{Database, DatabaseError};
 
-/// What the campaign's row says at a checkpoint.
+/// The state of the campaign's row at a checkpoint.
 #[derive(Debug)]
 pub struct Seen {
     /// The campaign's status.

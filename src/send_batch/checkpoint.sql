@@ -1,6 +1,6 @@
--- A checkpoint of batch $1, for the claim $2: moves the high-water mark to $3 before anything beyond it is
--- handed to SES, notes the outcomes $5 since the last checkpoint under the number $4, and reads whether and
--- for how long the campaign may go on. No row: the claim is lost.
+-- A checkpoint of batch $1, for the claim $2: moves the mark to $3 before anything beyond it is handed to SES, notes
+-- the outcomes $5 since the last checkpoint under the number $4, and reads whether and for how long the campaign may
+-- go on. No row: the claim is lost.
 WITH batch AS (
     UPDATE campaign_batches SET handed_through = greatest(handed_through, $3)
      WHERE id = $1 AND claim_token = $2

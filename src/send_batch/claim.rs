@@ -1,4 +1,4 @@
-//! Step 2: a range of recipients that is this invocation's alone until its lease ends.
+//! Claims a range of recipients, which only this invocation owns until its lease ends.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::domain::deadline::Deadline;
 use crate::domain::outcome::Entry;
 use crate::store::{Database, DatabaseError, Locks};
 
-/// How long one statement is waited for. With the lease's margin it is less than the 10 seconds by which a lease
+/// The longest time of one statement. With the lease's margin it is less than the 10 seconds by which a lease
 /// may outlast its invocation.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Data of one batch, in bytes: a batch with more of it is claimed in parts.
+/// The most bytes of data of one batch; a batch with more is claimed in parts.
 const MAX_BATCH_BYTES: i64 = 64 * 1024 * 1024;
-/// The part of a function's memory that the data of a batch may take, as it comes from PostgreSQL.
+/// The part of a function's memory that the data of a batch from PostgreSQL may take.
 const MEMORY_SHARE: i64 = 16;
-/// How long a lock of another transaction is waited for by an invocation that may look for another campaign, and by one
-/// that may not.
+/// How long an invocation waits for a lock of another transaction: one that may look for another campaign,
+/// and one that may not.
 const LOCK_PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// What came of claiming.
+/// The result of a claim.
 #[derive(Debug)]
 pub enum Claim {
     /// A batch to send.
     Batch(Batch),
-    /// The batch of an invocation that did not come back: what it had noted is to be recorded, the rest of what
-    /// it may have handed to SES is in doubt, and then another claim is to be made.
+    /// The batch of a lost invocation. Its noted outcomes are recorded, the other recipients that it may have
+    /// handed to SES become uncertain, and then another claim is made.
     Takeover {
         /// The batch.
         batch_id: i64,
@@ -47,14 +47,14 @@ pub enum Claim {
     OpenImport(Duration),
     /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
     RateReserved(Duration),
-    /// The database may have lost what it had committed: nothing is claimed from it for this time.
+    /// The database may have lost data: nothing is claimed for this time.
     HistoryChanged {
-        /// How long.
+        /// The time.
         hold: Duration,
         /// What was noticed.
         reason: String,
     },
-    /// Another transaction, not an invocation, holds a lock on the campaign: what PostgreSQL says of it.
+    /// Another transaction, not an invocation, holds a lock on the campaign; PostgreSQL's message.
     Locked(String),
     /// The time is over by which the campaign was to be sent, and this claim has paused it: why.
     TooLate(String),
@@ -64,54 +64,55 @@ pub enum Claim {
     Stopped {
         /// The status.
         status: CampaignStatus,
-        /// Other invocations hold batches of it for so long, at most.
+        /// The longest time for which other invocations hold batches of it.
         under_way: Option<Duration>,
     },
 }
 
-/// What is asked for.
+/// The request for a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
     /// The campaign.
     pub campaign_id: Uuid,
-    /// This invocation; asking again under the same token gives the same batch.
+    /// This invocation's token; claiming again with it returns the same batch.
     pub token: Uuid,
-    /// Recipients, at most.
+    /// The most recipients.
     pub size: u32,
-    /// A campaign that another invocation works on is [`Claim::Busy`].
+    /// True: a campaign that another invocation works on is [`Claim::Busy`].
     pub alone: bool,
     /// The region of SES, whose rate all invocations share.
     pub region: &'a str,
-    /// Messages per second that SES takes there; `None`: not known to this invocation.
+    /// Messages per second that SES accepts there; `None`: unknown to this invocation.
     pub per_second: Option<f64>,
-    /// How much of the time that the rate was not used may be caught up, in seconds.
+    /// How much unused time of the rate may be caught up, in seconds.
     pub catch_up: f64,
     /// This invocation's time.
     pub deadline: Deadline,
     /// The templates that this invocation has compiled, as [`crate::domain::campaign::Campaign::templates_hash`] names them.
     pub templates_hash: &'a str,
-    /// What the process remembers of the database.
+    /// What this process knows about the database.
     pub history: &'a History,
 }
 
-/// What a process remembers of the database's history between its claims: a database that is behind it has been restored.
+/// What a process has seen of the database's history; if the database is behind it, it has been restored.
 #[derive(Debug)]
 pub struct History {
-    /// As the last claim answered it.
+    /// The value from the last claim.
     witness: RefCell<Option<String>>,
     /// How long nothing is claimed after a change.
     hold: Duration,
 }
 
 impl History {
-    /// Nothing is remembered yet.
+    /// Nothing has been seen yet.
     pub fn new(hold: Duration) -> History {
         History { witness: RefCell::new(None), hold }
     }
 }
 
-/// How much data of one batch fits into the memory of this function, in bytes: 64 MiB, or a sixteenth of
-/// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (in MB) where that is less. The rows are there twice while they are read.
+/// The most bytes of data of one batch in this function's memory: 64 MiB, or a sixteenth of
+/// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` (in MB) if that is less. The rows are in memory twice while they are
+/// read.
 fn max_batch_bytes() -> i64 {
     std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
         .ok()
@@ -130,7 +131,7 @@ fn max_batch_bytes() -> i64 {
 pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, DatabaseError> {
     let size = i32::try_from(wish.size).unwrap_or(i32::MAX);
     let (asked_at, rows) = loop {
-        // The lease begins when the statement does, so a statement that has waited for long is made anew.
+        // The lease begins with the statement, so a statement that has waited for long is repeated.
         let now = Instant::now();
         let lease = wish.deadline.lease(now).as_secs_f64();
         let seconds = wish.deadline.last_start.saturating_duration_since(now).as_secs_f64();
@@ -180,7 +181,7 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         },
         Some("scheduled") => Claim::Scheduled(retry),
         Some("paused") if row.get::<_, Option<&str>>("reason").is_some() => Claim::TooLate(row.get("reason")),
-        // Without a status, the campaign was deleted a moment ago.
+        // There is no status if the campaign was deleted a moment ago.
         status => Claim::Stopped {
             status: status.map_or(CampaignStatus::Cancelled, CampaignStatus::of),
             under_way: row
@@ -230,7 +231,7 @@ pub fn limit(row: &Row, asked_at: Instant) -> Option<Limit> {
     Some(Limit { at, reason: row.get::<_, Option<String>>("too_late").unwrap_or_default() })
 }
 
-/// An instant so many seconds from now, or before.
+/// The instant in this number of seconds, which may be negative.
 fn after(seconds: f64) -> Instant {
     let distance = Duration::from_secs_f64(seconds.abs().min(3600.0));
     let now = Instant::now();

@@ -19,11 +19,12 @@ use crate::domain::verdict::{AWAY_WAIT, Verdict};
 use crate::lambda::metrics::{BatchMetrics, Metrics};
 use crate::store::activities::TableError;
 
-/// Records what became of a batch; `region` is that of SES. When PostgreSQL does not take it by `until`, the answer hands
-/// it to the next invocation.
+/// Records the outcomes of a batch; `region` is SES's region. If PostgreSQL does not record them by `until`,
+/// the answer hands them to the next invocation.
 ///
 /// # Errors
-/// [`Exit::Halt`] when PostgreSQL did not keep what was recorded; [`Exit::Verdict`] when the campaign was deleted.
+/// [`Exit::Halt`] when PostgreSQL discarded what was recorded; [`Exit::Verdict`] when the campaign was
+/// deleted.
 pub async fn close(
     recorder: &Recorder,
     metrics: &Metrics,
@@ -102,7 +103,8 @@ pub async fn close(
     Ok(answer(verdict, counts))
 }
 
-/// What the orchestrator is to do. Where by the counters nobody is left, the recipients themselves have the last word.
+/// What the orchestrator does next. If no recipient is left by the counters, the recipients themselves are
+/// checked.
 async fn verdict(
     recorder: &Recorder,
     campaign: &Campaign,
@@ -125,7 +127,7 @@ async fn verdict(
     }
 }
 
-/// The batch is sent and not recorded: the next invocation is given what is owed.
+/// The batch is sent and not recorded: the next invocation gets its outcomes.
 fn unrecorded(
     campaign: &Campaign,
     batch: &Batch,

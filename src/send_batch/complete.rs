@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::store::{Database, DatabaseError};
 
-/// What the recipients themselves say, when by the counters nobody is left.
+/// The check of the recipients themselves, if no recipient is left by the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
     /// Every recipient has an outcome; the campaign is `sent`.

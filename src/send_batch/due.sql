@@ -1,7 +1,7 @@
--- The campaigns that an invocation without a campaign's id may work on, but for $2; `rests`: not now, for the last
--- attempts did not come back.
--- Scheduled and its time has come; sending, and no invocation holds a lease; sent, and recipients were added since or
--- it is time to look for them; or stopped, and a lost invocation has left a batch.
+-- The campaigns that a tick may work on, except $2; `rests`: not now, because the last attempts were lost. A campaign
+-- is due if it is scheduled and its time has come; if it is sending and no invocation holds a lease; if it is sent
+-- and recipients were added since, or it is time to search for them; or if it is stopped and a lost invocation has
+-- left a batch.
 SELECT c.id, coalesce(c.scheduled_at, c.started_at, '-infinity') AS since, c.status NOT IN ('scheduled', 'sending') AS later,
        coalesce(a.retry_at > now(), false) OR coalesce(k.lost_at + rest_after(k.lost_count) > now(), false) AS rests
   FROM campaigns AS c

@@ -1,4 +1,4 @@
-//! What one invocation is about, from its event.
+//! What one invocation does, from its event.
 
 use std::time::{Instant, SystemTime};
 
@@ -19,9 +19,9 @@ pub struct Invocation {
     pub campaign_id: Option<Uuid>,
     /// What an earlier invocation sent and could not record.
     pub debt: Option<Debt>,
-    /// Recipients per batch, at most.
+    /// The most recipients per batch.
     pub batch_size: u32,
-    /// The token of its claims: asking again under it gives the same batch.
+    /// The token of its claims; claiming again with it returns the same batch.
     pub token: Uuid,
     /// How its time is divided.
     pub deadline: Deadline,
@@ -53,7 +53,7 @@ impl Invocation {
         })
     }
 
-    /// The event named no campaign: one that others work on is passed over.
+    /// Returns true if the event named no campaign; campaigns that others work on are then skipped.
     pub fn takes_any_campaign(&self) -> bool {
         self.campaign_id.is_none()
     }

@@ -1,4 +1,4 @@
-//! The note of why an invocation sent no more of a campaign, which `campaign status` shows.
+//! Notes why an invocation sent no more of a campaign, for `campaign status`.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use crate::domain::result::BatchResult;
 use crate::lambda::Failure;
 use crate::store::Database;
 
-/// The note is for people only, so it may take this long at most.
+/// The longest time for the note, which is only for people.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest reason that is stored, in characters.
 const MAX_REASON: usize = 1000;
 
-/// Notes what a result says: nothing, if the next invocation goes on at once or the campaign is at its end.
+/// Notes the result, unless the next invocation continues at once or the campaign has ended.
 pub async fn of_result(database: &Database, result: &BatchResult, until: Instant) {
     if let (Some(id), Some(cause)) = (result.campaign_id, result.cause) {
         let reason = result.reason.as_deref().unwrap_or_default();
@@ -24,14 +24,14 @@ pub async fn of_result(database: &Database, result: &BatchResult, until: Instant
     }
 }
 
-/// Notes a failure, if it says something of the campaign.
+/// Notes a failure, if it is about the campaign.
 pub async fn of_failure(database: &Database, id: Uuid, failure: &Failure, until: Instant) {
     if let Some(cause) = Cause::of_error(failure.kind) {
         note(database, id, ("failed", cause, &failure.message), 0, until).await;
     }
 }
 
-/// Notes that an invocation passed the campaign over.
+/// Notes that an invocation skipped the campaign.
 pub async fn passed_over(database: &Database, id: Uuid, cause: Cause, reason: &str, until: Instant) {
     note(database, id, ("failed", cause, reason), 0, until).await;
 }

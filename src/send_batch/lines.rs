@@ -1,4 +1,4 @@
-//! Outcomes that are known only in their short form, with what recording them needs: the subjects of their emails.
+//! Outcomes in their short form, and what recording them needs: the subjects of their emails.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::domain::recipient::Status;
 use crate::message::render::{Person, Templates};
 use crate::store::{Database, DatabaseError};
 
-/// The outcomes with what recording them needs.
+/// Adds to the outcomes what recording them needs.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -41,8 +41,8 @@ pub async fn lines(
         .collect())
 }
 
-/// The subjects of those among these recipients that are not `sent`, for their activities: each is rendered
-/// again, which gives the same as it did when the email was sent, unless the campaign was edited since.
+/// The subjects of those of these recipients that are not `sent`, for their activities. Each is rendered
+/// again, with the same result as when the email was sent, unless the campaign was edited since.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.

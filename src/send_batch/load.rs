@@ -1,4 +1,4 @@
-//! Step 1: the campaign and its templates.
+//! Loads the campaign and its templates.
 
 use std::time::Instant;
 use tokio_postgres::Row;
@@ -9,24 +9,24 @@ use crate::domain::campaign::{Campaign, CampaignStatus, Source};
 use crate::domain::result::Progress;
 use crate::store::{Database, DatabaseError};
 
-/// What an invocation is about to work on.
+/// What an invocation works on.
 #[derive(Debug)]
 pub struct Loaded {
     /// The campaign; `None`: there is no such campaign, or none is due.
     pub campaign: Option<Campaign>,
-    /// What the catalogue says of the activities table, if that was asked.
+    /// The catalogue's data on the activities table, if it was requested.
     pub catalogue: Option<String>,
-    /// Campaigns that are due and are left alone for a while, because earlier invocations that worked on them did not
-    /// come back.
+    /// Campaigns that are due and skipped for a while, because earlier invocations that worked on them were
+    /// lost.
     pub resting: Vec<Uuid>,
 }
 
-/// The campaign `id`, or the one that is most due and none of `passed_over`; and what the catalogue says of the
-/// table `activities`, if that is asked.
+/// Loads the campaign `id`, or the one that is most due and not in `passed_over`; and, if requested, the
+/// catalogue's data on the table `activities`.
 ///
-/// Where no `id` is given and no invocation has survived the campaign's templates yet, the attempt is noted
-/// ([`Campaign::attempted`]): if this invocation does not come back, later ones without an id pass the campaign over
-/// for a while. [`forget_attempt`] takes the note back; a claim does so too.
+/// If no `id` is given and no invocation has survived the campaign's templates yet, the attempt is noted
+/// ([`Campaign::attempted`]): if this invocation is lost, later ticks skip the campaign for a while.
+/// [`forget_attempt`] deletes the note; a claim does so too.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`, or refuses to read a campaign.
@@ -52,8 +52,8 @@ pub async fn load(
     })
 }
 
-/// The ids of all campaigns that are due, the longest due first, and without those of `passed_over` and those that
-/// rest: for the case that one of them cannot be read.
+/// The ids of all campaigns that are due, the longest due first, without `passed_over` and those that are
+/// skipped for a while. It is used if one of them cannot be read.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -68,7 +68,7 @@ pub async fn due(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Notes that an invocation failed on this campaign: later ones without an id pass it over for a while.
+/// Notes that an invocation failed on this campaign, so that later ticks skip it for a while.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -76,7 +76,7 @@ pub async fn note_attempt(database: &Database, id: Uuid, until: Instant) -> Resu
     database.query(include_str!("note_attempt.sql"), &[(&id, Type::UUID)], until).await.map(drop)
 }
 
-/// An attempt has come to an end without a claim, and without a fault of the campaign's.
+/// Deletes the note of an attempt that ended without a claim and without a fault of the campaign.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -85,7 +85,8 @@ pub async fn forget_attempt(database: &Database, id: Uuid, until: Instant) -> Re
     database.query(sql, &[(&id, Type::UUID)], until).await.map(drop)
 }
 
-/// Where a campaign stands that has no total yet: sending has not started, and its recipients are counted here.
+/// The counters of a campaign that has no total yet, because sending has not started; its recipients are
+/// counted here.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.

@@ -1,20 +1,20 @@
--- One campaign with its templates: $1, or the one that is most due, which is none of $2.
--- $3: the activities table to describe, or null when that is known already.
+-- One campaign with its templates: $1, or the one that is most due and not in $2. $3: the activities table to
+-- describe, or null if it is known already.
 WITH due AS MATERIALIZED (
     SELECT * FROM ({due}) AS due WHERE $1 IS NULL
 ),
 chosen AS MATERIALIZED (
     SELECT c.id FROM campaigns AS c WHERE c.id = $1
     UNION ALL
-    -- The longest due goes first.
+    -- The campaign that has been due longest comes first.
     (SELECT id FROM due WHERE NOT rests ORDER BY later, since, id LIMIT 1)
 ),
 campaign AS MATERIALIZED (
     SELECT c.*, templates_hash(c.subject, c.html, c.text, c.variables) AS hash
       FROM chosen JOIN campaigns AS c ON c.id = chosen.id
 ),
--- Reading templates that no invocation has survived yet is an attempt: if this one does not come back, scheduled ones
--- leave the campaign alone for a while.
+-- Reading templates that no invocation has survived yet is an attempt: if this invocation is lost, ticks skip the
+-- campaign for a while.
 attempt AS (
     INSERT INTO campaign_attempts AS a (campaign_id, attempts, retry_at)
     SELECT c.id, 1, now() + interval '1 minute'
@@ -25,7 +25,7 @@ attempt AS (
     RETURNING campaign_id
 )
 SELECT c.id, c.organization_id, c.name, c.status, c.from_address,
-       -- Whatever its dimensions are, and without the elements that are null.
+       -- The array may have any dimensions; null elements are left out.
        ARRAY(SELECT address FROM unnest(c.reply_to) AS address WHERE address IS NOT NULL) AS reply_to,
        c.subject, c.html, c.text,
        c.variables::text AS variables, c.configuration_set, c.transactional, c.hash,

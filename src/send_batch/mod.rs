@@ -1,7 +1,8 @@
 //! One invocation of `send-batch`, from its event to its result.
 //!
-//! [`Handler::work_on`] is the order of the steps: load, record what is owed, prepare, claim, send, record, answer. Each
-//! step is a file of its own and returns what the next one needs, or the [`Exit`] by which the invocation ends.
+//! [`Handler::work_on`] is the order of the steps: load, record what is unrecorded, prepare, claim, send,
+//! record, answer. Each step is a file of its own and returns what the next one needs, or the [`Exit`] by
+//! which the invocation ends.
 
 pub mod answer;
 pub mod begin;
@@ -58,7 +59,7 @@ use crate::ses::{Quota, Ses};
 
 use crate::store::Database;
 
-/// What lives as long as the process: connections, and what was learned for the last campaign.
+/// The state of the process: connections, and what was prepared for the last campaign.
 pub struct Handler {
     settings: Settings,
     metrics: Metrics,
@@ -144,8 +145,8 @@ impl Handler {
         Ok(BatchResult::idle())
     }
 
-    /// Works on one campaign, and makes the result of it. `None`: other invocations work on it, and this one may look
-    /// for another campaign.
+    /// Works on one campaign and makes the result. `None`: other invocations work on it, and this one may
+    /// look for another campaign.
     async fn attend(
         &self,
         campaign: &Campaign,
@@ -195,7 +196,7 @@ impl Handler {
         close::close(&self.recorder, &self.metrics, campaign, &batch, report, ses.region(), times).await
     }
 
-    /// What the claim is asked for.
+    /// The request for the claim.
     fn wish<'a>(
         &'a self,
         campaign: &'a Campaign,
@@ -251,7 +252,7 @@ impl Handler {
         report
     }
 
-    /// Makes the result of how the work on a campaign ended.
+    /// Makes the result from the end of the work on a campaign.
     async fn finish(
         &self,
         campaign: &Campaign,
@@ -294,8 +295,8 @@ impl Handler {
         Ok(Some(answer.into_result(campaign.id, invocation.batch_size)))
     }
 
-    /// An answer without a batch. Where sending has not started, the recipients are counted for it, if PostgreSQL does so
-    /// in time.
+    /// An answer without a batch. If sending has not started, the recipients are counted for it, if there is
+    /// time.
     async fn without_batch(&self, campaign: &Campaign, verdict: Verdict, until: Instant) -> Answer {
         let mut progress = campaign.progress;
         if progress.total == 0 && verdict.status != Status::Done {
@@ -304,7 +305,8 @@ impl Handler {
         Answer::without_batch(verdict, progress)
     }
 
-    /// The campaign's status does not allow sending; its counters are read once more, for they may have changed.
+    /// The campaign's status does not allow sending. Its counters are read again, because they may have
+    /// changed.
     async fn stopped(
         &self,
         campaign: &Campaign,
@@ -331,7 +333,7 @@ impl Handler {
         Ok(())
     }
 
-    /// Sends again to recipients that SES never reported on, where the policy says so.
+    /// Sends again to recipients that SES never reported on, if the policy says so.
     async fn apply_uncertain_policy(&self, invocation: &Invocation) -> Result<(), Failure> {
         let UncertainPolicy::Resend { after } = self.settings.uncertain else { return Ok(()) };
         let until = invocation.deadline.last_start;
@@ -347,8 +349,8 @@ impl Handler {
         }
     }
 
-    /// Metrics of how long emails have been uncertain and campaigns due: an invocation that finds nothing to do has time
-    /// to look.
+    /// Writes metrics of how long recipients have been uncertain and campaigns due; a tick that finds nothing
+    /// due has time for this.
     async fn report_ages(&self, until: Instant) {
         if !self.metrics.are_on() {
             return;

@@ -1,4 +1,4 @@
-//! Step 4: the batch that this invocation sends. Batches of lost invocations that stand before it are taken over first.
+//! Step 4: claims the batch that this invocation sends. Batches of lost invocations are taken over first.
 
 use std::time::Instant;
 
@@ -14,10 +14,10 @@ use crate::domain::verdict::Verdict;
 use crate::lambda::metrics::Metrics;
 use crate::message::render::Templates;
 
-/// Lost batches that one invocation settles before it sends one itself.
+/// The most lost batches that one invocation takes over before it sends one itself.
 const MAX_TAKEOVERS: usize = 20;
 
-/// Claims a batch; returns it with the instant before the claim, from which its lease is reckoned.
+/// Claims a batch; returns it with the instant before the claim, at which its lease begins.
 ///
 /// # Errors
 /// Why there is no batch for this invocation.
@@ -50,7 +50,7 @@ pub async fn next_batch(
             Claim::HistoryChanged { hold, reason } => {
                 tracing::error!(reason, hold_seconds = hold.as_secs(), "the database's history has changed");
                 metrics.history_changed();
-                // It holds for all campaigns, so a tick looks for no other.
+                // The hold applies to all campaigns, so a tick looks for no other.
                 Err(Exit::Verdict(Verdict::history_changed(hold, &reason)))
             }
             Claim::Locked(reason) => {
@@ -79,8 +79,8 @@ pub async fn next_batch(
     Err(Exit::Verdict(Verdict::more()))
 }
 
-/// An invocation that is about no campaign in particular looks for another one, where one that names the campaign gets this
-/// answer. `noted`: it leaves the reason behind.
+/// A tick looks for another campaign, while an invocation that names the campaign gets this answer. `noted`:
+/// the reason is noted.
 fn elsewhere(wish: &Wish<'_>, verdict: Verdict, noted: bool) -> Exit {
     if !wish.alone {
         return Exit::Verdict(verdict);

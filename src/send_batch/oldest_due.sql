@@ -1,5 +1,5 @@
--- For how many seconds the campaign that waits longest has been due, or sending without a new batch; 0 if there is
--- none. What a tick cannot send for hours (an open import, an exhausted quota, a campaign that fails) shows here.
+-- The most seconds for which a campaign has been due, or sending without a new batch; 0 if there is none. It shows
+-- campaigns that ticks cannot send for hours (an open import, an exhausted quota, a campaign that fails).
 SELECT coalesce(max(extract(epoch FROM now() - waiting.since)), 0)::float8
   FROM campaigns AS c
  -- The newest batch, by the last column of an index.

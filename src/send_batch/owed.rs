@@ -1,4 +1,4 @@
-//! Step 2: what earlier invocations sent and did not record.
+//! Step 2: records what earlier invocations sent and did not record.
 
 use std::time::Instant;
 
@@ -14,10 +14,10 @@ use crate::domain::recipient::Status;
 use crate::message::render::Templates;
 use crate::store::activities::TableError;
 
-/// Records what the last invocation handed on, if it did. Recording it twice changes nothing.
+/// Records what the last invocation handed on, if anything. Recording it twice changes nothing.
 ///
 /// # Errors
-/// [`Exit::Owed`]: PostgreSQL did not take it.
+/// [`Exit::Owed`]: PostgreSQL did not record it.
 pub async fn pay(
     recorder: &Recorder,
     campaign: &Campaign,
@@ -42,9 +42,10 @@ pub async fn pay(
     }
 }
 
-/// Makes emails `sent` that SES accepted and whose activities the table refused, each with its activity, when a person
-/// has set the campaign to `sending` again. What is refused again stays `uncertain` and halts nothing, for it may be
-/// refused for its own sake; a table that takes no activity halts the next batch.
+/// After a person has set the campaign to `sending` again, makes recipients `sent` whose emails SES accepted
+/// and whose activities the table refused, each with its activity. A recipient whose activity is refused
+/// again stays `uncertain` and halts nothing, because the cause may be its own data; a table that takes no
+/// activity halts the next batch.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -69,7 +70,7 @@ pub async fn retry_refused(
     Ok(())
 }
 
-/// Records outcomes that are known only in their short form.
+/// Records outcomes in their short form.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`, or takes no activity.

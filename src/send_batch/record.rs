@@ -1,4 +1,4 @@
-//! Step 4: all outcomes of a batch, its activities, the counters and the batch itself, with one statement.
+//! Records all outcomes of a batch, its activities, the counters and the batch itself with one statement.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -16,23 +16,24 @@ use crate::domain::result::Progress;
 use crate::store::activities::{ActivitiesTable, refusal};
 use crate::store::{Database, DatabaseError};
 
-/// The statement, to be filled for the activities table.
+/// The statement, before it is filled for the activities table.
 pub const STATEMENT: &str = include_str!("record.sql");
 
-/// The batch that the outcomes belong to: the attempt of which they speak.
+/// The batch of the outcomes, which is one attempt of its recipients.
 #[derive(Clone, Copy, Debug)]
 pub struct Closing {
     /// The batch.
     pub batch_id: i64,
-    /// The claim under which it was worked on. When another invocation has taken the batch over, only the outcomes are
-    /// recorded.
+    /// The token under which it was claimed. If another invocation has taken the batch over, only the
+    /// outcomes are recorded.
     pub token: Uuid,
-    /// These are all its outcomes: it is closed. (PostgreSQL does not believe it if there are fewer than the claim had
-    /// recipients.)
+    /// True if these are all its outcomes, so that it is closed. (The statement does not close it if there
+    /// are fewer outcomes than the claim had recipients.)
     pub whole: bool,
-    /// Recipients of its range are still pending: the next claim takes it again.
+    /// True if recipients of its range are still pending, so that the next claim takes it again.
     pub reopen: bool,
-    /// Its owner did not come back: what it may have handed to SES beyond the outcomes given is in doubt.
+    /// True if its owner is lost: recipients that it may have handed to SES and that have no outcome become
+    /// uncertain.
     pub doubt: bool,
 }
 
@@ -51,13 +52,13 @@ pub struct Record<'a> {
     pub halt: Option<&'a str>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<&'a str>, i32),
-    /// The region whose SES said 'too fast', if it did, and the messages per second that it took in the end: all
-    /// invocations slow down.
+    /// The region in which SES throttled, if it did, and the last rate in messages per second; all
+    /// invocations slow down to it.
     pub throttled: Option<(&'a str, f64)>,
 }
 
 impl<'a> Record<'a> {
-    /// No outcomes: what a record of something else starts from.
+    /// A record without outcomes, to which other values are added.
     pub fn nothing(campaign_id: Uuid) -> Record<'a> {
         Record {
             campaign_id,
@@ -71,30 +72,30 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What the tables say after it.
+/// The state of the tables afterwards.
 #[derive(Debug)]
 pub struct Recorded {
     /// The campaign's status.
     pub status: CampaignStatus,
-    /// Why it has that status, where a reason is given.
+    /// The reason for that status, if there is one.
     pub status_reason: Option<String>,
     /// Its counters.
     pub progress: Progress,
     /// Emails of these outcomes that are in the timeline.
     pub activities: u32,
-    /// Emails that the activities table refused, and that are `uncertain` for that.
+    /// Emails whose activities the table refused, and which are therefore `uncertain`.
     pub refused: u32,
     /// Why the campaign is halted, if that is because the table takes no activity.
     pub halted: Option<String>,
-    /// Recipients whose new status PostgreSQL discarded without an error, so that they are still `pending`. Their batch
-    /// stays open, and nobody else is given it.
+    /// Recipients whose new status PostgreSQL discarded without an error, so that they are still `pending`.
+    /// Their batch stays open, and no other invocation gets it.
     pub discarded: u64,
-    /// Accepted emails whose recipient is not in the table any more.
+    /// Accepted emails whose recipient was deleted.
     pub gone: u64,
 }
 
 impl Recorded {
-    /// Why the campaign cannot go on whose outcomes PostgreSQL took and did not keep, if that is so.
+    /// The reason for a halt, if PostgreSQL discarded outcomes.
     pub fn not_kept(&self) -> Option<String> {
         if self.discarded > 0 {
             return Some(halt::outcomes_discarded(self.discarded));
@@ -108,7 +109,7 @@ impl Recorded {
 pub struct Refused<'a> {
     /// Its outcome, as it would have been recorded.
     pub line: &'a Line,
-    /// What PostgreSQL said.
+    /// PostgreSQL's message.
     pub error: String,
 }
 
@@ -147,15 +148,17 @@ pub async fn record_whole(
     record(database, &statement.sql, whole, until).await
 }
 
-/// Records outcomes that PostgreSQL refused to record together, with `refusal`. When the CRM's table refuses the
-/// activity of some (a check, or a trigger that raises), the others are recorded, and those become `uncertain` with
-/// the code `activity_refused`. They keep their message id, for SES accepted them; they are never sent again.
+/// Records outcomes that PostgreSQL refused to record together, with `refusal`. If the CRM's table refuses
+/// the activities of some recipients (a check, or a trigger that raises), the others are recorded, and these
+/// become `uncertain` with the code `activity_refused`. They keep their message id, because SES accepted the
+/// emails, and are never sent to again.
 ///
-/// When the table refuses the activity of everybody for what it holds, all become so and the campaign is halted.
-/// At most ten are tried one by one to find that out.
+/// If the table refuses the activities of all recipients for their content, all become `uncertain` and the
+/// campaign is halted. At most ten are tried one by one to find that out.
 ///
 /// # Errors
-/// As [`record`]; and `refusal` when the table takes no activity as it is now: nothing but what was tried is recorded.
+/// As [`record`]; and `refusal` if the table's state allows no activity: then only outcomes that were tried
+/// are recorded.
 pub async fn record_apart(
     database: &Database,
     statement: &Statement,
@@ -175,7 +178,7 @@ pub async fn record_apart(
     }
     let reason = halt::no_activity(&statement.table, &refusal.to_string());
     let reason: String = reason.chars().take(MAX_REASON).collect();
-    // With all of its outcomes the batch is closed; those that are recorded already change nothing.
+    // All its outcomes close the batch; outcomes that are already recorded change nothing.
     let ids: HashSet<Uuid> = refused.iter().map(|refused| refused.line.recipient_id).collect();
     let rest = whole.lines.iter().filter(|line| !ids.contains(&line.recipient_id));
     let rest: Vec<Line> = rest.cloned().collect();
@@ -187,7 +190,7 @@ pub async fn record_apart(
         ..*whole
     };
     let Some(mut recorded) = record(database, &statement.sql, &last, until).await? else { return Ok(None) };
-    // One that is refused alone says little about the table, unless others would follow.
+    // A single refusal says little about the table, unless others follow.
     let halts = halts || in_doubt && recorded.progress.remaining > 0;
     if halts && last.halt.is_none() {
         let halt = Record { halt: Some(&reason), ..Record::nothing(whole.campaign_id) };
@@ -203,7 +206,7 @@ pub async fn record_apart(
     }))
 }
 
-/// A record that PostgreSQL refused, to be made in parts.
+/// A record that PostgreSQL refused and that is repeated in parts.
 struct Attempt<'a> {
     database: &'a Database,
     statement: &'a Statement,
@@ -211,14 +214,14 @@ struct Attempt<'a> {
     until: Instant,
 }
 
-/// What came of the parts.
+/// The result of the parts.
 struct Apart<'a> {
     refused: Vec<Refused<'a>>,
-    /// The table takes no activity, or too few in the time that there was.
+    /// The table took no activity, or too few in the available time.
     in_doubt: bool,
 }
 
-/// What PostgreSQL said of a part.
+/// PostgreSQL's message about a part.
 enum Part {
     Recorded,
     Refused(DatabaseError),
@@ -238,8 +241,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether any activity is taken, by some recipients that are spread over the batch. `None`: the campaign was
-    /// deleted.
+    /// Tries some recipients that are spread over the batch, and returns true if the table takes any
+    /// activity. `None`: the campaign was deleted.
     async fn takes_any(&self) -> Result<Option<bool>, DatabaseError> {
         let sent: Vec<usize> = (0..self.whole.lines.len())
             .filter(|&at| self.whole.lines[at].outcome.status() == Status::Sent)
@@ -256,8 +259,8 @@ impl<'a> Attempt<'a> {
         Ok(Some(false))
     }
 
-    /// Halves what is refused until each refused recipient is alone. What cannot be tried in time is treated as
-    /// refused.
+    /// Halves refused parts until each refused recipient is alone. Recipients that cannot be tried in time
+    /// count as refused.
     async fn halve(&self, refusal: &DatabaseError) -> Result<Apart<'a>, DatabaseError> {
         let mut apart = Apart { refused: Vec::new(), in_doubt: false };
         let now = Instant::now();
@@ -279,7 +282,7 @@ impl<'a> Attempt<'a> {
         Ok(apart)
     }
 
-    /// No activity is taken.
+    /// The table takes no activity.
     fn all_refused(&self, refusal: &DatabaseError) -> Apart<'a> {
         let mut apart = Apart { refused: Vec::new(), in_doubt: true };
         apart.refuse(self.whole.lines, refusal);
@@ -288,7 +291,7 @@ impl<'a> Attempt<'a> {
 }
 
 impl<'a> Apart<'a> {
-    /// Every email of these that SES accepted.
+    /// The emails of these that SES accepted.
     fn refuse(&mut self, lines: &'a [Line], refusal: &DatabaseError) {
         let error = refusal.to_string();
         let sent = lines.iter().filter(|line| line.outcome.status() == Status::Sent);
@@ -406,7 +409,7 @@ fn accepted(line: &Line) -> Option<(&str, SystemTime)> {
     }
 }
 
-/// PostgreSQL's text holds no NUL.
+/// PostgreSQL's text cannot have a NUL.
 fn storable(text: &str) -> String {
     text.replace('\0', " ")
 }

@@ -1,15 +1,16 @@
--- Records outcomes of campaign $1, all with one statement: recipients, activities, counters and the batch.
--- $2, $3: the batch and the claim under which it was worked on; null when only outcomes are owed. $18: all outcomes of
--- the batch are given, and it is closed.
+-- Records outcomes of campaign $1 with one statement: recipients, activities, counters and the batch.
+-- $2, $3: the batch, and the token under which it was claimed; null if outcomes without a claim are recorded.
 -- $4 … $10: the outcomes, column by column: recipient, status, message id, error code, error, time, subject.
--- $11: what is pending in the batch's range is open to the next claim. $12: what its owner may have handed to
--- SES beyond the outcomes given is in doubt (the owner did not come back). $13: why the campaign is halted.
--- $14, $15: the refusal that every recipient of the campaign has met so far, and how many have.
--- $16, $17: the region whose SES said 'too fast', if it did, and the messages per second that it took in the end.
+-- $11: recipients of the batch's range that are still pending are open to the next claim.
+-- $12: the owner is lost; recipients that it may have handed to SES and that have no outcome become uncertain.
+-- $13: why the campaign is halted.
+-- $14, $15: the refusal that every recipient of the campaign has met so far, and their number.
+-- $16, $17: the region in which SES throttled, if it did, and the last rate in messages per second.
+-- $18: these are all outcomes of the batch, and it is closed.
 WITH campaign AS MATERIALIZED (
     SELECT created_by, name FROM campaigns WHERE id = $1
 ),
--- The attempt of which the outcomes speak. `held`: no other invocation has taken the batch over.
+-- The batch of the outcomes. `held`: no other invocation has taken it over.
 attempt AS MATERIALIZED (
     SELECT b.number, b.first_position, b.last_position, b.claim_token IS NOT DISTINCT FROM $3 AS held
       FROM campaign_batches AS b WHERE b.id = $2 AND b.campaign_id = $1
@@ -18,10 +19,9 @@ outcome AS MATERIALIZED (
     SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10)
         AS o (recipient_id, status, message_id, error_code, error, at, subject)
 ),
--- The fence: an outcome counts only where the life cycle allows it, so a replay changes nothing and `sent`
--- stays. That SES accepted a message counts whatever happened since. Anything else says something of its own attempt
--- only: the recipient is still where the batch has it, and no newer batch has it too. Whatever follows looks at the rows
--- that this very statement changed.
+-- An outcome is recorded only if the life cycle allows it, so a replay changes nothing and `sent` stays. Evidence that SES
+-- accepted a message always counts. Any other outcome counts only if the recipient is still in the batch's range and no
+-- newer batch has it too. The following CTEs look only at the rows that this statement changed.
 settled AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = o.status, message_id = coalesce(o.message_id, r.message_id),
@@ -50,8 +50,8 @@ unsettled AS MATERIALIZED (
       FROM outcome AS o LEFT JOIN campaign_recipients AS r ON r.id = o.recipient_id AND r.campaign_id = $1
      WHERE o.status <> 'pending' AND NOT EXISTS (SELECT FROM settled AS s WHERE s.id = o.recipient_id)
 ),
--- What a lost invocation may have handed to SES and has no outcome for. Only what another one handed over: a
--- record of this that is repeated must not touch the batch when its new owner is sending it.
+-- Recipients that a lost invocation may have handed to SES and that have no outcome. `handed_by` is another invocation: a
+-- repeated record of a takeover must not touch the batch while its new owner is sending it.
 doubted AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = 'uncertain', uncertain_since = now(),
@@ -63,7 +63,7 @@ doubted AS (
        AND r.status = 'pending' AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.recipient_id = r.id)
     RETURNING r.previous_status, r.status
 ),
--- Recipients that should have come into doubt, and whose change PostgreSQL discarded.
+-- Recipients that should have become uncertain, and whose change PostgreSQL discarded.
 undoubted AS MATERIALIZED (
     SELECT greatest(count(*) - (SELECT count(*) FROM doubted), 0) AS count
       FROM campaign_batches AS b JOIN campaign_recipients AS r
@@ -86,8 +86,9 @@ change AS (
       FROM (SELECT previous_status, status FROM settled
             UNION ALL SELECT previous_status, status FROM doubted) AS changed
 ),
--- The batch is closed by whoever holds its claim. As long as a change is discarded it stays open, with its mark: what may
--- be at SES is given to nobody else. So it does where fewer outcomes are given than the claim had recipients.
+-- Only the holder of its claim closes the batch. If a change was discarded, the batch stays open with its mark, so that no
+-- other invocation gets recipients that may be at SES. It also stays open if there are fewer outcomes than the claim had
+-- recipients.
 batch AS (
     UPDATE campaign_batches AS b
        SET claim_token = NULL, lease_ends_at = NULL, handed_through = NULL, handed_by = NULL,
@@ -116,7 +117,7 @@ streak AS (
        AND ($12 OR (k.refusal, k.refusal_count) IS DISTINCT FROM ($14, $15) OR k.lost_count > 0)
     RETURNING 1
 )
--- (A status that another transaction changed a moment ago is seen here: a person's `cancelled` outlasts a halt.)
+-- (The update sees a status that another transaction changed a moment ago, so a person's `cancelled` outlasts a halt.)
 UPDATE campaigns AS c
    SET sent_count = c.sent_count + change.sent::int, failed_count = c.failed_count + change.failed::int,
        suppressed_count = c.suppressed_count + change.suppressed::int,
@@ -126,10 +127,10 @@ UPDATE campaigns AS c
        status_reason = CASE WHEN $13 IS NOT NULL AND (c.status IN ('sending', 'scheduled') OR c.status = 'sent' AND $2 IS NULL)
                             THEN $13 ELSE c.status_reason END
   FROM change
- -- Cursors are locked before campaigns everywhere, so that statements that meet do not deadlock.
+ -- Cursors are locked before campaigns everywhere, so that concurrent statements do not deadlock.
  WHERE c.id = $1 AND (SELECT count(*) FROM streak) >= 0
 RETURNING c.status, c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
-          -- Emails of these outcomes that are in the timeline: by this statement, or by an earlier one.
+          -- Emails of these outcomes that are in the timeline, by this statement or by an earlier one.
           (SELECT count(*) FROM settled WHERE status = 'sent')
           + (SELECT count(*) FROM unsettled WHERE status = 'sent' AND found = 'sent') AS activities,
           (SELECT count FROM discarded) AS discarded,

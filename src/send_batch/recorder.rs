@@ -1,5 +1,5 @@
-//! Records outcomes in the activities table as it is: its shape is learned before anything is claimed, and again when
-//! PostgreSQL says that it has changed.
+//! Records outcomes. The activities table's columns are read before anything is claimed, and again when
+//! PostgreSQL says that they have changed.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,34 +12,35 @@ use crate::store::{Database, DatabaseError};
 
 /// The activities that are written.
 const ACTIONS: [&str; 1] = ["email_sent"];
-/// Parts in which activities that were refused are tried again, when a campaign goes on.
+/// The most parts in which refused activities are tried again when a campaign continues.
 const MAX_REFUSED_PARTS: usize = 64;
 
-/// The way into the tables for outcomes.
+/// Records outcomes in the tables.
 pub struct Recorder {
     database: Database,
     table: String,
-    /// Learned with the first campaign, and again when PostgreSQL says that the activities table has changed.
+    /// The statement, made with the first campaign, and again when PostgreSQL says that the activities table
+    /// has changed.
     statement: RefCell<Option<Rc<Statement>>>,
 }
 
 impl Recorder {
-    /// A recorder for this activities table, of which nothing is known yet.
+    /// A recorder for this activities table, whose columns are not read yet.
     pub fn new(database: Database, table: String) -> Recorder {
         Recorder { database, table, statement: RefCell::new(None) }
     }
 
-    /// Where the outcomes go.
+    /// The database.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// The activities table, if it has to be learned.
+    /// The activities table, if its columns have to be read.
     pub fn unknown_table(&self) -> Option<&str> {
         self.statement.borrow().is_none().then_some(self.table.as_str())
     }
 
-    /// Learns the table from what PostgreSQL's catalogue says about it, and has the insert planned.
+    /// Examines the table with the catalogue's data, and lets PostgreSQL plan the insert.
     ///
     /// # Errors
     /// When the table cannot take activities, or PostgreSQL does not answer by `until`.
@@ -52,19 +53,19 @@ impl Recorder {
     /// Records outcomes; `None`: the campaign was deleted.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer by `until`, or the table takes no activity as it is now.
+    /// When PostgreSQL does not answer by `until`, or the table's state allows no activity.
     pub async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, TableError> {
         let recorded = self.record_once(record, until).await?;
-        // A row that another statement changed at the same moment looks as if its change had been discarded. A second
-        // record of the same outcomes changes nothing else, and sees what is there.
+        // A row that another statement changed at the same moment looks as if its change had been discarded.
+        // A second record of the same outcomes changes nothing else and sees the current rows.
         match recorded {
             Some(recorded) if recorded.discarded > 0 => self.record_once(record, until).await,
             recorded => Ok(recorded),
         }
     }
 
-    /// Records outcomes in parts, each by itself, and leaves out what the table refuses. Returns how many activities
-    /// were written.
+    /// Records outcomes in separate parts, and leaves out those that the table refuses. Returns the number of
+    /// written activities.
     ///
     /// # Errors
     /// When PostgreSQL does not answer by `until`.
@@ -92,8 +93,8 @@ impl Recorder {
         Ok(written)
     }
 
-    /// Records with the shape that is known. Where PostgreSQL refuses, the shape is learned again once, and what is
-    /// refused all the same is recorded apart.
+    /// Records with the known columns. If PostgreSQL refuses, the columns are read again once, and outcomes
+    /// that are refused all the same are recorded separately.
     async fn record_once(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, TableError> {
         let mut statement = self.statement(until).await?;
         let mut outcome = record::record_whole(&self.database, &statement, record, until).await;

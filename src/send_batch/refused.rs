@@ -1,4 +1,5 @@
-//! Emails that SES accepted and whose activities were refused: once the table takes them, they become `sent`.
+//! Emails that SES accepted and whose activities were refused; they become `sent` when the table takes the
+//! activities.
 
 use std::time::SystemTime;
 
@@ -9,8 +10,8 @@ use uuid::Uuid;
 use crate::domain::outcome::{Entry, Outcome};
 use crate::store::{Database, DatabaseError};
 
-/// The accepted and refused emails of a campaign, 5,000 at most. Recording them again makes each `sent` with its
-/// activity, or leaves it `uncertain` if the activity is refused again.
+/// The emails of a campaign that SES accepted and whose activities were refused, at most 5,000. Recording
+/// them again makes each `sent` with its activity, or leaves it `uncertain` if the activity is refused again.
 ///
 /// This reads all recipients of the campaign.
 ///

@@ -1,8 +1,8 @@
-//! Step 3: every recipient of the batch is rendered, checked and handed to SES, some at a time.
+//! Step 5: renders and checks every recipient of the batch and hands it to SES, several at a time.
 //!
-//! What keeps a crash small: no send starts beyond the high-water mark that PostgreSQL holds, and what is known
-//! is noted there as it moves. What makes pause and cancel fast: no send starts when the campaign's status was
-//! last read too long ago.
+//! A crash leaves few recipients uncertain, because no send starts beyond the mark that PostgreSQL has
+//! committed, and outcomes are noted when the mark moves. Pause and cancel are fast, because no send starts
+//! if the campaign's status was read too long ago.
 
 mod bulk;
 mod call;
@@ -39,34 +39,34 @@ use call::Call;
 
 pub use request::Sender;
 
-/// How often the campaign's status is read and outcomes are noted, at least.
+/// The longest time between two checkpoints, which read the campaign's status and note outcomes.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(1000);
 /// How old the campaign's status may be when a send starts: pause and cancel take effect within this time.
 const STATUS_VALIDITY: Duration = Duration::from_millis(1800);
-/// A request that has no answer by then is in doubt.
+/// A request that has no answer by then is uncertain.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Content of the messages that are under way: what bounds the memory of a batch with large ones.
+/// The most bytes of messages in unanswered requests, which limits the memory of a batch with large messages.
 const MAX_BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
-/// What sending came to.
+/// The result of sending.
 #[derive(Debug)]
 pub struct Report {
     /// An outcome for every recipient of the batch, in its order.
     pub lines: Vec<Line>,
     /// Why it stopped early, if it did.
     pub stop: Option<Stop>,
-    /// The refusal that the last recipients have met, all of them, and how many have; or what stands there for answers
-    /// that are not clear.
+    /// The refusal that each of the last recipients has met, and their number; or the weight of unclear
+    /// answers.
     pub refusal: (Option<String>, i32),
-    /// Messages per second at which it ended, if SES has said 'too fast' and a rate was reserved.
+    /// The rate at which it ended, in messages per second, if SES throttled and a rate was reserved.
     pub throttled_to: Option<f64>,
-    /// What the next batch is to know of SES's limits.
+    /// What the next batch knows about SES's limits.
     pub learned: Learned,
     /// How long SES took to answer, request by request.
     pub latencies: Latencies,
 }
 
 impl Report {
-    /// How many messages SES accepted.
+    /// The number of messages that SES accepted.
     pub fn sent(&self) -> u32 {
         let sent = self.lines.iter().filter(|line| line.outcome.status() == RecipientStatus::Sent);
         u32::try_from(sent.count()).unwrap_or(u32::MAX)
@@ -75,31 +75,32 @@ impl Report {
 
 /// What sending one batch needs.
 pub struct Sending<'a> {
-    /// The way to PostgreSQL, for checkpoints.
+    /// The database, for checkpoints.
     pub database: &'a Database,
-    /// The way to SES.
+    /// The client of SES.
     pub ses: &'a Ses,
     /// The compiled templates.
     pub templates: &'a Templates,
     /// What all messages of the campaign share.
     pub sender: &'a Sender,
-    /// The time there is.
+    /// The times of the invocation.
     pub deadline: Deadline,
-    /// Ends it earlier than that.
+    /// The interrupt, which ends it earlier.
     pub interrupt: &'a Interrupt,
-    /// Requests at a time.
+    /// The most requests at a time.
     pub concurrency: usize,
-    /// Which of SES's calls sends.
+    /// Which call of SES is used.
     pub api: SendApi,
-    /// Nothing of the campaign was ever accepted: data that does not fit the template counts as a refusal.
+    /// True if SES has accepted nothing of the campaign yet; data that does not fit the template then counts
+    /// as a refusal.
     pub first: bool,
     /// What earlier batches have learned of SES's limits.
     pub learned: Learned,
-    /// When the claim was made, and with it the campaign's status was read.
+    /// The time of the claim, which read the campaign's status.
     pub claimed_at: Instant,
 }
 
-/// A call that came to its end.
+/// A finished call.
 struct Landing {
     answers: Vec<(usize, Answer)>,
     bytes: usize,
@@ -107,8 +108,8 @@ struct Landing {
 }
 
 impl Sending<'_> {
-    /// Sends a batch. Returns by `deadline.last_answer`, with an outcome for every recipient: what has no answer
-    /// by then is in doubt, what was not tried is deferred.
+    /// Sends a batch. Returns by `deadline.last_answer` with an outcome for every recipient: requests without
+    /// an answer are uncertain, recipients that were not tried are deferred.
     pub async fn run(&self, batch: &Batch) -> Report {
         let mut ledger = Ledger::new(batch, self.first);
         let mut flights = FuturesUnordered::new();
@@ -141,7 +142,7 @@ impl Sending<'_> {
                 && pace.allows(now)
                 && flights.len() < if trouble.is_careful() { 1 } else { self.concurrency }
                 && (bytes_in_flight < MAX_BYTES_IN_FLIGHT || flights.is_empty());
-            // One call at a time: it is on its way to SES while the next one is rendered.
+            // One call is started at a time, and is on its way to SES while the next one is rendered.
             let mut started = false;
             let in_bulk = self.ses.takes_bulk_calls() && !trouble.is_careful();
             let api = if in_bulk { self.api } else { SendApi::Single };
@@ -193,7 +194,8 @@ impl Sending<'_> {
                             }
                         }
                         Ok(None) => ledger.stop(Stop::ClaimLost),
-                        // No send can start any more without PostgreSQL's word; recording will try again.
+                        // Without the checkpoint no further send can start; recording will try PostgreSQL
+                        // again.
                         Err(error) => {
                             tracing::error!(%error, batch_id = batch.id, "a checkpoint could not be written");
                             ledger.stop(Stop::Deadline);
@@ -244,8 +246,8 @@ impl Sending<'_> {
         }
     }
 
-    /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call have their
-    /// outcome then.
+    /// The next call: one message, or up to `size` of them in a bulk call. Recipients that need no call get
+    /// their outcome.
     fn next_call(&self, batch: &Batch, ledger: &mut Ledger<'_>, size: Option<usize>) -> Option<Call> {
         if let Some(message) = self.next_message(batch, ledger, Ledger::next_alone) {
             return Some(Call::single(message));
@@ -278,7 +280,7 @@ impl Sending<'_> {
         }
     }
 
-    /// The next message of those that `next` gives.
+    /// The next message of the recipients that `next` returns.
     fn next_message<'l>(
         &self,
         batch: &Batch,
@@ -310,7 +312,8 @@ impl Sending<'_> {
         Landing { answers: indexes.into_iter().zip(answers).collect(), bytes, started_at }
     }
 
-    /// One line for what a call's answer accepted, from which `campaign resolve --from-log` can replay what was lost.
+    /// Logs the messages that a call's answer accepted in one line, from which `campaign resolve --from-log`
+    /// can replay lost outcomes.
     fn log_accepted(&self, batch: &Batch, answers: &[(usize, Answer)]) {
         let mut messages = String::new();
         for (index, answer) in answers {

@@ -32,7 +32,7 @@ use crate::lambda::metrics::Metrics;
 use crate::store::Database;
 use crate::store::activities::plan;
 
-/// What lives as long as the process.
+/// The state of the process.
 pub struct SesEvents {
     settings: Settings,
     metrics: Metrics,

@@ -248,8 +248,8 @@ counted AS (
      WHERE c.id = counting.id
     RETURNING 1
 ),
--- What a recipient has done for the first time, where there are several kinds of events of it. Two statements that bring
--- such events: the second waits for the first, and finds it done.
+-- What a recipient has done for the first time, if there are several kinds of events for it. If two statements bring
+-- such events, the second waits for the first and finds it done.
 firsts AS (
     INSERT INTO recipient_firsts (recipient_id, what)
     SELECT DISTINCT t.recipient_id,
@@ -262,8 +262,8 @@ firsts AS (
     ON CONFLICT DO NOTHING
     RETURNING recipient_id, what
 ),
--- What is counted of each campaign: each email once for each of these. All events of a kind are one, and a kind that is
--- not among the firsts is the only one of what it is counted as.
+-- The counts of each campaign; each email counts once in each of them. All events of a kind count once, and a kind
+-- that is not among the firsts is the only one of its count.
 happened AS (
     SELECT t.campaign_id, t.organization_id,
            CASE WHEN t.feedback IN ('delivered', 'bounced', 'complained', 'rejected') THEN t.feedback

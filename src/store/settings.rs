@@ -24,7 +24,7 @@ impl std::fmt::Debug for DatabaseUrl {
 /// The database of the campaigns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseAccess {
-    /// Where it is, and by what it lets us in.
+    /// Its place and credentials.
     pub login: Login,
     /// `DATABASE_SCHEMA`: where the tables are.
     pub schema: Schema,
@@ -32,7 +32,7 @@ pub struct DatabaseAccess {
     pub root_certificates: Option<String>,
 }
 
-/// Where the database is, and by what it lets us in.
+/// The database's place and credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
     /// `DATABASE_URL`, with its password if it has one.

@@ -1,7 +1,7 @@
 //! The function `unsubscribe`, behind a function URL: RFC 8058's one click, and the page that a person sees.
 //!
-//! [`token`] says whom a link is for, [`request`] what is wished, [`record`] does it with one statement, [`page`]
-//! shows what came of it. This module knows the order of steps.
+//! [`token`] identifies the recipient of a link, [`request`] parses the request, [`record`] carries it out
+//! with one statement, [`page`] shows the result. This module knows the order of steps.
 
 pub mod page;
 pub mod record;
@@ -28,21 +28,21 @@ use crate::store::activities::{TableError, plan, refusal};
 use crate::store::keys::KeyStore;
 use crate::store::{Database, DatabaseError};
 
-/// How long a person, or a mailbox provider, is kept waiting for PostgreSQL.
+/// How long a person, or a mailbox provider, waits for PostgreSQL at most.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Requests that come closer together than this share a connection.
+/// Requests within this time of each other share a connection.
 const BUSY: Duration = Duration::from_secs(2);
 /// The activities that are written.
 const ACTIONS: [&str; 2] = ["email_unsubscribed", "email_resubscribed"];
 
-/// What lives as long as the process.
+/// The state of the process.
 pub struct Unsubscribe {
     settings: Settings,
     keys: KeyStore,
     pages: Pages,
     database: Database,
     statements: Mutex<Option<Arc<Statements>>>,
-    /// When the last request was answered.
+    /// The time of the last answer.
     answered_at: Arc<std::sync::Mutex<Option<Instant>>>,
 }
 
@@ -65,9 +65,9 @@ impl Unsubscribe {
         })
     }
 
-    /// Answers one request; `deadline_ms` is the invocation's deadline in milliseconds since 1970. Only a POST with a
-    /// token of ours and one of the two known fields changes anything, and the same one again changes nothing more.
-    /// When PostgreSQL does not do it, the answer is 503, so that who asked asks again.
+    /// Answers one request; `deadline_ms` is the invocation's deadline in milliseconds since 1970. Only a
+    /// POST with a valid token and one of the two known fields changes anything, and a repetition changes
+    /// nothing more. If PostgreSQL fails, the answer is 503, so that the sender tries again.
     ///
     /// # Errors
     /// `InvalidEvent`: the event is no request to a function URL. `SchemaMismatch`: the version of the schema does not fit
@@ -83,8 +83,9 @@ impl Unsubscribe {
         Ok(self.pages.response(&page?, request.head))
     }
 
-    /// Leaves no connection behind, for Lambda may keep an idle instance for a long time, in which it runs nothing: the
-    /// connection is closed before the answer, unless requests follow one another so closely that each would cost a login.
+    /// Leaves no connection behind, because Lambda may keep an idle instance frozen for a long time: the
+    /// connection is closed before the answer, unless requests follow each other so closely that each would
+    /// need a login.
     fn rest(&self, began_at: Instant) {
         let now = Instant::now();
         let last = self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
@@ -92,7 +93,7 @@ impl Unsubscribe {
             self.database.close_idle_connections();
             return;
         }
-        // After the last of them, where the process goes on running.
+        // It is closed after the last of them, if the process continues to run.
         let (database, answered_at) = (self.database.clone(), Arc::clone(&self.answered_at));
         tokio::spawn(async move {
             tokio::time::sleep(BUSY).await;
@@ -138,7 +139,7 @@ impl Unsubscribe {
         })
     }
 
-    /// Whom a token is for. One that no key signed may be of a key that is newer than the keys at hand.
+    /// The recipient of a token. A token that no known key signed may be of a newer key.
     async fn subject(&self, token: &str) -> Result<Option<Subject>, String> {
         let subject = self.keys.current().await?.and_then(|keys| keys.verify(token));
         if subject.is_some() || token.len() != token::LENGTH {
@@ -147,7 +148,7 @@ impl Unsubscribe {
         Ok(self.keys.newer().await.and_then(|keys| keys.verify(token)))
     }
 
-    /// An activities table that cannot take the activity, or refuses it, must not keep anybody on the list.
+    /// A problem with the activities table must not prevent an unsubscribe.
     async fn apply(
         &self,
         wish: Wish,
@@ -160,7 +161,7 @@ impl Unsubscribe {
         let apply =
             async |statements: &Statements| statements.apply(&self.database, wish, subject, until).await;
         let mut outcome = apply(&*self.statements(until).await?).await;
-        // The table may have changed since it was learned.
+        // The table may have changed since its columns were read.
         if outcome.as_ref().is_err_and(refusal::may_be_of_the_shape) {
             *self.statements.lock().await = None;
             outcome = apply(&*self.statements(until).await?).await;
@@ -174,7 +175,7 @@ impl Unsubscribe {
         }
     }
 
-    /// Learns, the first time, how the activities table is written. A table that cannot take activities is looked at
+    /// Reads the activities table's columns the first time. A table that cannot take activities is examined
     /// again with the next request.
     async fn statements(&self, until: Instant) -> Result<Arc<Statements>, DatabaseError> {
         if let Some(known) = self.statements.lock().await.as_ref() {

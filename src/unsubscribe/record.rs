@@ -1,4 +1,4 @@
-//! A wish, into PostgreSQL with one statement.
+//! Records a request in PostgreSQL with one statement.
 
 use std::time::Instant;
 use tokio_postgres::Row;
@@ -9,16 +9,16 @@ use crate::message::token::Subject;
 use crate::store::activities::ActivitiesTable;
 use crate::store::{Database, DatabaseError};
 
-/// What holds of a recipient's address after a wish.
+/// The state of a recipient's address after a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// The address, as the table has it.
+    /// The address in the table.
     pub email: String,
-    /// The sender, as the campaign has it.
+    /// The campaign's sender.
     pub from_address: String,
-    /// Why the organization writes to the address no more; `None` if it does.
+    /// The reason for which the address is suppressed; `None` if it is not.
     pub reason: Option<String>,
-    /// Whether this wish has changed anything.
+    /// True if this request has changed something.
     pub changed: bool,
     /// This link made the entry, and nobody has confirmed it since: the link may take it back.
     pub revocable: bool,
@@ -50,11 +50,11 @@ impl Statements {
         }
     }
 
-    /// Does what is wished, once, however often it is wished. `None`: there is no such recipient (any more).
+    /// Carries out the request; repeating it changes nothing. `None`: there is no such recipient (any more).
     ///
     /// # Errors
-    /// When PostgreSQL does not answer by `until`, or refuses: nothing has changed then, or (without an answer)
-    /// perhaps all.
+    /// When PostgreSQL does not answer by `until`, or refuses. After a refusal nothing has changed; without
+    /// an answer either nothing or everything has.
     pub async fn apply(
         &self,
         database: &Database,

@@ -1,4 +1,4 @@
-//! What a request to the function URL asks for: payload format 2.0 of Lambda function URLs and HTTP APIs.
+//! Parses a request to the function URL: payload format 2.0 of Lambda function URLs and HTTP APIs.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>
 
@@ -10,19 +10,19 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Longer bodies than a form of one field has are not read.
+/// The longest body that is read; a form with one field is shorter.
 const MAX_BODY: usize = 4096;
 
-/// What is asked for.
+/// The action of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// The page that asks. Changes nothing, whoever follows the link: mail scanners do, too.
+    /// The page that asks for confirmation. It changes nothing, because mail scanners follow links too.
     Look,
     /// To unsubscribe: RFC 8058's one click, or the page's button, which posts the same.
     Unsubscribe,
     /// To subscribe again: the other page's button.
     SubscribeAgain,
-    /// A form with none of these.
+    /// A form with neither field.
     Unknown,
     /// Another method.
     WrongMethod,
@@ -31,9 +31,9 @@ pub enum Wish {
 /// A request to the function URL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What for.
+    /// The action.
     pub wish: Wish,
-    /// What stands at the end of the path, where a link has its token.
+    /// The end of the path, where a link has its token.
     pub token: String,
     /// `HEAD`: the answer has no body.
     pub head: bool,
@@ -66,7 +66,7 @@ impl Request {
     /// Reads an event.
     ///
     /// # Errors
-    /// When it is no event of payload format 2.0.
+    /// When it is not an event of payload format 2.0.
     pub fn read(event: &Value) -> Result<Request, String> {
         let payload = Payload::deserialize(event)
             .map_err(|error| format!("the event is not of payload format 2.0 of a function URL: {error}"))?;
@@ -120,7 +120,7 @@ impl Payload {
     }
 }
 
-/// The boundary of `multipart/form-data` (RFC 7578), where a content type is that.
+/// The boundary of `multipart/form-data` (RFC 7578), if that is the content type.
 fn multipart_boundary(content_type: &str) -> Option<&str> {
     let mut parts = content_type.split(';').map(str::trim);
     let media = parts.next()?;
@@ -131,7 +131,7 @@ fn multipart_boundary(content_type: &str) -> Option<&str> {
     (media.eq_ignore_ascii_case("multipart/form-data") && !boundary.is_empty()).then_some(boundary)
 }
 
-/// The fields of a multipart body, with line ends of either kind. What is not of that form has none.
+/// The fields of a multipart body, with line ends of either kind. A body of another form has none.
 fn multipart_fields(body: &str, boundary: &str) -> Vec<(String, String)> {
     let body = body.replace("\r\n", "\n");
     let delimiter = format!("--{boundary}");
@@ -176,7 +176,7 @@ mod tests {
         Request::read(event).unwrap().wish
     }
 
-    /// The body of RFC 8058, 8.2, its line ends as they go over the wire.
+    /// The body of RFC 8058, 8.2, with its line ends in transit.
     fn multipart() -> (&'static str, String) {
         let body = "--FormBoundaryjWmhtjORrn\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\n\n\
                     One-Click\n--FormBoundaryjWmhtjORrn--\n";

@@ -1,10 +1,11 @@
-//! The answer to a function URL: payload format 2.0, with headers that allow a page nothing but to be read.
+//! The response of a function URL: payload format 2.0, with headers that allow a page to do nothing but be
+//! displayed.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// An answer as Lambda takes it.
+/// A response in Lambda's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
@@ -19,7 +20,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A page whose only style sheet has this hash (`sha256-…`). `more` are headers of this answer alone.
+    /// A page whose only style sheet has this hash (`sha256-…`). `more` are additional headers.
     pub fn html(status_code: u16, body: String, style: &str, more: &[(&'static str, &str)]) -> Response {
         let policy = format!(
             "default-src 'none'; style-src '{style}'; img-src data:; form-action 'self'; base-uri 'none'; \
@@ -27,11 +28,11 @@ impl Response {
         );
         let fixed = [
             ("content-type", "text/html; charset=utf-8"),
-            // A page says what holds now; and what it says of a person is for nobody's cache.
+            // A page shows the current state, and personal data must not be cached.
             ("cache-control", "no-store"),
             ("content-security-policy", policy.as_str()),
             ("strict-transport-security", "max-age=31536000"),
-            // The address of the page is all that it takes to unsubscribe somebody.
+            // Anybody who knows the page's URL can unsubscribe the recipient, so no referrer is sent.
             ("referrer-policy", "no-referrer"),
             ("x-content-type-options", "nosniff"),
             ("x-robots-tag", "noindex, nofollow"),

@@ -1,5 +1,5 @@
--- Takes back that recipient $1 of organization $2 unsubscribed, all with one statement: what `subscribe_again_by_link`
--- writes, and the activity. Where there is nothing that this link may take back, nothing changes.
+-- Subscribes recipient $1 of organization $2 again with one statement: the changes of `subscribe_again_by_link`, and
+-- the activity. If this link may take nothing back, nothing changes.
 WITH entry AS MATERIALIZED (
     SELECT u.*, 'email_resubscribed' AS action,
            'Subscribed to emails again: ' || coalesce(nullif(btrim(u.name), ''), u.email) AS description

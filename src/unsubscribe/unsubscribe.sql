@@ -1,5 +1,5 @@
--- Unsubscribes recipient $1 of organization $2, all with one statement: what `unsubscribe_by_link` writes, and the activity.
--- Running it again changes nothing.
+-- Unsubscribes recipient $1 of organization $2 with one statement: the changes of `unsubscribe_by_link`, and the
+-- activity. Running it again changes nothing.
 WITH entry AS MATERIALIZED (
     SELECT u.*, 'email_unsubscribed' AS action,
            'Unsubscribed from emails: ' || coalesce(nullif(btrim(u.name), ''), u.email) AS description

@@ -77,7 +77,7 @@ def open_page(chromium):
 
 @pytest.fixture
 def accessible():
-    """Checks a page by axe; what the rules cannot decide is left to people."""
+    """Checks a page with axe; what its rules cannot decide is not checked."""
 
     def accessible(page):
         found = Axe().run(page).response["violations"]

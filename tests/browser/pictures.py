@@ -22,7 +22,7 @@ VARIABLES = """{"shop": "Nordic Roasters", "accent": "#b3541e", "favourite": "Yi
 
 
 def take(page, name, **options):
-    """Writes what the page shows, in 256 colours, which is a third of the bytes and looks the same."""
+    """Writes a picture of the page in 256 colours, which takes a third of the bytes and looks the same."""
     picture = Image.open(io.BytesIO(page.screenshot(animations="disabled", **options))).convert("RGB")
     picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
 

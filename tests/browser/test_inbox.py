@@ -1,4 +1,4 @@
-"""The inbox page of the local SES endpoint, as a developer uses it."""
+"""The inbox page of the local SES endpoint."""
 
 import re
 

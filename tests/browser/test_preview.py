@@ -1,4 +1,4 @@
-"""What `campaign preview --inbox` shows before anybody gets it."""
+"""The page of `campaign preview --inbox`."""
 
 import subprocess
 import uuid

@@ -12,7 +12,7 @@ ID = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35"
 
 @pytest.fixture
 def report(database, tmp_path):
-    """The page of a campaign that was sent, and of which SES has told."""
+    """The page of a campaign that was sent, with events of SES."""
     for statement in pathlib.Path(__file__).with_name("report.sql").read_text().split(";\n"):
         if statement.strip():
             database.execute(statement)

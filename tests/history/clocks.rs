@@ -1,4 +1,4 @@
-//! Rows that lie ahead of PostgreSQL's clock, as after it was set back.
+//! Rows with times ahead of PostgreSQL's clock, as after the clock was set back.
 
 use std::time::Duration;
 

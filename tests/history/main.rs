@@ -49,7 +49,7 @@ impl Server {
         }
     }
 
-    /// Has a command of `server.sh` done.
+    /// Runs a command of `server.sh`.
     fn run(&mut self, command: &str) {
         writeln!(self.process.stdin.as_mut().unwrap(), "{command}").unwrap();
         let mut answer = String::new();

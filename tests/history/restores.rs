@@ -1,4 +1,4 @@
-//! What happens in the middle of a campaign.
+//! Restores and failovers in the middle of a campaign.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::support::{World, event, executable, invoke, run};
 use crate::{Server, deliver_events};
 
-/// A campaign of 600 of which so many batches of 100 are sent.
+/// A campaign of 600 of which this number of batches of 100 is sent.
 fn send(function: &mut Function, campaign: Uuid, batches: usize) {
     for _ in 0..batches {
         let result = invoke(function, &event(campaign, 100));
@@ -17,7 +17,7 @@ fn send(function: &mut Function, campaign: Uuid, batches: usize) {
     }
 }
 
-/// As machines read it.
+/// The output for machines.
 fn status(world: &World, campaign: Uuid) -> Value {
     let output = Command::new(executable("campaign"))
         .args(["status", &campaign.to_string(), "--json"])
@@ -32,7 +32,7 @@ fn function(world: &World) -> Function {
     world.function_with(&[("HISTORY_HOLD_SECONDS", "2"), ("METRICS", "on")])
 }
 
-/// Nothing is sent, and why.
+/// Nothing is sent; the reason.
 fn held(function: &mut Function, event: &Value) -> String {
     let result = invoke(function, event);
     assert_eq!((&result["status"], &result["batch"]["claimed"]), (&json!("wait"), &json!(0)), "{result}");
@@ -40,7 +40,7 @@ fn held(function: &mut Function, event: &Value) -> String {
     result["reason"].as_str().unwrap().to_owned()
 }
 
-/// SES's events come, a person resumes the campaign, and everybody has got it once.
+/// SES's events arrive, a person resumes the campaign, and everybody has got the email once.
 fn settle(world: &mut World, campaign: Uuid, sent: usize) {
     assert_eq!(world.ses.messages().len(), sent, "nothing was sent since");
     deliver_events(world);
@@ -74,7 +74,7 @@ fn a_standby_that_is_behind_is_promoted() {
     assert!(reason.contains("the timeline of its server is 2, and was 1"), "{reason}");
     let logs = warm.logs().join("\n");
     assert!(logs.contains("\"DatabaseHistoryChanged\":1"), "{logs}");
-    // A process that has seen nothing of it waits until the same instant, and so does a tick.
+    // A process that has not noticed it waits until the same instant, and so does a tick.
     assert_eq!(held(&mut function(&world), &event(campaign, 100)), reason);
     assert_eq!(held(&mut function(&world), &json!({})), reason);
     assert_eq!(world.campaign_status(campaign).0, "sending");
@@ -117,7 +117,8 @@ fn a_base_backup_that_starts_as_after_a_crash() {
     send(&mut warm, campaign, 2);
     server.run("restore base");
     world.database.reconnect();
-    // The same timeline: only who was there before sees it, and tells all others by the tables.
+    // The timeline is the same: only a process that worked before notices it, and tells all others by the
+    // tables.
     let reason = held(&mut warm, &event(campaign, 100));
     assert!(reason.contains("its write-ahead log is behind"), "{reason}");
     assert_eq!(held(&mut function(&world), &event(campaign, 100)), reason);
@@ -174,7 +175,7 @@ fn a_dump_that_is_restored() {
         world.database.reconnect();
         let reason = held(&mut function(&world), &event(campaign, 100));
         assert!(reason.contains("the database may lack what it had committed"), "{load}: {reason}");
-        // Nobody can say how old a dump is, and its original may still be at work.
+        // Nobody knows how old a dump is, and its original may still be sending.
         let result = invoke(&mut function(&world), &event(campaign, 100));
         assert_eq!(result["status"], "paused", "{load}: {result}");
         assert!(result["reason"].as_str().unwrap().contains("docs/restore.md"), "{load}: {result}");

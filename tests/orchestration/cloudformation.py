@@ -1,4 +1,4 @@
-"""CloudFormation on moto, with what moto leaves out: the Serverless transform, the rules, and outputs of change sets."""
+"""CloudFormation on moto, with what moto lacks: the Serverless transform, the rules, and outputs of change sets."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def read(template=None):
 
 
 def expand(template, parameters):
-    """What the Serverless transform makes of a template."""
+    """A template after the Serverless transform."""
     if "Transform" not in template:
         return template
     # The translator wants to know it for the partition.
@@ -57,7 +57,7 @@ def with_stand_ins(part):
 
 
 def problems(template, parameters):
-    """What CloudFormation refuses before it creates anything: parameters, then rules."""
+    """Checks what CloudFormation checks before it creates anything: parameters, then rules."""
     values, found = {}, []
     for name, declared in template.get("Parameters", {}).items():
         value = parameters.get(name, declared.get("Default"))

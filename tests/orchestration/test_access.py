@@ -1,4 +1,4 @@
-"""The functions under the roles of `access/`, and tenants who see what is theirs, with row level security on."""
+"""The functions under the roles of `access/`, and tenants that see only their own rows, with row level security."""
 
 import json
 import re
@@ -16,14 +16,14 @@ ORGANIZATIONS = ["0d5b1a52-3b1f-4f6e-8f0a-6c2d8e7b9a10", "9a10b7c3-1f52-4e0d-8a6
 
 @pytest.fixture
 def tenants(world, roles):
-    """Row level security as docs/tenants.md has it."""
+    """Row level security as in docs/tenants.md."""
     for block in sql_blocks(ROOT / "docs/tenants.md"):
         world.database.execute(block)
     return world
 
 
 def as_role(world, role):
-    """A URL by which everything is done as this role; nobody has to know a password for that."""
+    """A URL with which everything runs as this role, without a password."""
     return f"{world.database_url}?options=-c%20role%3D{role}"
 
 
@@ -349,7 +349,7 @@ def test_one_login_with_all_three_roles_sends_settles_and_unsubscribes(world, ro
 
 
 def test_the_crms_own_roles_go_on_when_row_level_security_is_switched_on(world):
-    """And where it was on before, nothing is shown that was not."""
+    """If it was enabled before, no further rows become visible."""
     world.database.execute(
         "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'crm') THEN CREATE ROLE crm; END IF; END $$")
     world.campaign(2)

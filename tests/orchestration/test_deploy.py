@@ -1,4 +1,4 @@
-"""The template as it is deployed: by SAM's own deployer in a terminal, expanded with many parameters, created on moto."""
+"""The template is deployed: by SAM's own deployer in a terminal, expanded with many parameters, created on moto."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def built(tmp_path):
 
 
 def in_terminal(command, directory, seconds=60, **variables):
-    """Runs a command as somebody at a terminal does who answers nothing; its exit status, and what it shows."""
+    """Runs a command in a terminal without answering anything; its exit status and its output."""
     child, terminal = pty.fork()
     if child == 0:
         path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -178,7 +178,7 @@ WITH_EVERYTHING = {
 
 
 def create(account, name, parameters):
-    """The stack's resources of a template that is expanded and created, by their logical ids."""
+    """The resources of the expanded and created stack, by their logical ids."""
     template = cloudformation.read()
     assert cloudformation.problems(template, parameters) == []
     for resource in template["Resources"].values():
@@ -261,7 +261,7 @@ USERS = {name: f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:db-ABC/{name}" for nam
 
 
 def database_of(account, made, stack, function):
-    """How a function logs in, and what its role may read and connect as."""
+    """How a function logs in, which secrets its role may read, and as whom it may connect."""
     variables = variables_of(account, f"{stack}-{function}")
     role = made[f"{''.join(word.title() for word in function.split('-'))}Role"]
     return (

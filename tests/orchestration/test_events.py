@@ -1,4 +1,4 @@
-"""Every file of `events/`, given to the built function that it is for."""
+"""Invokes the built functions with every file of `events/`."""
 
 import json
 

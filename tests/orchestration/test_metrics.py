@@ -35,7 +35,7 @@ def test_a_campaign_that_a_tick_cannot_send_is_seen(world):
 
 
 def due(world):
-    """What an idle tick says of the campaign that waits longest, in seconds."""
+    """The metric of an idle tick for the campaign that waits longest, in seconds."""
     assert world.invoke({})["status"] == "idle"
     lines = [line for line in world.functions.logs() if "OldestDueSeconds" in line]
     return json.loads(lines[-1])["OldestDueSeconds"]

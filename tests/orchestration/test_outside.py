@@ -1,4 +1,4 @@
-"""The template in the hands of a stranger: what it says is looked up in it, and moto runs it as moto is.
+"""The template as a stranger uses it: everything is read from the template, and moto runs it unchanged.
 
 The other tests mend one function of moto, so that executions can start others. Without that, and without a topic
 that exists, the ordinary ways have to work all the same.
@@ -22,7 +22,7 @@ from test_policies import Template
 
 @pytest.fixture(scope="module")
 def untouched():
-    """The Invoke API and, behind it, moto in a process of its own, where nothing is mended."""
+    """The Invoke API and, behind it, an unchanged moto in a process of its own."""
     functions = LambdaService(None)
     # Where moto's state machines call every service; 5000 unless set.
     environment = {**os.environ, "MOTO_PORT": str(functions.port)}
@@ -66,7 +66,7 @@ def create_state_machine(world):
 
 
 def arn(resources, value):
-    """The ARN that `!GetAtt Function.Arn` or `!Ref Topic` comes to."""
+    """The ARN that `!GetAtt Function.Arn` or `!Ref Topic` returns."""
     [reference] = value.values()
     resource = resources[reference.removesuffix(".Arn")]
     if resource["Type"] == "AWS::Serverless::Function":

@@ -1,4 +1,4 @@
-"""What the built function sends, through an implementation of SES v2 that is not this package's own."""
+"""The emails of the built function, received by another implementation of SES v2."""
 
 import email
 import email.policy

@@ -1,4 +1,4 @@
-"""The template's policies against what the functions ask of AWS."""
+"""Compares the template's policies with the functions' requests to AWS."""
 
 import json
 import urllib.request
@@ -41,7 +41,7 @@ LAMBDAS_OWN = ("logs:", "ec2:", "sqs:", "kms:")
 
 
 class Recorder:
-    """Passes on what is asked of SES, answers for Secrets Manager, and notes the actions."""
+    """Passes requests to SES on, answers for Secrets Manager, and notes the actions."""
 
     def __init__(self, ses, secret):
         self.actions = set()

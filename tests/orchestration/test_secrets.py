@@ -23,7 +23,7 @@ def with_keys(world, function, arn):
 
 
 def link_of_an_email(world, arn):
-    """The token in an email that is sent with the key of now."""
+    """The token in an email that is sent with the current key."""
     with_keys(world, "send-batch", arn)
     campaign = world.campaign(1)
     assert world.invoke({"campaignId": campaign})["batch"]["sent"] == 1

@@ -1,4 +1,4 @@
-"""The command line in a terminal: what a person sees while it goes on."""
+"""The command line in a terminal: what a person sees while it runs."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ LINES, COLUMNS = 40, 100
 
 
 class Terminal:
-    """A command in a terminal of its own; `shows` is what stands on the screen."""
+    """A command in its own terminal; `shows` is the content of the screen."""
 
     def __init__(self, arguments, environment):
         try:
@@ -49,7 +49,7 @@ class Terminal:
         return "\n".join(self.screen.display)
 
     def read(self, seconds):
-        """Takes what was written meanwhile; false at the end of it."""
+        """Reads the new output; false at its end."""
         if select.select([self.ours], [], [], seconds)[0]:
             try:
                 self.stream.feed(os.read(self.ours, 65536))

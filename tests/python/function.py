@@ -110,5 +110,5 @@ class Instance:
 
 
 def clean_environment(**variables):
-    """What a function's process is given: these variables and PATH."""
+    """The environment of a function's process: these variables and PATH."""
     return {"PATH": os.environ["PATH"], **variables}

@@ -33,7 +33,7 @@ class LocalSes:
         return self._post("/v2/email/outbound-emails", request)["MessageId"]
 
     def send_bulk(self, addresses):
-        """Sends each the same email, 50 by a request; the subject ends with the address."""
+        """Sends everybody the same email, 50 per request; the subject ends with the address."""
         template = {"Subject": "Spring for {{to}}", "Text": "Good day", "Html": "<p>Good day</p>"}
         for start in range(0, len(addresses), 50):
             entries = [

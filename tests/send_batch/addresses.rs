@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::database::TestDatabase;
 use crate::support::{ORGANIZATION, World, event, invoke};
 
-/// What SQL makes of each address, beside what Rust makes of it; those that differ.
+/// The addresses for which SQL and Rust have different results.
 fn differences(client: &mut Client, addresses: &[String]) -> Vec<String> {
     let sql = "SELECT canonical_address(a.email) FROM unnest($1::text[]) WITH ORDINALITY AS a (email, nth) ORDER BY nth";
     let rows = client.query(sql, &[&addresses]).unwrap();
@@ -21,8 +21,8 @@ fn differences(client: &mut Client, addresses: &[String]) -> Vec<String> {
     addresses.iter().zip(&rows).filter_map(differs).collect()
 }
 
-/// Characters that are known for what they do to comparisons: letter case that is not one to one, invisible ones, marks,
-/// compatibility forms, dots, and what stands at the edges of Unicode.
+/// Characters that are known to be difficult in comparisons: letter case that is not one to one, invisible
+/// characters, marks, compatibility forms, dots, and the edges of Unicode.
 const ODD: &str = "ßẞİıſKςΣσÅÅµΜǅᾳ\u{345}\u{300}\u{308}\u{327}\u{338}ﬁ㎒①ⓐＡ｡。．＠ａ𝐀𝔞𝚨㋿㌖가각\u{1100}\u{1161}\u{11a8}が\u{304b}\u{3099}ﾞ\u{200b}\u{200d}\u{ad}\u{feff}\u{a0}\u{3000}\u{85}\u{2028}\u{202e}\u{fe0f}\u{e0061}\u{180e}\u{34f}\u{115f}\u{2060}אب٣؀ก็👍🏽\u{10ffff}\u{e000}\u{fffd}\u{fffe}\u{378}\u{1f9ff}\u{1fae8}\u{0958}\u{fb1d}\u{2f868}\u{f951}ꭰᏰᲐაⰀⰰ";
 
 fn addresses() -> impl Strategy<Value = String> {
@@ -66,7 +66,8 @@ fn sql_and_rust_make_the_same_form_of_any_address() {
     assert_eq!(differences(database.client(), &long), Vec::<String>::new());
 }
 
-/// Each code point alone in a label of a domain and in a local part; of the planes in which Unicode has nothing, a few.
+/// Each code point alone in a label of a domain and in a local part, and a few of the planes that Unicode
+/// does not use.
 #[test]
 fn sql_and_rust_make_the_same_form_of_every_character() {
     let mut database = TestDatabase::create();
@@ -90,8 +91,8 @@ fn sql_and_rust_make_the_same_form_of_every_character() {
     }
 }
 
-/// A column's collation decides neither what the lower case of a letter is, nor which texts are the same. (Where PostgreSQL
-/// is built without ICU, there is only the default.)
+/// A column's collation decides neither what the lower case of a letter is, nor which texts are the same. (If
+/// PostgreSQL is built without ICU, there is only the default.)
 #[test]
 fn the_form_does_not_depend_on_a_collation() {
     let mut database = TestDatabase::create();
@@ -133,7 +134,7 @@ fn the_form_of_plain_addresses_costs_no_call_of_a_function_of_ours() {
     assert!(plan.join("\n").contains("THEN lower((email)::text)"), "{plan:?}");
 }
 
-/// The spellings of four mailboxes, the one that SES is given first.
+/// The spellings of four mailboxes; the first one is given to SES.
 const SPELLINGS: [&[&str]; 4] = [
     &[
         "bob@example.com",
@@ -211,7 +212,7 @@ fn a_suppression_of_any_spelling_holds_for_all() {
     assert_eq!(world.ses.message_count(), 0);
 }
 
-/// Whoever of these was meant cannot be known.
+/// It cannot be known which of these was meant.
 #[test]
 fn an_address_that_ses_would_not_take_fails_alone() {
     let mut world = World::new();

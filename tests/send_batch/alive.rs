@@ -1,4 +1,4 @@
-//! A CRM that is alive: what it does to a campaign and its recipients while they are sent.
+//! What a CRM does to a campaign and its recipients while they are sent.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ fn what_is_under_way_can_be_seen_and_is_protected() {
     }
     let error = world.database.client().batch_execute("TRUNCATE campaigns CASCADE").unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::OBJECT_IN_USE));
-    // What is said of a recipient, and what is sent to others, is nobody's concern.
+    // A recipient's name and variables, and changes of other recipients, are allowed.
     for sql in [
         "UPDATE campaign_recipients SET variables = '{\"city\": \"Oslo\"}', name = 'Ada' WHERE campaign_id = $1",
         "DELETE FROM campaign_recipients WHERE campaign_id = $1 AND status = 'pending'
@@ -146,14 +146,14 @@ fn a_crm_that_deletes_a_running_campaign_or_its_recipients_loses_no_activity_of_
             let sending = scope.spawn(|| {
                 let mut next = event(campaign, 20);
                 while next.is_object() {
-                    // (A campaign that is gone is unknown.)
+                    // (A deleted campaign is unknown.)
                     let Ok(result) = function.invoke(&next, TIMEOUT) else { break };
                     next = result["next"].clone();
                     std::thread::sleep(Duration::from_secs(result["waitSeconds"].as_u64().unwrap()));
                 }
             });
             world.wait_until("the campaign runs", "SELECT count(*) > 0 FROM recipients_under_way");
-            // As often as it takes.
+            // It is repeated until it succeeds.
             let mut refused = 0;
             while let Err(error) = crm.execute(delete, &[&campaign]) {
                 assert_eq!(error.code(), Some(&SqlState::OBJECT_IN_USE), "{error:?}");
@@ -205,7 +205,7 @@ fn an_update_that_a_trigger_discards_halts_the_campaign_and_nobody_is_written_to
     assert_eq!(result["status"], "halted");
     let reason = result["reason"].as_str().unwrap();
     assert!(reason.starts_with("PostgreSQL did not keep the outcomes of 2 recipients"), "{reason}");
-    // Whoever sets it to sending too early is told again.
+    // Setting it to `sending` too early gives the same error again.
     for _ in 0..2 {
         world.set_status(campaign, "sending");
         world.expire_leases();
@@ -229,7 +229,7 @@ fn a_sequence_that_was_set_back_by_a_fail_over_changes_nothing() {
     for _ in 0..2 {
         invoke(&mut function, &event(campaign, 10));
     }
-    // Over a gap, and onto values that are taken.
+    // The positions jump over a gap, and to values that are in use.
     let set = |world: &mut World, value: i64| {
         world
             .database
@@ -277,7 +277,7 @@ fn recipients_that_become_visible_behind_those_that_were_counted_are_found_after
         let mut function = world.function();
         let next = if tick { json!({}) } else { event(campaign, 10) };
         run(&mut function, event(campaign, 10));
-        // As rows of a logical replication, which hold no lock on their campaign.
+        // The rows come like those of a logical replication, which hold no lock on their campaign.
         world.database.client().batch_execute("SET session_replication_role = replica").unwrap();
         world.database.execute(add, &[&campaign, &ORGANIZATION, &1_i32, &10_i32]);
         assert_eq!(world.campaign_status(campaign).0, "sent");
@@ -322,11 +322,11 @@ fn what_is_owed_closes_only_the_batch_that_it_is_about_and_only_when_it_is_all_o
 
     let foreign = json!({"campaignId": other, "unrecorded": debt});
     assert!(failure(&mut function, &foreign).starts_with("InvalidEvent: unrecorded.campaignId is "));
-    // As release 0.1 wrote it, without its campaign.
+    // The form of release 0.1, without the campaign.
     let mut unnamed = foreign.clone();
     unnamed["unrecorded"].as_object_mut().unwrap().remove("campaignId");
     run(&mut function, unnamed);
-    // Cut short on its way, though it says that it is whole.
+    // It was truncated on its way, although it says that it is complete.
     let mut cut = result["next"].clone();
     cut["unrecorded"]["outcomes"].as_array_mut().unwrap().truncate(5);
     let after = invoke(&mut function, &cut);
@@ -490,7 +490,7 @@ fn a_campaign_that_kills_the_function_is_left_alone_by_ticks_for_a_while() {
     let said =
         |line: &&String| line.contains("left alone for a while") && line.contains(&poisoned.to_string());
     assert!(logs.iter().find(said).is_some(), "{logs:?}");
-    // Each attempt that does not come back makes the pause longer.
+    // Each lost attempt makes the pause longer.
     let retry = "SELECT extract(epoch FROM retry_at - now())::float8, attempts FROM campaign_attempts";
     let first: f64 = world.database.query(retry, &[])[0].get(0);
     world.database.execute("UPDATE campaign_attempts SET retry_at = now()", &[]);
@@ -498,7 +498,7 @@ fn a_campaign_that_kills_the_function_is_left_alone_by_ticks_for_a_while() {
     dying.invoke(&json!({}), TIMEOUT).unwrap_err();
     let second = &world.database.query(retry, &[])[0];
     assert!(second.get::<_, f64>(0) > first && second.get::<_, i32>(1) == 2);
-    // One that does come back ends it.
+    // A successful attempt ends the pause.
     world.database.execute("UPDATE campaign_attempts SET retry_at = now()", &[]);
     run(&mut function, json!({}));
     assert_eq!(world.campaign_status(poisoned).0, "sent");

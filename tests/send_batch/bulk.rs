@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{ORGANIZATION, World, event, invoke, run};
 
-/// What a recipient sees of a message, by address.
+/// The visible parts of a message, by address.
 fn mailbox(world: &World) -> BTreeMap<String, (RequestKind, Vec<String>)> {
     let seen = |message: &Message| {
         let text = |part: &Option<std::sync::Arc<str>>| format!("{part:?}");

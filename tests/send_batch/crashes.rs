@@ -1,6 +1,6 @@
-//! The crash matrix: the process ends at a named point, for the first, a middle or the last recipient, while SES
-//! behaves well or badly. Whatever happened, the next invocations run the campaign to its end, and the mailbox
-//! and the tables agree, but for those in doubt.
+//! The crash matrix: the process ends at a named point, for the first, a middle or the last recipient, while
+//! SES behaves well or badly. Whatever happened, the next invocations run the campaign to its end, and the
+//! mailbox and the tables agree, except for uncertain recipients.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::support::{TIMEOUT, World, event, invoke, run};
 const RECIPIENTS: i32 = 60;
 const BATCH: u32 = 30;
 const CONCURRENCY: usize = 4;
-/// How far the high-water mark is ahead in the last batch, which has one checkpoint; less in the others.
+/// How far the mark is ahead in the last batch, which has one checkpoint; it is less in the others.
 const STEP: usize = 16;
 
-/// Runs a batch into a crash at the nth passing of a point; false if the point was never passed that often.
+/// Runs a batch into a crash at the n-th passing of a point; false if the point was not passed that often.
 fn crash(world: &World, campaign: uuid::Uuid, point: &str, nth: usize) -> bool {
     let failpoints = format!("{point}={}*off->return", nth - 1);
     let concurrency = CONCURRENCY.to_string();
@@ -36,14 +36,15 @@ fn recover(world: &mut World, campaign: uuid::Uuid, crashes: usize, what: &str) 
     assert_eq!(results.last().unwrap()["status"], "done", "{what}");
     let statuses = world.statuses(campaign);
     let uncertain = usize::try_from(statuses.get("uncertain").copied().unwrap_or(0)).unwrap();
-    // A call whose connection breaks leaves all of its recipients in doubt: with bulk calls, whole steps.
+    // A call whose connection breaks makes all of its recipients uncertain; with bulk calls, these are whole
+    // steps.
     let under_way = if world.api == "single" { CONCURRENCY } else { RECIPIENTS as usize };
     assert!(uncertain <= crashes * (under_way + STEP), "{what}: {uncertain} are in doubt");
     assert_eq!(statuses.get("pending"), None, "{what}");
     world.assert_consistent(campaign);
 }
 
-/// The nth passings that mean the first, a middle and the last recipient of a batch.
+/// The passings for the first, a middle and the last recipient of a batch.
 const INSTANTS: [usize; 3] = [1, 15, 30];
 
 fn matrix(point: &str, instants: &[usize], effects: &[Option<Effect>]) {
@@ -220,7 +221,7 @@ fn a_late_zombie_records_what_ses_accepted_and_sends_nothing_more() {
     assert!(in_doubt > 0);
     zombie.thaw();
     zombie.finish(&begun).unwrap();
-    // What it had sent is in doubt no longer.
+    // The recipients that it had sent to are not uncertain any more.
     assert!(world.statuses(campaign).get("uncertain").copied().unwrap_or(0) < in_doubt);
     world.assert_consistent(campaign);
 }
@@ -243,7 +244,7 @@ fn what_cannot_be_recorded_is_owed_paid_once_and_stays_paid() {
     let mut world = World::single();
     let campaign = world.campaign_of(50);
     let mut function = world.function();
-    // Nothing can be written to the recipients while this is open.
+    // Nothing can be written to the recipients while this transaction is open.
     let mut other = world.database.connect();
     let mut lock = other.transaction().unwrap();
     lock.batch_execute("LOCK TABLE activities IN SHARE MODE").unwrap();
@@ -253,7 +254,8 @@ fn what_cannot_be_recorded_is_owed_paid_once_and_stays_paid() {
     assert!(result["next"]["unrecorded"].is_object());
     assert_eq!(world.statuses(campaign)["pending"], 50);
 
-    // Still locked: the debt is handed on, and nothing else is sent before it is paid.
+    // It is still locked: the unrecorded outcomes are handed on, and nothing else is sent before they are
+    // recorded.
     let again = function.invoke(&result["next"], Duration::from_secs(4)).unwrap();
     assert_eq!(again["next"], result["next"]);
     assert_eq!(world.ses.message_count(), 20);

@@ -1,4 +1,4 @@
-//! `send_before`: what is not sent in time is not sent at all.
+//! `send_before`: emails that are not sent in time are not sent at all.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ fn a_campaign_whose_time_is_over_is_paused_before_anybody_is_claimed() {
     assert_eq!(world.ses.message_count(), 0);
     assert_eq!(world.statuses(campaign)["pending"], 10);
 
-    // With a later time it goes on.
+    // With a later time the campaign continues.
     send_before(&mut world, campaign, "1 hour");
     assert_eq!(run(&mut function, event(campaign, 10)).last().unwrap()["status"], "done");
     world.assert_consistent(campaign);
@@ -87,7 +87,7 @@ fn no_send_starts_within_a_batch_when_the_time_is_over() {
         let claimed = result["batch"]["claimed"].as_i64().unwrap();
         assert!(claimed > sent, "{api}: {result}");
         assert_eq!(result["batch"]["deferred"], claimed - sent, "{api}");
-        // The last one reached SES in time, give or take the way there.
+        // The last email reached SES in time, within the time of a request.
         let received = world.ses.messages().iter().map(|message| message.received).max().unwrap();
         let received = received.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
         assert!(received < limit + 0.1, "{api}: {} s late", received - limit);
@@ -129,7 +129,7 @@ fn a_campaign_that_is_done_in_time_is_sent_however_late_its_last_answer_comes() 
     let mut function = world.function();
     assert_eq!(invoke(&mut function, &event(campaign, 3))["status"], "done");
     assert_eq!(world.campaign_status(campaign), ("sent".to_owned(), None));
-    // One that has recipients again is too late for them.
+    // A campaign that has recipients again is too late for them.
     world.add_recipient(campaign, "late@example.com");
     assert_eq!(invoke(&mut function, &event(campaign, 3))["status"], "halted");
     assert_paused(&mut world, campaign);

@@ -1,4 +1,4 @@
-//! What a claim takes is bounded by the function's memory.
+//! The function's memory limits the data of a claim.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Each class of outcome, as the tables and the mailbox show it.
+//! Each class of outcome, in the tables and the mailbox.
 
 use std::time::{Duration, Instant};
 
@@ -148,7 +148,7 @@ fn too_fast_is_tried_again_and_fails_nobody() {
 fn a_connection_that_was_never_made_leaves_no_doubt() {
     let mut world = World::single();
     let campaign = world.campaign_of(60);
-    // Nobody listens there.
+    // Nothing listens on this port.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nowhere = format!("http://127.0.0.1:{port}");
     let mut function = world.function_with(&[("AWS_ENDPOINT_URL_SESV2", &nowhere)]);

@@ -1,4 +1,4 @@
-//! Templates and data that are made to stop others, or that arrive otherwise than they were written.
+//! Templates and data that try to stop other campaigns, or that would arrive changed.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The account's sending rate: used by all invocations together, and never overrun.
+//! The account's sending rate: all invocations use it together, and never exceed it.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use local_ses::ses::{Account, TokenBucket};
 
 use crate::support::{World, event, invoke, run};
 
-/// An account that says its rate, and an SES that enforces it.
+/// An account that states its rate, and an SES that enforces it.
 fn limit(world: &World, per_second: f64) {
     world.ses.set_account(Account { max_send_rate: per_second, ..Account::default() });
     world.ses.set_rate(Some(TokenBucket::full(per_second, per_second)));
@@ -74,7 +74,7 @@ fn what_others_have_reserved_for_longer_than_an_invocation_lives_is_waited_for_o
 fn too_fast_slows_down_all_invocations_for_a_while() {
     let mut world = World::new();
     let campaign = world.campaign_of(100);
-    // Others use the account too: less is left than it says.
+    // Others use the account too, so less is left than it states.
     world.ses.set_account(Account { max_send_rate: 1000.0, ..Account::default() });
     world.ses.set_rate(Some(TokenBucket::full(100.0, 10.0)));
     let results = run(&mut world.function(), event(campaign, 100));
@@ -113,7 +113,7 @@ fn where_nobody_says_the_rate_a_process_finds_it_and_keeps_it() {
             world.ses.statistics().throttled - before
         })
         .collect();
-    // The first call alone has fifty recipients.
+    // Only the first call has fifty recipients.
     assert!(refused[0] >= 1 && refused[2] < 50, "{refused:?}");
     assert_eq!(world.database.query("SELECT FROM send_rates", &[]).len(), 0);
     world.assert_consistent(campaign);
@@ -124,7 +124,7 @@ fn a_rate_that_was_not_used_for_a_while_is_begun_with_a_call_that_waits_for_its_
     let mut world = World::new();
     let campaign = world.campaign_of(30);
     let mut token = 0_u128;
-    // At one message a second: when may it start?
+    // The start of a claim at one message a second.
     let mut claim = |world: &mut World, catch_up: f64| {
         token += 1;
         let sql = "SELECT starts_in FROM claim_batch($1, $2, 1, 60, false, 1000, 1000, 'r', 1, 60, $3)";
@@ -163,7 +163,7 @@ fn a_claim_whose_answer_was_lost_is_answered_again_with_the_same_batch() {
             row.get::<_, f64>(3),
         )
     };
-    // 48 would fit into 5 s at 10 a second.
+    // At 10 a second, 48 would fit into 5 s.
     let first = claim(40);
     let again = claim(40);
     assert_eq!((&first.0, first.1, first.2), (&again.0, again.1, again.2));
@@ -176,7 +176,7 @@ fn a_campaign_beside_another_reserves_its_share_and_takes_what_is_left_over() {
     let mut world = World::new();
     let (huge, small) = (world.campaign_of(1000), world.campaign_of(1000));
     let mut token = 0_u128;
-    // At 10 a second, for an invocation of a minute: how many, and in how many seconds.
+    // The number of sends of an invocation of a minute at 10 a second, and the seconds until they start.
     let mut claim = |world: &mut World, campaign: uuid::Uuid| {
         token += 1;
         let row = &world.database.query(
@@ -187,15 +187,15 @@ fn a_campaign_beside_another_reserves_its_share_and_takes_what_is_left_over() {
         (row.get::<_, i32>(0), row.get::<_, f64>(1).round())
     };
     assert_eq!(claim(&mut world, huge), (148, 0.0));
-    // The other one's turn comes next, whatever the first still wants.
+    // The other campaign is next, whatever the first still wants.
     assert_eq!(claim(&mut world, small), (49, 15.0));
     assert_eq!(claim(&mut world, huge).0, 0);
     assert_eq!(claim(&mut world, small).0, 0);
-    // As if all of that were sent: half a share is waiting for each.
+    // The state as if all of that were sent: half a share is waiting for each.
     world.database.execute("UPDATE send_shares SET region_free_from = now(), free_from = now()", &[]);
     assert_eq!(claim(&mut world, huge), (49, 0.0));
     assert_eq!(claim(&mut world, small), (49, 5.0));
-    // Nobody wants what is free now: one that is ahead of its share may have it.
+    // Nobody wants the free rate now, so a campaign that is ahead of its share may have it.
     world.database.execute("UPDATE send_shares SET region_free_from = now()", &[]);
     assert_eq!(claim(&mut world, huge), (49, 0.0));
     assert_eq!(claim(&mut world, huge).0, 0);

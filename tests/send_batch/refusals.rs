@@ -1,4 +1,4 @@
-//! Activities that the CRM's table refuses although it was made for them: one of a batch, or all.
+//! Activities that the CRM's table refuses although its columns fit: one of a batch, or all.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{World, event, invoke, run};
 
-/// A trigger that raises `message` with an SQLSTATE where `condition` holds, and counts how often it did.
+/// A trigger that raises `message` with an SQLSTATE if `condition` holds, and counts how often it did.
 fn raise(world: &mut World, condition: &str, sqlstate: &str, message: &str) {
     world
         .database
@@ -30,7 +30,7 @@ fn refusals(world: &mut World) -> i64 {
     world.database.query(sql, &[])[0].get(0)
 }
 
-/// How many recipients are uncertain although SES accepted their emails, with the message ids that it gave.
+/// The number of uncertain recipients whose emails SES accepted, with their message ids.
 fn accepted_and_refused(world: &mut World) -> usize {
     let sql = "SELECT message_id FROM campaign_recipients WHERE status = 'uncertain' AND error_code = 'activity_refused'";
     let ids: Vec<Option<String>> =
@@ -120,7 +120,7 @@ fn a_campaign_that_goes_on_first_gets_the_activities_that_were_refused() {
         raise(&mut world, "true", "P0001", "'the timeline is closed'");
         let mut function = world.function();
         assert_eq!(invoke(&mut function, &event(campaign, 10))["status"], "halted");
-        // One of them is refused for its own sake, and keeps nobody else from going on.
+        // One of them is refused because of its own data, and does not stop the others.
         raise(&mut world, "NEW.description LIKE '%r4@%'", "P0001", "'not this one'");
         let event = if tick { json!({}) } else { event(campaign, 10) };
         world.set_status(campaign, "sending");

@@ -106,7 +106,7 @@ fn while_another_invocation_holds_the_rest_the_answer_is_wait() {
     let result = invoke(&mut second, &event(campaign, 10));
     assert_eq!(result["status"], "wait");
     assert_eq!(result["reason"], "another invocation or an open import holds the rest");
-    // A tick passes over a campaign that is being worked on.
+    // A tick skips a campaign that another invocation works on.
     assert_eq!(invoke(&mut second, &json!({}))["status"], "idle");
 
     assert_eq!(first.finish(&begun).unwrap()["status"], "done");
@@ -143,7 +143,7 @@ fn an_account_that_may_not_send_halts_the_campaign_and_loses_nobody() {
     assert_eq!(world.statuses(campaign)["pending"], 200);
     assert_eq!(invoke(&mut function, &event(campaign, 100))["status"], "paused");
 
-    // Mended and resumed, everyone gets it.
+    // After the cause is corrected and the campaign resumed, everyone gets it.
     world.ses.set_account(Account::default());
     world.set_status(campaign, "sending");
     assert_eq!(run(&mut function, event(campaign, 100)).last().unwrap()["status"], "done");
@@ -173,7 +173,7 @@ fn the_same_refusal_for_all_of_the_first_halts_instead_of_failing_the_list() {
         assert!(world.count(campaign, "status = 'pending'") >= 80);
         world.assert_consistent(campaign);
 
-        // Resumed after the cause is mended, the rest is sent.
+        // After the cause is corrected and the campaign resumed, the rest is sent.
         world.ses.clear_rules();
         world.set_status(campaign, "sending");
         assert_eq!(run(&mut function, event(campaign, 100)).last().unwrap()["status"], "done");
@@ -193,7 +193,7 @@ fn a_daily_quota_that_is_used_up_waits_and_fails_nobody() {
     let result = invoke(&mut function, &event(campaign, 30));
     assert_eq!((&result["status"], &result["waitSeconds"]), (&json!("wait"), &json!(900)));
     assert_eq!(world.statuses(campaign)["pending"], 20);
-    // Another invocation heard of a quota that others have used up by the time it sends.
+    // Another invocation has read a quota that others have used up by the time it sends.
     world.ses.set_account(Account::default());
     let message = "Daily message quota exceeded.".to_owned();
     world.ses.add_rule(Rule::any(Effect::Refuse {

@@ -1,4 +1,4 @@
-//! From whom a campaign is, and where answers go: as columns have it, as SES is given it.
+//! The sender and the reply-to addresses of a campaign: in the columns, and as given to SES.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ fn what_is_empty_in_reply_to_is_left_out_whatever_its_dimensions() {
     ] {
         let campaign = campaign_from(&mut world, "news@example.com", reply_to);
         world.ses.clear_messages();
-        // A tick finds it, as it finds any other.
+        // A tick finds it like any other campaign.
         assert_eq!(invoke(&mut function, &json!({}))["campaignId"], json!(campaign), "{reply_to}");
         assert_eq!(world.ses.message_count(), 2, "{reply_to}");
         for message in world.ses.messages() {
@@ -94,7 +94,7 @@ fn what_ses_would_refuse_for_everybody_halts_before_anybody_is_claimed() {
     assert!(log.contains("from_address is no mailbox") && !log.contains("a@example.com"), "{log}");
 }
 
-/// Also where somebody has changed it since the first batch.
+/// This holds also if the column was changed after the first batch.
 #[test]
 fn a_sender_that_becomes_wrong_halts_the_next_batch() {
     let mut world = World::new();

@@ -1,4 +1,4 @@
-//! The contract's tables: what a writer may leave out, the activity field by field, and a CRM's own activities.
+//! The tables: what a writer may leave out, the activity field by field, and a CRM's own activities table.
 
 use std::process::Command;
 
@@ -215,7 +215,7 @@ fn recipients_that_are_added_late_are_counted_and_sent() {
     assert_eq!(run(&mut function, event(campaign, 5)).last().unwrap()["progress"]["sent"], 17);
     world.assert_consistent(campaign);
 
-    // Also after the campaign was done, by name or by a tick.
+    // This holds also after the campaign was done, for an invocation with its id and for a tick.
     world.add_recipients(campaign, 2);
     assert_eq!(run(&mut function, event(campaign, 5)).last().unwrap()["progress"]["sent"], 19);
     world.add_recipients(campaign, 2);
@@ -254,7 +254,7 @@ fn recipients_that_commit_late_behind_the_cursor_are_sent_before_the_campaign_is
     for _ in 0..4 {
         result = invoke(&mut function, &event(campaign, 4));
     }
-    // All that can be seen is sent, and the open insert is not forgotten.
+    // Everything that is visible is sent, and the open insert is not forgotten.
     assert_eq!((&result["status"], &result["progress"]["sent"]), (&json!("wait"), &json!(10)));
     late.commit().unwrap();
     assert_eq!(run(&mut function, event(campaign, 4)).last().unwrap()["progress"]["sent"], 22);
@@ -295,7 +295,7 @@ fn the_written_total_of_a_writer_is_made_true() {
 fn the_new_version_of_a_recipient_finds_room_in_its_page() {
     let mut world = World::new();
     let campaign = world.campaign();
-    // The smallest that a writer may insert: they grow most.
+    // The smallest rows that a writer may insert, because they grow most.
     let sql = "INSERT INTO campaign_recipients (campaign_id, organization_id, email)
                SELECT $1, $2, 'r' || n || '@example.com' FROM generate_series(1, 1000) AS n";
     world.database.client().execute(sql, &[&campaign, &ORGANIZATION]).unwrap();
@@ -321,7 +321,7 @@ fn no_index_mentions_what_recording_changes_so_that_its_updates_touch_none() {
 fn the_functions_that_recording_uses_are_part_of_its_plan() {
     let mut world = World::new();
     let name: String = world.database.query("SELECT current_database()", &[])[0].get(0);
-    // What PostgreSQL inlines is not called, and so not counted.
+    // A function that PostgreSQL inlines is not called, and so not counted.
     world
         .database
         .client()
@@ -330,7 +330,7 @@ fn the_functions_that_recording_uses_are_part_of_its_plan() {
     let campaign = world.campaign_of(20);
     let mut function = world.function();
     run(&mut function, event(campaign, 10));
-    // A connection has all of its calls counted once it has ended.
+    // The calls of a connection are counted when it ends.
     drop(function);
     let counted = "SELECT EXISTS (SELECT FROM pg_stat_user_functions WHERE funcname = 'complete_campaign')";
     world.wait_until("calls are counted", counted);

@@ -1,5 +1,6 @@
-//! A CRM's own timeline: what cannot take activities is found before anything is claimed, and what can is written by
-//! its own types, also through views, partitions and foreign tables, and when it changes.
+//! A CRM's own timeline: a table that cannot take activities is found before anything is claimed; other
+//! tables are written with their own types, also through views, partitions and foreign tables, and after they
+//! change.
 
 use local_ses::lambda::Function;
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ fn query(world: &mut World, sql: &str) -> Vec<String> {
     world.database.query(sql, &[]).iter().map(|row| row.get(0)).collect()
 }
 
-/// What is said of a table that is made so; nothing has been claimed or sent.
+/// The error for such a table; nothing has been claimed or sent.
 fn refused(sql: &str) -> String {
     let (mut world, campaign) = world(sql);
     let failure = failure(&mut function(&world), &event(campaign, 10));
@@ -253,7 +254,7 @@ fn views_partitions_and_foreign_tables_take_activities() {
         "SELECT concat(whose, ' ', more->>'emailId') FROM crm.events WHERE happened IS NOT NULL ORDER BY key",
     );
 
-    // Short keys of the CRM's own, which a trigger finds.
+    // The CRM's own short keys, which a trigger finds.
     let adapter = "CREATE TABLE crm.log (id char(17) PRIMARY KEY, parent_id varchar(17) NOT NULL, name varchar(50), data text NOT NULL);
          CREATE VIEW crm.timeline AS SELECT NULL::uuid AS organization_id, NULL::uuid AS user_id, NULL::text AS entity_type,
              NULL::text AS entity_id, NULL::text AS action, NULL::text AS description, NULL::jsonb AS metadata,

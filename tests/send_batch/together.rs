@@ -1,4 +1,4 @@
-//! Several invocations at once, large campaigns, and what PostgreSQL sees of it all.
+//! Several invocations at once, large campaigns, and the statements that PostgreSQL sees.
 
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ fn the_statements_of_a_batch_do_not_grow_with_it() {
                 &[],
             )[0]
             .get(0);
-            // Five whatever the size, and one for each second that the batch takes.
+            // Five for any size, and one for each second that the batch takes.
             let seconds = i64::try_from(started.elapsed().as_secs()).unwrap();
             assert!(
                 statements <= 5 + seconds,
@@ -186,8 +186,8 @@ fn pause_takes_effect_within_the_batch() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
-    /// Whatever SES does, the counts add up (`invoke` checks it), nobody gets two emails, and a campaign ends, where
-    /// SES answers clearly so seldom that it halts by a person who goes on each time.
+    /// Whatever SES does, the counts add up (`invoke` checks it), nobody gets two emails, and a campaign
+    /// ends; if it halts because SES rarely answers clearly, a person resumes it each time.
     #[test]
     fn the_counts_add_up_whatever_ses_does(effects in proptest::collection::vec(0..24_u8, 40), size in 1..50_u32) {
         let mut world = World::new();

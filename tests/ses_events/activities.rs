@@ -1,4 +1,4 @@
-//! The activities of what SES tells.
+//! The activities of SES's events.
 
 use super::*;
 use crate::support::{CREATOR, World};
@@ -95,7 +95,7 @@ fn a_subject_that_the_event_does_not_have_is_rendered_again() {
     assert_eq!(subjects, ["Hello Ana", "Hello you"]);
 }
 
-/// A CRM's table, older than this package: enums that have no word for an opened or clicked email.
+/// A CRM's table that is older than this package: its enums have no label for an opened or clicked email.
 const CRM: &str = "
     CREATE SCHEMA crm;
     CREATE TYPE crm.action AS ENUM ('call_made', 'email_sent', 'email_delivered', 'email_bounced');

@@ -1,4 +1,4 @@
-//! Batches of records: what fails alone, what fails together, and how many there may be.
+//! Batches of records: which records fail alone, which fail together, and how many there may be.
 
 use local_ses::lambda::InvocationError;
 

@@ -1,10 +1,10 @@
-//! Opens and clicks: people and machines told apart, and what repeats counted.
+//! Opens and clicks: people and machines are distinguished, and repetitions are counted.
 
 use super::*;
 use crate::support::{ORGANIZATION, UNSUBSCRIBE_SECRET, UNSUBSCRIBE_URL, World};
 use campaign_sender::message::token::{Keys, Subject};
 
-/// An open of the nth millisecond after noon.
+/// An open in the n-th millisecond after noon.
 fn open(campaign: Uuid, recipient: Uuid, n: u32) -> Value {
     let mut event = event("open", campaign, recipient);
     event["detail"]["open"]["timestamp"] =
@@ -143,7 +143,7 @@ fn events_that_release_0_1_recorded_have_no_second_activity() {
     let mut world = World::new();
     let campaign = world.campaign();
     let recipients = uncertain(&mut world, campaign, 2);
-    // As a migration leaves them: one row for each kind, which does not know when its further events happened.
+    // The rows after a migration: one for each kind, without the times of its further events.
     let insert = "INSERT INTO recipient_events (recipient_id, action, occurred_at, key, count)
                   VALUES ($1, 'email_opened', '2026-11-02T09:20:19.652Z', $2, $3)";
     world.database.execute(insert, &[&recipients[0], &Uuid::from_u128(1), &3]);

@@ -1,9 +1,9 @@
-//! An event changes something only where it fits the recipient that its tags name.
+//! An event changes something only if it fits the recipient that its tags name.
 
 use super::*;
 use crate::support::{ORGANIZATION, World};
 
-/// All that events may change.
+/// Everything that events may change.
 fn snapshot(world: &mut World) -> String {
     let rows = world.database.query(
         "SELECT 'recipient', r::text FROM campaign_recipients AS r

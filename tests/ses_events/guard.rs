@@ -1,9 +1,9 @@
-//! The reputation guard: campaigns whose emails bounce or are complained of too often.
+//! The reputation guard: campaigns whose emails bounce or lead to complaints too often.
 
 use super::*;
 use crate::support::World;
 
-/// A campaign with so many recipients that are sent and of whom SES has told nothing yet.
+/// A campaign with this number of `sent` recipients, without events of SES yet.
 fn sending(world: &mut World, recipients: usize) -> (Uuid, Vec<Uuid>) {
     let campaign = world.campaign();
     let ids = uncertain(world, campaign, recipients);

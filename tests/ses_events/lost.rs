@@ -1,11 +1,11 @@
-//! Events of emails that the database never handed over: it has lost what it had committed.
+//! Events of emails that the database never handed over, because it has lost data.
 
 use super::*;
 use crate::support::{self, World, invoke};
 
 const REASON: &str = "the database has lost what it had committed: Amazon SES reports 1 emails that it never handed over. Follow docs/restore.md before you resume";
 
-/// What an event of a `pending` recipient makes of its campaign, which becomes this status before it comes.
+/// The effect of an event of a `pending` recipient on its campaign, which gets this status before it.
 fn told_of(prepare: &str, kind: &str) -> (World, Uuid, Function) {
     let mut world = World::new();
     let campaign = world.campaign();
@@ -50,7 +50,7 @@ fn an_event_that_comes_before_its_email_is_recorded_is_no_sign_of_it() {
     let campaign = world.campaign();
     let recipients: Vec<Uuid> =
         (0..2).map(|n| world.add_recipient(campaign, &format!("r{n}@example.com"))).collect();
-    // The batch of an invocation that has handed the first over, and not the second.
+    // The batch of an invocation that has handed over the first recipient, and not the second.
     world.database.execute("INSERT INTO campaign_cursors (campaign_id) VALUES ($1)", &[&campaign]);
     world.database.execute(
         "INSERT INTO campaign_batches (campaign_id, number, first_position, last_position, claimed_through,

@@ -37,7 +37,7 @@ fn event(kind: &str, campaign: Uuid, recipient: Uuid) -> Value {
     mail["messageId"] = json!(message_id(recipient));
     mail["tags"]["campaign_id"] = json!([campaign]);
     mail["tags"]["recipient_id"] = json!([recipient]);
-    // Whose email it is stands in the database; a test that is about that says it.
+    // The database has the recipient's address; tests about the address set it themselves.
     mail["tags"]["organization_id"] = Value::Null;
     mail["destination"] = Value::Null;
     event
@@ -47,7 +47,7 @@ fn message_id(recipient: Uuid) -> String {
     format!("message-of-{recipient}")
 }
 
-/// The bare event, as SNS delivers it raw.
+/// The event alone, as with SNS's raw delivery.
 fn raw(event: &Value) -> Value {
     event["detail"].clone()
 }
@@ -58,7 +58,7 @@ fn ses_events(world: &World, more: &[(&str, &str)]) -> Function {
     Function::start(&support::executable("ses-events"), &environment).expect("ses-events starts")
 }
 
-/// Hands the function these bodies as one batch of SQS, and returns the message ids that failed.
+/// Invokes the function with these bodies as one batch of SQS, and returns the failed message ids.
 fn deliver(function: &mut Function, bodies: &[Value]) -> Vec<String> {
     deliver_batch(function, &in_sqs_batch(bodies))
 }
@@ -71,7 +71,7 @@ fn deliver_batch(function: &mut Function, batch: &Value) -> Vec<String> {
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The line that the function logs with this message; it may come a moment after the answer.
+/// The line that the function logs with this message; it may arrive a moment after the answer.
 fn logged(function: &Function, message: &str) -> Value {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
@@ -84,7 +84,7 @@ fn logged(function: &Function, message: &str) -> Value {
     }
 }
 
-/// Recipients in doubt, as after a lost invocation; the campaign counts them so.
+/// Makes recipients uncertain, as after a lost invocation; the campaign counts them.
 fn uncertain(world: &mut World, campaign: Uuid, count: usize) -> Vec<Uuid> {
     let ids: Vec<Uuid> =
         (0..count).map(|n| world.add_recipient(campaign, &format!("{n}-{campaign}@example.com"))).collect();
@@ -109,14 +109,14 @@ fn set_uncertain(world: &mut World, campaign: Uuid) {
     );
 }
 
-/// Changes what belongs to recipients in doubt, which a CRM may not.
+/// Changes uncertain recipients, which a CRM may not do.
 fn unguarded(world: &mut World, sql: &str, parameters: &[&(dyn postgres::types::ToSql + Sync)]) {
     world.database.client().batch_execute("SET session_replication_role = replica").unwrap();
     world.database.execute(sql, parameters);
     world.database.client().batch_execute("RESET session_replication_role").unwrap();
 }
 
-/// The activities of a recipient, each action with how often it is there.
+/// The activities of a recipient, by action and number.
 fn actions(world: &mut World, recipient: Uuid) -> BTreeMap<String, i64> {
     let sql = "SELECT action, count(*) FROM activities WHERE source_ref = $1::text GROUP BY action";
     world.database.query(sql, &[&recipient.to_string()]).iter().map(|row| (row.get(0), row.get(1))).collect()
@@ -126,7 +126,7 @@ fn status(world: &mut World, recipient: Uuid) -> String {
     world.database.query("SELECT status FROM campaign_recipients WHERE id = $1", &[&recipient])[0].get(0)
 }
 
-/// The counters are what the recipients say, of every campaign; every sent recipient has one `email_sent`, and no
+/// The counters of every campaign equal its recipients; every sent recipient has one `email_sent`, and no
 /// other has one.
 fn assert_exact(world: &mut World) {
     let wrong = world.database.query(

@@ -3,8 +3,8 @@
 use super::*;
 use crate::support::World;
 
-/// A batch of 50 events of 50 campaigns, each of an organization of its own; the activity of the one with this index
-/// makes a trigger of the CRM's table raise with this SQLSTATE.
+/// A batch of 50 events of 50 campaigns of 50 organizations; a trigger of the CRM's table raises this
+/// SQLSTATE for the activity of the one with this index.
 fn poisoned(world: &mut World, kind: &str, sqlstate: &str, index: usize) -> Vec<Value> {
     let mut bodies = Vec::new();
     for n in 0..50_u128 {

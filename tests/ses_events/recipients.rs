@@ -1,4 +1,4 @@
-//! What events make of a recipient's status.
+//! The effect of events on a recipient's status.
 
 use local_ses::ses::{Effect, Rule, events};
 

@@ -1,9 +1,9 @@
-//! What came of campaigns, as `campaign_results` and its companions have it.
+//! The results of campaigns in `campaign_results` and the other views.
 
 use super::*;
 use crate::support::World;
 
-/// The row of a campaign, as `column count` for those that are not 0.
+/// The row of a campaign, as `column count` for counts that are not 0.
 fn results(world: &mut World, campaign: Uuid) -> String {
     let sql = "SELECT string_agg(f.key || ' ' || f.value, ', ' ORDER BY f.key)
                  FROM (SELECT to_jsonb(r) - '{campaign_id,organization_id,name,status,started_at,completed_at}'::text[] AS row
@@ -26,7 +26,7 @@ fn domains(world: &mut World, campaign: Uuid) -> Vec<String> {
     world.database.query(sql, &[&campaign]).iter().map(|row| row.get(0)).collect()
 }
 
-/// Counting anew from the events finds what was counted as they came.
+/// Counting again from the events has the same result as counting while they arrive.
 fn assert_recount_agrees(world: &mut World, campaign: Uuid) {
     let counted = results(world, campaign);
     world.database.execute(
@@ -68,7 +68,7 @@ fn each_email_counts_once_in_each_column_whatever_comes_how_often() {
     of("complaint-by-ses", 7);
     of("reject", 8);
     of("rendering-failure", 8);
-    // Another kind of transient bounce of the same email, and one for what it holds.
+    // Another kind of transient bounce of the same email, and one because of its content.
     let mut full = event("bounce-transient", campaign, recipients[2]);
     full["detail"]["bounce"]["bounceSubType"] = json!("General");
     let mut content = event("bounce-transient", campaign, recipients[9]);

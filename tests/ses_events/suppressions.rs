@@ -1,4 +1,4 @@
-//! Addresses that an organization writes to no more.
+//! Addresses that events suppress for an organization.
 
 use super::*;
 use crate::support::{ORGANIZATION, World};

@@ -1,12 +1,13 @@
-//! Whatever the database, the role, the server's sessions and other clients of a pooler have as their defaults.
+//! The promises hold with any defaults of the database, the role, the server's sessions and other clients of
+//! a pooler.
 
 use crate::support::{World, all_at_once};
 
 const LANES: usize = 6;
 const RECIPIENTS: i32 = 600;
 
-/// A campaign that is sent by several lanes at once under these settings of the database, each once, with every
-/// activity. Small batches: the lanes meet at the cursor all the time.
+/// Several lanes send a campaign under these settings of the database; each recipient gets one email and one
+/// activity. Batches are small, so the lanes meet at the cursor all the time.
 fn sent_once_each(settings: &[&str]) {
     let mut world = World::new();
     let campaign = world.campaign_of(RECIPIENTS);

@@ -1,4 +1,4 @@
-//! Waits for locks: bounded where a bound is asked for, told as what they are, and repeated where that is of use.
+//! Waits for locks: limited if a limit is asked for, reported as such, and repeated if that can help.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Behind `PgBouncer` in transaction mode, whose connections come with what other clients have set in them.
+//! Behind `PgBouncer` in transaction mode, whose connections have settings of other clients.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        // As root, the child is runuser, which passes this on.
+        // As root, the child is runuser, which passes the signal on.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
         let _ = std::fs::remove_file(&self.settings);
@@ -100,7 +100,8 @@ fn what_other_clients_of_the_pool_leave_behind_changes_nothing() {
     );
 }
 
-/// Asked by the simple protocol: this `PgBouncer` does not know statements that are prepared by name.
+/// It uses the simple protocol, because this `PgBouncer` does not support statements that are prepared by
+/// name.
 fn search_path(client: &mut postgres::Client) -> String {
     let answer = client.simple_query("SHOW search_path").unwrap();
     let row = answer.iter().find_map(|message| match message {

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use crate::support::database::TestDatabase;
 
-/// Passes on what a client sends to the server, and the other way; but nothing of a transaction before it has seen all
-/// of it, to its COMMIT. Whoever waits for an answer in between waits forever.
+/// A proxy that passes on a transaction only after it has seen all of it, up to its COMMIT. A client that
+/// waits for an answer in between waits forever.
 fn holding_back(server: &str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Tables of the same names elsewhere are not ours.
+//! Tables of the same names in other schemas are not used.
 
 use crate::support::{World, event, run};
 
@@ -10,7 +10,7 @@ pub const DECOYS: &str = "CREATE SCHEMA decoy;
         END LOOP;
     END $$";
 
-/// How many rows the decoys hold.
+/// The number of rows in the decoys.
 pub fn rows_of_decoys(world: &mut World) -> i64 {
     let tables = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'decoy'";
     let tables = world.database.query(tables, &[]);

@@ -15,7 +15,7 @@ use campaign_sender::store::settings::database_url;
 use crate::support::database::TestDatabase;
 use crate::support::root;
 
-/// Files that are no statement of their own, and where they are planned instead.
+/// Files that are not statements of their own, and where they are planned instead.
 const PARTS: [(&str, &str); 13] = [
     ("src/store/begin.sql", "before each statement"),
     ("src/store/schema.sql", "before each statement"),

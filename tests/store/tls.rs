@@ -1,4 +1,5 @@
-//! The way to PostgreSQL: encrypted and verified wherever somebody could listen, and errors that name the way out.
+//! Connections to PostgreSQL are encrypted and verified wherever somebody could listen, and errors say what
+//! to do.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -45,7 +46,7 @@ impl Server {
         format!("postgres://app:secret@{host}:{}/postgres?hostaddr=127.0.0.1{parameters}", self.port)
     }
 
-    /// What a function looks at before its first statement.
+    /// The check before a function's first statement.
     fn record_the_schema(&self) {
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
         let sql = format!(
@@ -69,7 +70,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether the connection of this URL is encrypted, by PostgreSQL's own word.
+/// Returns true if the connection of this URL is encrypted, according to PostgreSQL.
 fn is_encrypted(url: &str) -> Result<bool, DatabaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -142,7 +143,7 @@ fn a_server_without_tls_gets_neither_the_password_nor_the_name_of_the_user() {
         let DatabaseError::Insecure(said) = &error else { panic!("{error:?}") };
         assert!(said.contains("sslmode=disable") && said.contains("db.example.com"), "{said}");
         let (received, more) = listening.join().unwrap();
-        // The request for encryption, and not a word more.
+        // Only the request for encryption, and nothing more.
         assert_eq!(received, [0, 0, 0, 8, 4, 210, 22, 47], "{mode}");
         assert!(more.is_empty(), "{mode}: {more:?}");
     }

@@ -28,7 +28,8 @@ pub fn early_events(ledger: &Ledger, ses: &SesEndpoint, mut dice: Dice) {
     }
 }
 
-/// Takes the poison out, runs the campaigns to their ends, then lets the zombies go on. Returns how many are in doubt.
+/// Removes the poison, runs the campaigns to their ends, then continues the stopped processes. Returns the
+/// number of uncertain recipients.
 pub fn calm(world: &mut World, ledger: &Ledger, zombies: Vec<Zombie>) -> i64 {
     world.ses.clear_rules();
     world.ses.set_latency(Duration::ZERO);
@@ -45,7 +46,7 @@ pub fn calm(world: &mut World, ledger: &Ledger, zombies: Vec<Zombie>) -> i64 {
     for zombie in zombies {
         zombie.wake(ledger);
     }
-    // Debts that were never paid, and those that were, are paid again.
+    // All unrecorded outcomes are recorded again, also those that were recorded already.
     for next in ledger.nexts().iter().filter(|next| next["unrecorded"].is_object()) {
         run(&mut function, next.clone());
     }
@@ -74,8 +75,8 @@ pub fn deliver_events(world: &World, ledger: &Ledger, dice: &mut Dice) {
     }
 }
 
-/// Delivers the events of these messages, and some of them again, as one batch; false if it has to be repeated,
-/// for the function was killed, or PostgreSQL away.
+/// Delivers the events of these messages, and some of them twice, as one batch; false if it has to be
+/// repeated, because the function was killed or PostgreSQL was down.
 fn deliver(function: &mut Function, ledger: &Ledger, messages: &[Message], dice: &mut Dice) -> bool {
     let poisoned = if ledger.is_over() { None } else { ledger.organization_without_timeline() };
     let mut bodies: Vec<Value> = messages.iter().flat_map(events).collect();
@@ -126,8 +127,8 @@ fn ses_events(ledger: &Ledger) -> Function {
     Function::start(&crate::support::executable("ses-events"), &environment).expect("ses-events starts")
 }
 
-/// Compares the mailbox with the tables. Returns how many are in doubt still: exactly those whose message SES
-/// never accepted.
+/// Compares the mailbox with the tables. Returns the number of recipients that are still uncertain: exactly
+/// those whose message SES never accepted.
 pub fn compare(world: &mut World, campaign: Uuid) -> usize {
     world.assert_consistent(campaign);
     let accepted: BTreeSet<Uuid> = world
@@ -164,7 +165,8 @@ pub fn compare(world: &mut World, campaign: Uuid) -> usize {
             "failed" => assert!(code.is_some(), "{email} failed without a reason"),
             other => panic!("{email} is {other} at the end"),
         }
-        // A lost batch leaves everybody in doubt up to its mark, also those whom its invocation would have left out.
+        // A lost batch makes all recipients up to its mark uncertain, also those that its invocation would
+        // have left out.
         let in_doubt_of_a_lost_batch = status == "uncertain" && code == Some("lost_invocation");
         assert!(
             !email.starts_with('S') || status == "suppressed" || in_doubt_of_a_lost_batch,

@@ -7,7 +7,7 @@ use crate::support::{CREATOR, ORGANIZATION, World};
 /// Recipients of each small campaign.
 const FEW: i32 = 120;
 
-/// What makes a campaign one that cannot be worked on, until it is cured.
+/// The defect of a campaign that cannot be worked on until the defect is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poison {
     /// Its template does not compile.
@@ -32,7 +32,7 @@ pub struct Campaigns {
 impl Campaigns {
     pub fn make(world: &mut World, recipients: i32) -> Campaigns {
         let main = world.campaign_of(recipients);
-        // One mailbox has many spellings: of these, some are suppressed under another one.
+        // One mailbox has many spellings; some recipients are suppressed under another spelling.
         world.database.execute(
             "INSERT INTO suppressions (organization_id, email, reason)
              SELECT $1, 's' || n || '@xn--mnchen-3ya.example', 'manual' FROM generate_series(1, 40) AS n",
@@ -66,7 +66,7 @@ impl Campaigns {
     }
 }
 
-/// Takes all poison out.
+/// Removes all poison.
 pub fn cure(world: &mut World) {
     let sql = "DROP TRIGGER poisoned ON campaigns; DROP TRIGGER poisoned ON activities;
                CREATE OR REPLACE VIEW opted_out AS
@@ -75,7 +75,7 @@ pub fn cure(world: &mut World) {
     world.database.client().batch_execute(sql).expect("the poison is taken out");
 }
 
-/// The organization of the nth small campaign.
+/// The organization of the n-th small campaign.
 fn organization(n: u128) -> Uuid {
     Uuid::from_u128(0xb00 + n)
 }

@@ -1,4 +1,5 @@
-//! PostgreSQL crashes where commits are not durable by default: what an invocation was told must hold all the same.
+//! PostgreSQL crashes while commits are not durable by default: what it has acknowledged to an invocation
+//! must hold all the same.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +27,7 @@ fn nobody_gets_two_emails_when_a_server_crashes_that_does_not_write_commits_at_o
     let database: String = world.database.query("SELECT current_database()", &[])[0].get(0);
     for sql in [
         &format!("ALTER DATABASE {database} SET synchronous_commit = off"),
-        // What is not written at a commit is written by this process, else five times a second.
+        // This process writes what a commit does not write; otherwise that happens five times a second.
         "ALTER SYSTEM SET wal_writer_delay = '10s'",
         "ALTER SYSTEM SET wal_writer_flush_after = '1GB'",
         "ALTER SYSTEM SET bgwriter_lru_maxpages = 0",
@@ -70,7 +71,8 @@ fn nobody_gets_two_emails_when_a_server_crashes_that_does_not_write_commits_at_o
     world.ses.set_latency(Duration::ZERO);
     let last = run(&mut world.function(), event(campaign, 500)).pop().expect("an answer");
     assert_eq!(last["status"], "done", "{last}");
-    // What was sent and not recorded is in doubt: nobody is sent to again, and nobody is forgotten.
+    // Recipients that were sent to and not recorded are uncertain: nobody is sent to again, and nobody is
+    // forgotten.
     world.assert_consistent(campaign);
     assert_eq!(world.count(campaign, "status NOT IN ('sent', 'uncertain')"), 0);
     let uncertain = usize::try_from(world.count(campaign, "status = 'uncertain'")).expect("fits");
@@ -84,7 +86,7 @@ fn crash(restart: &str) {
     assert!(status.is_ok_and(|status| status.success()), "POSTGRES_RESTART failed: {restart}");
 }
 
-/// Invokes until it is over, or nobody is left, as an orchestrator does that has no patience.
+/// Invokes until the time is over or no recipient is left, like an impatient orchestrator.
 fn send(function: &mut Function, campaign: uuid::Uuid, over: &AtomicBool) {
     let first = event(campaign, 50);
     let mut next = first.clone();

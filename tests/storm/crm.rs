@@ -1,5 +1,5 @@
-//! A CRM that is alive: it adds, edits, moves and deletes recipients, pauses and resumes campaigns, and holds
-//! transactions open. It uses the database with whatever defaults its connection has got.
+//! A CRM that adds, edits, moves and deletes recipients, pauses and resumes campaigns, and holds transactions
+//! open. It uses the database with the defaults of its connection.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::support::ORGANIZATION;
 use crate::support::dice::Dice;
 use crate::weather::wait;
 
-/// What PostgreSQL may answer to a CRM: what is under way is refused, also because of the isolation level; and what
-/// the defaults and other transactions are in the way of.
+/// Errors that a CRM may get: for recipients under way, because of the isolation level, because of the
+/// defaults, and because of other transactions.
 const REFUSED: [&str; 8] = ["55006", "55000", "25006", "40001", "40P01", "23505", "55P03", "57014"];
 
-/// Why a campaign without poison may halt: SES and what stands before it, and nothing else.
+/// The reasons for which a campaign without poison may halt: only SES, and the proxy in front of it.
 const REASONS: [&str; 2] =
     ["no clear answer from SES, time after time: ", "something other than SES answers each time: "];
 
-/// A reason that the weather makes.
+/// A reason that the storm causes.
 pub fn may_halt_for(reason: &str) -> bool {
     REASONS.iter().any(|known| reason.starts_with(known))
 }
@@ -132,7 +132,7 @@ fn change(ledger: &Ledger, client: &mut Client, dice: &mut Dice, number: u32) ->
     }
 }
 
-/// Goes on with what was paused, by this CRM or because it halted.
+/// Resumes campaigns that this CRM paused, or that halted.
 fn resume(ledger: &Ledger, client: &mut Client, dice: &mut Dice) -> Result<u64, Error> {
     let mut resumed = 0;
     let rows = client.query("SELECT id, status_reason FROM campaigns WHERE status = 'paused'", &[])?;

@@ -1,4 +1,4 @@
-//! What the parts of the storm share: the world's addresses, the orders under way, and the count of events.
+//! What the parts of the storm share: the addresses of servers, the current orders, and counters.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,17 +12,17 @@ use crate::support::World;
 /// What the parts of the storm share.
 pub struct Ledger {
     pub campaigns: Campaigns,
-    /// Of the large campaign, when it began.
+    /// The start of the large campaign.
     pub first_position: i64,
     pub recipients: u64,
     pub url: String,
     environment: Vec<(&'static str, String)>,
     ends_at: Instant,
     over: AtomicBool,
-    /// Something happened that must not.
+    /// Something happened that must not happen.
     pub failed: AtomicBool,
     processes: AtomicU64,
-    /// What earlier invocations answered as `next`; each may be used again, or never.
+    /// The `next` of earlier invocations; each may be used again, or never.
     nexts: Mutex<Vec<Value>>,
     pub invocations: AtomicU64,
     pub kills: AtomicU64,

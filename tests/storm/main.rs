@@ -1,7 +1,7 @@
 //! The storm: campaigns sent by the built functions while they are killed and stopped at random instants,
-//! PostgreSQL crashes under them and changes its defaults, SES and what stands before it behave badly, campaigns of
-//! other organizations are poisoned, and a CRM changes what is sent. Afterwards the poison is taken out, SES's events
-//! come, and the mailbox and the tables are compared one by one.
+//! PostgreSQL crashes and changes its defaults, SES and a proxy in front of it behave badly, campaigns of
+//! other organizations are poisoned, and a CRM changes what is sent. Afterwards the poison is removed, SES's
+//! events arrive, and the mailbox and the tables are compared one by one.
 //!
 //! `./dev storm [SECONDS] [SEED]`. Every choice comes from the seed, of which each kind of weather has a stream of its
 //! own; the instants at which they meet each other are the machine's own, so a seed that failed may need a few runs to
@@ -93,7 +93,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
     SERVER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says how to repeat it, if it fails.
+/// Prints how to repeat it, if it fails.
 struct Replay {
     command: String,
 }
@@ -106,7 +106,7 @@ impl Drop for Replay {
     }
 }
 
-/// Past the capture of the test harness, which shows what a test prints only when it fails.
+/// It bypasses the capture of the test harness, which shows a test's output only when it fails.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

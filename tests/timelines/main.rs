@@ -77,7 +77,8 @@ impl Crm {
         statuses.iter().map(|(status, count)| format!("{count} {status}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// An event of the kind that a file of `events/ses/eventbridge/` has, of the recipient whose address begins so.
+    /// An event of the kind in a file of `events/ses/eventbridge/`, for the recipient whose address begins
+    /// with this.
     fn event(&mut self, kind: &str, person: &str) -> Value {
         let file = format!("{}/events/ses/eventbridge/{kind}.json", root().display());
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -98,8 +99,8 @@ impl Crm {
         (row.get(0), row.get(1), row.get(2))
     }
 
-    /// What Amazon SES and the people do with the campaign's emails, told twice; returns which events failed. Finn has
-    /// been deleted; the pages say what becomes of his.
+    /// What Amazon SES and the people do with the campaign's emails, as events that arrive twice; returns the
+    /// failed events. Finn has been deleted; the pages say what happens to his events.
     fn everything_happens(&mut self) -> Vec<String> {
         let told = [
             ("delivery", "ana"),

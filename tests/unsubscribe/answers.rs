@@ -1,4 +1,4 @@
-//! What is answered, whoever asks.
+//! The answers to all kinds of requests.
 
 use super::*;
 
@@ -39,7 +39,7 @@ fn a_link_that_is_not_ours_is_told_so_and_nothing_else() {
         }
     }
     assert_eq!(suppressions(&mut world), []);
-    // Another organization's id, rightly signed, is not this recipient's.
+    // A correctly signed token with another organization's id is not this recipient's.
     let elsewhere = Subject { organization_id: Uuid::from_u128(0x0b), ..subject };
     let elsewhere = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(elsewhere);
     for kind in ["get", "one-click", "subscribe-again"] {
@@ -92,7 +92,7 @@ fn a_recipient_that_is_gone_has_a_page_of_its_own() {
 fn without_postgresql_the_answer_is_to_try_again_and_then_it_works() {
     let mut world = World::new();
     let id = recipient(&mut world, "ada@example.com");
-    // Nobody listens at this port.
+    // Nothing listens on this port.
     let mut away = function_with(&world, &[("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none")]);
     let event = request("one-click", &token(id));
     let response = away.invoke(&event, Duration::from_secs(3)).unwrap();

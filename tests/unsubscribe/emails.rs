@@ -1,4 +1,4 @@
-//! From the email as it arrives to the next campaign: what a recipient, and its mail program, have to go by.
+//! From the arriving email to the next campaign: what a recipient and its mail program see.
 
 use local_ses::ses::Message;
 use mail_parser::MessageParser;

@@ -1,4 +1,4 @@
-//! What a link can do to others, and how often.
+//! What a link can change, and how often.
 
 use super::*;
 
@@ -32,7 +32,7 @@ fn a_link_that_is_toggled_writes_once_a_minute() {
     rest(&mut world);
     for _ in 0..20 {
         answer(&mut function, &request(AGAIN, &token(id)));
-        // Nobody waits for being taken off the list.
+        // Unsubscribing needs no waiting time.
         assert_eq!(answer(&mut function, &request("one-click", &token(id))).1, "You are unsubscribed");
         assert_eq!(suppressions(&mut world).len(), 1);
     }

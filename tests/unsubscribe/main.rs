@@ -74,7 +74,7 @@ fn answer(function: &mut Function, event: &Value) -> (u64, String) {
     (response["statusCode"].as_u64().unwrap(), title.map(|(title, _)| title.to_owned()).unwrap_or_default())
 }
 
-/// Why the organization writes to each address no more.
+/// The reasons for which addresses are suppressed.
 fn suppressions(world: &mut World) -> Vec<(String, String)> {
     let sql = "SELECT email, reason FROM suppressions WHERE organization_id = $1 ORDER BY email";
     world.database.query(sql, &[&ORGANIZATION]).iter().map(|row| (row.get(0), row.get(1))).collect()
@@ -91,7 +91,7 @@ fn actions(world: &mut World, recipient: Uuid) -> Vec<String> {
     world.database.query(sql, &[&recipient.to_string()]).iter().map(|row| row.get(0)).collect()
 }
 
-/// Whether the recipient is marked, and what its campaign counts.
+/// Whether the recipient is marked, and the campaign's count.
 fn mark(world: &mut World, recipient: Uuid) -> (bool, i32) {
     let sql = "SELECT r.unsubscribed_at IS NOT NULL, c.unsubscribed_count
                  FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id WHERE r.id = $1";

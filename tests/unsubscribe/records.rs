@@ -1,4 +1,4 @@
-//! What a wish changes, and what it does not.
+//! What a request changes, and what it does not change.
 
 use super::*;
 use crate::support::CREATOR;

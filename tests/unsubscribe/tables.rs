@@ -1,4 +1,4 @@
-//! A CRM's own activities table, also one that will not take the activity.
+//! A CRM's own activities table, also one that does not take the activity.
 
 use super::*;
 
@@ -78,7 +78,7 @@ fn a_table_that_changes_while_instances_are_warm_is_learned_again() {
     }
     let keys = world.database.query("SELECT DISTINCT metadata->>'customerRef' FROM crm.timeline", &[]);
     assert_eq!((keys.len(), keys[0].get::<_, &str>(0)), (1, "K-17"));
-    // A table that is gone keeps nobody on the list.
+    // A missing table does not prevent an unsubscribe.
     world.database.client().batch_execute("DROP VIEW crm.timeline").unwrap();
     let id = recipient(&mut world, "last@example.com");
     assert_eq!(answer(&mut function, &request("one-click", &token(id))).0, 200);

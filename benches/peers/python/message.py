@@ -50,6 +50,6 @@ def request(campaign, recipient, content):
 
 
 def headers(campaign):
-    """By which Gmail counts complaints."""
+    """The header by which Gmail counts complaints."""
     value = f"{campaign['id']}:{campaign['organization_id']}:transactional:campaign-sender"
     return [{"Name": "Feedback-ID", "Value": value}]

@@ -1,4 +1,4 @@
-"""What both Python peers share: they start, wait for the word, send one campaign, and say how many they sent."""
+"""What both Python peers share: they start, wait for the start signal, send one campaign, and report the number."""
 
 import os
 import sys

@@ -103,7 +103,7 @@ async fn reactions(database: &Database, id: Uuid, first: f64, last: f64) -> Resu
     let end = ((last - from) / bucket).floor() as i32;
     let of = |action: &str| {
         let own = rows.iter().filter(|row| row.get::<_, &str>("action") == action);
-        // What came after the end of the plot is none of it; and the curve goes on to the end.
+        // Events after the end of the plot are left out, and the curve continues to the end.
         let own = own.map(|row| (row.get("bucket"), row.get("count"))).filter(|(bucket, _)| *bucket <= end);
         summed(&filled(own.chain([(end, 0)])))
     };

@@ -203,7 +203,7 @@ fn not_sent(figures: &Figures) -> String {
 }
 
 impl Figures {
-    /// Whether SES has told anything of the campaign.
+    /// Returns true if SES has reported anything on the campaign.
     fn hears_events(&self) -> bool {
         results::COUNTS
             .iter()

@@ -1,4 +1,4 @@
--- Recipients of campaign $1 who opened, and who clicked, for the first time, people alone: in buckets of $3 seconds from $2
+-- The first opens and the first clicks of recipients of campaign $1 by people, in buckets of $3 seconds from $2
 -- (seconds since 1970) on.
 SELECT action, floor((extract(epoch FROM first)::float8 - $2) / $3)::int AS bucket, count(*) AS count
   FROM (SELECT e.action, min(e.occurred_at) AS first

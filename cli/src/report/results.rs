@@ -1,4 +1,4 @@
-//! What the views of the results say of a campaign, as machines read it.
+//! The results of a campaign from the views, for machines.
 
 use serde_json::{Map, Value};
 use tokio_postgres::types::{ToSql, Type};
@@ -8,7 +8,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::{formula, patiently, soon};
 use campaign_sender::store::Database;
 
-/// The columns of `campaign_results` that count what became of the emails, in the order in which they are shown. Those of
+/// The columns of `campaign_results` that count emails, in the order in which they are shown. The columns of
 /// domains have the same names.
 pub const COUNTS: [&str; 13] = [
     "sent",
@@ -26,7 +26,7 @@ pub const COUNTS: [&str; 13] = [
     "unsubscribed",
 ];
 
-/// A campaign's row, and those of its links, under the names of the columns.
+/// A campaign's row and the rows of its links, by the names of the columns.
 pub struct Results {
     pub campaign: Map<String, Value>,
     pub links: Vec<Map<String, Value>>,
@@ -39,7 +39,7 @@ impl Results {
     }
 }
 
-/// One campaign's results, if there is such a one.
+/// One campaign's results; `None` if there is no such campaign.
 pub async fn of_campaign(database: &Database, id: Uuid) -> Result<Option<Results>, Failure> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
     let rows = database.query(include_str!("campaign.sql"), &parameters, soon()).await?;
@@ -48,7 +48,7 @@ pub async fn of_campaign(database: &Database, id: Uuid) -> Result<Option<Results
         .transpose()
 }
 
-/// The same by domain: a pass over all recipients.
+/// The results by domain; this reads all recipients.
 pub async fn by_domain(database: &Database, id: Uuid) -> Result<Vec<Map<String, Value>>, Failure> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
     let rows = database.query(include_str!("by_domain.sql"), &parameters, patiently()).await?;
@@ -84,8 +84,8 @@ fn in_camel_case(name: &str) -> String {
     joined
 }
 
-/// A line for the campaign, and one for each domain and link: `scope`, `name` and the counts. Links have those of clicks
-/// alone.
+/// A line for the campaign, and one for each domain and link: `scope`, `name` and the counts. Links have only
+/// the counts of clicks.
 pub fn csv(results: &Results, domains: &[Map<String, Value>]) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["scope", "name"].into_iter().chain(COUNTS))?;

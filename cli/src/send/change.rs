@@ -69,7 +69,7 @@ impl Before {
     }
 }
 
-/// Whether a campaign is checked before it is started.
+/// The option to start a campaign without checking it.
 #[derive(clap::Args)]
 struct Check {
     /// Do not render it for all recipients first; recipients whose data does not fit then fail during sending

@@ -23,9 +23,10 @@ use progress::Progress;
 
 /// Send a campaign from this machine to its end, without Step Functions
 ///
-/// It needs the same environment as the function, and does the same: any number of these and of functions may work on
-/// one campaign. Ctrl-C ends it cleanly: what SES has accepted is recorded, the rest stays pending. A second Ctrl-C ends
-/// it at once; what was under way is then in doubt, as after a crash, and never sent twice.
+/// It needs the same environment as the function and does the same: any number of these commands and of
+/// functions may work on one campaign. Ctrl-C ends it cleanly: what SES has accepted is recorded, the rest
+/// stays pending. A second Ctrl-C ends it at once; recipients that were under way are then uncertain, as
+/// after a crash, and are not sent to again.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {

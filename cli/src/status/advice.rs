@@ -1,4 +1,4 @@
-//! What a person may do about what a campaign shows. Pure.
+//! Advice on what to do about a campaign. Pure.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::super::format;
 use super::Detail;
 use campaign_sender::domain::halt::HaltReason;
 
-/// After that much time SES's events are not late any more.
+/// After this time, missing events of SES are not just late.
 const EVENTS_ARE_LATE: f64 = 900.0;
 
-/// In the order of what comes first.
+/// The most important advice comes first.
 pub fn of(detail: &Detail) -> Vec<String> {
     let id = detail.overview.campaign_id;
     let mut advice = Vec::new();
@@ -38,7 +38,7 @@ pub fn of(detail: &Detail) -> Vec<String> {
     advice
 }
 
-/// What to do about it that nothing is being sent.
+/// What to do if nothing is being sent.
 fn of_now(detail: &Detail) -> Option<String> {
     let advice = detail.now.as_ref()?.cause.advice()?;
     Some(advice.replace("{id}", &detail.overview.campaign_id.to_string()))

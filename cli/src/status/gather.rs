@@ -1,4 +1,4 @@
-//! What the tables say.
+//! Reads the state from the tables.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -12,7 +12,7 @@ use campaign_sender::domain::address;
 use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
 
-/// Campaigns with one of the statuses (empty: with any) and of the organization, if one is given.
+/// Campaigns with one of the statuses (empty: any status), and of the organization if one is given.
 pub async fn overviews(
     database: &Database,
     statuses: &[String],
@@ -51,7 +51,7 @@ fn overview(row: &Row) -> Overview {
     }
 }
 
-/// One campaign, if there is such a one.
+/// One campaign; `None` if there is no such campaign.
 pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Result<Option<Detail>, Failure> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
     let campaigns = rows(database, Some(id), &[], None, 1).await?;
@@ -89,13 +89,13 @@ pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Resu
     Ok(Some(detail))
 }
 
-/// How fast it goes.
+/// The speed of a campaign.
 struct Pace {
     sending: bool,
     /// Accepted in the last minute.
     recent: i64,
     started_seconds: Option<f64>,
-    /// Since the last was accepted.
+    /// The time since the last accepted email.
     last_seconds: Option<f64>,
 }
 
@@ -113,7 +113,7 @@ impl Pace {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive and bounded")]
     fn seconds_left(&self, remaining: i32, now: Option<f64>) -> Option<u64> {
-        // Where nothing moves there is no end in sight, however fast it went before.
+        // If nothing is accepted any more, there is no estimate, however fast it was before.
         let rate = now.filter(|rate| *rate > 0.0).filter(|_| self.sending && remaining > 0)?;
         Some((f64::from(remaining) / rate).min(1e9).ceil() as u64)
     }

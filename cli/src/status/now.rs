@@ -1,4 +1,4 @@
-//! Why nothing is being sent of a campaign at the moment.
+//! Why nothing of a campaign is being sent at the moment.
 
 use std::time::Duration;
 
@@ -13,28 +13,28 @@ use super::HistoryHold;
 use campaign_sender::domain::cause::{self, Cause, Facts, Note, Rest};
 use campaign_sender::store::Database;
 
-/// A week: an idle time that is longer says no more, and it may be infinite.
+/// A week. A longer idle time is not more informative, and may be infinite.
 const LONGEST: f64 = 7.0 * 86400.0;
 
-/// What is the matter now with a campaign that is to be sent.
+/// The current cause for a campaign that is sending or due.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Now {
     /// The cause's code.
     pub code: &'static str,
-    /// What it is, in one sentence.
+    /// The cause in one sentence.
     pub text: String,
-    /// What an invocation noted, in its own words.
+    /// The message that an invocation noted.
     pub reason: Option<String>,
-    /// Since it was noted; or since anybody was at work, where nobody came.
+    /// The time since it was noted, or since an invocation last worked on it.
     pub seconds_ago: Option<f64>,
-    /// Until it ends, or is tried again: of a lease, a hold, a pause or a wait.
+    /// The time until a lease, a hold, a pause or a wait ends.
     pub seconds_left: Option<f64>,
     #[serde(skip)]
     pub cause: Cause,
 }
 
-/// What the tables say of a campaign that is `sending`, or scheduled and due.
+/// Reads the tables for a campaign that is `sending`, or scheduled and due.
 pub async fn read(database: &Database, id: Uuid, hold: Option<&HistoryHold>) -> Result<Option<Now>, Failure> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
     let rows = database.query(include_str!("now.sql"), &parameters, soon()).await?;
@@ -47,7 +47,7 @@ pub async fn read(database: &Database, id: Uuid, hold: Option<&HistoryHold>) -> 
 
 fn facts(row: &Row, hold: Option<&HistoryHold>) -> Facts {
     let seconds = |column: &str| row.get::<_, Option<f64>>(column).map(span);
-    // What has ended already is none.
+    // A time that has ended counts as none.
     let left = |column: &str| row.get::<_, Option<f64>>(column).filter(|seconds| *seconds > 0.0).map(span);
     let note = |name: &str| {
         let code: Option<&str> = row.get(format!("{name}_code").as_str());

@@ -1,4 +1,5 @@
--- What is known of why nothing of campaign $1 is being sent now. No row: it is not `sending`, nor scheduled and due.
+-- The data that shows why nothing of campaign $1 is being sent now. No row: it is neither `sending` nor scheduled and
+-- due.
 WITH campaign AS MATERIALIZED (
     SELECT c.id, CASE WHEN isfinite(d.since) THEN d.since END AS since
       FROM campaigns AS c
@@ -17,7 +18,7 @@ open AS MATERIALIZED (
       FROM campaign_batches AS b JOIN campaign ON b.campaign_id = campaign.id
      WHERE b.closed_at IS NULL
 ),
--- What an invocation noted counts until a batch is claimed after it.
+-- An invocation's note counts until a batch is claimed after it.
 last AS MATERIALIZED (
     SELECT l.* FROM campaign_last_invocations AS l JOIN campaign ON l.campaign_id = campaign.id
      WHERE l.at >= coalesce((SELECT opened_at FROM newest), '-infinity')
@@ -25,12 +26,12 @@ last AS MATERIALIZED (
 elsewhere AS MATERIALIZED (
     SELECT l.* FROM campaign_last_invocations AS l WHERE l.campaign_id <> $1 ORDER BY l.at DESC LIMIT 1
 ),
--- The traces that invocations leave: of all campaigns, the newest batch and the newest note.
+-- The traces of invocations: the newest batch and the newest note of all campaigns.
 seen AS MATERIALIZED (
     SELECT greatest((SELECT max(at) FROM campaign_last_invocations),
                     (SELECT greatest(opened_at, closed_at) FROM campaign_batches ORDER BY id DESC LIMIT 1)) AS at
 ),
--- A schedule leaves the campaign alone until then: since an attempt that did not come back, or a batch that was lost.
+-- Ticks skip the campaign until then, because of a lost attempt or a lost batch.
 rest AS MATERIALIZED (
     SELECT max(until) AS until, max(since) AS since
       FROM (SELECT retry_at AS until, retry_at - rest_after(attempts + 1) AS since
@@ -38,7 +39,7 @@ rest AS MATERIALIZED (
             UNION ALL
             SELECT lost_at + rest_after(lost_count), lost_at FROM campaign_cursors WHERE campaign_id = $1) AS rests
 ),
--- The campaign wants a share of the rate, and that is reserved until then.
+-- The campaign wants a share of the rate, which is reserved until then.
 rate AS MATERIALIZED (
     SELECT max(s.region_free_from) AS until FROM send_shares AS s
      WHERE s.wants_until > now() AND reservation_holds(s.region_free_from)

@@ -1,5 +1,5 @@
 -- The recipients of campaign $1 by status and error code, with the first of each; how many were accepted in the last
--- minute; how old the oldest doubt is; when the last was accepted.
+-- minute; for how long the oldest has been uncertain; when the last was accepted.
 SELECT g.status, g.code, g.count, g.recent, g.oldest_seconds, g.last_seconds, r.id, r.email, r.error
   FROM (SELECT status, error_code AS code, count(*) AS count, min(position) AS position,
                count(*) FILTER (WHERE sent_at > now() - interval '1 minute') AS recent,

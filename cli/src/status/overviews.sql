@@ -1,7 +1,7 @@
--- Campaigns with their counters: $1, or $2 of those with one of the statuses $3 (none given: with any) and of the
--- organization $4 (null: of any); those that are live first, then those that were sent last. A campaign that was never sent has its
--- recipients counted, for its counter becomes true when sending starts. The schedule takes what is due each minute, so
--- one that has been due for two is overdue.
+-- Campaigns with their counters: $1, or at most $2 with one of the statuses $3 (none given: any status) and of the
+-- organization $4 (null: any); active ones first, then those that were sent last. The recipients of a campaign that
+-- was never sent are counted, because its counter is only correct after sending starts. The schedule runs each
+-- minute, so a campaign that has been due for two minutes is overdue.
 SELECT c.id, c.name, c.status, c.status_reason,
        CASE WHEN k.campaign_id IS NULL
             THEN (SELECT count(*)::int FROM campaign_recipients AS r WHERE r.campaign_id = c.id)

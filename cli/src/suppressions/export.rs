@@ -14,7 +14,7 @@ use campaign_sender::store::Database;
 
 /// Write the addresses into a CSV file that `import` reads
 ///
-/// An address that a spreadsheet would take for a formula has a ' before it; `import` takes that away again.
+/// An address that a spreadsheet would take for a formula has a ' before it; `import` removes it again.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  campaign suppressions export --organization 6c1e… suppressions.csv")]
 pub(super) struct Export {

@@ -25,11 +25,12 @@ const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Add the addresses of a CSV file, such as another tool's export
 ///
-/// The first line names the columns: one with the address (`email`, `Email Address`, `E-Mail`, or by --map), and if you
-/// like `reason`, `created_at` and `organization_id`, as `export` writes them. A reason is bounce, unsubscribe, complaint
-/// or manual, or what SES and other tools call these; with --reason, another text means that reason. A time without a
-/// zone is UTC. If a row is refused nothing is imported, unless --skip-bad is given. A reason is only replaced by a
-/// stronger one: complaint and manual, then unsubscribe, then bounce. Importing a file again changes nothing.
+/// The first line names the columns: one with the address (`email`, `Email Address`, `E-Mail`, or by --map),
+/// and optionally `reason`, `created_at` and `organization_id`, as `export` writes them. A reason is bounce,
+/// unsubscribe, complaint or manual, or the name that SES and other tools use; with --reason, any other text
+/// means that reason. A time without a zone is UTC. If a row is refused, nothing is imported, unless
+/// --skip-bad is given. A reason is only replaced by a stronger one: complaint and manual, then unsubscribe,
+/// then bounce. Importing a file again changes nothing.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign suppressions import --organization 6c1e… --reason unsubscribe old-system.csv
@@ -38,19 +39,19 @@ const CHUNK_BYTES: usize = 128 * 1024;
 pub(super) struct Import {
     #[command(flatten)]
     whose: Whose,
-    /// The reason of addresses that the file gives none [default: manual]
+    /// The reason of addresses without a reason in the file [default: manual]
     #[arg(long, value_enum)]
     reason: Option<Reason>,
-    /// Take a field from the column of another name or number (#3); may be given several times
+    /// Take a field from a column with another name, or by its number (#3); may be given several times
     #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = columns::parse_pair)]
     map: Vec<(String, String)>,
     /// Leave a column out, by its name or number (#3); may be given several times
     #[arg(long, value_name = "COLUMN")]
     ignore: Vec<String>,
-    /// What separates the fields: a character, or tab [default: as the first lines say]
+    /// The delimiter: a character, or tab [default: detected]
     #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter)]
     delimiter: Option<u8>,
-    /// Import the good rows, and only them
+    /// Import the good rows and skip the others
     #[arg(long)]
     skip_bad: bool,
     /// Write the refused rows to this file as CSV: line, reason, detail, email

@@ -1,4 +1,4 @@
-//! The commands of `docs/cli.md` and the demo of `README.md`, run as they stand there, give what stands there.
+//! The commands of `docs/cli.md` and the demo of `README.md` print what is documented.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn blocks(page: &str) -> Vec<(String, Block)> {
     blocks
 }
 
-/// The block's commands, each with the output that stands below it.
+/// The block's commands, each with its documented output.
 fn commands(block: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     for line in block.lines() {
@@ -77,7 +77,7 @@ fn the_commands_of_the_documentation_give_what_stands_below_them() {
          VALUES ('0a77c3d2-0000-4000-8000-000000000001', 'gone@example.com', 'bounce')",
         &[],
     );
-    // SES refuses an address once, and takes it when it is tried again.
+    // SES refuses an address once and accepts it at the second attempt.
     let effect = Effect::Refuse {
         code: "MessageRejected".to_owned(),
         message: "Address blacklisted.".to_owned(),
@@ -117,7 +117,7 @@ fn the_commands_of_the_documentation_give_what_stands_below_them() {
     }
 }
 
-/// A line of the demo without its figures of time and memory, and without the names that are new each time.
+/// A line of the demo without times, memory and names that differ each time.
 fn without_what_varies(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let stable = words.iter().enumerate().map(|(at, word)| match *word {
@@ -127,7 +127,7 @@ fn without_what_varies(line: &str) -> String {
         word => word,
     });
     let stable = without_times(&stable.collect::<Vec<_>>().join(" "));
-    // A batch of more than a second takes a statement more.
+    // A batch of more than a second takes one more statement.
     if stable.starts_with("PostgreSQL ") { "PostgreSQL".to_owned() } else { stable }
 }
 

@@ -1,4 +1,4 @@
-//! `campaign import`: which rows become recipients, and what is said of the others.
+//! `campaign import`: which rows become recipients, and the report on the others.
 
 use std::io::Write as _;
 
@@ -216,7 +216,8 @@ fn recipients_that_are_added_while_a_campaign_is_sending_are_counted_and_sent_to
     let campaign = world.campaign_of(3);
     let mut function = world.function();
     function.invoke(&event(campaign, 2), crate::support::TIMEOUT).unwrap();
-    // These take a place before that of the rows that are imported below, and become visible after them.
+    // These rows get positions before those of the rows that are imported below, and become visible after
+    // them.
     let mut late = world.database.connect();
     let mut late = late.transaction().unwrap();
     let sql = "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES ($1, $2, 'late@example.com')";
@@ -324,7 +325,7 @@ fn a_file_that_spreadsheets_write_is_imported_as_it_is_meant() {
         "ada@example.com;Lovelace, Ada;;Oslo;Rome;1;\r\n;;;;;;\r\n\"'+bob@example.com\";Bob;x;;;;;;\r\n\r\n";
     let people = scratch.file("people.csv", [header, rows].concat());
     let campaign_id = world.draft();
-    // A table of the CRM's own has nothing to do with it.
+    // The CRM's own table of that name is not used.
     world.database.execute("CREATE TABLE imported (line int)", &[]);
     let arguments = [&people, "--map", "name=Name (last, first)", "--ignore", "#5"];
     let said = done(&import(&world, campaign_id, &arguments, ""));
@@ -408,7 +409,7 @@ fn an_import_of_100_000_rows_takes_memory_that_does_not_grow_with_it() {
     assert!(at_the_end < at_a_tenth + 8_000, "{at_a_tenth} kB at a tenth, {at_the_end} kB at the end");
 }
 
-/// `VmHWM` of a process in kB, and 0 where the system does not tell.
+/// `VmHWM` of a process in kB; 0 if the system does not report it.
 fn peak_memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -24,7 +24,7 @@ use support::World;
 use support::database::TestDatabase;
 use uuid::Uuid;
 
-/// `campaign` on a database, with all that it says piped.
+/// `campaign` on a database, with its output piped.
 fn command(database_url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_campaign"));
     command
@@ -41,12 +41,12 @@ fn command(database_url: &str, arguments: &[&str]) -> Command {
 /// Runs `campaign` on a database, with `input` as its standard input.
 fn campaign(database_url: &str, arguments: &[&str], input: &str) -> Output {
     let mut process = command(database_url, arguments).spawn().expect("campaign starts");
-    // Where the command does not read its input, the pipe may be closed.
+    // If the command does not read its input, the pipe may be closed.
     let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
     process.wait_with_output().unwrap()
 }
 
-/// What a command that succeeds prints.
+/// The output of a command that succeeds.
 fn done(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -70,7 +70,7 @@ fn waits_for_a_lock(database: &TestDatabase) {
     }
 }
 
-/// A directory of its own for files; gone with this.
+/// A temporary directory, which is deleted with this value.
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {
@@ -94,7 +94,7 @@ impl Scratch {
         std::fs::read_to_string(self.0.join(name)).unwrap()
     }
 
-    /// What was said, without the directory's name and with every length of time as `T`.
+    /// The output without the directory's name, and with `T` for every length of time.
     fn stable(&self, said: &str) -> String {
         without_times(&said.replace(&format!("{}/", self.0.display()), ""))
     }
@@ -106,7 +106,8 @@ impl Drop for Scratch {
     }
 }
 
-/// What was said, with `T` for every length of time (`12 ms`, `3 min 5 s`), rate and time of day, and `D` for a day.
+/// The output with `T` for every length of time (`12 ms`, `3 min 5 s`), rate and time of day, and `D` for a
+/// day.
 fn without_times(said: &str) -> String {
     said.split('\n').map(line_without_times).collect::<Vec<_>>().join("\n")
 }

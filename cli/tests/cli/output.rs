@@ -1,4 +1,5 @@
-//! What the commands print: to a reader that goes away, to a disk that is full, and of data that would change a terminal.
+//! The output of commands: to a reader that ends early, to a full disk, and of data that would change a
+//! terminal.
 
 use std::io::Read as _;
 use std::process::{Output, Stdio};
@@ -9,7 +10,7 @@ use crate::support::{ORGANIZATION, World};
 use crate::{Scratch, campaign, command, done, refused};
 
 impl World {
-    /// A campaign that has more to show than a pipe holds.
+    /// A campaign whose output is larger than a pipe's buffer.
     fn large(&mut self) -> Uuid {
         let id = self.campaign_of(5);
         let html = format!("<p>{}</p>", "Spring is here.</p><p>".repeat(20_000));
@@ -20,7 +21,7 @@ impl World {
         id
     }
 
-    /// Runs a command whose reader takes a few bytes, or none, and goes.
+    /// Runs a command whose reader reads a few bytes, or none, and ends.
     fn cut_short(&self, arguments: &[&str], bytes: usize) -> Output {
         let mut process = command(&self.database.url, arguments)
             .envs(self.environment())
@@ -57,7 +58,7 @@ fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.is_empty(), "{arguments:?}: {:?} {said}", output.status);
     }
-    // Errors have no other place to go to.
+    // Errors cannot be reported anywhere else.
     let mut process = command(&world.database.url, &["status", "x"]).spawn().unwrap();
     drop((process.stdout.take(), process.stderr.take()));
     assert_eq!(process.wait().unwrap().code(), Some(64));

@@ -3,7 +3,7 @@
 use crate::support::{self, World, run};
 use crate::{campaign, done, refused};
 
-/// How many rows each table has.
+/// The number of rows of each table.
 fn rows(world: &mut World) -> Vec<i64> {
     ["campaigns", "campaign_recipients", "campaign_batches", "recipient_events", "soft_bounces", "activities"]
         .map(|table| world.database.query(&format!("SELECT count(*) FROM {table}"), &[])[0].get(0))
@@ -36,10 +36,10 @@ fn what_campaigns_that_ended_leave_behind_is_deleted_and_no_activity() {
     );
     assert_eq!(campaign(&url, &["prune", "--older-than", "7d", "--yes"], "").status.code(), Some(64));
     insta::assert_snapshot!(done(&prune(&["--yes"])), @"1 campaign ended 180 days ago or earlier: 3 batches, 20 events and 0 recipients are deleted, and 1 transient bounces and reservations of the rate.");
-    // The newest batch is where the cursor stands.
+    // The newest batch has the cursor.
     assert_eq!(rows(&mut world), [3, 60, 9, 40, 1, 60]);
     world.assert_consistent(ended);
-    // It is over all the same, and takes recipients that are added.
+    // The campaign has ended all the same, and accepts added recipients.
     let id = support::event(ended, 5);
     assert_eq!(run(&mut world.function(), id.clone()).last().unwrap()["status"], "done");
     world.add_recipient(ended, "late@example.com");

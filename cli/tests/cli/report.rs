@@ -1,4 +1,4 @@
-//! `campaign report`: what machines read of a campaign's results.
+//! `campaign report`: a campaign's results for machines.
 
 use local_ses::lambda::Function;
 use local_ses::ses::{events, in_sqs_batch};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{TIMEOUT, World, event, executable, run};
 use crate::{campaign, done};
 
-/// A campaign of 6 that was sent, and of which SES has told.
+/// A campaign of 6 that was sent, with events of SES.
 fn reported() -> (World, String) {
     let mut world = World::new();
     let made = world.campaign_of(6);

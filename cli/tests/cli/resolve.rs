@@ -1,4 +1,4 @@
-//! `campaign resolve`, `migrate` and `demo`, and what is said when something is wrong.
+//! `campaign resolve`, `migrate` and `demo`, and their errors.
 
 use std::process::Output;
 
@@ -12,7 +12,8 @@ use crate::support::{self, World, event, run};
 use crate::{campaign, done, refused, waits_for_a_lock};
 
 impl World {
-    /// A campaign of 6 that is done, with 3 in doubt: SES has accepted those to r1 and r2, and not that to r3.
+    /// A finished campaign of 6 with 3 uncertain recipients: SES has accepted the emails to r1 and r2, and
+    /// not that to r3.
     fn campaign_with_doubt(&mut self) -> Uuid {
         let campaign = self.campaign_of(6);
         self.ses.add_rule(Rule::to("r1@example.com", Effect::DropAfterAccept));
@@ -172,7 +173,7 @@ fn what_is_not_in_doubt_is_not_resolved() {
 fn word_from_ses_that_comes_while_a_person_decides_wins() {
     let mut world = World::single();
     let campaign = world.campaign_with_doubt();
-    // SES's event for r1 is being recorded, and not committed yet, when the person's decision comes.
+    // SES's event for r1 is being recorded and is not committed yet when the person decides.
     let mut events = world.database.connect();
     let mut event = events.transaction().unwrap();
     event
@@ -209,7 +210,8 @@ fn what_the_log_says_was_accepted_is_recorded_once() {
     let mut function = world.function();
     run(&mut function, event(campaign_id, 10));
     let logs = function.logs();
-    // As if nothing of r1 to r4 had been recorded, and the next invocation had taken their batch over.
+    // The state as if nothing of r1 to r4 had been recorded, and the next invocation had taken their batch
+    // over.
     world.database.execute(
         "DELETE FROM activities WHERE source_ref IN (SELECT id::text FROM campaign_recipients
         WHERE email < 'r5')",
@@ -263,7 +265,7 @@ fn the_log_settles_what_a_restored_database_has_as_pending() {
     let campaign_id = world.campaign_of(6);
     let mut function = world.function();
     run(&mut function, event(campaign_id, 10));
-    // As the tables were before the first batch.
+    // The tables as before the first batch.
     world.database.client().batch_execute(
         "DELETE FROM activities; DELETE FROM campaign_batches;
          SET session_replication_role = replica;

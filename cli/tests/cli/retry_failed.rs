@@ -1,4 +1,4 @@
-//! `campaign retry-failed`: who is sent to again, and who never is.
+//! `campaign retry-failed`: which recipients are sent to again, and which never are.
 
 use std::process::Output;
 
@@ -44,11 +44,11 @@ fn those_who_failed_by_the_chosen_codes_are_sent_to_again_and_nobody_else() {
     "#);
     assert_eq!(world.outcome("r1@example.com"), ("pending".to_owned(), None));
     world.assert_consistent(campaign);
-    // It is not complete any more, and the refusals so far are not held against those who come now.
+    // The campaign is not complete any more, and earlier refusals do not count for the new attempts.
     let state = "SELECT completed_at IS NULL AND refusal IS NULL AND refusal_count = 0
                    FROM campaigns JOIN campaign_cursors ON campaign_id = id";
     assert!(world.database.query(state, &[])[0].get::<_, bool>(0));
-    // They stand behind all others, in the order in which they stood.
+    // They are behind all others, in their former order.
     let order =
         "SELECT string_agg(split_part(email, '@', 1), ' ' ORDER BY position) FROM campaign_recipients";
     assert_eq!(world.database.query(order, &[])[0].get::<_, String>(0), "r3 nowhere r5 r6 r1 r2");
@@ -99,7 +99,7 @@ fn those_whom_ses_may_have_accepted_are_never_sent_to_again() {
         assert!(error.starts_with(&format!("65: campaign: --code {code}: SES ")), "{error}");
         assert!(error.ends_with("so none is sent again"), "{error}");
     }
-    // What bears a message id was accepted once, whatever its status says.
+    // A recipient with a message id was accepted once, whatever its status.
     world
         .database
         .execute("UPDATE campaign_recipients SET message_id = 'm' WHERE email = 'r1@example.com'", &[]);

@@ -1,4 +1,4 @@
-//! `campaign send`: the life of a campaign, and running one from here.
+//! `campaign send`: the life cycle of a campaign, and running one from this machine.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Output};
@@ -132,7 +132,7 @@ fn ctrl_c_records_what_was_accepted_and_leaves_the_rest_to_the_next_run() {
     assert!(sent >= 3 && pending > 0 && sent + pending == 40, "{sent} sent, {pending} pending");
     assert_eq!(world.ses.message_count(), usize::try_from(sent).unwrap());
     world.assert_consistent(campaign);
-    // Nothing is held: the next run goes on at once.
+    // Nothing is locked: the next run continues at once.
     let leases = "SELECT count(*) FROM campaign_batches WHERE claim_token IS NOT NULL";
     assert_eq!(world.database.query(leases, &[])[0].get::<_, i64>(0), 0);
     done(&world.run(campaign, &[]));
@@ -479,7 +479,7 @@ fn resuming_a_campaign_that_the_timeline_halted_writes_the_activities_of_what_se
     let id = campaign.to_string();
     invoke(&mut world.function(), &event(campaign, 12));
     assert_eq!(world.statuses(campaign)["uncertain"], 12);
-    // As long as the table is closed, nothing goes on.
+    // As long as the table refuses activities, nothing continues.
     let output = send(&world, &["resume", &id]);
     assert!(last_line(&output).contains("takes no activity: ") && last_line(&output).contains("closed"));
     assert_eq!(world.campaign_status(campaign).0, "paused");
@@ -505,7 +505,7 @@ fn all_campaigns_are_paused_and_resumed_together() {
         world.database.execute(set, &[&campaign, &status, &reason]);
     }
     world.database.execute("UPDATE campaigns SET started_at = now() WHERE id = $1", &[&guarded]);
-    // The command stands by itself, too: at night, nobody looks for where it is.
+    // The command also exists at the top level, so that it is found quickly in an emergency.
     let paused = campaign(&world.database.url, &["pause", "--all", "--why", "restored"], "");
     assert_eq!(done(&paused), "2 campaigns paused: within two seconds no more is sent.\n");
     let reason = Some("paused with all others: restored".to_owned());

@@ -1,4 +1,4 @@
-//! `campaign status`: what a person sees, and what machines read.
+//! `campaign status`: the output for people and for machines.
 
 use local_ses::ses::{Effect, Rule};
 use serde_json::Value;
@@ -12,7 +12,8 @@ fn status(world: &World, arguments: &[&str]) -> String {
 }
 
 impl World {
-    /// A campaign of 12 that is done with 8: two of them failed, one is suppressed, one in doubt; a lane was lost.
+    /// A campaign of 12 with 8 outcomes: two recipients failed, one is suppressed, one is uncertain; a lane
+    /// was lost.
     fn campaign_under_way(&mut self) -> String {
         let made = self.campaign_of(12);
         self.database
@@ -180,7 +181,7 @@ fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_a
             && states.contains(&("open", &0.into(), &3.into())),
         "{json}"
     );
-    // By notes that are not recorded yet, of which half are older than a minute.
+    // The rate comes from notes that are not recorded yet, half of which are older than a minute.
     assert_eq!((&json["perSecondNow"], &json["secondsLeft"]), (&1.0.into(), &6.into()));
     let said = without_times(&status(&world, &[&campaign.to_string()]));
     assert!(said.contains("120 of them done and not recorded yet; at work, its lease ends in T"), "{said}");

@@ -1,4 +1,5 @@
-//! `campaign suppressions import` and `export`: other tools' files, all of a file or nothing, and the way back.
+//! `campaign suppressions import` and `export`: other tools' files, all rows of a file or none, and the
+//! export.
 
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ fn import(world: &World, file: &str, arguments: &[&str]) -> std::process::Output
 #[test]
 fn the_exports_of_other_tools_are_imported() {
     let (mut world, scratch) = (World::new(), Scratch::new());
-    // A table of the CRM's own has nothing to do with it.
+    // The CRM's own table of that name is not used.
     world.database.execute("CREATE TABLE read (email text)", &[]);
     for (name, text, arguments, expected) in [
         (
@@ -94,7 +95,7 @@ fn a_file_with_a_row_that_cannot_be_used_is_imported_without_it_or_not_at_all() 
     8,unreadable,text after a closing quote: a quote within a quoted field is written twice,
     "#);
     assert_eq!(world.suppressed(), ["ada@example.com bounce"]);
-    // The advice is taken.
+    // The test follows the advice.
     let output = import(
         &world,
         &file,

@@ -1,4 +1,5 @@
-//! Why nothing is being sent: each situation is made, and `campaign status` has the cause and what to do.
+//! Why nothing is being sent: each situation is constructed, and `campaign status` shows the cause and what
+//! to do.
 
 use local_ses::ses::{Account, Effect, Rule};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ fn now(world: &World, id: Uuid) -> (String, String) {
     (code, format!("{}\n{}", block("Now"), block("Next")))
 }
 
-/// What is seen after one invocation for this campaign, in a world of its own.
+/// The output after one invocation for this campaign.
 fn after(mut world: World, more: &[(&str, &str)]) -> (String, String) {
     let id = world.campaign_of(30);
     let result = invoke(&mut world.function_with(more), &event(id, 30));
@@ -42,7 +43,7 @@ fn a_daily_quota_that_is_used_up_is_the_cause_for_every_campaign() {
     for id in [first, second] {
         assert_eq!(now(&world, id), ("quota_exhausted".to_owned(), expected.to_owned()));
     }
-    // The next invocation is late by an hour, and there was no other.
+    // The next invocation is an hour late, and there was no other.
     world.database.execute(
         "UPDATE campaign_last_invocations SET at = at - interval '1 hour', wait_until = wait_until - interval '1 hour'",
         &[],
@@ -266,7 +267,7 @@ fn somebody_at_work_is_seen_as_such_and_nobody_is_missed_a_moment_later() {
         &[],
     );
     assert_eq!(now(&world, id).0, "overdue");
-    // Another campaign has its turn: the schedule is not off.
+    // Invocations work on another campaign, so the schedule is not off.
     let other = world.campaign_of(2);
     world.ses.clear_rules();
     run(&mut world.function(), event(other, 10));

@@ -1,17 +1,17 @@
-//! How text is seen.
+//! How text looks.
 
 /// How the content of an element looks, as its own `style` and its parents' have it. Rules of `<style>` elements are
 /// not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct Look {
-    /// No content is seen, whatever its own style.
+    /// The content is not visible, whatever its own style.
     pub hidden: bool,
     /// `visibility: hidden`, which a descendant may take back.
     pub invisible: bool,
-    /// `font-size: 0`, likewise.
+    /// `font-size: 0`, which a descendant may take back.
     pub tiny: bool,
-    /// White space stays as it is.
+    /// White space is kept.
     pub preformatted: bool,
     /// Struck out.
     pub struck: bool,
@@ -19,7 +19,7 @@ pub struct Look {
     pub script: Script,
 }
 
-/// Where text stands.
+/// The vertical position of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Script {
     /// On the line.
@@ -32,7 +32,7 @@ pub enum Script {
 }
 
 impl Look {
-    /// Whether text is seen.
+    /// Returns true if text is visible.
     pub fn is_seen(self) -> bool {
         !self.hidden && !self.invisible && !self.tiny
     }

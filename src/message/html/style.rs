@@ -1,8 +1,8 @@
-//! What an element's own `style` says of its being seen. Pure.
+//! The visibility of an element by its own `style`. Pure.
 
 use super::look::{Look, Script};
 
-/// Sets what the declarations say, over what the element has from its parent.
+/// Applies the declarations to the look that the element inherits from its parent.
 pub fn apply(style: &str, look: &mut Look) {
     let (mut clipped, mut flat) = (false, false);
     for declaration in style.split(';') {
@@ -22,7 +22,7 @@ pub fn apply(style: &str, look: &mut Look) {
                 "visible" => look.invisible = false,
                 _ => {}
             },
-            // A size that is relative to the parent's stays zero where that is.
+            // A size that is relative to the parent's zero size is zero too.
             "font-size" if is_zero(value) => look.tiny = true,
             "font-size" if value.ends_with('%') || value.ends_with("em") && !value.ends_with("rem") => {}
             "font-size" if matches!(value, "inherit" | "smaller" | "larger" | "unset") => {}

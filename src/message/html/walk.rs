@@ -1,4 +1,4 @@
-//! A page, element by element, with what of it is seen. Pure.
+//! Walks through a page, element by element, with its visibility. Pure.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::look::{Look, Script};
 use super::{Attributes, Piece, pieces, style};
 
-/// What comes next in a page. Each start of an element that has content is followed by its end.
+/// The next step in a page. Each start of an element with content is followed by its end.
 pub enum Event<'a> {
-    /// An element begins, or stands there where it has no content.
+    /// An element begins; an element without content does not end.
     Start(&'a str, &'a Attributes, Look),
     /// An element ends; the place of its end tag, in bytes, where it has one.
     End(&'a str, Look, Option<usize>),
@@ -23,12 +23,12 @@ pub struct Open {
     look: Look,
 }
 
-/// Elements whose content no mail client shows.
+/// Elements whose content no mail program shows.
 const UNSEEN: [&str; 12] = [
     "head", "title", "style", "script", "template", "noscript", "iframe", "noembed", "noframes", "object",
     "textarea", "datalist",
 ];
-/// What may stand in a `head`; anything else ends it.
+/// Elements that a `head` may have; anything else ends it.
 const OF_HEAD: [&str; 8] = ["title", "meta", "link", "style", "script", "base", "noscript", "template"];
 /// Elements that end where another of their kind begins beside them.
 const SELF_ENDING: [&str; 9] = ["p", "li", "td", "th", "tr", "dt", "dd", "option", "a"];
@@ -46,9 +46,9 @@ pub fn walk(html: &str, mut see: impl FnMut(Event<'_>)) {
 #[derive(Clone, Default)]
 pub struct Walk {
     open: Vec<Open>,
-    /// How many of each name are open.
+    /// The number of open elements by name.
     counts: HashMap<Rc<str>, usize>,
-    /// How many elements have been open since [`Walk::go_to`] all the time.
+    /// The number of elements that have been open since [`Walk::go_to`].
     untouched: usize,
 }
 
@@ -77,13 +77,14 @@ impl Walk {
         &self.open
     }
 
-    /// Whether just these elements are open; the first `same` of them were when [`Walk::go_to`] was called.
+    /// Returns true if exactly these elements are open; the first `same` of them were open when
+    /// [`Walk::go_to`] was called.
     pub fn stands_at(&self, open: &[Open], same: usize) -> bool {
         let same = same.min(self.untouched);
         self.open.len() == open.len() && self.open[same..] == open[same..]
     }
 
-    /// Goes on at a place where these elements are open, of which the first `same` are open here too.
+    /// Continues at a place where these elements are open; the first `same` of them are open here too.
     pub fn go_to(&mut self, open: &[Open], same: usize) {
         for left in self.open.drain(same..) {
             if let Some(count) = self.counts.get_mut(&left.name) {
@@ -142,7 +143,7 @@ impl Walk {
 
     fn end(&mut self, name: &str, at: usize, see: &mut impl FnMut(Event<'_>)) {
         match name {
-            // A browser puts what follows them where it would have been without them.
+            // A browser puts the following content where it would be without them.
             "body" | "html" => see(Event::End(name, self.look(), Some(at))),
             _ if self.counts.get(name).is_some_and(|count| *count > 0) => {
                 while !self.is_last(name) {

@@ -1,11 +1,11 @@
-//! `{#` in minified CSS: `@media print{#footer{…}}` opens no comment. Pure.
+//! `{#` in minified CSS does not open a comment: `@media print{#footer{…}}`. Pure.
 
 use std::borrow::Cow;
 
-/// A comment that its author most likely did not mean.
+/// A comment that its author most likely did not intend.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Doubtful {
-    /// What is wrong, and how it is written instead.
+    /// What is wrong, and how to write it.
     pub what: &'static str,
     /// The line, from 1.
     pub line: usize,
@@ -15,15 +15,16 @@ const UNCLOSED: &str = "{# opens a comment, and no #} closes it: write { # (with
 const SWALLOWS: &str = "{# opens a comment that ends at a distant #}: write { # (with a space) or {{ '{#' }} where none \
                         is meant, and {# (with a space after it) where one is";
 
-/// The template with `{#` written as an expression where it is CSS or script: in a `style` or `script` element, before
-/// a name, where what follows is no comment by its braces.
+/// The template with `{#` written as an expression where it is CSS or script: in a `style` or `script`
+/// element, before a name, if the braces after it show that it is not a comment.
 ///
 /// # Errors
-/// Where a comment does not end, or holds another one or half of a pair of braces: its text would vanish.
+/// When a comment does not end, or contains another one or half of a pair of braces: its text would
+/// disappear.
 pub fn admit(template: &str) -> Result<Cow<'_, str>, Doubtful> {
     let mut result = String::new();
     let (mut copied, mut at, mut raw) = (0, 0, false);
-    // Where the next `#}` is, which is looked for once.
+    // The place of the next `#}`, which is searched once.
     let mut end_known = 0;
     while let Some(found) = template[at..].find(['{', '<']) {
         at += found;
@@ -63,7 +64,8 @@ pub fn admit(template: &str) -> Result<Cow<'_, str>, Doubtful> {
     Ok(Cow::Owned(result + &template[copied..]))
 }
 
-/// By its text: it holds no other comment's beginning, and what begins like a selector has its braces in pairs.
+/// Decides by the text: a comment does not contain the beginning of another one, and if it begins like a
+/// selector, its braces are balanced.
 fn is_comment(content: &str, named: bool) -> bool {
     let mut open = 0_usize;
     let mut before = ' ';
@@ -80,7 +82,7 @@ fn is_comment(content: &str, named: bool) -> bool {
     open == 0 || !named
 }
 
-/// Whether this tag begins an element of raw text, or ends one; `None`: it does neither.
+/// Returns whether this tag begins or ends an element of raw text; `None`: neither.
 fn after_tag(rest: &str) -> Option<bool> {
     let is = |tag: &str| rest.get(..tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag));
     match () {
@@ -90,7 +92,7 @@ fn after_tag(rest: &str) -> Option<bool> {
     }
 }
 
-/// The length of a tag, in which strings may hold its end.
+/// The length of a tag; strings in it may contain the characters of its end.
 fn tag_length(rest: &str, end: &str) -> usize {
     let mut quote = None;
     let mut escaped = false;

@@ -1,8 +1,9 @@
-//! What a template may be before it is compiled. Pure.
+//! Checks a template's size and nesting before it is compiled. Pure.
 //!
-//! The compiler and the renderer call themselves for each level of an expression, a block or a value. A template that
-//! is deep enough ends the process by a stack overflow, which nothing can catch. The engine's own lexer, which does
-//! not call itself, reads the template first, and what is too deep is an error of that campaign.
+//! The compiler and the renderer call themselves for each level of an expression, a block or a value. A
+//! template that is nested deeply enough ends the process by a stack overflow, which cannot be caught.
+//! Therefore the engine's own lexer, which is not recursive, reads the template first, and too deep nesting
+//! is an error of that campaign.
 
 use std::collections::HashMap;
 
@@ -12,15 +13,16 @@ use minijinja::syntax::SyntaxConfig;
 use super::MAX_PART_BYTES;
 use super::namespace::FILTER;
 
-/// Operators, filters and attributes that one expression may have in a row; items of a list are counted each by itself.
+/// The most consecutive operators, filters and attributes of one expression; each item of a list counts
+/// separately.
 const MAX_OPERATORS: usize = 100;
-/// Brackets of an expression that may be open at once.
+/// The most brackets of an expression that are open at once.
 const MAX_BRACKETS: usize = 20;
-/// Blocks that may be open at once; each `elif` counts as one.
+/// The most blocks that are open at once; each `elif` counts as one.
 const MAX_BLOCKS: usize = 100;
-/// How deep `{% set %}` and `{% with %}` may nest values, one assignment after the other.
+/// The deepest nesting of values by repeated `{% set %}` and `{% with %}`.
 const MAX_VALUE_DEPTH: usize = 100;
-/// Filters whose result is no deeper than what they are given.
+/// Filters whose result is not nested more deeply than their input.
 const FLAT: [&str; 27] = [
     "abs",
     "bool",
@@ -50,21 +52,22 @@ const FLAT: [&str; 27] = [
     "upper",
     "urlencode",
 ];
-/// Lines of one template: the engine counts them in 16 bits.
+/// The most lines of one template: the engine counts them in 16 bits.
 const MAX_LINES: usize = 60_000;
 
-/// A template that is too deep or too long: what of it is, and in which line.
+/// A template that is too deep or too long: the limit, and the line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMuch {
-    /// What there is too much of, and how much there may be.
+    /// The exceeded limit and its value.
     pub what: String,
     /// The line, from 1.
     pub line: usize,
 }
 
-/// Checks a template, and returns it with what is assigned to a namespace's attributes sent through [`FILTER`].
+/// Checks a template, and returns it with [`FILTER`] applied to values that are assigned to a namespace's
+/// attributes.
 ///
-/// A template that the lexer cannot read is returned as it is: the compiler says what is wrong with it.
+/// A template that the lexer cannot read is returned unchanged: the compiler reports the error.
 pub fn check(template: String) -> Result<String, TooMuch> {
     let too_much = |what: String| Err(TooMuch { what, line: 1 });
     if template.len() > MAX_PART_BYTES {
@@ -123,7 +126,7 @@ struct Tag {
     /// A filter's name comes next.
     names_filter: bool,
     assigned: bool,
-    /// What is assigned to: until `=` or `in` comes.
+    /// The names that are assigned, until `=` or `in`.
     targets: Vec<String>,
     dotted: bool,
     /// The deepest value that the assigned expression names, and how much deeper the expression makes it.
@@ -180,7 +183,7 @@ impl Scan {
                 self.tag.dotted |= !self.tag.assigned;
                 self.operator()
             }
-            // What else there is stands between two operands or before one.
+            // All other tokens are between two operands or before one.
             _ => self.operator(),
         }
     }
@@ -207,7 +210,7 @@ impl Scan {
     }
 
     fn open(&mut self) -> Result<(), String> {
-        // What is called or subscripted stands before the bracket.
+        // The called or subscripted value is before the bracket.
         self.operator()?;
         self.tag.operators.push(0);
         self.tag.filters.push(0);
@@ -230,7 +233,7 @@ impl Scan {
         Ok(())
     }
 
-    /// The names that were assigned to get their depth.
+    /// The assigned names get their depth.
     fn assign(&mut self) -> Result<(), String> {
         let depth = self.tag.named + self.tag.added;
         if depth > MAX_VALUE_DEPTH {
@@ -283,7 +286,7 @@ impl Tag {
         self.keyword.as_deref() == Some(keyword)
     }
 
-    /// A comma: what follows is not under the operators before it.
+    /// After a comma, the operators before it do not apply any more.
     fn next_item(&mut self) {
         if let Some(count) = self.operators.last_mut() {
             self.total -= std::mem::take(count);

@@ -1,13 +1,13 @@
-//! What a namespace's attributes may hold: copies of small values, so that no value ever holds itself. Pure.
+//! A namespace's attributes may only have copies of small values, so that no value contains itself. Pure.
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
-/// The filter that each value goes through that is assigned to an attribute.
+/// The filter for each value that is assigned to an attribute.
 pub const FILTER: &str = "namespace_value";
-/// How deep lists and maps may be nested in an attribute.
+/// The deepest nesting of lists and maps in an attribute.
 const MAX_DEPTH: usize = 4;
-/// Items that the lists and maps of an attribute may have together.
+/// The most items of all lists and maps of an attribute together.
 const MAX_ITEMS: usize = 1_000;
 
 /// The value, or a copy of a small list or map.
@@ -47,7 +47,7 @@ fn copy(value: Value, depth: usize, items: &mut usize) -> Result<Value, Error> {
     })
 }
 
-/// How the error begins.
+/// The beginning of the error.
 pub const REFUSED: &str = "an attribute of a namespace holds text";
 
 fn refused() -> Error {

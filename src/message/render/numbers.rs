@@ -1,7 +1,7 @@
-//! Numbers that are shown as the data wrote them: `20.00`, `0.10`, `1e400`. Pure.
+//! Numbers that are shown as they are written in the data: `20.00`, `0.10`, `1e400`. Pure.
 //!
-//! A number that a template calculates with is the engine's: an integer, or a float. Where the float is not written
-//! as the data wrote it, its text is kept beside it, and is what is shown of a float with just that value.
+//! Templates calculate with the engine's numbers: integers and floats. If the engine would write a float in
+//! another way than the data, the data's text is kept, and a float with this value is shown as that text.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ thread_local! {
     static SHOWN: RefCell<Vec<Rc<Written>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Shows floats as these texts have them, those of the first first, while `render` runs.
+/// While `render` runs, shows floats as these texts; the first texts take precedence.
 pub fn shown_as<T>(written: [&Rc<Written>; 2], render: impl FnOnce() -> T) -> T {
     struct Restore(Vec<Rc<Written>>);
     impl Drop for Restore {
@@ -29,7 +29,7 @@ pub fn shown_as<T>(written: [&Rc<Written>; 2], render: impl FnOnce() -> T) -> T 
     render()
 }
 
-/// The text of a float, where the data wrote it in a way of its own.
+/// The text of a float, if the data has one for it.
 pub fn text(value: &Value) -> Option<String> {
     if value.kind() != ValueKind::Number || value.is_integer() {
         return None;
@@ -43,10 +43,11 @@ pub fn text(value: &Value) -> Option<String> {
     })
 }
 
-/// A number of the data, as a value. Its text is noted where the value would be shown in another way.
+/// A number of the data as a value. Its text is noted if the value would be shown in another way.
 ///
-/// Integers beyond 128 bits and decimals with more digits than a float holds are floats too: calculated with as the
-/// nearest float, and shown as written. Where two texts have one float, the second is a text.
+/// Integers beyond 128 bits and decimals with more digits than a float holds are floats too: they are
+/// calculated with as the nearest float, and shown as written. If two texts have the same float, the second
+/// is a text.
 pub fn value(text: &str, written: &mut Written) -> Value {
     let integer = text.parse::<i128>().ok().filter(|_| text != "-0").map(Value::from);
     let integer = integer.or_else(|| text.parse::<u128>().ok().map(Value::from));
@@ -56,7 +57,7 @@ pub fn value(text: &str, written: &mut Written) -> Value {
     let Ok(float) = text.parse::<f64>() else { return Value::from(text) };
     let value = Value::from(float);
     if value.to_string() == text {
-        // Nothing else may be shown of it.
+        // It may only be shown as this text.
         return match written.get(&float.to_bits()) {
             Some(other) if other != text => Value::from(text),
             _ => value,

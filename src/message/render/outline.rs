@@ -1,9 +1,9 @@
-//! What of a template every recipient gets, whatever its data: the text outside of expressions, conditions and loops.
-//! Pure.
+//! The parts of a template that every recipient gets, whatever its data: the text outside of expressions,
+//! conditions and loops. Pure.
 //!
-//! The engine hands such a text to the output as one write of a slice of the template's source. Where a write has the
-//! place and the length of the text that comes next, it is that text, and nothing of it is copied; whatever else is
-//! written is the recipient's own.
+//! The engine writes such a text to the output as one slice of the template's source. If a write has the
+//! place and the length of the next such text, it is that text, and nothing is copied; everything else that
+//! is written is the recipient's own.
 
 use std::io;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use minijinja::syntax::SyntaxConfig;
 use super::untracked::is_open_link;
 use crate::message::part::{Part, Piece, Shared, pieces};
 
-/// The variable that holds the link to unsubscribe.
+/// The variable with the unsubscribe link.
 const LINK: &str = "unsubscribe_url";
 
-/// A template, taken apart.
+/// A template, split into its texts.
 #[derive(Debug)]
 pub struct Outline {
     literals: Vec<Literal>,
@@ -28,21 +28,21 @@ pub struct Outline {
 /// A text of the template outside of all tags.
 #[derive(Debug)]
 struct Literal {
-    /// Where it is in memory, and its length.
+    /// Its place in memory, and its length.
     place: (usize, usize),
-    /// What is written where it stands.
+    /// The text that is written in its place.
     steps: Vec<Step>,
 }
 
 #[derive(Debug)]
 enum Step {
-    /// Text that goes into the fragment.
+    /// Text that becomes part of the fragment.
     Own(String),
     /// The fragment ends, and a stretch follows.
     Stretch,
 }
 
-/// What a fragment consists of.
+/// An element of a fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bit {
     /// Text that all recipients get.
@@ -51,18 +51,18 @@ pub enum Bit {
     Dynamic,
 }
 
-/// How a template is read.
+/// The kind of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// HTML, to which a footer may be added and in whose links the one to unsubscribe is marked: what may be changed by
-    /// that is no stretch.
+    /// HTML. A footer may be added, and the unsubscribe link gets an attribute, so text that these may change
+    /// is not a stretch.
     Html,
-    /// Text, to whose end a footer may be added.
+    /// Text. A footer may be added to its end.
     Text,
 }
 
 impl Outline {
-    /// Takes a template apart that compiles. `source` is the engine's own copy of it.
+    /// Splits a template that compiles. `source` is the engine's own copy of it.
     pub fn new(source: &str, kind: Kind) -> Outline {
         let mut nodes = Vec::new();
         if let Ok(ast::Stmt::Template(template)) = parse(source, "", SyntaxConfig::default()) {
@@ -89,18 +89,18 @@ impl Outline {
         Outline { literals, shared: Arc::new(Shared::new(stretches, letter)), fragments }
     }
 
-    /// A template of which nothing is shared.
+    /// A template without shared text.
     pub fn of_whole() -> Outline {
         let shared = Arc::new(Shared::new(Vec::new(), 's'));
         Outline { literals: Vec::new(), shared, fragments: Vec::new() }
     }
 
-    /// What each fragment consists of.
+    /// The elements of each fragment.
     pub fn fragments(&self) -> &[Vec<Bit>] {
         &self.fragments
     }
 
-    /// An output for one recipient, of `most` bytes together with what all get.
+    /// An output for one recipient, of at most `most` bytes including shared text.
     pub fn output(&self, most: usize) -> Output<'_> {
         Output { outline: self, next: 0, own: Vec::new(), ends: Vec::new(), length: 0, most }
     }
@@ -117,7 +117,7 @@ enum Node<'s> {
 fn collect<'s>(statements: &[ast::Stmt<'s>], nodes: &mut Vec<Node<'s>>) {
     for statement in statements {
         match statement {
-            // Nothing is written of an empty text.
+            // The engine does not write an empty text.
             ast::Stmt::EmitRaw(literal) if literal.raw.is_empty() => {}
             ast::Stmt::EmitRaw(literal) => nodes.push(Node::Literal(literal.raw)),
             ast::Stmt::WithBlock(block) => {
@@ -131,7 +131,7 @@ fn collect<'s>(statements: &[ast::Stmt<'s>], nodes: &mut Vec<Node<'s>>) {
     }
 }
 
-/// What of the source stands between the literals, and whether something silent is in it.
+/// The source between the literals, and whether it has something that writes nothing.
 fn gaps<'s>(source: &'s str, nodes: &[Node<'s>]) -> impl Iterator<Item = (bool, &'s str)> {
     let between = nodes.split(|node| matches!(node, Node::Literal(_)));
     let literals =
@@ -143,12 +143,12 @@ fn gaps<'s>(source: &'s str, nodes: &[Node<'s>]) -> impl Iterator<Item = (bool, 
     })
 }
 
-/// Where a slice of the source stands in it.
+/// The place of a slice in the source.
 fn offset(source: &str, slice: &str) -> usize {
     (slice.as_ptr() as usize).saturating_sub(source.as_ptr() as usize)
 }
 
-/// Where the part may begin that a footer is put into: the last `</body`, or else `</html`, or the end.
+/// The earliest place for a footer: the last `</body`, or else `</html`, or the end.
 fn footer_at(source: &str, kind: Kind) -> usize {
     let last = |tag: &str| {
         let found = |at: &usize| source.as_bytes()[*at..].get(..tag.len());
@@ -164,9 +164,9 @@ fn footer_at(source: &str, kind: Kind) -> usize {
 struct Building<'s> {
     source: &'s str,
     kind: Kind,
-    /// Text from here on is no stretch.
+    /// Text from here on is not a stretch.
     limit: usize,
-    /// A variable or a macro of the template's own may hold the link.
+    /// A variable or a macro of the template may have the link.
     link_renamed: bool,
     literals: Vec<Literal>,
     stretches: Vec<String>,
@@ -201,7 +201,7 @@ impl Building<'_> {
         }
     }
 
-    /// How far stretches may go in a literal.
+    /// The end of stretches in a literal.
     fn end_of_stretches(&self, text: &str) -> usize {
         let from = offset(self.source, text);
         let end = self.limit.saturating_sub(from).min(text.len());
@@ -209,27 +209,27 @@ impl Building<'_> {
         let of_tag = behind.split('<').next().unwrap_or_default();
         let has_link = self.kind == Kind::Html && (self.link_renamed || of_tag.contains(LINK));
         match text.rfind('<') {
-            // The link to unsubscribe gets an attribute in its tag, so the tag belongs to the fragment.
+            // The unsubscribe link gets an attribute in its tag, so the tag belongs to the fragment.
             Some(tag) if has_link && is_open_link(&text[tag..]) => end.min(tag),
             _ => end,
         }
     }
 }
 
-/// What one recipient's rendering is written to.
+/// The output of one recipient's rendering.
 pub struct Output<'o> {
     outline: &'o Outline,
-    /// The literal that comes next.
+    /// The next literal.
     next: usize,
     own: Vec<u8>,
     ends: Vec<usize>,
-    /// Bytes so far, with those of literals.
+    /// The bytes so far, including literals.
     length: usize,
     most: usize,
 }
 
 impl Output<'_> {
-    /// What was written. Where a literal did not come, it shares nothing.
+    /// The written part. If a literal is missing, it has no stretches.
     ///
     /// # Errors
     /// When it is not UTF-8.

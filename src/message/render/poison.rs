@@ -1,8 +1,9 @@
-//! Templates and data that are made to end the process: each ends in an error or in an email, on a small stack.
+//! Templates and data that try to end the process: each results in an error or an email, on a small stack.
 
 use super::*;
 
-/// A fraction of what a Lambda function's main thread has (8 MB), and builds without optimization need more.
+/// A fraction of the stack of a Lambda function's main thread (8 MB), although builds without optimization
+/// need more.
 const STACK_BYTES: usize = 1024 * 1024;
 
 /// Compiles and renders on a thread with a small stack: a stack overflow would end the test's process.

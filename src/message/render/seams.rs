@@ -17,17 +17,17 @@ use crate::message::html::{self, Event, Open, Walk};
 use crate::message::part::{self, Part, Shared};
 use crate::message::token;
 
-/// A part of a stretch below this size, in bytes, is read again rather than jumped over.
+/// A part of a stretch below this size, in bytes, is read again instead of skipped.
 const MIN_JUMP: usize = 64;
 /// Tags of a stretch at which a seam is looked for.
 const MAX_TRIALS: usize = 100;
 /// Begins an element that is none of raw text: a tokenizer that takes it for a tag stands outside of all else.
 const PROBE: &str = "<i>";
 
-/// What is known of the pages of one campaign.
+/// What was learned about the pages of one campaign.
 pub struct Seams {
     islands: Vec<Island>,
-    /// The text's stretches, where the text part is derived.
+    /// The text part's stretches, if it is derived.
     text: Option<Arc<Shared>>,
     /// A footer may be needed.
     has_url: bool,
@@ -35,10 +35,10 @@ pub struct Seams {
     shared: Option<Arc<Shared>>,
 }
 
-/// What is read for each recipient, and where it ends.
+/// An island, which is read for each recipient, and its end.
 struct Island {
     fragments: Range<usize>,
-    /// What stands before the first and behind the last of the fragments, of the stretches there.
+    /// The parts of the stretches before the first and after the last fragment.
     before: String,
     behind: String,
     /// `None`: it goes to the end of the page.
@@ -49,36 +49,36 @@ struct Island {
 struct Seam {
     from: Place,
     to: Place,
-    /// How many elements are open at the beginning of the island and all the time to its end, as far as is known; and
-    /// from here to the end of the part.
+    /// The number of elements that are open from the beginning of the island to its end, as far as is known;
+    /// and from here to the end of the part.
     same: [usize; 2],
-    /// It has a `</body>` or a `</html>` where a footer would be seen.
+    /// True if it has a `</body>` or a `</html>` at which a footer would be visible.
     ends: bool,
     text: Vec<TextStep>,
 }
 
-/// What is added to the text part.
+/// The addition to the text part.
 enum TextStep {
     Own(String),
     Stretch,
 }
 
-/// What the rest of a page depends on.
+/// The state on which the rest of a page depends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
     open: Vec<Open>,
     text: Standing,
 }
 
-/// What reading a page came to.
+/// The result of reading a page.
 pub struct Reading {
-    /// The page, with its footer if it needs one.
+    /// The page, with its footer if needed.
     pub html: Part,
-    /// The text of it.
+    /// Its text.
     pub text: Option<Part>,
 }
 
-/// A page as far as it was read.
+/// The state while a page is read.
 #[derive(Clone)]
 struct Reader<'u> {
     walk: Walk,
@@ -114,7 +114,7 @@ impl Seams {
     /// Reads the page of a recipient.
     ///
     /// # Errors
-    /// The page as it was, where it has to be read as a whole.
+    /// The unchanged page, if it has to be read as a whole.
     pub fn read(&self, mut html: Part, url: Option<&str>) -> Result<Reading, Part> {
         let same_page = match (&self.shared, html.shared()) {
             (Some(known), Some(found)) => Arc::ptr_eq(known, found),
@@ -168,9 +168,9 @@ impl Island {
     }
 }
 
-/// Where a footer goes.
+/// The place of a footer.
 enum Footer {
-    /// The link is seen.
+    /// The link is visible.
     None,
     At(usize),
     /// Before the last island, or there is no place at which it is seen.
@@ -201,7 +201,7 @@ impl<'u> Reader<'u> {
         self.walk.take(piece, &mut |event| tell(&event, places, page));
     }
 
-    /// Reads a text to this place. Returns whether a tag could begin there.
+    /// Reads a text up to this place. Returns true if a tag could begin there.
     fn reads_to(&mut self, text: &str, place: usize) -> bool {
         for piece in html::pieces(text) {
             if matches!(&piece, html::Piece::Tag(_, attributes) if attributes.start == place) {
@@ -212,7 +212,7 @@ impl<'u> Reader<'u> {
         false
     }
 
-    /// Whether nothing is open but elements, so that what follows depends on its [`Place`] alone.
+    /// Returns true if only elements are open, so that the rest depends only on its [`Place`].
     fn is_clear(&self) -> bool {
         !self.places.as_ref().is_some_and(|places| places.in_link)
             && !self.page.as_ref().is_some_and(Page::is_in_link)
@@ -246,7 +246,7 @@ impl<'u> Reader<'u> {
         }
     }
 
-    /// Where the footer of a page goes whose last island this is.
+    /// The place of the footer of a page whose last island this is.
     fn footer(&self, island: &str, url: &str) -> Footer {
         let places = |island: &str| {
             let (mut walk, mut places) = (self.walk.clone(), self.places.clone());
@@ -295,13 +295,13 @@ fn tell(event: &Event<'_>, places: &mut Option<Places<'_>>, page: &mut Option<Pa
     }
 }
 
-/// What is known while a page is learned.
+/// The state while a page is learned.
 struct Learning<'l> {
     fragments: &'l [Vec<Bit>],
     html: &'l Part,
     url: Option<&'l str>,
     stretches: &'l [String],
-    /// Bytes that may still be read.
+    /// The number of bytes that may still be read.
     budget: usize,
     /// The stretches of the text part.
     texts: Vec<String>,
@@ -338,7 +338,7 @@ impl Learning<'_> {
             trials.push(trial(start.clone(), &text, length));
         }
         let (own, others) = trials.split_first()?;
-        // What leaves other elements open is no example of what this fragment is.
+        // An example that leaves other elements open is not typical for this fragment.
         let alike = |other: &&Vec<(usize, Place)>| {
             own.iter().any(|(at, place)| {
                 other.iter().any(|(other_at, other)| at == other_at && place.open == other.open)
@@ -350,7 +350,7 @@ impl Learning<'_> {
         Some((*from..from + to, seam))
     }
 
-    /// What the part of a stretch comes to that begins at a place and ends behind its last tag.
+    /// The result of reading the part of a stretch from a place to the end of its last tag.
     fn middle(&mut self, start: &Reader<'_>, from: &Place, rest: &str) -> Option<(usize, Seam)> {
         let derives = start.page.is_some();
         self.budget = self.budget.checked_sub(rest.len() * 2)?;
@@ -371,7 +371,7 @@ impl Learning<'_> {
         }
         let mut reader = Reader::at(from, self.url, derives);
         for piece in html::pieces(&rest[..end]) {
-            // Nobody's token is looked for in what is jumped over.
+            // Skipped parts are not searched for tokens.
             let may_hold_token = match &piece {
                 html::Piece::Text(text) => part::has_word(text, token::LENGTH),
                 html::Piece::Tag(_, attributes) => {

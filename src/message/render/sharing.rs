@@ -1,4 +1,4 @@
-//! What is rendered in pieces is, joined, what rendering and reading the whole comes to: for any template and any data.
+//! The joined pieces equal the result of rendering and reading the whole, for any template and any data.
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -79,7 +79,7 @@ impl Campaign {
     }
 }
 
-/// Text of which stretches are made, and what stands between them.
+/// Text for stretches, and what is between them.
 const SNIPPETS: [&str; 64] = [
     "<html><head><title>The newsletter of spring</title><style>p{margin:0} a{color:#06c} td{padding:4px 8px;font-size:14px} @media print{.x{display:none}}</style></head><body>",
     "<div style=\"display:none;max-height:0\">A preheader that nobody sees but in the list of messages, padded a bit to be long enough&zwnj;&nbsp;</div>",
@@ -240,7 +240,7 @@ proptest! {
     }
 }
 
-/// A row of a page, of which most is shared.
+/// A row of a page that is mostly shared.
 fn block(between: String) -> String {
     [SNIPPETS[2], &between, SNIPPETS[5], SNIPPETS[6], "</td></tr></table>"].concat()
 }

@@ -1,13 +1,13 @@
-//! The text part of an email whose campaign has none: what is seen of its HTML. Pure; the time and the result are
-//! proportional to the HTML's length.
+//! The text part of an email whose campaign has none: the visible text of its HTML. Pure; the time and the
+//! result are proportional to the HTML's length.
 
 use crate::message::html::{Attributes, Event, Look, Script, walk};
 
-/// Levels by which a list is indented at most.
+/// The most levels by which a list is indented.
 const MAX_INDENT: usize = 8;
 
-/// The text of a page: paragraphs apart from each other, lists with their marks, the cells of a row beside each
-/// other, links followed by where they lead, images by what they say. What is not seen is left out.
+/// The text of a page: separate paragraphs, lists with their marks, the cells of a row beside each other,
+/// links followed by their URLs, images as their `alt` texts. Invisible content is left out.
 pub fn of_html(html: &str) -> String {
     let mut page = Page::default();
     walk(html, |event| page.see(&event));
@@ -15,7 +15,7 @@ pub fn of_html(html: &str) -> String {
     page.written
 }
 
-/// What is between two words.
+/// The gap between two words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Gap {
     #[default]
@@ -26,7 +26,7 @@ enum Gap {
     Paragraph,
 }
 
-/// A list that is open.
+/// An open list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum List {
     Marked,
@@ -34,21 +34,21 @@ enum List {
     Numbered(i64),
 }
 
-/// A link that is open.
+/// An open link.
 #[derive(Clone)]
 struct Link {
     url: String,
-    /// Where its text begins.
+    /// The beginning of its text.
     from: usize,
-    /// It has an image, so that there is something to be seen of it.
+    /// True if it has an image, so that it is visible.
     image: bool,
 }
 
-/// What decides about the text to come, beside the elements that are open.
+/// The state, in addition to the open elements, on which the following text depends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     gap: Gap,
-    /// Stands before the next word: a list's mark.
+    /// A list's mark, which is written before the next word.
     mark: String,
     lists: Vec<List>,
     struck: bool,
@@ -67,7 +67,7 @@ impl Default for Standing {
 pub struct Page {
     /// The text, without the gap that may follow.
     pub written: String,
-    /// How it stands.
+    /// Its state.
     pub standing: Standing,
     link: Option<Link>,
 }
@@ -92,7 +92,7 @@ impl Page {
         self.written.push('\n');
     }
 
-    /// Whether a link is open, whose text is not known yet.
+    /// Returns true if a link is open, whose text is not complete.
     pub fn is_in_link(&self) -> bool {
         self.link.is_some()
     }
@@ -130,7 +130,7 @@ impl Page {
 
     fn character(&mut self, character: char, look: Look) {
         if look.struck != self.standing.struck {
-            // What is struck out has a mark at both ends.
+            // Struck-out text has a mark at both ends.
             if self.standing.struck {
                 self.put("~");
             }
@@ -169,7 +169,7 @@ impl Page {
     }
 
     fn apart(&mut self, gap: Gap) {
-        // A paragraph that begins an item stands beside the item's mark.
+        // A paragraph at the beginning of an item is on the line of the item's mark.
         let gap = if self.standing.mark.is_empty() { gap } else { gap.min(Gap::Line) };
         self.standing.gap = self.standing.gap.max(gap);
     }
@@ -183,7 +183,7 @@ impl Page {
         }
         match name {
             "br" => {
-                // Two of them in a row are an empty line.
+                // Two line breaks in a row are an empty line.
                 self.standing.gap = if self.standing.gap >= Gap::Line { Gap::Paragraph } else { Gap::Line };
             }
             "hr" => {
@@ -280,7 +280,7 @@ impl Page {
     }
 }
 
-/// What is kept apart from its neighbours, and how.
+/// The elements that are separated from their neighbours, and how.
 fn gap_around(name: &str) -> Option<Gap> {
     match name {
         "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "menu" | "dl" | "blockquote"
@@ -298,7 +298,7 @@ fn leads_anywhere(url: &str) -> bool {
     !url.is_empty() && !url.starts_with('#') && !scheme.eq_ignore_ascii_case("javascript:")
 }
 
-/// Characters without width that pages are padded and hyphenated with.
+/// Characters without width that pages use for padding and hyphenation.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{34f}' | '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(of_html(html), "a\n\nb\n\nc\n");
     }
 
-    /// What is counted is what grows: the events of the page and the text written of them.
+    /// The test counts what grows: the events of the page and the written text.
     #[test]
     fn no_page_makes_more_of_itself_than_its_length() {
         for unit in [

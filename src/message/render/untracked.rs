@@ -1,19 +1,19 @@
-//! Links that SES must not follow up: with click tracking on, it would lead who unsubscribes through its own server,
-//! and report the link, whose token lets anybody unsubscribe the recipient. Pure.
+//! Excludes unsubscribe links from SES's click tracking, which would redirect them through SES's server and
+//! report the link, whose token lets anybody unsubscribe the recipient. Pure.
 //!
 //! <https://docs.aws.amazon.com/ses/latest/dg/faqs-metrics.html>
 
 use crate::message::part::Part;
 use crate::message::token;
 
-/// The attribute of a link that SES is not to track.
+/// The attribute of a link that SES does not track.
 const ATTRIBUTE: &str = "ses:no-track";
 
 /// Gives each HTML link to `url`, which ends with its token, the attribute `ses:no-track`.
 pub fn mark(html: &mut String, url: &str) {
     let token = token::of_url(url);
     let mut end = html.len();
-    // From the last one on, so that what is put in moves nothing that is still to be looked at.
+    // It works backwards, so that inserted text does not move the places that are still to be processed.
     while let Some(at) = html[..end].rfind(token) {
         let start = html[..at].rfind('<').unwrap_or(at);
         if is_open_link(&html[start..at]) && !of_tag(&html[start..]).contains(ATTRIBUTE) {
@@ -25,7 +25,7 @@ pub fn mark(html: &mut String, url: &str) {
     }
 }
 
-/// The same of a page in pieces. Returns false, and changes nothing, where the attribute belongs into a stretch.
+/// The same for a page in pieces. Returns false, and changes nothing, if the attribute would be in a stretch.
 pub fn mark_pieces(html: &mut Part, url: &str) -> bool {
     let token = token::of_url(url);
     if !html.contains_word(token) {
@@ -37,7 +37,7 @@ pub fn mark_pieces(html: &mut Part, url: &str) -> bool {
         if !fragment[..first].contains('<') && is_open_link_before(html, number) {
             return false;
         }
-        // The tag may end in what follows.
+        // The tag may end in the following pieces.
         let mut rest = String::new();
         for text in html.pieces_behind(number) {
             let end = text.find('>');
@@ -51,7 +51,7 @@ pub fn mark_pieces(html: &mut Part, url: &str) -> bool {
         text.truncate(text.len() - rest.len());
         marked.push((number, text));
     }
-    // Elsewhere it stands across the end of a fragment.
+    // Otherwise it crosses the end of a fragment.
     let within = !marked.is_empty();
     for (number, text) in marked {
         html.replace(number, &text);
@@ -59,7 +59,7 @@ pub fn mark_pieces(html: &mut Part, url: &str) -> bool {
     within
 }
 
-/// Whether the tag of a link is open where this fragment begins.
+/// Returns true if the tag of a link is open at the beginning of this fragment.
 fn is_open_link_before(html: &Part, fragment: usize) -> bool {
     let mut pieces = Vec::new();
     for text in html.pieces_before(fragment) {
@@ -73,7 +73,7 @@ fn is_open_link_before(html: &Part, fragment: usize) -> bool {
     is_open_link(&pieces.concat())
 }
 
-/// Whether a text from `<` on is the beginning of a link's tag.
+/// Returns true if a text from `<` on is the beginning of a link's tag.
 pub fn is_open_link(start: &str) -> bool {
     let mut bytes = start.bytes();
     let name =

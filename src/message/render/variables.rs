@@ -1,5 +1,5 @@
-//! The variables of one rendering: a recipient's own lie over those that all share, and what the recipient is known
-//! by over both. Pure.
+//! The variables of one rendering: a recipient's own take precedence over the campaign's, and the recipient's
+//! name, address and link over both. Pure.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,21 +13,21 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::numbers::{self, Written};
 
-/// How deep a recipient's and a campaign's variables may be nested: as deep as the reader of JSON goes.
+/// The deepest nesting of a recipient's and a campaign's variables: the limit of the JSON parser.
 const MAX_DEPTH: usize = 127;
 
-/// What the templates see of one recipient.
+/// The variables that templates see for one recipient.
 #[derive(Debug)]
 pub struct Variables {
     /// Its address.
     pub email: Value,
     /// Its name; without one, a variable of that name is seen.
     pub name: Option<Value>,
-    /// Its link to unsubscribe, and no one else's to set.
+    /// Its unsubscribe link, which nothing else can set.
     pub unsubscribe_url: Option<Value>,
     /// Its variables, as [`object`] reads them.
     pub own: Value,
-    /// The campaign's, likewise.
+    /// The campaign's variables, in the same form.
     pub shared: Value,
 }
 
@@ -58,15 +58,15 @@ impl Object for Variables {
 pub struct Data {
     /// A map, or none.
     pub object: Value,
-    /// How its floats are written.
+    /// The texts of its floats.
     pub written: Rc<Written>,
 }
 
-/// Reads a JSON object, or null for one without entries. Numbers are kept as they are written. Null is no value: an
-/// entry that is null is not there, and an item of a list that is null is undefined.
+/// Reads a JSON object, or null for one without entries. Numbers are kept as they are written. Null means
+/// undefined: a null entry is left out, and a null item of a list is undefined.
 ///
 /// # Errors
-/// What there is instead of it.
+/// What the data is instead.
 pub fn object(json: Option<&str>) -> Result<Data, String> {
     let none = Data { object: Value::from(()), written: Rc::default() };
     let Some(json) = json else { return Ok(none) };
@@ -86,7 +86,7 @@ pub fn object(json: Option<&str>) -> Result<Data, String> {
     }
 }
 
-/// What is wrong with data that could not be read, in the places of its own text.
+/// The error for data that could not be read, with the place in the original text.
 fn problem(json: &str, error: &serde_json::Error) -> String {
     match serde_json::from_str::<IgnoredAny>(json) {
         Err(error) => format!("not JSON: {error}"),
@@ -97,7 +97,7 @@ fn problem(json: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// The data with each number as `0`, or as it stands where it is none, and the numbers in their order.
+/// The data with each number replaced by `0`, and the numbers in their order.
 fn without_numbers(json: &str) -> (Cow<'_, str>, Vec<&str>) {
     let bytes = json.as_bytes();
     let (mut shape, mut numbers) = (String::new(), Vec::new());
@@ -135,7 +135,7 @@ fn without_numbers(json: &str) -> (Cow<'_, str>, Vec<&str>) {
     (Cow::Owned(shape), numbers)
 }
 
-/// Whether it is a number by JSON's grammar (RFC 8259, 6).
+/// Returns true if it is a number by JSON's grammar (RFC 8259, 6).
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -153,7 +153,7 @@ fn is_number(text: &str) -> bool {
         && exponent.is_none_or(digits)
 }
 
-/// The numbers that are still to come, and how the floats among them are written.
+/// The remaining numbers, and the texts of floats among them.
 struct Reading<'a> {
     numbers: std::vec::IntoIter<&'a str>,
     written: Written,
@@ -207,7 +207,7 @@ impl<'de> Visitor<'de> for Item<'_, '_> {
         while let Some(key) = entries.next_key::<String>()? {
             let value = entries.next_value_seed(Item(self.0))?;
             if value.is_undefined() {
-                // The last of several entries of one name counts.
+                // If a name has several entries, the last one counts.
                 values.remove(&key);
             } else {
                 values.insert(key, value);
@@ -223,7 +223,7 @@ pub fn with(object: &Value, key: &str, value: Value) -> Value {
     Value::from_pairs(entries.chain([(Value::from(key), value)]))
 }
 
-/// An entry of an object. Null is 'no value', as if it were not there.
+/// An entry of an object. Null means undefined, as if the entry were missing.
 fn entry(object: &Value, key: &str) -> Option<Value> {
     object.get_attr(key).ok().filter(|value| !value.is_undefined() && !value.is_none())
 }

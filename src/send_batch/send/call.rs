@@ -6,7 +6,7 @@ use crate::domain::answer::Answer;
 use crate::message::compose::Message;
 use crate::ses::Ses;
 
-/// A call that is ready to be made.
+/// A prepared call.
 pub enum Call {
     /// One message.
     Single(usize, Message),
@@ -43,7 +43,7 @@ impl Call {
         }
     }
 
-    /// Makes the call, once: an answer for each recipient.
+    /// Makes the call once and returns an answer for each recipient.
     pub async fn send(self, ses: &Ses, sender: &Sender) -> Vec<Answer> {
         match self {
             Call::Single(_, message) => {

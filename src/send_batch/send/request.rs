@@ -86,12 +86,12 @@ impl Sender {
             .set_email_tags(Some(self.tags(&recipient_id).map(tag).collect()))
     }
 
-    /// From whom.
+    /// The sender.
     pub fn from(&self) -> &str {
         &self.from
     }
 
-    /// Where answers go, if not there.
+    /// The reply-to addresses.
     pub fn reply_to(&self) -> &[String] {
         &self.reply_to
     }
