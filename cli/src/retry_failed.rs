@@ -1,6 +1,9 @@
 //! `campaign retry-failed`: sends again to failed recipients with the given codes.
 
+use std::time::Instant;
+
 use clap::builder::NonEmptyStringValueParser;
+use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -116,11 +119,26 @@ impl Retry {
 
     /// Returns the campaign's status and how many are pending again.
     async fn retry(&self, database: &Database) -> Result<(String, i64), Failure> {
+        // One transaction, whose locks come in the order of all others: recipients, cursor, campaign. What another
+        // transaction was in the way of is done again.
+        let session = database.session().await?;
+        let until = soon();
+        let (status, again) = loop {
+            database.begin(&session).await?;
+            match self.retry_once(&session).await {
+                Err(error) if is_conflict(&error) && Instant::now() < until => {
+                    session.batch_execute("ROLLBACK").await?;
+                }
+                outcome => break outcome?,
+            }
+        };
+        tracing::info!(campaign_id = %self.campaign, codes = ?self.codes, recipients = again, "failed recipients are pending again");
+        Ok((status, again))
+    }
+
+    async fn retry_once(&self, session: &Client) -> Result<(String, i64), tokio_postgres::Error> {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&self.campaign, Type::UUID), (&self.codes, Type::TEXT_ARRAY)];
-        // One transaction, with the same order of locks as everywhere: recipients, cursor, campaign.
-        let session = database.session().await?;
-        database.begin(&session).await?;
         let again = session.query_typed(include_str!("retry_failed/retry.sql"), &parameters).await?;
         let again: i64 = again.first().map_or(0, |row| row.get(0));
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
@@ -129,9 +147,13 @@ impl Retry {
         session.query_typed(super::import::COUNT, &parameters[..1]).await?;
         let status = session.query_typed(include_str!("retry_failed/reopen.sql"), &parameters).await?;
         session.batch_execute("COMMIT").await?;
-        tracing::info!(campaign_id = %self.campaign, codes = ?self.codes, recipients = again, "failed recipients are pending again");
         Ok((status.first().map_or_else(String::new, |row| row.get(0)), again))
     }
+}
+
+/// A deadlock, or a serialization failure.
+fn is_conflict(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("40"))
 }
 
 fn recipients(count: i64) -> String {

@@ -8,6 +8,7 @@ mod sql;
 mod tables;
 
 use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,10 @@ use crate::world::{Bounds, Sending, Step, World};
 const WALKS: u64 = 150;
 /// Steps of a walk.
 const LENGTH: usize = 70;
-/// Of the steps that may come next, so many of a hundred are no fault.
-const GOOD: u64 = 85;
-/// Of those that are none, so many of a hundred begin an invocation.
-const BEGINS: u64 = 15;
+/// Of the steps that may come next, so many of a hundred are no fault; each walk has one of these.
+const GOOD: [u64; 3] = [60, 85, 95];
+/// How often a kind of step is taken beside others; each walk draws one for each kind, so that walks differ.
+const WEIGHTS: [u64; 3] = [1, 4, 16];
 const WALK: Bounds = Bounds { recipients: 3, lanes: 3, lives: 12, faults: 8, orders: 4 };
 /// Every schedule up to this depth is replayed.
 const DEPTH: usize = 10;
@@ -93,6 +94,8 @@ fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usiz
     let model = Sending { bounds: WALK, removed: removed.clone() };
     let mut dice = Dice::new(seed, 0);
     let mut world = dice.choose(&model.init_states()).clone();
+    let good_steps = *dice.choose(&GOOD);
+    let mut weights = Weights(HashMap::new());
     let mut said = vec![format!("      at first: {}", words::tables(&world.tables))];
     sql.begin(&world, false)?;
     let mut steps = 0;
@@ -100,16 +103,13 @@ fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usiz
         let mut next = Vec::new();
         model.actions(&world, &mut next);
         let (faults, good): (Vec<_>, Vec<_>) =
-            next.into_iter().partition(|step| Sending::is_fault(&world, step) || is_stop(step));
-        let (begins, others): (Vec<_>, Vec<_>) =
-            good.into_iter().partition(|step| matches!(step, Step::Begin { .. }));
-        // Invocations that have begun go on more often than others begin.
-        let good = if others.is_empty() || dice.percent(BEGINS) { begins } else { others };
-        let from = if faults.is_empty() || !good.is_empty() && dice.percent(GOOD) { good } else { faults };
+            next.into_iter().partition(|step| Sending::is_fault(&world, step) || is_rare(step));
+        let from =
+            if faults.is_empty() || !good.is_empty() && dice.percent(good_steps) { good } else { faults };
         if from.is_empty() {
             break;
         }
-        let step = dice.choose(&from).clone();
+        let step = weights.choose(&mut dice, &from).clone();
         let after = model.after(&world, &step);
         steps += 1;
         said.push(format!("{steps:>4}  {}", words::step(&world, &step, &after)));
@@ -127,9 +127,38 @@ fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usiz
     Ok((steps, world.tables.campaign == crate::tables::Campaign::Sent))
 }
 
-/// What would leave most walks with a campaign that rests.
-fn is_stop(step: &Step) -> bool {
-    matches!(step, Step::Pause | Step::Cancel)
+/// What is as rare as faults: otherwise most campaigns would rest, and no transaction be open for long.
+fn is_rare(step: &Step) -> bool {
+    matches!(step, Step::Pause | Step::Cancel | Step::CommitInsert(_))
+}
+
+/// How often this walk takes which kind of step.
+struct Weights(HashMap<Discriminant<Step>, u64>);
+
+impl Weights {
+    /// First a kind, then any step of it.
+    fn choose<'a>(&mut self, dice: &mut Dice, from: &'a [Step]) -> &'a Step {
+        let mut kinds: Vec<(u64, Vec<&Step>)> = Vec::new();
+        let mut known: Vec<Discriminant<Step>> = Vec::new();
+        for step in from {
+            let kind = discriminant(step);
+            if let Some(at) = known.iter().position(|other| *other == kind) {
+                kinds[at].1.push(step);
+            } else {
+                let weight = *self.0.entry(kind).or_insert_with(|| *dice.choose(&WEIGHTS));
+                known.push(kind);
+                kinds.push((weight, vec![step]));
+            }
+        }
+        let mut at = dice.between(1, kinds.iter().map(|(weight, _)| weight).sum());
+        for (weight, steps) in &kinds {
+            if at <= *weight {
+                return *dice.choose(steps.as_slice());
+            }
+            at -= weight;
+        }
+        &from[0]
+    }
 }
 
 /// Runs a step and compares.

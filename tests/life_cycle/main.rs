@@ -5,6 +5,7 @@ mod support;
 
 mod histories;
 mod late_statements;
+mod pairs;
 mod transitions;
 
 use std::time::{Duration, SystemTime};

@@ -134,3 +134,27 @@ fn a_dry_run_and_a_code_that_nobody_has_change_nothing() {
     let cancelled = refused(&retry(&world.database.url, campaign, &["--code", "MessageRejected"]));
     assert!(cancelled.ends_with("is cancelled, and sends to nobody any more"), "{cancelled}");
 }
+
+#[test]
+fn what_another_transaction_was_in_the_way_of_is_done_again() {
+    let mut world = World::single();
+    let campaign = world.campaign_with_failures();
+    // The first two attempts end in a conflict, at their last statement.
+    world
+        .database
+        .client()
+        .batch_execute(
+            "CREATE SEQUENCE attempts;
+             CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF nextval('attempts') <= 2 THEN RAISE EXCEPTION 'meet' USING ERRCODE = 'deadlock_detected'; END IF;
+                 RETURN new;
+             END $$;
+             CREATE TRIGGER conflict BEFORE UPDATE OF failed_count ON campaigns
+                 FOR EACH ROW EXECUTE FUNCTION conflict()",
+        )
+        .unwrap();
+    done(&retry(&world.database.url, campaign, &["--code", "MessageRejected"]));
+    assert_eq!(world.count(campaign, "status = 'pending'"), 2);
+    let attempts = world.database.query("SELECT last_value FROM attempts", &[])[0].get::<_, i64>(0);
+    assert_eq!(attempts, 3);
+}
