@@ -22,6 +22,8 @@ pub enum Page {
     SubscribedAgain(Names),
     /// The address is off the list for a reason that a button does not take back.
     Final(Names),
+    /// The link is a test email's: there is nobody to unsubscribe.
+    Test,
     /// The link has no token of ours.
     BadLink,
     /// A form that is none of ours.
@@ -62,6 +64,7 @@ impl Page {
     fn status(&self) -> u16 {
         match self {
             Page::Ask(_) | Page::Unsubscribed(_) | Page::SubscribedAgain(_) | Page::Final(_) => 200,
+            Page::Test => 200,
             Page::BadLink | Page::BadForm => 400,
             Page::WrongMethod => 405,
             Page::Gone => 410,
@@ -76,6 +79,7 @@ impl Page {
             Page::Unsubscribed(names) => ("unsubscribed", Some(names)),
             Page::SubscribedAgain(names) => ("subscribed_again", Some(names)),
             Page::Final(names) => ("final", Some(names)),
+            Page::Test => ("test", None),
             Page::BadLink => ("bad_link", None),
             Page::BadForm => ("bad_form", None),
             Page::Gone => ("gone", None),
@@ -188,6 +192,7 @@ mod tests {
             (Page::Unsubscribed(names.clone()), 200),
             (Page::SubscribedAgain(names.clone()), 200),
             (Page::Final(names), 200),
+            (Page::Test, 200),
             (Page::BadLink, 400),
             (Page::BadForm, 400),
             (Page::Gone, 410),

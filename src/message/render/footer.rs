@@ -3,6 +3,12 @@
 use crate::message::html::{Event, walk};
 use crate::message::token;
 
+/// The style of the footer's element, by which it is known.
+pub const STYLE: &str = "margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,\
+                         sans-serif;font-size:13px;line-height:1.5;text-align:center";
+/// How the footer of a text part begins.
+pub const TEXT: &str = "\n\nUnsubscribe from these emails: ";
+
 /// Adds the footer to an HTML part, unless the link is seen in it: before the last `</body>`, before the last
 /// `</html>`, at the end, behind `<body>` or at the beginning, at the first of these places where it is seen.
 pub fn add_to_html(html: &mut String, url: &str) {
@@ -10,11 +16,8 @@ pub fn add_to_html(html: &mut String, url: &str) {
     if seen {
         return;
     }
-    let footer = format!(
-        "<div style=\"margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,\
-         sans-serif;font-size:13px;line-height:1.5;text-align:center\"><a href=\"{url}\">Unsubscribe</a> from \
-         these emails</div>\n"
-    );
+    let footer =
+        format!("<div style=\"{STYLE}\"><a href=\"{url}\">Unsubscribe</a> from these emails</div>\n");
     if let Some(place) = body_end.or(html_end) {
         return html.insert_str(place, &footer);
     }
@@ -33,7 +36,7 @@ pub fn add_to_text(text: &mut String, url: &str) {
     if !has_link(text, url) {
         let end = text.trim_end().len();
         text.truncate(end);
-        text.push_str("\n\nUnsubscribe from these emails: ");
+        text.push_str(TEXT);
         text.push_str(url);
         text.push('\n');
     }
