@@ -72,6 +72,10 @@ pub struct Overview {
     /// Emails of those sent that SES rejected after it had accepted them.
     pub rejected: i64,
     pub scheduled_at: Option<String>,
+    /// After this time nothing is sent.
+    pub send_before: Option<String>,
+    /// How long it has been due, where no invocation has begun to send it.
+    pub overdue_seconds: Option<f64>,
     pub started_at: Option<String>,
     pub completed_at: Option<String>,
 }

@@ -23,8 +23,19 @@ pub struct Batch {
     pub pace: Option<(Instant, f64)>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<String>, i32),
+    /// When sending must end, for the campaign's sake.
+    pub limit: Option<Limit>,
     /// The recipients in the order of their positions; none of them had an outcome when they were claimed.
     pub recipients: Vec<Recipient>,
+}
+
+/// When the sends of a campaign must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// No send starts at this instant or later.
+    pub at: Instant,
+    /// Why the campaign is halted then.
+    pub reason: String,
 }
 
 impl Batch {

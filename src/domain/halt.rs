@@ -1,7 +1,7 @@
 //! Why campaigns are paused by the functions: each reason with its code, its words and its advice.
 //!
 //! `campaigns.status_reason` holds the words. What writes them in Rust takes them from here; SQL functions write those of
-//! [`HaltReason::DatabaseBehind`] themselves, and SES's own words follow its error code. [`HaltReason::of`] reads all of
+//! [`HaltReason::DatabaseBehind`] and [`HaltReason::TooLate`] themselves, and SES's own words follow its error code. [`HaltReason::of`] reads all of
 //! them.
 
 /// A reason why a campaign is paused.
@@ -15,6 +15,7 @@ pub enum HaltReason {
     InvalidFromAddress,
     InvalidReplyTo,
     BrokenLink,
+    TooLate,
     NoUnsubscribeLink,
     AccountMayNotSend,
     ConfigurationSetPaused,
@@ -57,7 +58,7 @@ const REJECTED: &str = " emails were rejected by Amazon SES after it had accepte
 
 impl HaltReason {
     /// All of them.
-    pub const ALL: [HaltReason; 27] = [
+    pub const ALL: [HaltReason; 28] = [
         HaltReason::InvalidTemplate,
         HaltReason::FailingTemplate,
         HaltReason::NoBody,
@@ -65,6 +66,7 @@ impl HaltReason {
         HaltReason::InvalidFromAddress,
         HaltReason::InvalidReplyTo,
         HaltReason::BrokenLink,
+        HaltReason::TooLate,
         HaltReason::NoUnsubscribeLink,
         HaltReason::AccountMayNotSend,
         HaltReason::ConfigurationSetPaused,
@@ -108,6 +110,7 @@ impl HaltReason {
             HaltReason::InvalidFromAddress => &[Begin("from_address is no mailbox")],
             HaltReason::InvalidReplyTo => &[Begin("reply_to is no mailbox")],
             HaltReason::BrokenLink => &[Begin("the link \"")],
+            HaltReason::TooLate => &[Begin("send_before is over")],
             HaltReason::NoUnsubscribeLink => &[Begin("UNSUBSCRIBE_")],
             HaltReason::NotSes => &[Begin(NOT_SES)],
             HaltReason::NoClearAnswer => &[Begin(NO_CLEAR_ANSWER)],
@@ -182,6 +185,7 @@ impl HaltReason {
             HaltReason::InvalidFromAddress => "invalid_from_address",
             HaltReason::InvalidReplyTo => "invalid_reply_to",
             HaltReason::BrokenLink => "broken_link",
+            HaltReason::TooLate => "too_late",
             HaltReason::NoUnsubscribeLink => "no_unsubscribe_link",
             HaltReason::AccountMayNotSend => "account_may_not_send",
             HaltReason::ConfigurationSetPaused => "configuration_set_paused",
@@ -216,6 +220,9 @@ impl HaltReason {
             HaltReason::InvalidReplyTo => "Correct the campaign's reply_to.",
             HaltReason::BrokenLink => {
                 "Correct that link in the html: campaign preview shows all that is wrong."
+            }
+            HaltReason::TooLate => {
+                "Give it a later send_before with --before; or cancel it, if it is too late."
             }
             HaltReason::NoUnsubscribeLink => {
                 "Set the variable for send-batch; or the campaign's transactional, if that is what it is."

@@ -1,4 +1,5 @@
-//! What the functions' `main`s share: start with one clear line or not at all, and speak the Runtime API.
+//! What the functions' `main`s share: they stop with one clear line if they cannot start, and speak the
+//! Runtime API.
 
 pub mod environment;
 pub mod interrupt;
@@ -30,7 +31,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of this type.
+    /// Creates a failure of this type.
     pub fn new(kind: ErrorKind, message: impl Display) -> Failure {
         Failure { kind, message: message.to_string() }
     }
@@ -68,11 +69,11 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// An event as it came. Lambda hands over JSON and nothing else; an emulator may hand over what it was given.
+/// An event as it arrived. Lambda passes only JSON; an emulator may pass anything.
 pub struct Payload(Result<Value, String>);
 
 impl<'de> Deserialize<'de> for Payload {
-    /// Never fails: the runtime would give such a failure an error type of its own.
+    /// This never fails, because the runtime would give the failure an error type of its own.
     fn deserialize<D: Deserializer<'de>>(event: D) -> Result<Payload, D::Error> {
         Ok(Payload(Value::deserialize(event).map_err(|error| error.to_string())))
     }
@@ -93,22 +94,22 @@ impl Payload {
     }
 }
 
-/// One invocation: everything that it logs carries the request's id, its failure too.
+/// Runs one invocation. All its log lines have the request's id, also the one about its failure.
 ///
 /// # Errors
-/// The failure, as Lambda is told of it.
+/// The failure, in the form that Lambda gets.
 pub async fn invocation<T>(
     request_id: &str,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Diagnostic> {
     let span = tracing::info_span!("invocation", request_id);
-    // An invocation's future is large and deep; the runtime around it need not be.
+    // An invocation's future is large and deep, so it is boxed and not part of the runtime's future.
     let work: Pin<Box<dyn Future<Output = Result<T, Failure>> + '_>> = Box::pin(work);
     async { work.await.map_err(Diagnostic::from) }.instrument(span).await
 }
 
-/// Runs a function on a single-threaded runtime: what it waits for is the network, and one thread is what a
-/// function's share of a CPU is.
+/// Runs a function on a single-threaded runtime, because it mostly waits for the network and has less than
+/// one CPU.
 pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCode {
     if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         eprintln!(
@@ -139,7 +140,7 @@ pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCod
     }
 }
 
-/// `lambda_runtime` insists on variables that Lambda always sets and emulators often do not.
+/// `lambda_runtime` requires variables that Lambda always sets and emulators often do not.
 #[allow(unsafe_code, reason = "the process has one thread yet, so nothing reads the environment meanwhile")]
 fn set_what_an_emulator_leaves_out() {
     for (name, value) in [

@@ -22,6 +22,8 @@ pub enum Exit {
         /// What is to be answered of a batch that was sent all the same.
         batch: Option<Box<Answer>>,
     },
+    /// The claim has paused the campaign for this reason.
+    Paused(String),
     /// Other invocations work on this campaign, and this one was sent to no campaign in particular.
     AnotherCampaign {
         /// What `campaign status` is to show, where it is not plain that others work on it.

@@ -271,6 +271,11 @@ impl Handler {
             Err(Exit::Failure(failure)) => return Err(failure),
             Err(Exit::Verdict(verdict)) => self.without_batch(campaign, verdict, until).await,
             Err(Exit::Status(status)) => self.stopped(campaign, status, until).await?,
+            Err(Exit::Paused(reason)) => {
+                tracing::error!(reason, "the campaign is halted");
+                let stopped = self.stopped(campaign, CampaignStatus::Paused, until).await?;
+                Answer { verdict: Verdict::halted(reason), ..stopped }
+            }
             Err(Exit::Halt { reason, batch }) => {
                 let halted = self.halt(campaign, &reason, until).await;
                 match (halted, batch) {

@@ -67,6 +67,7 @@ pub async fn next_batch(
                 Err(Exit::AnotherCampaign { note: None })
             }
             Claim::Stopped { status, under_way: None } => Err(Exit::Status(status)),
+            Claim::TooLate(reason) => Err(Exit::Paused(reason)),
             Claim::Scheduled(due) => Err(Exit::Verdict(Verdict::wait(
                 due,
                 Cause::Scheduled,

@@ -21,6 +21,9 @@ pub fn of(detail: &Detail) -> Vec<String> {
         "scheduled" if detail.overview.scheduled_at.is_none() => {
             advice.push(format!("Give it a time: campaign send schedule {id} --at TIME"));
         }
+        "scheduled" if detail.overview.overdue_seconds.is_some() => {
+            advice.push(format!("If it is too late to send it, end it: campaign send cancel {id}"));
+        }
         "paused" => {
             let reason = detail.overview.status_reason.as_deref().and_then(HaltReason::of);
             advice.extend(reason.map(|reason| reason.advice().to_owned()));

@@ -44,6 +44,8 @@ fn overview(row: &Row) -> Overview {
         progress: load::progress(row),
         rejected: row.get("rejected"),
         scheduled_at: row.get("scheduled_at"),
+        send_before: row.get("send_before"),
+        overdue_seconds: row.get("overdue_seconds"),
         started_at: row.get("started_at"),
         completed_at: row.get("completed_at"),
     }

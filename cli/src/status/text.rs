@@ -50,7 +50,13 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
         vec![
             campaign.campaign_id.to_string(),
             truncate_str(&shown(&campaign.name), 24, "…").into_owned(),
-            if is_mostly_rejected(campaign) { "rejected".to_owned() } else { campaign.status.clone() },
+            if is_mostly_rejected(campaign) {
+                "rejected".to_owned()
+            } else if campaign.overdue_seconds.is_some() {
+                "overdue".to_owned()
+            } else {
+                campaign.status.clone()
+            },
             percent(campaign.progress),
             format::count(total),
             format::count(sent),
@@ -205,6 +211,7 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
     ];
     let times = [
         ("scheduled for", &campaign.scheduled_at),
+        ("not to be sent after", &campaign.send_before),
         ("started", &campaign.started_at),
         ("completed", &campaign.completed_at),
     ];
@@ -214,6 +221,12 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
         .collect();
     if !times.is_empty() {
         lines.push(format!("  {}", style(times.join(", ")).dim()));
+    }
+    if let Some(seconds) = campaign.overdue_seconds {
+        lines.push(format!(
+            "  Overdue: it has been due for {}, and nothing has begun to send it",
+            span(seconds)
+        ));
     }
     // Whoever sets the status by SQL leaves the reason of the halt before it standing.
     let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
@@ -386,6 +399,8 @@ mod tests {
             progress: Progress { total: 120_000, sent: 100, failed: 7, suppressed: 1, uncertain: 2, remaining: 119_890 },
             rejected: 0,
             scheduled_at: None,
+            send_before: None,
+            overdue_seconds: None,
             started_at: Some("2026-03-01T08:00:00Z".to_owned()),
             completed_at: None,
         }

@@ -5,8 +5,10 @@ mod support;
 
 mod documented;
 mod import;
+mod late;
 mod output;
 mod prune;
+mod report;
 mod resolve;
 mod retry_failed;
 mod send;

@@ -104,12 +104,14 @@ fn machines_read_the_same_under_names_that_stay() {
             "name",
             "now",
             "outcomes",
+            "overdueSeconds",
             "perSecondMean",
             "perSecondNow",
             "progress",
             "rejected",
             "scheduledAt",
             "secondsLeft",
+            "sendBefore",
             "startedAt",
             "status",
             "statusReason",
@@ -197,7 +199,7 @@ fn emails_that_ses_rejected_after_accepting_them_are_shown() {
     let said = status(&world, &[&campaign.to_string()]);
     assert!(said.contains("\"Spring\"  sent, and rejected by Amazon SES"), "{said}");
     assert!(said.contains("        3  rejected by Amazon SES after it had accepted them"), "{said}");
-    assert!(said.contains("Look at what the emails hold"), "{said}");
+    assert!(said.contains("Look at the content of the emails"), "{said}");
     let json: Value = serde_json::from_str(&status(&world, &[&campaign.to_string(), "--json"])).unwrap();
     assert_eq!((&json["rejected"], &json["status"]), (&3.into(), &"sent".into()));
 }
