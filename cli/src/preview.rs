@@ -2,16 +2,20 @@
 
 mod css;
 mod dry_run;
+mod file;
 mod identity;
 mod inbox;
 mod sample;
 mod show;
 
+use std::path::PathBuf;
+
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, send_test, soon};
-use campaign_sender::domain::campaign::Campaign;
+use campaign_sender::domain::batch::Recipient;
+use campaign_sender::domain::campaign::{Campaign, CampaignStatus};
 use campaign_sender::lambda::environment::Settings;
 use campaign_sender::message::link::Links;
 use campaign_sender::message::link_settings::UnsubscribeSettings;
@@ -19,6 +23,7 @@ use campaign_sender::message::preflight::campaign::examine_campaign;
 use campaign_sender::message::preflight::message::examine_message;
 use campaign_sender::message::preflight::{Finding, Findings};
 use campaign_sender::message::render::Templates;
+use campaign_sender::message::token::Subject;
 use campaign_sender::send_batch::load::{self};
 use campaign_sender::send_batch::send::Sender;
 use campaign_sender::store::Database;
@@ -49,6 +54,9 @@ pub struct Preview {
     /// Serve an inbox page with it on this machine, until Ctrl-C
     #[arg(long)]
     inbox: bool,
+    /// Write one page with it, and with what was found, into this file: to share with somebody who has no terminal
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Send it to this address through SES, marked as a test; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     send_to: Vec<String>,
@@ -65,6 +73,7 @@ Examples:
   campaign preview 5f0c2c1e-… --recipient ada@example.com
   campaign preview 5f0c2c1e-… --check
   campaign preview 5f0c2c1e-… --inbox
+  campaign preview 5f0c2c1e-… --check --file spring.html
   campaign preview 5f0c2c1e-… --send-to me@example.com --send-to you@example.com
   campaign preview 5f0c2c1e-… --inline-css --write";
 
@@ -82,6 +91,9 @@ impl Preview {
             Err(error) => {
                 findings.add(Finding::error("template", error.to_string()), None);
                 let verdict = show::verdict(&findings, None);
+                if let Some(path) = &self.file {
+                    file::write(path, &title, &[], &findings, None)?;
+                }
                 if self.inbox {
                     inbox::serve(&title, &[], None, &findings).await?;
                 }
@@ -99,7 +111,13 @@ impl Preview {
             case.check_activities_table(&settings, &mut findings).await?;
         }
         let checked = if self.check {
-            Some(dry_run::run(&case, &templates, &mut findings).await?)
+            let checked = dry_run::run(&case, &templates, &mut findings).await?;
+            let begun = !matches!(case.campaign.status, CampaignStatus::Draft | CampaignStatus::Scheduled);
+            if checked.total() == 0 && !begun {
+                let text = "the campaign has no recipients: add some with campaign import";
+                findings.add(Finding::error("no_recipients", text), None);
+            }
+            Some(checked)
         } else {
             for sample in &samples {
                 for finding in sample.findings() {
@@ -109,6 +127,10 @@ impl Preview {
             None
         };
         let verdict = show::verdict(&findings, checked);
+        if let Some(path) = &self.file {
+            let samples = case.samples_of_a_test(&templates, &samples);
+            file::write(path, &title, &samples, &findings, checked.map(dry_run::Checked::total))?;
+        }
         if !self.send_to.is_empty() {
             send_test::run(&case.campaign, &case.sender, &templates, &samples[0].recipient, &self.send_to)
                 .await?;
@@ -137,6 +159,16 @@ pub async fn send_tests(
     let templates = case.templates()?;
     let selection = recipient.map_or(Selection::First, Selection::of);
     let recipient = sample::find(&case.database, campaign, &selection).await?;
+    let sample = Sample::of(&templates, &case.sender, recipient.clone(), case.campaign.source.transactional);
+    let mut findings = case.findings();
+    for finding in sample.findings() {
+        findings.add(finding, None);
+    }
+    if !findings.is_empty() {
+        for line in show::lines(&findings, None) {
+            eprintln!("{line}");
+        }
+    }
     send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
 }
 
@@ -223,6 +255,15 @@ impl Case {
             samples.push(Sample::of(templates, &self.sender, recipient, self.campaign.source.transactional));
         }
         Ok(samples)
+    }
+
+    /// The same messages with the links of a test, which unsubscribe nobody.
+    fn samples_of_a_test(&self, templates: &Templates, samples: &[Sample]) -> Vec<Sample> {
+        let of = |sample: &Sample| {
+            let nobody = Recipient { id: Subject::NOBODY, ..sample.recipient.clone() };
+            Sample::of(templates, &self.sender, nobody, self.campaign.source.transactional)
+        };
+        samples.iter().map(of).collect()
     }
 
     /// Writes the rules of the HTML's `<style>` elements into the elements that they are for; in the table too, if

@@ -2,7 +2,6 @@
 
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use aws_sdk_sesv2::types::{Destination, MessageTag};
-use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use campaign_sender::domain::address;
@@ -12,6 +11,7 @@ use campaign_sender::domain::campaign::Campaign;
 use campaign_sender::domain::outcome::Outcome;
 use campaign_sender::message::compose::{Prepared, prepare};
 use campaign_sender::message::render::Templates;
+use campaign_sender::message::token::Subject;
 use campaign_sender::send_batch::send::Sender;
 use campaign_sender::ses::Ses;
 
@@ -21,7 +21,7 @@ const PREFIX: &str = "[Test] ";
 /// Sends what `recipient` would get to each of `addresses`, through the SES of the environment.
 ///
 /// The message is the recipient's, except for its subject, its tags and its id: `ses-events` ignores its
-/// events, and its unsubscribe link belongs to nobody.
+/// events, and its unsubscribe link leads to a page that says that it is a test's.
 ///
 /// # Errors
 /// What is wrong with the recipient's data or an address, before anything is sent; or SES's refusal.
@@ -39,7 +39,7 @@ pub async fn run(
                 .map_err(|error| Failure::new(Exit::Usage, format!("the test address {given:?}: {error}")))
         })
         .collect::<Result<_, _>>()?;
-    let nobody = Recipient { id: Uuid::new_v4(), suppressed: false, ..recipient.clone() };
+    let nobody = Recipient { id: Subject::NOBODY, suppressed: false, ..recipient.clone() };
     let request = match prepare(templates, &nobody, sender.link(nobody.id).as_ref()) {
         Prepared::Message(message) => sender.single(message),
         Prepared::Outcome(Outcome::Failed { code, error }) => {

@@ -8,9 +8,10 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use local_ses::lambda::signal;
+use local_ses::lambda::{Function, signal};
 use local_ses::ses::{SuppressedDestination, SuppressionReason};
-use support::{ORGANIZATION, World, event, invoke};
+use serde_json::json;
+use support::{ORGANIZATION, TIMEOUT, World, event, executable, invoke};
 use uuid::Uuid;
 
 fn command(world: &World, arguments: &[&str]) -> Command {
@@ -316,6 +317,96 @@ fn a_test_is_marked_and_touches_no_recipient() {
     }
     assert_eq!(world.count(id, "status = 'pending'"), 1);
     assert!(world.database.query("SELECT 1 FROM activities", &[]).is_empty());
+}
+
+#[test]
+fn a_link_in_a_test_leads_to_a_page_that_says_so_and_unsubscribes_nobody() {
+    let mut world = World::new();
+    let id = world.draft("<p>Dear {{ name }}, here are the offers of this spring.</p>").to_string();
+    world.add_recipients(id.parse().unwrap(), 1);
+    done(&campaign(&world, &["send", &id, "--test", "me@example.com"]));
+    let message = &world.ses.messages()[0];
+    let header = message.headers.iter().find(|header| header.name == "List-Unsubscribe").unwrap();
+    let token = header.value.split("/u/").nth(1).unwrap().trim_end_matches('>').to_owned();
+    assert!(message.html.as_deref().unwrap().contains(&token), "{message:?}");
+    let environment = world.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut function = Function::start(&executable("unsubscribe"), &environment).unwrap();
+    for (method, body) in [("GET", ""), ("POST", "List-Unsubscribe=One-Click")] {
+        let request = json!({
+            "version": "2.0", "rawPath": format!("/{token}"), "headers": {"content-type": "application/x-www-form-urlencoded"},
+            "requestContext": {"http": {"method": method, "path": format!("/{token}")}}, "body": body,
+        });
+        let answer = function.invoke(&request, TIMEOUT).unwrap();
+        let page = answer["body"].as_str().unwrap();
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+        assert!(page.contains("the link of a test email") && page.contains("nothing has changed"), "{page}");
+    }
+    assert!(world.suppressions().is_empty());
+}
+
+#[test]
+fn both_ways_of_testing_say_that_there_is_no_link_to_unsubscribe() {
+    let mut world = World::new();
+    let id =
+        world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>").to_string();
+    for arguments in
+        [&["send", &id, "--test", "me@example.com"][..], &["preview", &id, "--send-to", "me@example.com"]]
+    {
+        let output = command(&world, arguments).env_remove("UNSUBSCRIBE_URL").output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(said.contains("unsubscribe_missing: there is no List-Unsubscribe header"), "{said}");
+        assert!(said.contains("Test to me@example.com: accepted"), "{said}");
+    }
+}
+
+#[test]
+fn one_page_to_share_needs_nothing_else_and_unsubscribes_nobody() {
+    let mut world = World::new();
+    let id =
+        world.draft("<p title='\"x\"'>Dear {{ name }}, see <a href='/offers'>the offers</a> &amp; more</p>");
+    world.add_recipients(id, 1);
+    let path = file("preview.html", "");
+    let shown = path.display().to_string();
+    let said = done(&campaign(&world, &["preview", &id.to_string(), "--file", &shown]));
+    assert!(said.contains(&format!("The preview of \"Spring\" is in {shown}")), "{said}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    assert!(page.contains("<h2>Hello Recipient 1</h2>") && page.contains("r…@example.com"), "{page}");
+    assert!(page.contains("the link &quot;&#x2f;offers&quot; is relative"), "{page}");
+    assert_eq!(page.matches("<iframe sandbox").count(), 2);
+    assert!(!page.contains("<script") && !page.contains("r1@example.com"), "{page}");
+    let token = without_tokens(&said);
+    let own = said.split("https://unsubscribe.example.com/u/").nth(1).unwrap();
+    assert!(!page.contains(&own[..campaign_sender::message::token::LENGTH]), "{token}");
+    let nowhere = campaign(&world, &["preview", &id.to_string(), "--file", "/nowhere/preview.html"]);
+    assert!(refused(&nowhere).starts_with("73: campaign: /nowhere/preview.html: "), "{}", refused(&nowhere));
+}
+
+#[test]
+fn one_line_stands_for_one_finding() {
+    let mut world = World::new();
+    let long = format!("https://exa mple.com/{}", "x".repeat(100));
+    let id = world.draft(&format!(
+        "<style>.b{{color:red}}</style><p class=b>Dear friend, here are the offers of this spring.</p>\
+         <a href='{long}'>a</a><a href='{long}'>b</a><a href='JavaScript:x()'>c</a><form><input></form><a href='/x'>d</a><a href='/x'>e</a>"
+    ));
+    let check = |world: &World| {
+        let output = campaign(world, &["preview", &id.to_string(), "--check"]);
+        String::from_utf8(output.stdout).unwrap().split("recipients checked").nth(1).unwrap().to_owned()
+    };
+    let nobody = check(&world);
+    assert!(nobody.contains("error    no_recipients: the campaign has no recipients"), "{nobody}");
+    world.add_recipients(id, 2);
+    let verdict = check(&world);
+    insta::assert_snapshot!(verdict, @r#"
+    : 2 would be sent to, 0 would fail, 0 suppressed
+    error    link_broken: the link "https://exa mple.com/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a valid address of the web
+    error    link_broken: the link "JavaScript:x()" is a script, which no mail program runs
+    warning  css_not_inline: the rule ".b" and perhaps others stand in <style> only, which some mail programs drop: inline them (--inline-css) (2 recipients, such as r1@example.com)
+    warning  form: it has a form, which most mail programs do not show or warn of: link to a page that has it (2 recipients, such as r1@example.com)
+    warning  link_doubtful: the link "/x" is relative, and an email has no page that it could be relative to (2 recipients, such as r1@example.com)
+    "#);
 }
 
 #[test]

@@ -42,6 +42,11 @@ impl Attributes {
         let at = self.values.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
         Some(&self.values[at].1)
     }
+
+    /// The names of all of them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(|(name, _)| name.as_str())
+    }
 }
 
 /// Elements whose content is not markup.

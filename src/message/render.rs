@@ -4,7 +4,7 @@
 //! the process run without end or out of memory: instructions and output are bounded.
 
 mod comments;
-mod footer;
+pub mod footer;
 mod limits;
 mod namespace;
 mod numbers;

@@ -27,6 +27,16 @@ pub struct Subject {
     pub organization_id: Uuid,
 }
 
+impl Subject {
+    /// Stands in the links of test emails, which are nobody's.
+    pub const NOBODY: Uuid = Uuid::nil();
+
+    /// The token is a test email's.
+    pub fn is_of_a_test(&self) -> bool {
+        self.recipient_id == Subject::NOBODY
+    }
+}
+
 /// The token with which a link ends, which looks the same however the rest is escaped; or the whole where it is
 /// shorter.
 pub fn of_url(url: &str) -> &str {

@@ -118,6 +118,9 @@ impl Unsubscribe {
         if request.wish == Wish::Unknown {
             return Ok(Page::BadForm);
         }
+        if subject.is_of_a_test() {
+            return Ok(Page::Test);
+        }
         Ok(match self.apply(request.wish, subject, until).await {
             Ok(Some(standing)) => {
                 if standing.changed {

@@ -26,6 +26,8 @@ pub enum Page {
     SubscribedAgain(Names),
     /// The address is suppressed for a reason that a button cannot take back.
     Final(Names),
+    /// The link is a test email's: there is nobody to unsubscribe.
+    Test,
     /// The link has no valid token.
     BadLink,
     /// An unknown form.
@@ -72,7 +74,8 @@ impl Page {
             | Page::TooSoon(_)
             | Page::UnsubscribedElsewhere(_)
             | Page::SubscribedAgain(_)
-            | Page::Final(_) => 200,
+            | Page::Final(_)
+            | Page::Test => 200,
             Page::BadLink | Page::BadForm => 400,
             Page::WrongMethod => 405,
             Page::Gone => 410,
@@ -89,6 +92,7 @@ impl Page {
             Page::UnsubscribedElsewhere(names) => ("unsubscribed_elsewhere", Some(names)),
             Page::SubscribedAgain(names) => ("subscribed_again", Some(names)),
             Page::Final(names) => ("final", Some(names)),
+            Page::Test => ("test", None),
             Page::BadLink => ("bad_link", None),
             Page::BadForm => ("bad_form", None),
             Page::Gone => ("gone", None),
@@ -211,6 +215,7 @@ mod tests {
             (Page::UnsubscribedElsewhere(names.clone()), 200),
             (Page::SubscribedAgain(names.clone()), 200),
             (Page::Final(names), 200),
+            (Page::Test, 200),
             (Page::BadLink, 400),
             (Page::BadForm, 400),
             (Page::Gone, 410),

@@ -2,7 +2,8 @@
 //! before the first batch.
 
 use super::Finding;
-use super::link::{Problem, examine};
+use super::Severity;
+use super::link;
 use crate::domain::mailbox::{InvalidMailbox, Mailbox, mailbox_shape};
 use crate::message::html::{Piece, pieces};
 use crate::message::render::with_css_admitted;
@@ -15,9 +16,7 @@ pub fn examine_campaign(from_address: &str, reply_to: &[String], html: Option<&s
     let given = reply_to.iter().filter(|text| Mailbox::parse(text) != Err(InvalidMailbox::Empty));
     findings.extend(given.filter_map(|text| not_a_mailbox("reply_to", text)));
     for link in static_links(html.unwrap_or_default()) {
-        if let Some(Problem::Broken(problem)) = examine(&link) {
-            findings.push(Finding::error("link_broken", format!("the link {link:?} {problem}")));
-        }
+        findings.extend(link::finding("link", &link).filter(|finding| finding.severity == Severity::Error));
     }
     findings
 }
@@ -40,7 +39,7 @@ fn static_links(template: &str) -> Vec<String> {
     let mut links = Vec::new();
     for piece in pieces(&markup) {
         let Piece::Tag(name, attributes) = piece else { continue };
-        if name != "a" {
+        if !matches!(name.as_str(), "a" | "area") {
             continue;
         }
         links.extend(attributes.get("href").filter(|link| !link.contains(VARIABLE)).map(str::to_owned));

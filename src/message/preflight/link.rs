@@ -2,6 +2,11 @@
 
 use url::Url;
 
+use super::Finding;
+
+/// The characters of a link that are shown.
+const SHOWN: usize = 60;
+
 /// What is wrong with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
@@ -9,6 +14,21 @@ pub enum Problem {
     Broken(&'static str),
     /// Some or all mail programs do not follow it.
     Doubtful(&'static str),
+}
+
+/// What is to be said of a link or an image (`what`), in the same words wherever it is found. Of a long one the beginning
+/// is shown, so that links which differ by their recipients' data are counted as one.
+pub fn finding(what: &str, link: &str) -> Option<Finding> {
+    let mut shown: String = link.trim().chars().take(SHOWN).collect();
+    if link.trim().chars().count() > SHOWN {
+        shown.push('…');
+    }
+    Some(match examine(link)? {
+        Problem::Broken(problem) => Finding::error("link_broken", format!("the {what} {shown:?} {problem}")),
+        Problem::Doubtful(problem) => {
+            Finding::warning("link_doubtful", format!("the {what} {shown:?} {problem}"))
+        }
+    })
 }
 
 /// Examines the `href` of a link or the `src` of an image, with all variables filled in.
@@ -48,7 +68,7 @@ fn of_scheme(url: &Url, link: &str) -> Option<Problem> {
         "mailto" if !url.path().contains('@') => Some(Problem::Broken("has no address after mailto:")),
         "mailto" | "tel" | "sms" | "cid" => None,
         "data" => Some(Problem::Doubtful("holds its data itself, which Gmail and Outlook do not show")),
-        "javascript" => Some(Problem::Doubtful("is a script, which no mail client runs")),
+        "javascript" | "vbscript" => Some(Problem::Broken("is a script, which no mail program runs")),
         _ => Some(Problem::Doubtful("has a scheme that mail clients may not follow")),
     }
 }
@@ -81,6 +101,9 @@ mod tests {
             "http://[::1",
             "mailto:",
             "https://a.example:port/",
+            "javascript:x()",
+            " JavaScript:x()",
+            "java\nscript:x()",
         ] {
             assert!(matches!(examine(link), Some(Problem::Broken(_))), "{link}");
         }
@@ -91,7 +114,6 @@ mod tests {
             "offers.html",
             "//example.com/x",
             "https://intranet/x",
-            "javascript:x()",
             "data:image/png;base64,AA",
             "myapp://open",
         ] {

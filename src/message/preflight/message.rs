@@ -1,8 +1,12 @@
 //! Checks the message that a recipient would get. Pure.
 
+use std::collections::{BTreeSet, HashSet};
+
 use super::Finding;
-use super::link::{Problem, examine};
-use crate::message::html::{Event, walk, words};
+use super::link;
+use super::style::Styles;
+use crate::message::html::{Attributes, Event, walk, words};
+use crate::message::render::footer;
 
 /// The most bytes of an HTML part that Gmail shows.
 const CLIPPING: usize = 102 * 1024;
@@ -41,6 +45,10 @@ pub fn examine_message(message: &Message) -> Vec<Finding> {
         let page = Page::read(html);
         page.findings(html.len(), &mut findings);
     }
+    if is_empty(message) {
+        let text = "the email is empty: it has nothing to be seen but the link to unsubscribe";
+        findings.push(Finding::error("empty", text));
+    }
     if message.text.as_ref().is_none_or(|text| text.trim().is_empty()) {
         let text = "there is no text part: clients without HTML, and spam filters, see an empty message";
         findings.push(Finding::warning("text_missing", text));
@@ -55,8 +63,20 @@ pub fn examine_message(message: &Message) -> Vec<Finding> {
         let text = format!("{rest:?} looks like a placeholder that was not filled in");
         findings.push(Finding::warning("placeholder", text));
     }
-    findings.dedup();
+    let mut said = HashSet::new();
+    findings.retain(|finding| said.insert((finding.kind, finding.text.clone())));
     findings
+}
+
+/// Neither part shows anything of the campaign's own.
+fn is_empty(message: &Message) -> bool {
+    let html = message.html.as_deref().map(Page::read);
+    let text = message.text.as_deref().unwrap_or_default();
+    let text = text.split(footer::TEXT.trim_start()).next().unwrap_or_default();
+    match html {
+        Some(page) => page.shown.is_empty() && page.images.is_empty(),
+        None => text.trim().is_empty(),
+    }
 }
 
 fn subject(subject: &str, findings: &mut Vec<Finding>) {
@@ -101,17 +121,29 @@ struct Page {
     shown: String,
     /// The preheader: the text of a hidden element at the beginning, which is shown in the list of messages.
     preheader: Option<String>,
-    has_style: bool,
-    has_inline_style: bool,
+    styles: Styles,
+    /// What mail programs do not run or show: `script`, `form`, `iframe` and the like, each once.
+    unsupported: BTreeSet<&'static str>,
+    /// A `base` element makes relative links whole, in the programs that heed it.
+    has_base: bool,
 }
 
 impl Page {
     fn read(html: &str) -> Page {
         let mut page = Page::default();
         let mut seen_anything = false;
-        // The number of open elements whose content is not text.
-        let mut unread = 0;
+        // The numbers of open elements whose content is not text, and of those of the footer.
+        let (mut unread, mut in_style, mut in_footer) = (0, false, 0);
         walk(html, |event| match event {
+            Event::Start("div", attributes, _)
+                if in_footer > 0 || attributes.get("style") == Some(footer::STYLE) =>
+            {
+                in_footer += 1;
+            }
+            Event::End("div", ..) if in_footer > 0 => in_footer -= 1,
+            // The footer is no concern of the campaign's author.
+            _ if in_footer > 0 => {}
+            Event::Text(text, _) if in_style => page.styles.add_sheet(text),
             Event::Text(text, look) if look.is_seen() => {
                 seen_anything |= !words(text).is_empty();
                 page.shown.push_str(text);
@@ -121,13 +153,18 @@ impl Page {
                 page.preheader.get_or_insert_default().push_str(text);
             }
             Event::Text(..) => {}
-            Event::End(name, ..) => unread -= usize::from(is_unread(name)),
+            Event::End(name, ..) => {
+                unread -= usize::from(is_unread(name));
+                in_style &= name != "style";
+            }
             Event::Start(name, attributes, _) => {
                 unread += usize::from(is_unread(name));
-                page.has_style |= name == "style";
-                page.has_inline_style |= attributes.get("style").is_some();
+                in_style |= name == "style";
+                page.styles.add_element(name, attributes);
+                page.unsupported.extend(unsupported(name, attributes));
                 match name {
-                    "a" => page.links.extend(attributes.get("href").map(str::to_owned)),
+                    "a" | "area" => page.links.extend(attributes.get("href").map(str::to_owned)),
+                    "base" => page.has_base |= attributes.get("href").is_some(),
                     "img" => {
                         page.images.extend(attributes.get("src").map(str::to_owned));
                         page.without_alt += usize::from(attributes.get("alt").is_none());
@@ -147,11 +184,18 @@ impl Page {
             findings.push(Finding::warning("clipped", text));
         }
         self.preview(findings);
-        for link in &self.links {
-            findings.extend(of_link("link", link));
+        for address in &self.links {
+            findings.extend(link::finding("link", address));
         }
-        for image in &self.images {
-            findings.extend(of_link("image", image));
+        for address in &self.images {
+            findings.extend(link::finding("image", address));
+        }
+        if self.has_base {
+            let text = "it has a <base> element, which most mail programs do not heed: write whole addresses";
+            findings.push(Finding::warning("base", text));
+        }
+        for what in &self.unsupported {
+            findings.push(Finding::warning(what, words_for(what)));
         }
         if self.without_alt > 0 {
             let text = "images have no alt text: many clients show that first, screen readers nothing else";
@@ -163,8 +207,10 @@ impl Page {
                 "it is mostly images: spam filters mistrust that, and clients that load none show little";
             findings.push(Finding::warning("mostly_images", text));
         }
-        if self.has_style && !self.has_inline_style {
-            let text = "its styles are in <style> alone, which some clients drop: inline them (--inline-css)";
+        if let Some(selector) = self.styles.not_inlined() {
+            let text = format!(
+                "the rule {selector:?} and perhaps others stand in <style> only, which some mail programs drop: inline them (--inline-css)"
+            );
             findings.push(Finding::warning("css_not_inline", text));
         }
     }
@@ -183,15 +229,36 @@ impl Page {
     }
 }
 
-fn of_link(what: &str, link: &str) -> Option<Finding> {
-    // The text is the same for many recipients whose links differ by their data.
-    let shown: String = link.chars().take(60).collect();
-    Some(match examine(link)? {
-        Problem::Broken(problem) => Finding::error("link_broken", format!("the {what} {shown:?} {problem}")),
-        Problem::Doubtful(problem) => {
-            Finding::warning("link_doubtful", format!("the {what} {shown:?} {problem}"))
+/// The kind of finding for an element that mail programs do not run or show.
+fn unsupported(name: &str, attributes: &Attributes) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    if name == "script" || attributes.names().any(|name| name.starts_with("on")) {
+        kinds.push("script");
+    }
+    match name {
+        "form" | "input" | "button" | "select" | "textarea" => kinds.push("form"),
+        "iframe" | "object" | "embed" | "applet" | "video" | "audio" => kinds.push("embedded"),
+        "link" if attributes.get("rel").is_some_and(|rel| rel.eq_ignore_ascii_case("stylesheet")) => {
+            kinds.push("stylesheet_linked");
         }
-    })
+        _ => {}
+    }
+    kinds
+}
+
+fn words_for(kind: &str) -> &'static str {
+    match kind {
+        "script" => "it has scripts, which no mail program runs and which filters mistrust",
+        "form" => {
+            "it has a form, which most mail programs do not show or warn of: link to a page that has it"
+        }
+        "stylesheet_linked" => {
+            "it links a style sheet, which no mail program loads: write the styles into the elements"
+        }
+        _ => {
+            "it embeds something (iframe, object, video and the like), which most mail programs do not show: link to it"
+        }
+    }
 }
 
 fn is_unread(name: &str) -> bool {
@@ -248,7 +315,33 @@ mod tests {
         assert_eq!(html("<a href='http://'>a</a>"), ["link_broken"]);
         assert_eq!(html("<a href='/a'>a</a><img src='a.png' alt=''>"), ["link_doubtful", "link_doubtful"]);
         assert_eq!(html("<img src='https://example.com/a.png'>"), ["image_alt"]);
-        assert_eq!(kinds(&with_html(&format!("<style>p{{}}</style><p>{text}</p>"))), ["css_not_inline"]);
+        let footer = "<div style='margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,sans-serif;font-size:13px;line-height:1.5;text-align:center'><a href='https://example.com/u'>Unsubscribe</a> from these emails</div>";
+        let sheet = "<style>.x{color:red} p{margin:0} @media print{p{margin:9px}}</style>";
+        assert_eq!(kinds(&with_html(&format!("{sheet}<p>{text}</p>{footer}"))), ["css_not_inline"]);
+        assert_eq!(
+            kinds(&with_html(&format!("{sheet}<p style='margin:0'>{text}</p>{footer}"))),
+            Vec::<&str>::new()
+        );
+        assert_eq!(html("<script>x()</script>"), ["script"]);
+        assert_eq!(html("<p style='a:b' onclick='x()'>a</p>"), ["script"]);
+        assert_eq!(html("<form action='/a'><input name=a><button>a</button></form>"), ["form"]);
+        assert_eq!(html("<iframe src='https://example.com'></iframe><video src='a'></video>"), ["embedded"]);
+        assert_eq!(html("<link rel='Stylesheet' href='https://example.com/a.css'>"), ["stylesheet_linked"]);
+        assert_eq!(html("<a href='javascript:x()'>a</a>"), ["link_broken"]);
+        assert_eq!(html("<map><area href='/a'></map>"), ["link_doubtful"]);
+        assert_eq!(
+            html("<a href='/a'>a</a><a href='#'>b</a><a href='/a'>c</a>"),
+            ["link_doubtful", "link_doubtful"]
+        );
+        for empty in ["", "<p>&nbsp;</p>", footer] {
+            assert!(kinds(&with_html(empty)).contains(&"empty"), "{empty}");
+        }
+        let text_alone = |text: &str| kinds(&Message { html: None, text: Some(text.into()), ..good() });
+        assert_eq!(text_alone("\n\nUnsubscribe from these emails: https://example.com/u\n"), ["empty"]);
+        assert_eq!(
+            text_alone("Hi\n\nUnsubscribe from these emails: https://example.com/u\n"),
+            Vec::<&str>::new()
+        );
         assert_eq!(kinds(&with_html("<p style='a:b'>Hi</p>")), ["preheader_missing"]);
         let hidden = format!("<div style='max-height:0'><div>{text}</div></div><p>{text}</p>");
         assert_eq!(kinds(&with_html(&hidden)), ["preheader_long"]);

@@ -7,5 +7,6 @@ pub mod campaign;
 pub mod findings;
 pub mod link;
 pub mod message;
+mod style;
 
 pub use findings::{Finding, Findings, Severity};

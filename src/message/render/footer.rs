@@ -4,6 +4,12 @@ use crate::message::html::{Event, walk};
 use crate::message::part::Part;
 use crate::message::token;
 
+/// The style of the footer's element, by which it is known.
+pub const STYLE: &str = "margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,\
+                         sans-serif;font-size:13px;line-height:1.5;text-align:center";
+/// How the footer of a text part begins.
+pub const TEXT: &str = "\n\nUnsubscribe from these emails: ";
+
 /// Adds the footer to an HTML part, unless the link is visible in it: before the last `</body>`, before the
 /// last `</html>`, at the end, after `<body>` or at the beginning, at the first of these places where it is
 /// visible.
@@ -28,11 +34,7 @@ pub fn add_to_html(html: &mut String, url: &str) {
 
 /// The footer of an HTML part.
 pub fn markup(url: &str) -> String {
-    format!(
-        "<div style=\"margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,\
-         sans-serif;font-size:13px;line-height:1.5;text-align:center\"><a href=\"{url}\">Unsubscribe</a> from \
-         these emails</div>\n"
-    )
+    format!("<div style=\"{STYLE}\"><a href=\"{url}\">Unsubscribe</a> from these emails</div>\n")
 }
 
 /// Adds the footer to a text part, unless that has the link. No stretch ends in white space, so white space
@@ -42,7 +44,7 @@ pub fn add_to_text(text: &mut Part, url: &str) {
         text.change_last(|last| {
             let end = last.trim_end().len();
             last.truncate(end);
-            last.push_str("\n\nUnsubscribe from these emails: ");
+            last.push_str(TEXT);
             last.push_str(url);
             last.push('\n');
         });

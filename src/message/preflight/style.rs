@@ -1,0 +1,141 @@
+//! Rules of `<style>` elements that are not written into the elements that they are for.
+
+use crate::message::html::Attributes;
+
+/// The style sheets of a page, and its elements that have no `style`.
+#[derive(Default)]
+pub struct Styles {
+    selectors: Vec<String>,
+    bare: Vec<Element>,
+}
+
+struct Element {
+    name: String,
+    id: String,
+    classes: Vec<String>,
+}
+
+/// More elements than this are not looked at: what holds for them holds for the first ones.
+const MAX_ELEMENTS: usize = 2000;
+/// More selectors than this are not looked at.
+const MAX_SELECTORS: usize = 500;
+
+impl Styles {
+    /// Adds the text of a `<style>` element.
+    pub fn add_sheet(&mut self, css: &str) {
+        self.selectors.extend(selectors(css));
+        self.selectors.truncate(MAX_SELECTORS);
+    }
+
+    /// Adds an element, where no style is written into it.
+    pub fn add_element(&mut self, name: &str, attributes: &Attributes) {
+        let has_look =
+            !matches!(name, "html" | "head" | "title" | "meta" | "style" | "script" | "link" | "base");
+        if has_look && attributes.get("style").is_none() && self.bare.len() < MAX_ELEMENTS {
+            let classes = attributes.get("class").unwrap_or_default();
+            self.bare.push(Element {
+                name: name.to_owned(),
+                id: attributes.get("id").unwrap_or_default().to_owned(),
+                classes: classes.split_whitespace().map(str::to_owned).collect(),
+            });
+        }
+    }
+
+    /// The first rule that is for an element without a `style` of its own.
+    pub fn not_inlined(&self) -> Option<&str> {
+        let is_for_one = |selector: &&String| self.bare.iter().any(|element| element.is_meant_by(selector));
+        self.selectors.iter().find(is_for_one).map(String::as_str)
+    }
+}
+
+impl Element {
+    /// By the last part of the selector, its name, classes and id; what stands before it is taken to fit.
+    fn is_meant_by(&self, selector: &str) -> bool {
+        let last = selector.rsplit([' ', '>', '+', '~']).next().unwrap_or_default();
+        let mut rest = last;
+        let mut said = false;
+        while !rest.is_empty() {
+            let end = rest[1..].find(['.', '#']).map_or(rest.len(), |at| at + 1);
+            let (part, after) = rest.split_at(end);
+            let fits = match part.split_at(1) {
+                (".", class) => self.classes.iter().any(|own| own == class),
+                ("#", id) => self.id == id,
+                _ => part.eq_ignore_ascii_case(&self.name),
+            };
+            if !fits {
+                return false;
+            }
+            (said, rest) = (true, after);
+        }
+        said
+    }
+}
+
+/// The selectors of the rules that can be inlined: those of no `@media`, without pseudo-classes, attributes and `*`.
+fn selectors(css: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = without_comments(css);
+    while let Some(open) = rest.find('{') {
+        let head = rest[..open].rsplit([';', '}']).next().unwrap_or_default().trim().to_owned();
+        let Some(length) = block(&rest[open..]) else { break };
+        if !head.starts_with('@') {
+            let plain = head.split(',').map(str::trim).filter(|selector| {
+                let is_plain = |c: char| {
+                    c.is_alphanumeric() || matches!(c, '.' | '#' | '-' | '_' | ' ' | '>' | '+' | '~')
+                };
+                !selector.is_empty() && selector.is_ascii() && selector.chars().all(is_plain)
+            });
+            found.extend(plain.map(str::to_owned));
+        }
+        rest = rest[open + length..].to_owned();
+    }
+    found
+}
+
+/// The length of a block in braces, with the blocks in it.
+fn block(css: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (at, character) in css.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
+fn without_comments(css: &str) -> String {
+    let mut parts = css.split("/*");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept.push_str(part.split_once("*/").map_or("", |(_, after)| after));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_can_be_inlined_are_told_from_those_that_cannot() {
+        let css = "@import 'x'; /* p{} */ h1, h2.big { a: b } a:hover{c:d} @media (max-width: 9px) { p { e: f } } * {g:h} \
+                   td > .x#y { i: j } [lang=en]{} p";
+        assert_eq!(selectors(css), ["h1", "h2.big", "td > .x#y"]);
+    }
+
+    #[test]
+    fn a_rule_is_for_an_element_by_its_last_part() {
+        let element = Element { name: "td".into(), id: "y".into(), classes: vec!["x".into(), "z".into()] };
+        for selector in ["td", "TD", ".x", "table td.x", "tr>td.z.x", "#y"] {
+            assert!(element.is_meant_by(selector), "{selector}");
+        }
+        for selector in ["tr", ".a", "td .a", "td.x.a", "#z", ""] {
+            assert!(!element.is_meant_by(selector), "{selector}");
+        }
+    }
+}
