@@ -40,6 +40,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON campaign_attempts TO campaign_send_batch
 GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, database_history TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
+GRANT SELECT ON recipient_events TO campaign_send_batch;
 
 -- ses-events settles recipients that are known, suppresses addresses, and pauses a campaign that harms the sender's
 -- reputation. It claims nothing.

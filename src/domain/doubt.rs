@@ -8,7 +8,8 @@ pub enum UncertainPolicy {
     /// Nothing: nobody gets an email twice, and a person decides (`campaign resolve`).
     #[default]
     Hold,
-    /// It is sent again after this time, if the campaign's events that happened since have come without one of it.
+    /// It is sent again after this time, if the campaign's events that happened since have come without one of it, and
+    /// SES has reported on its neighbours.
     Resend {
         /// Far longer than SES's events usually take.
         after: Duration,

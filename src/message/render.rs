@@ -6,6 +6,7 @@
 mod comments;
 mod footer;
 mod limits;
+mod links;
 mod namespace;
 mod numbers;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior};
 
 use crate::domain::campaign::Source;
+use links::LinkParameters;
 use numbers::Written;
 use variables::{Data, Variables, object};
 
@@ -104,6 +106,10 @@ impl Templates {
 
     fn read(source: Source) -> Result<Templates, InvalidTemplate> {
         let mut environment = Environment::new();
+        let Source { campaign_name, subject, html, text, variables, transactional, link_parameters } = source;
+        let parameters = LinkParameters::parse(link_parameters.as_deref())
+            .map_err(|found| InvalidTemplate(format!("the campaign's link_parameters are {found}")))?;
+        change_links(&mut environment, &parameters);
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|name| match name {
             "html" => AutoEscape::Html,
@@ -115,9 +121,14 @@ impl Templates {
         environment.add_filter("string", as_text);
         environment.add_filter(ENGINE_JOIN, minijinja::filters::join);
         environment.add_filter("join", join);
-        environment.set_formatter(|out, state, value| match (state.auto_escape(), value.as_str()) {
+        let in_values = parameters.clone();
+        environment.set_formatter(move |out, state, value| match (state.auto_escape(), value.as_str()) {
             // As it is, which needs nothing of what formats other values.
             (AutoEscape::None, Some(text)) => Ok(out.write_str(text)?),
+            // Markup that a value brings along has links as well.
+            (AutoEscape::Html, Some(html)) if value.is_safe() => {
+                Ok(out.write_str(in_values.in_markup(html).as_deref().unwrap_or(html))?)
+            }
             _ => match numbers::text(value) {
                 Some(text) => Ok(out.write_str(&text)?),
                 None if holds_undefined(value) => Err(ErrorKind::UndefinedError.into()),
@@ -126,7 +137,6 @@ impl Templates {
         });
         // Errors know their expression; by itself that is so in debug builds only.
         environment.set_debug(true);
-        let Source { campaign_name, subject, html, text, variables, transactional } = source;
         let filled = |body: &String| !body.trim().is_empty();
         let (html, text) = (html.filter(filled), text.filter(filled));
         let (has_html, has_text) = (html.is_some(), text.is_some());
@@ -135,7 +145,7 @@ impl Templates {
         }
         for (name, template) in [("subject", Some(subject)), ("html", html), ("text", text)] {
             if let Some(template) = template {
-                let template = readable(name, &template)?;
+                let template = with_links_changed(name, readable(name, &template)?, &parameters)?;
                 environment.add_template_owned(name, template).map_err(|error| {
                     InvalidTemplate(format!("the template does not compile: {}", describe(name, &error)))
                 })?;
@@ -179,7 +189,9 @@ impl Templates {
     /// In one line, with the part, the line and the variable that is not there.
     pub fn render(&self, person: &Person<'_>) -> Result<Content, RenderError> {
         let (context, written) = self.context(person)?;
-        numbers::shown_as([&written, &self.shared.written], || self.render_with(person, &context))
+        links::rendering_for(person.unsubscribe_url, || {
+            numbers::shown_as([&written, &self.shared.written], || self.render_with(person, &context))
+        })
     }
 
     fn render_with(&self, person: &Person<'_>, context: &Value) -> Result<Content, RenderError> {
@@ -265,6 +277,32 @@ fn readable(part: &str, template: &str) -> Result<String, InvalidTemplate> {
     };
     let admitted = comments::admit(template).map_err(|found| invalid(found.what, found.line))?;
     limits::check(admitted.into_owned()).map_err(|found| invalid(&found.what, found.line))
+}
+
+/// The filters that change links as they are rendered.
+fn change_links(environment: &mut Environment<'static>, parameters: &LinkParameters) {
+    let (html, text) = (parameters.clone(), parameters.clone());
+    // What was captured is HTML already.
+    environment.add_filter(links::HTML_FILTER, move |written: String| {
+        Value::from_safe_string(html.in_html(&written).unwrap_or(written))
+    });
+    environment.add_filter(links::TEXT_FILTER, move |word: String| text.in_text(&word).unwrap_or(word));
+}
+
+/// The template of a part with the campaign's parameters in its links.
+fn with_links_changed(
+    part: &str,
+    template: String,
+    parameters: &LinkParameters,
+) -> Result<String, InvalidTemplate> {
+    match part {
+        "html" => parameters.in_html_template(template).map_err(|line| {
+            let what = "link_parameters cannot be added to a link in which a block begins or ends";
+            InvalidTemplate(format!("the template does not compile: {what} ({part}, line {line})"))
+        }),
+        "text" => Ok(parameters.in_text_template(template)),
+        _ => Ok(template),
+    }
 }
 
 /// The filter `string`: numbers as the data wrote them.
@@ -369,6 +407,7 @@ mod tests {
                 r#"{"city": "Oslo", "plan": "free", "url": "https://example.com/?a=1&b=2"}"#.into(),
             ),
             transactional: false,
+            link_parameters: None,
         })
         .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -442,6 +481,7 @@ mod tests {
                 text: None,
                 variables: variables.map(str::to_owned),
                 transactional: false,
+                link_parameters: None,
             })
             .err()
             .unwrap()
@@ -481,6 +521,7 @@ mod tests {
                 text: None,
                 variables: None,
                 transactional: false,
+                link_parameters: None,
             };
             Templates::compile(source).err().map(|error| error.to_string()).unwrap_or_default()
         };
@@ -592,6 +633,7 @@ mod tests {
                 text: None,
                 variables: Some(theirs.into()),
                 transactional,
+                link_parameters: None,
             })
             .unwrap()
         };
@@ -614,6 +656,7 @@ mod tests {
                 text: text.map(str::to_owned),
                 variables: None,
                 transactional,
+                link_parameters: None,
             })
             .unwrap()
             .render(&with_link("{}"))

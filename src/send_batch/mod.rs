@@ -1,6 +1,7 @@
 //! One invocation of `send-batch`, from its event to its result. The one module that knows the order of steps:
 //! pay what is owed, load, claim, send, record, answer.
 
+pub mod attachments;
 pub mod checkpoint;
 pub mod claim;
 pub mod complete;
@@ -25,7 +26,7 @@ use self::claim::{Claim, History, Wish};
 use self::complete::Completion;
 use self::load::Loaded;
 use self::record::{Closing, Record, Recorded, Statement};
-use self::send::{Report, Sender, Sending};
+use self::send::{Files, Report, Sender, Sending};
 use crate::domain::batch::Batch;
 use crate::domain::campaign::Campaign;
 use crate::domain::campaign::Source;
@@ -43,9 +44,10 @@ use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
 use crate::lambda::interrupt::Interrupt;
 use crate::lambda::metrics::{BatchMetrics, Metrics};
+use crate::message::attachment::examine_attachments;
 use crate::message::link::Links;
-use crate::message::preflight::Severity;
 use crate::message::preflight::campaign::examine_campaign;
+use crate::message::preflight::{Finding, Severity};
 use crate::message::render::{InvalidTemplate, Templates};
 use crate::ses::Ses;
 use crate::store::activities::{TableError, plan, refusal};
@@ -73,6 +75,8 @@ pub struct Handler {
     /// Learned with the first campaign, and again when PostgreSQL says that the activities table has changed.
     record_statement: RefCell<Option<Rc<Statement>>>,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
+    /// The files of the last campaign that had any, by what names them.
+    files: RefCell<Option<(String, Files, Vec<Finding>)>>,
     learned: Cell<Learned>,
     history: History,
     keys: KeyStore,
@@ -110,6 +114,7 @@ impl Handler {
             ses: OnceCell::new(),
             record_statement: RefCell::new(None),
             templates: RefCell::new(None),
+            files: RefCell::new(None),
             learned: Cell::new(Learned::NOTHING),
             interrupt: Interrupt::never(),
         })
@@ -331,6 +336,11 @@ impl Handler {
         {
             return self.halt(campaign, &error, invocation).await.map(Some);
         }
+        if campaign.sendable
+            && let Some(error) = self.examine_files(campaign, invocation).await?
+        {
+            return self.halt(campaign, &error, invocation).await.map(Some);
+        }
         if campaign.resumed_in_doubt {
             self.settle_refused(campaign, templates, invocation).await?;
         }
@@ -461,6 +471,37 @@ impl Handler {
         let templates = Rc::new(Templates::compile(source.clone())?);
         *self.templates.borrow_mut() = Some((source.clone(), Rc::clone(&templates)));
         Ok(templates)
+    }
+
+    /// Reads the files that go with each email, once as long as they stay the same; why none can be sent, if that is so.
+    async fn examine_files(
+        &self,
+        campaign: &Campaign,
+        invocation: &Invocation,
+    ) -> Result<Option<String>, Failure> {
+        let html = campaign.source.html.as_deref();
+        let Some(name) = &campaign.attachments else {
+            // A link by cid: would show nothing.
+            let findings = examine_attachments(&[], html.filter(|_| campaign.progress.sent == 0));
+            return Ok(first_error(&findings));
+        };
+        let known = self.files.borrow().as_ref().is_some_and(|(known, ..)| known == name);
+        if !known {
+            // One campaign's files at a time are in memory.
+            self.files.replace(None);
+            let until = invocation.deadline.last_start;
+            let files = attachments::load(&self.database, campaign.id, until).await?;
+            let findings = examine_attachments(&files, html);
+            self.files.replace(Some((name.clone(), Files::new(&files), findings)));
+        }
+        Ok(self.files.borrow().as_ref().and_then(|(.., findings)| first_error(findings)))
+    }
+
+    /// The files of a campaign, as [`Handler::examine_files`] has read them.
+    fn files(&self, campaign: &Campaign) -> Files {
+        let files = self.files.borrow();
+        let known = files.as_ref().filter(|(known, ..)| Some(known) == campaign.attachments.as_ref());
+        known.map(|(_, files, _)| files.clone()).unwrap_or_default()
     }
 
     /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
@@ -601,7 +642,8 @@ impl Handler {
         claimed_at: Instant,
         invocation: &Invocation,
     ) -> BatchResult {
-        let sender = Sender::new(campaign, self.settings.configuration_set.as_deref(), links);
+        let sender = Sender::new(campaign, self.settings.configuration_set.as_deref(), links)
+            .with_files(self.files(campaign));
         let sending = Sending {
             database: &self.database,
             ses,
@@ -837,7 +879,11 @@ fn discarded(recorded: &Recorded) -> Option<String> {
 fn preflight(campaign: &Campaign) -> Option<String> {
     let html = campaign.source.html.as_deref().filter(|_| campaign.progress.sent == 0);
     let findings = examine_campaign(&campaign.from_address, &campaign.reply_to, html);
-    findings.into_iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text)
+    first_error(&findings)
+}
+
+fn first_error(findings: &[Finding]) -> Option<String> {
+    findings.iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text.clone())
 }
 
 fn count(lines: &[Line]) -> BatchCounts {

@@ -6,7 +6,7 @@ use super::super::format;
 use super::Detail;
 
 /// Reasons of a halt by what they begin with or contain, and what to do: as `docs/operate.md` has them.
-const REASONS: [(&str, &str); 39] = [
+const REASONS: [(&str, &str); 45] = [
     (
         "what it had committed",
         "Follow docs/restore.md first: bring SES's events or the log, and the suppressions; else people get the email twice.",
@@ -30,6 +30,10 @@ const REASONS: [(&str, &str); 39] = [
         "Set the variable for send-batch; or the campaign's transactional, if that is what it is.",
     ),
     ("send_before is over", "Give it a later send_before, with --before; or cancel it, if it is too late."),
+    ("the campaign's link_parameters are", "Correct the column link_parameters of the campaign."),
+    ("the attachment", "Correct the rows of campaign_attachments."),
+    ("names no attachment", "Correct the link, or the content_id in campaign_attachments."),
+    ("the link \"cid:", "Correct the link, or the content_id in campaign_attachments."),
     ("the campaign's variables are", "Correct the column variables of the campaign."),
     ("AccountSuspendedException", "The account may not send: the SES console says why."),
     ("ConfigurationSetSendingPaused", CONFIGURATION_SET_PAUSED),
@@ -41,6 +45,11 @@ const REASONS: [(&str, &str); 39] = [
     (
         "not verified",
         "Verify the identity that it names, in that region; in SES's sandbox recipients need it too.",
+    ),
+    ("Tenant ", "Correct ses_tenant in organization_settings, or create the tenant: docs/ses-tenants.md."),
+    (
+        "disabled for tenant",
+        "SES has paused the organization's tenant: its reputation in the SES console says why.",
     ),
     ("NotFoundException", NO_CONFIGURATION_SET),
     ("ConfigurationSetDoesNotExist", NO_CONFIGURATION_SET),

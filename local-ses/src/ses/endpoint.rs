@@ -20,6 +20,7 @@ use super::{
     signature::Verifier,
     state::{State, Statistics},
     suppression::{SuppressedDestination, SuppressionList},
+    tenant::{Tenant, Tenants},
 };
 
 /// How an endpoint is started.
@@ -140,6 +141,11 @@ impl SesEndpoint {
     /// Replaces the account's suppression list.
     pub fn set_suppressed(&self, destinations: Vec<SuppressedDestination>) {
         self.state.control().suppressed = SuppressionList::new(destinations);
+    }
+
+    /// Makes these the tenants of the account; until then it has none.
+    pub fn set_tenants(&self, tenants: Vec<Tenant>) {
+        self.state.control().tenants = Tenants::new(tenants);
     }
 
     /// Makes these the only verified identities, in lower case; until then every one is verified.

@@ -52,7 +52,7 @@ fn static_links(template: &str) -> Vec<String> {
 const VARIABLE: char = '\u{fffc}';
 
 /// The template with a mark in place of each tag, whose own `<`, `>` and quotes would read as markup.
-fn without_template_tags(template: &str) -> String {
+pub fn without_template_tags(template: &str) -> String {
     let mut markup = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(at) = rest.find('{') {

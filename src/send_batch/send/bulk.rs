@@ -1,7 +1,9 @@
 //! The body of a `SendBulkEmail` request. It is most of what a campaign's bytes go through, so it is written once,
 //! straight from what was rendered: the SDK's own types would be built, copied and escaped for each recipient.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -39,13 +41,17 @@ pub struct Entries {
     pub addresses: Vec<String>,
     has_html: bool,
     has_text: bool,
+    /// The files that go with each email, as JSON; empty: there are none.
+    files: Rc<str>,
 }
 
 /// The end of a request, for bodies in both forms, one of them, or none.
-fn template(has_html: bool, has_text: bool) -> String {
+fn template(has_html: bool, has_text: bool, files: &str) -> String {
     let html = if has_html { r#","Html":"{{{html}}}""# } else { "" };
     let text = if has_text { r#","Text":"{{{text}}}""# } else { "" };
-    let default = r#","DefaultContent":{"Template":{"TemplateData":"{}","TemplateContent":{"#;
+    let files = if files.is_empty() { String::new() } else { format!(r#""Attachments":{files},"#) };
+    let default =
+        format!(r#","DefaultContent":{{"Template":{{{files}"TemplateData":"{{}}","TemplateContent":{{"#);
     format!(r#"{default}"Subject":"{{{{subject}}}}"{html}{text}}}}}}}}}"#)
 }
 
@@ -62,9 +68,24 @@ impl Entries {
             end.extend_from_slice(br#","ConfigurationSetName":"#);
             write(&mut end, name);
         }
+        if let Some(name) = sender.tenant() {
+            end.extend_from_slice(br#","TenantName":"#);
+            write(&mut end, name);
+        }
+        let mut tracking = sender.tracking().peekable();
+        if tracking.peek().is_some() {
+            end.extend_from_slice(br#","ConfigurationOverrides":{"Tracking":"#);
+            write(
+                &mut end,
+                &tracking.map(|(name, status)| (name, status.to_string())).collect::<BTreeMap<_, _>>(),
+            );
+            end.push(b'}');
+        }
+        let files = sender.files().bulk();
         Entries {
             size,
-            end_bytes: end.len() + template(true, true).len(),
+            files: Rc::clone(files),
+            end_bytes: end.len() + template(true, true, files).len(),
             end,
             body: br#"{"BulkEmailEntries":["#.to_vec(),
             indexes: Vec::with_capacity(size),
@@ -142,7 +163,7 @@ impl Entries {
     pub fn into_body(self) -> Bytes {
         let mut body = self.body;
         body.extend_from_slice(&self.end);
-        body.extend_from_slice(template(self.has_html, self.has_text).as_bytes());
+        body.extend_from_slice(template(self.has_html, self.has_text, &self.files).as_bytes());
         assert!(body.len() <= MAX_REQUEST_BYTES, "a bulk request has {} bytes", body.len());
         body.into()
     }
@@ -241,8 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::campaign::Campaign;
-    use crate::domain::campaign::Source;
+    use crate::domain::campaign::{Campaign, Source, Tracking};
     use crate::domain::result::Progress;
     use crate::message::render::Content;
 
@@ -258,6 +278,9 @@ mod tests {
             from_address: "Néws <news@example.com>".to_owned(),
             reply_to,
             configuration_set: Some("marketing".to_owned()),
+            tracking: Tracking { opens: Some(true), clicks: Some(false) },
+            tenant: Some("tenant".to_owned()),
+            attachments: None,
             source: Source {
                 campaign_name: "Spring".to_owned(),
                 subject: "x".to_owned(),
@@ -265,6 +288,7 @@ mod tests {
                 text: Some("x".to_owned()),
                 variables: None,
                 transactional: false,
+                link_parameters: None,
             },
             progress: Progress::default(),
             templates_hash: String::new(),
