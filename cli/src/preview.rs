@@ -1,6 +1,7 @@
 //! `campaign preview`: what a recipient gets, and what is wrong with it, before anybody gets it.
 
 mod css;
+mod dns;
 mod dry_run;
 mod identity;
 mod inbox;

@@ -11,7 +11,7 @@
 //! | `GET /_local/duplicates` | addresses that received more than one message, and how many |
 //! | `GET /_local/events?after=&limit=` | the events of accepted messages, in EventBridge's form |
 //! | `GET`, `POST`, `DELETE /_local/rules` | shows the rules; adds one or an array of them; removes all |
-//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions`, `/_local/tenants`, `/_local/identities` | sets them |
+//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions`, `/_local/tenants`, `/_local/identities`, `/_local/mail-from` | sets them |
 //! | `POST /_local/close-idle-connections` | closes them |
 //! | `GET /_local/statistics` | counts since the start |
 
@@ -26,7 +26,6 @@ use super::{
     api::json_response,
     behaviour::Rule,
     events::events,
-    identity::Identities,
     message::Message,
     mime,
     refusal::Refusal,
@@ -115,12 +114,16 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
             state.control().suppressed = SuppressionList::new(read::<Vec<SuppressedDestination>>(body)?);
             Ok(done())
         }
+        (&Method::PUT, "mail-from") => {
+            state.control().identities.1 = Some(read(body)?);
+            Ok(done())
+        }
         (&Method::PUT, "tenants") => {
             state.control().tenants = Tenants::new(read(body)?);
             Ok(done())
         }
         (&Method::PUT, "identities") => {
-            state.control().identities = Identities(Some(read(body)?));
+            state.control().identities.0 = Some(read(body)?);
             Ok(done())
         }
         (&Method::POST, "close-idle-connections") => {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     account::{Account, TokenBucket},
     behaviour::Rule,
-    identity::Identities,
+    identity::MailFrom,
     message::Message,
     preview::Preview,
     server,
@@ -150,7 +150,12 @@ impl SesEndpoint {
 
     /// Makes these the only verified identities, in lower case; until then every one is verified.
     pub fn set_identities(&self, identities: Vec<String>) {
-        self.state.control().identities = Identities(Some(identities));
+        self.state.control().identities.0 = Some(identities);
+    }
+
+    /// Makes this the custom MAIL FROM domain of every identity.
+    pub fn set_mail_from(&self, mail_from: MailFrom) {
+        self.state.control().identities.1 = Some(mail_from);
     }
 
     /// Makes the inbox page show this above the messages.

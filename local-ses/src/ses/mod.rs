@@ -35,6 +35,7 @@ pub use attachment::Attachment;
 pub use behaviour::{Effect, RecipientMatch, Rule};
 pub use endpoint::{Options, SesEndpoint};
 pub use events::{events, in_sns, in_sqs_batch};
+pub use identity::MailFrom;
 pub use message::{FeatureStatus, Message, NameValue, RequestKind};
 pub use preview::{Finding, Preview};
 pub use state::Statistics;
