@@ -1,4 +1,4 @@
-//! A claimed batch, and what is said of it while it is sent.
+//! A claimed batch, and its checkpoints.
 
 use std::time::Instant;
 
@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::outcome::Entry;
 
-/// Variables of one recipient, in bytes: one with more of them fails, for its data is not what it claims.
+/// The most bytes of variables of one recipient; a recipient with more fails, because the claim does not
+/// return them.
 pub const MAX_VARIABLES_BYTES: i32 = 256 * 1024;
 
 /// A claimed batch.
@@ -16,7 +17,7 @@ pub struct Batch {
     pub id: i64,
     /// This invocation's claim.
     pub token: Uuid,
-    /// How many recipients the high-water mark moves at a time; it has moved once with the claim.
+    /// The step: how many recipients the mark moves at a time. It has moved once with the claim.
     pub step: usize,
     /// When its sends may start, and how many per second; `None`: no rate is known.
     pub pace: Option<(Instant, f64)>,
@@ -38,7 +39,7 @@ pub struct Limit {
 }
 
 impl Batch {
-    /// For how many recipients sends were reserved.
+    /// The number of recipients for which sends were reserved.
     pub fn to_send(&self) -> usize {
         self.recipients.iter().filter(|recipient| !recipient.suppressed).count()
     }
@@ -47,7 +48,7 @@ impl Batch {
 /// One recipient of a claimed batch.
 #[derive(Clone, Debug)]
 pub struct Recipient {
-    /// Orders the claims.
+    /// The position, which orders the claims.
     pub position: i64,
     /// Its id, and its email's.
     pub id: Uuid,
@@ -59,7 +60,7 @@ pub struct Recipient {
     pub variables: Option<String>,
     /// The size of the variables, in bytes.
     pub variables_bytes: i32,
-    /// Whether the organization's suppression list has the address.
+    /// True if the address is suppressed or opted out.
     pub suppressed: bool,
 }
 

@@ -5,13 +5,14 @@ use tokio_postgres::types::{Json, Type};
 
 use super::claim::limit;
 use crate::domain::batch::{Checkpoint, Limit};
+use crate::domain::campaign::CampaignStatus;
 use crate::store::{Database, DatabaseError};
 
 /// What the campaign's row says at a checkpoint.
 #[derive(Debug)]
 pub struct Seen {
     /// The campaign's status.
-    pub status: String,
+    pub status: CampaignStatus,
     /// When sending must end.
     pub limit: Option<Limit>,
 }
@@ -40,5 +41,7 @@ pub async fn commit(
             until,
         )
         .await?;
-    Ok(rows.first().map(|row| Seen { status: row.get("status"), limit: limit(row, asked_at) }))
+    Ok(rows
+        .first()
+        .map(|row| Seen { status: CampaignStatus::of(row.get("status")), limit: limit(row, asked_at) }))
 }

@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::domain::batch::{Batch, Limit, MAX_VARIABLES_BYTES, Recipient};
+use crate::domain::campaign::CampaignStatus;
 use crate::domain::deadline::Deadline;
 use crate::domain::outcome::Entry;
 use crate::store::{Database, DatabaseError, Locks};
@@ -40,8 +41,10 @@ pub enum Claim {
     },
     /// Every recipient has an outcome; the campaign is `sent`.
     Complete,
-    /// Other invocations hold the rest, or an import is still open: ask again after this time.
+    /// Other invocations hold the rest: ask again after this time.
     Busy(Duration),
+    /// A transaction that has added recipients is still open: ask again after this time.
+    OpenImport(Duration),
     /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
     RateReserved(Duration),
     /// The database may have lost what it had committed: nothing is claimed from it for this time.
@@ -60,7 +63,7 @@ pub enum Claim {
     /// The campaign's status does not allow sending.
     Stopped {
         /// The status.
-        status: String,
+        status: CampaignStatus,
         /// Other invocations hold batches of it for so long, at most.
         under_way: Option<Duration>,
     },
@@ -168,7 +171,8 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
                 .unwrap_or_default(),
         },
         Some("complete") => Claim::Complete,
-        Some("busy" | "inserting" | "pending") => Claim::Busy(retry),
+        Some("busy" | "pending") => Claim::Busy(retry),
+        Some("inserting") => Claim::OpenImport(retry),
         Some("rate") => Claim::RateReserved(retry),
         Some("history") => Claim::HistoryChanged {
             hold: retry,
@@ -178,7 +182,7 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
         Some("paused") if row.get::<_, Option<&str>>("reason").is_some() => Claim::TooLate(row.get("reason")),
         // Without a status, the campaign was deleted a moment ago.
         status => Claim::Stopped {
-            status: status.unwrap_or("cancelled").to_owned(),
+            status: status.map_or(CampaignStatus::Cancelled, CampaignStatus::of),
             under_way: row
                 .get::<_, Option<f64>>("under_way_seconds")
                 .map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e6))),

@@ -19,11 +19,13 @@ use tokio::time::sleep_until;
 use super::checkpoint::{self, Seen};
 use crate::domain::answer::Answer;
 use crate::domain::batch::{Batch, Checkpoint, Limit};
+use crate::domain::campaign::CampaignStatus;
 use crate::domain::deadline::Deadline;
 use crate::domain::ledger::Ledger;
 use crate::domain::outcome::Line;
 use crate::domain::outcome::epoch_millis;
 use crate::domain::pace::{Learned, Pace};
+use crate::domain::recipient::Status as RecipientStatus;
 use crate::domain::send_api::SendApi;
 use crate::domain::stop::Stop;
 use crate::domain::trouble::{Kind, Trouble};
@@ -63,6 +65,14 @@ pub struct Report {
     pub learned: Learned,
     /// How long SES took to answer, request by request.
     pub latencies: Latencies,
+}
+
+impl Report {
+    /// How many messages SES accepted.
+    pub fn sent(&self) -> u32 {
+        let sent = self.lines.iter().filter(|line| line.outcome.status() == RecipientStatus::Sent);
+        u32::try_from(sent.count()).unwrap_or(u32::MAX)
+    }
 }
 
 /// What sending one batch needs.
@@ -181,7 +191,7 @@ impl Sending<'_> {
                             status_read_at = read_at;
                             limit = now_limit;
                             ledger.mark_moved();
-                            if status != "sending" {
+                            if status != CampaignStatus::Sending {
                                 ledger.stop(Stop::Status(status));
                             }
                         }

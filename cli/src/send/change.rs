@@ -1,4 +1,4 @@
-//! What a person may do with a campaign's status.
+//! The changes of a campaign's status that a person may make.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -19,7 +19,7 @@ use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 
-/// Let a campaign be sent from a time on
+/// Start a campaign at a time
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign send schedule 5f0c2c1e-… --at '2030-03-20 08:00 Europe/Oslo'
@@ -28,7 +28,7 @@ pub struct Schedule {
     /// The campaign's id
     #[arg(value_parser = id)]
     campaign: Uuid,
-    /// When: date, time of day and zone (an offset from UTC, UTC, or a name such as Europe/Oslo)
+    /// The time: a date, a time of day and a zone (an offset from UTC, UTC, or a name such as Europe/Oslo)
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     at: Time,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub struct Schedule {
     check: Check,
 }
 
-/// Let a campaign be sent now: send-batch takes it at its next tick, or `campaign send run` from here
+/// Start a campaign now: send-batch sends it from its next tick on, or `campaign send run` from this machine
 ///
 /// It is rendered for all its recipients first, as `campaign preview --check` does: errors stop it, warnings are shown.
 #[derive(clap::Args)]
@@ -69,10 +69,10 @@ impl Before {
     }
 }
 
-/// Whether a campaign is looked at before it is let go.
+/// Whether a campaign is checked before it is started.
 #[derive(clap::Args)]
 struct Check {
-    /// Do not render it for all recipients first; those whose data does not fit fail when it is their turn
+    /// Do not render it for all recipients first; recipients whose data does not fit then fail during sending
     #[arg(long)]
     unchecked: bool,
 }
@@ -83,7 +83,7 @@ impl Check {
     }
 }
 
-/// Stop a campaign for the time being, or all of them; within two seconds no more is sent
+/// Pause a campaign, or all campaigns; sending stops within two seconds
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign send pause 5f0c2c1e-… --why 'the coupon is wrong'
@@ -100,7 +100,7 @@ pub struct Pause {
     why: Option<String>,
 }
 
-/// Go on with a campaign that is paused; one whose time has not come yet is scheduled again
+/// Resume a paused campaign; one whose time has not come yet is scheduled again
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign send resume 5f0c2c1e-…
@@ -117,7 +117,7 @@ pub struct Resume {
     before: Before,
 }
 
-/// End a campaign for good; within two seconds no more is sent
+/// Cancel a campaign for good; sending stops within two seconds
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  campaign send cancel 5f0c2c1e-… --yes --why 'wrong list'")]
 pub struct Cancel {
@@ -166,8 +166,8 @@ impl Schedule {
 }
 
 impl Schedule {
-    /// A time that is over would let the campaign be sent at once, which is not what `schedule` is for. PostgreSQL's
-    /// clock decides, as it does when campaigns fall due.
+    /// A time in the past would start the campaign at once, which is not what `schedule` is for. PostgreSQL's
+    /// clock decides, as it does for campaigns that are due.
     fn is_to_come(&self, now: Timestamp) -> Result<(), Failure> {
         if self.at.timestamp() > now {
             return Ok(());
@@ -286,7 +286,8 @@ async fn pause_all(why: Option<&str>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One after the other; the first that cannot go on ends it, and it can be given again.
+/// The campaigns are resumed one after the other. The first that cannot be resumed ends the command, which
+/// can be repeated.
 async fn resume_all() -> Result<(), Failure> {
     let database = connect(DatabaseAccess::from_env()?).await?;
     let paused = database.query(include_str!("paused_with_all.sql"), &[], soon()).await?;
@@ -319,7 +320,7 @@ impl Cancel {
     }
 }
 
-/// A step from one of some statuses to another.
+/// A change from one of several statuses to another.
 struct Change<'a> {
     from: &'a [&'a str],
     to: &'a str,
@@ -377,14 +378,15 @@ impl Case {
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        Ok(Case { database, id, status: campaign.status, source: campaign.source })
+        Ok(Case { database, id, status: campaign.status.to_string(), source: campaign.source })
     }
 
     fn name(&self) -> Cow<'_, str> {
         shown(&self.source.campaign_name)
     }
 
-    /// How many there are. Of millions that takes a while, so it is not asked where something is to be stopped.
+    /// The number of recipients. Counting millions takes a while, so it is not done when a campaign is
+    /// stopped.
     async fn recipients(&self) -> Result<usize, Failure> {
         let sql = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1";
         let counted = self.database.query(sql, &[(&self.id, Type::UUID)], patiently()).await?;
@@ -418,7 +420,7 @@ impl Case {
         Failure::new(Exit::Data, message)
     }
 
-    /// Changes the status, and answers what it is now.
+    /// Changes the status, and returns the new one.
     async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
         self.allows(change)?;
         let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! `campaign send create`: a draft, whose templates compile.
+//! `campaign send create`: creates a draft whose templates compile.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct Create {
     /// The sender, an address or `Name <address>`
     #[arg(long, value_name = "MAILBOX", value_parser = mailbox)]
     from: String,
-    /// Where answers go; may be given several times
+    /// An address for replies; may be given several times
     #[arg(long, value_name = "MAILBOX", value_parser = mailbox)]
     reply_to: Vec<String>,
     /// The template of the subject
@@ -66,7 +66,7 @@ pub struct Create {
     /// An image that the HTML part shows by cid:ID; may be given several times
     #[arg(long, value_name = "ID=FILE", value_parser = inline_file)]
     inline: Vec<(String, PathBuf)>,
-    /// It is no marketing: an order, an invoice, a notice that everybody must get
+    /// The campaign is transactional: an order, an invoice, a notice that everybody must get
     #[arg(long)]
     transactional: bool,
     /// The person who creates it, as the timeline names them
@@ -177,7 +177,7 @@ impl Create {
         serde_json::to_string(&object).map(Some).map_err(|error| Failure::new(Exit::Software, error))
     }
 
-    /// The message with file and line in place of part and line.
+    /// The message with the file in place of the part.
     fn with_files(&self, message: &str) -> String {
         [("html", &self.html), ("text", &self.text)].into_iter().fold(
             message.to_owned(),
@@ -196,7 +196,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 fn read_object(path: &Path) -> Result<String, Failure> {
     let text = read(path)?;
-    // As it is written: a number keeps each of its digits.
+    // The JSON is stored unchanged, so that a number keeps all its digits.
     let problem = match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
         Ok(value) if value.get().starts_with('{') => return Ok(text),
         Ok(_) => format!("{}:1: expected a JSON object, such as {{\"city\": \"Oslo\"}}", path.display()),

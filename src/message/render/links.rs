@@ -200,12 +200,21 @@ fn is_web(url: &str) -> bool {
         .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
+/// Whether it is the variable for the link to unsubscribe, and nothing else.
+fn is_unsubscribe_tag(written: &str) -> bool {
+    let inner = written.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    inner.is_some_and(|inner| inner.trim_matches(['-', '+']).trim() == "unsubscribe_url")
+}
+
 fn is_unsubscribe_url(url: &str) -> bool {
     UNSUBSCRIBE_URL.with_borrow(|known| known.as_deref() == Some(url))
 }
 
 /// Whether a text with template tags may become a web link: what comes before the first tag fits the beginning of one.
 fn may_be_web(written: &str) -> bool {
+    if is_unsubscribe_tag(written) {
+        return false;
+    }
     let start = written.split(['{']).next().unwrap_or_default().trim_start().to_ascii_lowercase();
     ["http://", "https://"]
         .iter()
