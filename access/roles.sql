@@ -43,6 +43,7 @@ GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, 
                                 campaign_last_invocations TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
+GRANT SELECT ON recipient_events TO campaign_send_batch;
 
 -- ses-events settles known recipients, suppresses addresses, and pauses a campaign that harms the sender's
 -- reputation. It claims nothing, and the policies below prevent it from making a campaign `sending`, a recipient

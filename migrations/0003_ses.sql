@@ -44,7 +44,7 @@ BEGIN
         SELECT DISTINCT grantee, needs
           FROM information_schema.role_table_grants AS has
           JOIN (VALUES
-            ('campaign_cursors', 'INSERT', 'SELECT ON campaign_attachments, organization_settings'),
+            ('campaign_cursors', 'INSERT', 'SELECT ON campaign_attachments, organization_settings, recipient_events'),
             ('campaigns', 'INSERT', 'SELECT, INSERT, UPDATE, DELETE ON campaign_attachments'),
             ('campaigns', 'INSERT', 'SELECT, INSERT, UPDATE ON organization_settings'),
             ('campaigns', 'INSERT', 'UPDATE (send_before) ON campaigns')

@@ -1,6 +1,7 @@
 //! `campaign preview`: shows and checks what a recipient gets, before sending.
 
 mod css;
+mod dns;
 mod dry_run;
 mod file;
 mod identity;
@@ -17,6 +18,7 @@ use super::{connect, send_test, soon};
 use campaign_sender::domain::batch::Recipient;
 use campaign_sender::domain::campaign::{Campaign, CampaignStatus};
 use campaign_sender::lambda::environment::Settings;
+use campaign_sender::message::attachment::examine_attachments;
 use campaign_sender::message::link::Links;
 use campaign_sender::message::link_settings::UnsubscribeSettings;
 use campaign_sender::message::preflight::campaign::examine_campaign;
@@ -24,8 +26,9 @@ use campaign_sender::message::preflight::message::examine_message;
 use campaign_sender::message::preflight::{Finding, Findings};
 use campaign_sender::message::render::Templates;
 use campaign_sender::message::token::Subject;
+use campaign_sender::send_batch::attachments;
 use campaign_sender::send_batch::load::{self};
-use campaign_sender::send_batch::send::Sender;
+use campaign_sender::send_batch::send::{Files, Sender};
 use campaign_sender::store::Database;
 use campaign_sender::store::activities::{TableError, plan};
 use campaign_sender::store::keys::KeyStore;
@@ -201,6 +204,8 @@ pub struct Case {
     database: Database,
     campaign: Campaign,
     sender: Sender,
+    /// What was found of its attachments.
+    attachments: Vec<Finding>,
 }
 
 impl Case {
@@ -213,8 +218,14 @@ impl Case {
         // Without these variables there are no links, and the checks report it.
         let keys = KeyStore::new(&settings.unsubscribe).current().await.ok().flatten();
         let links = Links::with_keys(&settings.unsubscribe, keys).ok();
-        let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
-        Ok(Case { database, campaign, sender })
+        let attachments = match &campaign.attachments {
+            Some(_) => attachments::load(&database, id, soon()).await?,
+            None => Vec::new(),
+        };
+        let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref())
+            .with_files(Files::new(&attachments));
+        let attachments = examine_attachments(&attachments, campaign.source.html.as_deref());
+        Ok(Case { database, campaign, sender, attachments })
     }
 
     fn templates(&self) -> Result<Templates, Failure> {
@@ -228,6 +239,9 @@ impl Case {
         let Campaign { from_address, reply_to, source, .. } = &self.campaign;
         for finding in examine_campaign(from_address, reply_to, source.html.as_deref()) {
             findings.add(finding, None);
+        }
+        for finding in &self.attachments {
+            findings.add(finding.clone(), None);
         }
         findings
     }

@@ -9,7 +9,7 @@ pub enum UncertainPolicy {
     #[default]
     Hold,
     /// It is sent again after this time, if later events of the campaign have arrived and none of this
-    /// recipient.
+    /// recipient, and SES has reported on nearly all recipients that were sent to around the same time.
     Resend {
         /// The time, which should be far longer than SES's events usually take.
         after: Duration,

@@ -14,11 +14,15 @@ pub enum HaltReason {
     InvalidVariables,
     InvalidFromAddress,
     InvalidReplyTo,
+    InvalidLinkParameters,
+    InvalidAttachment,
     BrokenLink,
     TooLate,
     NoUnsubscribeLink,
     AccountMayNotSend,
     ConfigurationSetPaused,
+    NoTenant,
+    TenantPaused,
     NoConfigurationSet,
     MailFromNotVerified,
     IdentityNotVerified,
@@ -58,18 +62,22 @@ const REJECTED: &str = " emails were rejected by Amazon SES after it had accepte
 
 impl HaltReason {
     /// All of them.
-    pub const ALL: [HaltReason; 28] = [
+    pub const ALL: [HaltReason; 32] = [
         HaltReason::InvalidTemplate,
         HaltReason::FailingTemplate,
         HaltReason::NoBody,
         HaltReason::InvalidVariables,
         HaltReason::InvalidFromAddress,
         HaltReason::InvalidReplyTo,
+        HaltReason::InvalidLinkParameters,
+        HaltReason::InvalidAttachment,
         HaltReason::BrokenLink,
         HaltReason::TooLate,
         HaltReason::NoUnsubscribeLink,
         HaltReason::AccountMayNotSend,
         HaltReason::ConfigurationSetPaused,
+        HaltReason::NoTenant,
+        HaltReason::TenantPaused,
         HaltReason::NoConfigurationSet,
         HaltReason::MailFromNotVerified,
         HaltReason::IdentityNotVerified,
@@ -109,6 +117,8 @@ impl HaltReason {
             HaltReason::InvalidVariables => &[Begin("the campaign's variables are")],
             HaltReason::InvalidFromAddress => &[Begin("from_address is no mailbox")],
             HaltReason::InvalidReplyTo => &[Begin("reply_to is no mailbox")],
+            HaltReason::InvalidLinkParameters => &[Begin("the campaign's link_parameters are")],
+            HaltReason::InvalidAttachment => &[Begin("the attachment"), Begin("the link \"cid:")],
             HaltReason::BrokenLink => &[Begin("the link \"")],
             HaltReason::TooLate => &[Begin("send_before is over")],
             HaltReason::NoUnsubscribeLink => &[Begin("UNSUBSCRIBE_")],
@@ -128,6 +138,8 @@ impl HaltReason {
             HaltReason::PausedWithAll => &[Begin("paused with all others")],
             HaltReason::AccountMayNotSend
             | HaltReason::ConfigurationSetPaused
+            | HaltReason::NoTenant
+            | HaltReason::TenantPaused
             | HaltReason::NoConfigurationSet
             | HaltReason::MailFromNotVerified
             | HaltReason::IdentityNotVerified
@@ -142,6 +154,8 @@ impl HaltReason {
         let (code, words) = text.split_once(": ").unwrap_or((text, ""));
         let words = words.to_ascii_lowercase();
         Some(match code {
+            "NotFoundException" if words.contains("tenant") => HaltReason::NoTenant,
+            "SendingPausedException" if words.contains("tenant") => HaltReason::TenantPaused,
             "AccountSuspendedException" | "SendingPausedException" | "AccountSendingPausedException" => {
                 HaltReason::AccountMayNotSend
             }
@@ -184,11 +198,15 @@ impl HaltReason {
             HaltReason::InvalidVariables => "invalid_variables",
             HaltReason::InvalidFromAddress => "invalid_from_address",
             HaltReason::InvalidReplyTo => "invalid_reply_to",
+            HaltReason::InvalidLinkParameters => "invalid_link_parameters",
+            HaltReason::InvalidAttachment => "invalid_attachment",
             HaltReason::BrokenLink => "broken_link",
             HaltReason::TooLate => "too_late",
             HaltReason::NoUnsubscribeLink => "no_unsubscribe_link",
             HaltReason::AccountMayNotSend => "account_may_not_send",
             HaltReason::ConfigurationSetPaused => "configuration_set_paused",
+            HaltReason::NoTenant => "no_tenant",
+            HaltReason::TenantPaused => "tenant_paused",
             HaltReason::NoConfigurationSet => "no_configuration_set",
             HaltReason::MailFromNotVerified => "mail_from_not_verified",
             HaltReason::IdentityNotVerified => "identity_not_verified",
@@ -218,6 +236,10 @@ impl HaltReason {
             HaltReason::InvalidVariables => "Correct the column variables of the campaign.",
             HaltReason::InvalidFromAddress => "Correct the campaign's from_address.",
             HaltReason::InvalidReplyTo => "Correct the campaign's reply_to.",
+            HaltReason::InvalidLinkParameters => "Correct the column link_parameters of the campaign.",
+            HaltReason::InvalidAttachment => {
+                "Correct the rows of campaign_attachments, or the link that names one by its content_id."
+            }
             HaltReason::BrokenLink => {
                 "Correct that link in the html: campaign preview shows all that is wrong."
             }
@@ -230,6 +252,12 @@ impl HaltReason {
             HaltReason::AccountMayNotSend => "The account may not send: the SES console says why.",
             HaltReason::ConfigurationSetPaused => {
                 "The configuration set may not send: turn its sending on again in the SES console."
+            }
+            HaltReason::NoTenant => {
+                "Correct ses_tenant in organization_settings, or create the tenant: docs/ses-tenants.md."
+            }
+            HaltReason::TenantPaused => {
+                "SES has paused the organization's tenant: its reputation in the SES console says why."
             }
             HaltReason::NoConfigurationSet => {
                 "Correct SES_CONFIGURATION_SET, or the campaign's configuration_set: SES has none of that name."

@@ -81,6 +81,9 @@ mod tests {
             from_address: from_address.to_owned(),
             reply_to: Vec::new(),
             configuration_set: None,
+            tracking: crate::domain::campaign::Tracking::default(),
+            tenant: None,
+            attachments: None,
             source: Source {
                 campaign_name: "Spring".to_owned(),
                 subject: "x".to_owned(),
@@ -88,6 +91,7 @@ mod tests {
                 text: Some("x".to_owned()),
                 variables: None,
                 transactional,
+                link_parameters: None,
             },
             templates_hash: String::new(),
             attempted: false,

@@ -135,11 +135,11 @@ pub fn starts(html: &str) -> (Vec<Start>, Vec<&str>) {
 }
 
 /// Names, and values as they are written.
-type Written<'a> = Vec<(String, &'a str)>;
+pub type Written<'a> = Vec<(String, &'a str)>;
 
 /// Reads `<name attribute="value" …>` or `</name>`; the name of the latter begins with a slash. `None`: it is
 /// not a tag but a lone `<`.
-fn tag(markup: &str) -> Option<(String, Written<'_>, &str)> {
+pub fn tag(markup: &str) -> Option<(String, Written<'_>, &str)> {
     let inner = &markup[1..];
     let slash = usize::from(inner.starts_with('/'));
     inner[slash..].chars().next().filter(char::is_ascii_alphabetic)?;
@@ -185,7 +185,7 @@ fn attribute_value(rest: &str) -> (&str, &str) {
 }
 
 /// The text after the beginning of an element of raw text.
-fn after_end_of<'a>(rest: &'a str, name: &str) -> &'a str {
+pub fn after_end_of<'a>(rest: &'a str, name: &str) -> &'a str {
     let is_end =
         |markup: &str| markup.get(2..2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name));
     let Some((at, _)) = rest.match_indices("</").find(|(at, _)| is_end(&rest[*at..])) else { return "" };

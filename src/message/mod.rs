@@ -1,5 +1,6 @@
 //! From a recipient to a message, and what can be known of it before it is sent: pure functions.
 
+pub mod attachment;
 pub mod compose;
 pub mod headers;
 pub mod html;

@@ -6,6 +6,7 @@
 mod comments;
 pub mod footer;
 mod limits;
+mod links;
 mod namespace;
 mod numbers;
 mod outline;
@@ -28,6 +29,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior};
 
 use crate::domain::campaign::Source;
 use crate::message::part::Part;
+use links::LinkParameters;
 use numbers::Written;
 use outline::{Kind, Outline};
 use seams::{Reading, Seams};
@@ -151,7 +153,11 @@ impl Templates {
     }
 
     fn read(source: Source) -> Result<Templates, InvalidTemplate> {
+        let Source { campaign_name, subject, html, text, variables, transactional, link_parameters } = source;
+        let parameters = LinkParameters::parse(link_parameters.as_deref())
+            .map_err(|found| InvalidTemplate(format!("the campaign's link_parameters are {found}")))?;
         let mut environment = Environment::new();
+        change_links(&mut environment, &parameters);
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.set_auto_escape_callback(|name| match name {
             "html" => AutoEscape::Html,
@@ -163,9 +169,14 @@ impl Templates {
         environment.add_filter("string", as_text);
         environment.add_filter(ENGINE_JOIN, minijinja::filters::join);
         environment.add_filter("join", join);
-        environment.set_formatter(|out, state, value| match (state.auto_escape(), value.as_str()) {
+        let in_values = parameters.clone();
+        environment.set_formatter(move |out, state, value| match (state.auto_escape(), value.as_str()) {
             // Text is written unchanged, without the formatting of other values.
             (AutoEscape::None, Some(text)) => Ok(out.write_str(text)?),
+            // Markup that a value brings along has links as well.
+            (AutoEscape::Html, Some(html)) if value.is_safe() => {
+                Ok(out.write_str(in_values.in_markup(html).as_deref().unwrap_or(html))?)
+            }
             _ => match numbers::text(value) {
                 Some(text) => Ok(out.write_str(&text)?),
                 None if holds_undefined(value) => Err(ErrorKind::UndefinedError.into()),
@@ -174,7 +185,6 @@ impl Templates {
         });
         // Errors include their expression; by default they do so only in debug builds.
         environment.set_debug(true);
-        let Source { campaign_name, subject, html, text, variables, transactional } = source;
         let filled = |body: &String| !body.trim().is_empty();
         let (html, text) = (html.filter(filled), text.filter(filled));
         if html.is_none() && text.is_none() {
@@ -184,7 +194,7 @@ impl Templates {
             [("subject", Some(&subject)), ("html", html.as_ref()), ("text", text.as_ref())]
         {
             if let Some(template) = template {
-                let template = readable(name, template)?;
+                let template = with_links_changed(name, readable(name, template)?, &parameters)?;
                 environment.add_template_owned(name, template).map_err(|error| {
                     InvalidTemplate(format!("the template does not compile: {}", describe(name, &error)))
                 })?;
@@ -245,7 +255,9 @@ impl Templates {
     /// As [`Templates::render`].
     pub fn parts(&self, person: &Person<'_>) -> Result<Parts, RenderError> {
         let (context, written) = self.context(person)?;
-        numbers::shown_as([&written, &self.shared.written], || self.parts_with(person, &context))
+        links::rendering_for(person.unsubscribe_url, || {
+            numbers::shown_as([&written, &self.shared.written], || self.parts_with(person, &context))
+        })
     }
 
     /// The number of recipients for whom nothing could be shared, although the template has shared parts.
@@ -389,6 +401,32 @@ fn readable(part: &str, template: &str) -> Result<String, InvalidTemplate> {
     limits::check(admitted.into_owned()).map_err(|found| invalid(&found.what, found.line))
 }
 
+/// The filters that change links as they are rendered.
+fn change_links(environment: &mut Environment<'static>, parameters: &LinkParameters) {
+    let (html, text) = (parameters.clone(), parameters.clone());
+    // What was captured is HTML already.
+    environment.add_filter(links::HTML_FILTER, move |written: String| {
+        Value::from_safe_string(html.in_html(&written).unwrap_or(written))
+    });
+    environment.add_filter(links::TEXT_FILTER, move |word: String| text.in_text(&word).unwrap_or(word));
+}
+
+/// The template of a part with the campaign's parameters in its links.
+fn with_links_changed(
+    part: &str,
+    template: String,
+    parameters: &LinkParameters,
+) -> Result<String, InvalidTemplate> {
+    match part {
+        "html" => parameters.in_html_template(template).map_err(|line| {
+            let what = "link_parameters cannot be added to a link in which a block begins or ends";
+            InvalidTemplate(format!("the template does not compile: {what} ({part}, line {line})"))
+        }),
+        "text" => Ok(parameters.in_text_template(template)),
+        _ => Ok(template),
+    }
+}
+
 /// The filter `string`: numbers are written as in the data.
 fn as_text(value: Value) -> Value {
     match numbers::text(&value) {
@@ -474,6 +512,7 @@ mod tests {
                 r#"{"city": "Oslo", "plan": "free", "url": "https://example.com/?a=1&b=2"}"#.into(),
             ),
             transactional: false,
+            link_parameters: None,
         })
         .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -547,6 +586,7 @@ mod tests {
                 text: None,
                 variables: variables.map(str::to_owned),
                 transactional: false,
+                link_parameters: None,
             })
             .err()
             .unwrap()
@@ -586,6 +626,7 @@ mod tests {
                 text: None,
                 variables: None,
                 transactional: false,
+                link_parameters: None,
             };
             Templates::compile(source).err().map(|error| error.to_string()).unwrap_or_default()
         };
@@ -697,6 +738,7 @@ mod tests {
                 text: None,
                 variables: Some(theirs.into()),
                 transactional,
+                link_parameters: None,
             })
             .unwrap()
         };
@@ -719,6 +761,7 @@ mod tests {
                 text: text.map(str::to_owned),
                 variables: None,
                 transactional,
+                link_parameters: None,
             })
             .unwrap()
             .render(&with_link("{}"))

@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use crate::store::{Database, DatabaseError};
 
-/// Puts recipients that have been `uncertain` for longer than `after` back to `pending`, of the campaign or,
-/// with `None`, of all that are `sending` or `sent`; a campaign that was `sent` is `sending` again. It does
-/// so only if SES's events arrive: an event of the same campaign has been received that happened more than
-/// `after` after the recipient became uncertain. Returns the number of recipients of each campaign.
+/// Puts recipients that have been `uncertain` for longer than `after` back to `pending`, of the campaign or, with
+/// `None`, of all that are `sending` or `sent`; a campaign that was `sent` is `sending` again. Only where SES's
+/// events are known to come: an event of the same campaign has been received that happened later than `after`
+/// from the time when the recipient came into doubt; and SES has reported on nearly all recipients that the campaign was
+/// sent to around that time, so that events are not being lost. Answers how many recipients there were of each campaign.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.

@@ -1,5 +1,6 @@
--- Sends again to recipients of campaign $1 (null: of all campaigns) that have been `uncertain` for more than $2
--- seconds, by the clock and by SES's events, and that SES has not reported on.
+-- Sends again what is in doubt and of which SES has said nothing: of campaign $1, or of all where it is null,
+-- recipients that have been `uncertain` for more than $2 seconds, by the clock and by SES's events, and whose neighbours
+-- SES has reported on.
 WITH examined AS MATERIALIZED (
     UPDATE campaign_cursors AS k SET doubt_examined_at = now()
       FROM campaigns AS c
@@ -11,14 +12,36 @@ WITH examined AS MATERIALIZED (
        AND (k.doubt_examined_at IS NULL OR k.doubt_examined_at <= now() - make_interval(secs => $2 / 60))
     RETURNING k.campaign_id, k.last_event_at
 ),
--- Events of the same campaign have arrived that happened long after the recipient became uncertain. If SES had
--- accepted the message, its event would have arrived with them, however late the queue is. A recipient whose message
--- SES is known to have accepted (its activity was refused) is never sent to again.
-silent AS MATERIALIZED (
-    SELECT r.id, r.position
+-- The fence. Events of the same campaign have come that happened long after the doubt arose: had SES accepted
+-- the message, its event would have come with them, however late the queue is. A recipient whose message SES is known to
+-- have accepted (its activity was refused) is not in doubt about that, and is never sent to again.
+doubted AS MATERIALIZED (
+    SELECT r.id, r.campaign_id, date_bin('10 minutes', r.uncertain_since, '2000-01-01') AS stretch
       FROM examined AS e JOIN campaign_recipients AS r ON r.campaign_id = e.campaign_id
      WHERE r.status = 'uncertain' AND r.message_id IS NULL AND r.error_code IS DISTINCT FROM 'activity_refused'
        AND r.uncertain_since < least(now(), e.last_event_at) - make_interval(secs => $2)
+),
+-- Events may be lost one by one. For this reason silence counts only where the neighbours speak: of the recipients that the
+-- same campaign was sent to around the time when the doubt arose (which is up to 15 minutes after the send, where an
+-- invocation was lost), 200 at most are looked at, and SES has reported on all but one in twenty of them.
+witnessed AS MATERIALIZED (
+    SELECT d.campaign_id, d.stretch
+      FROM (SELECT DISTINCT campaign_id, stretch FROM doubted) AS d
+     CROSS JOIN LATERAL (
+            SELECT count(*) AS sent,
+                   count(*) FILTER (WHERE EXISTS (SELECT FROM recipient_events AS v WHERE v.recipient_id = n.id)) AS heard
+              FROM (SELECT r.id FROM campaign_recipients AS r
+                     WHERE r.campaign_id = d.campaign_id AND r.status = 'sent'
+                       AND r.sent_at >= d.stretch - interval '20 minutes' AND r.sent_at < d.stretch + interval '15 minutes'
+                     LIMIT 200) AS n) AS neighbours
+     WHERE neighbours.heard > 0 AND (neighbours.sent - neighbours.heard) * 20 <= neighbours.sent
+),
+silent AS MATERIALIZED (
+    SELECT r.id, r.position
+      FROM doubted AS d
+      JOIN witnessed AS w ON w.campaign_id = d.campaign_id AND w.stretch = d.stretch
+      JOIN campaign_recipients AS r ON r.id = d.id
+     WHERE r.status = 'uncertain' AND r.message_id IS NULL AND r.error_code IS DISTINCT FROM 'activity_refused'
      ORDER BY r.campaign_id, r.position FOR NO KEY UPDATE OF r
 ),
 -- They get new positions, so that no current or earlier batch has them in its range.

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::domain::campaign::{Campaign, CampaignStatus, Source};
+use crate::domain::campaign::{Campaign, CampaignStatus, Source, Tracking};
 use crate::domain::result::Progress;
 use crate::store::{Database, DatabaseError};
 
@@ -107,6 +107,9 @@ fn campaign(row: &Row) -> Campaign {
         from_address: row.get("from_address"),
         reply_to: row.get("reply_to"),
         configuration_set: row.get("configuration_set"),
+        tracking: Tracking::of(row.get("transactional"), row.get("track_opens"), row.get("track_clicks")),
+        tenant: row.get("ses_tenant"),
+        attachments: row.get("attachments"),
         source: Source {
             campaign_name: row.get("name"),
             subject: row.get("subject"),
@@ -114,6 +117,7 @@ fn campaign(row: &Row) -> Campaign {
             text: row.get("text"),
             variables: row.get("variables"),
             transactional: row.get("transactional"),
+            link_parameters: row.get("link_parameters"),
         },
         templates_hash: row.get("hash"),
         attempted: row.get("attempted"),

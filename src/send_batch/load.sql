@@ -29,6 +29,11 @@ SELECT c.id, c.organization_id, c.name, c.status, c.from_address,
        ARRAY(SELECT address FROM unnest(c.reply_to) AS address WHERE address IS NOT NULL) AS reply_to,
        c.subject, c.html, c.text,
        c.variables::text AS variables, c.configuration_set, c.transactional, c.hash,
+       c.link_parameters::text AS link_parameters, c.track_opens, c.track_clicks,
+       (SELECT o.ses_tenant FROM organization_settings AS o WHERE o.organization_id = c.organization_id) AS ses_tenant,
+       -- What tells these files from every other set of them, by the versions of their rows.
+       (SELECT md5(string_agg(f.file_name || f.ctid::text || f.xmin::text, ' ' ORDER BY f.file_name))
+          FROM campaign_attachments AS f WHERE f.campaign_id = c.id) AS attachments,
        c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false)
            OR c.status = 'sent'
               AND coalesce((SELECT r.position FROM campaign_recipients AS r WHERE r.campaign_id = c.id

@@ -5,6 +5,7 @@
 //! which the invocation ends.
 
 pub mod answer;
+pub mod attachments;
 pub mod begin;
 mod candidates;
 pub mod checkpoint;
@@ -180,7 +181,10 @@ impl Handler {
         let compiled = self.preparation.compile(&campaign.source);
         let templates = compiled.as_ref().ok().map(Rc::as_ref);
         owed::pay(&self.recorder, campaign, templates, invocation.debt.as_ref(), until).await?;
-        let material = self.preparation.prepare(campaign, &compiled).await?;
+        let material = self
+            .preparation
+            .prepare(&self.database, campaign, &compiled, invocation.deadline.last_start)
+            .await?;
         owed::retry_refused(&self.recorder, campaign, templates, until).await?;
 
         let ses = self.ses.get_or_init(Ses::from_env).await;
@@ -237,7 +241,8 @@ impl Handler {
             database: &self.database,
             ses,
             templates: &material.templates,
-            sender: &Sender::new(campaign, configuration_set, material.links.as_ref()),
+            sender: &Sender::new(campaign, configuration_set, material.links.as_ref())
+                .with_files(material.files.clone()),
             deadline: invocation.deadline,
             interrupt: &self.interrupt,
             concurrency: self.settings.concurrency,

@@ -2,16 +2,21 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Instant;
 
+use super::attachments;
 use super::exit::Exit;
+use super::send::Files;
 use crate::domain::campaign::{Campaign, Source};
 use crate::domain::error_kind::ErrorKind;
 use crate::lambda::Failure;
+use crate::message::attachment::examine_attachments;
 use crate::message::link::Links;
 use crate::message::link_settings::UnsubscribeSettings;
-use crate::message::preflight::Severity;
 use crate::message::preflight::campaign::examine_campaign;
+use crate::message::preflight::{Finding, Severity};
 use crate::message::render::{InvalidTemplate, Templates};
+use crate::store::Database;
 use crate::store::keys::KeyStore;
 
 /// A campaign's templates, or why they do not compile.
@@ -23,6 +28,8 @@ pub struct Material {
     pub templates: Rc<Templates>,
     /// Makes the unsubscribe links; `None` is allowed for a transactional campaign.
     pub links: Option<Links>,
+    /// The files that go with each.
+    pub files: Files,
 }
 
 /// The state of the process: the keys of the links, and the compiled templates of the last campaign.
@@ -30,13 +37,15 @@ pub struct Preparation {
     unsubscribe: UnsubscribeSettings,
     keys: KeyStore,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
+    /// The files of the last campaign that had any, by what names them, and what was found of them.
+    files: RefCell<Option<(String, Files, Vec<Finding>)>>,
 }
 
 impl Preparation {
     /// Nothing is compiled or fetched yet.
     pub fn new(unsubscribe: &UnsubscribeSettings) -> Preparation {
         let (unsubscribe, keys) = (unsubscribe.clone(), KeyStore::new(unsubscribe));
-        Preparation { unsubscribe, keys, templates: RefCell::new(None) }
+        Preparation { unsubscribe, keys, templates: RefCell::new(None), files: RefCell::new(None) }
     }
 
     /// The templates of a campaign, compiled once as long as they do not change.
@@ -62,17 +71,23 @@ impl Preparation {
     /// recipient of a campaign that is sent now.
     pub async fn prepare(
         &self,
+        database: &Database,
         campaign: &Campaign,
         compiled: &Compiled,
+        until: Instant,
     ) -> Result<Result<Material, String>, Exit> {
         if let Some(problem) = campaign.not_ready() {
             let message = format!("campaign {} {problem}", campaign.id);
             return Err(Failure::new(ErrorKind::CampaignNotReady, message).into());
         }
         let links = self.links(campaign).await?;
-        let material = match compiled {
-            Ok(templates) => links.map(|links| Material { templates: Rc::clone(templates), links }),
-            Err(error) => Err(error.to_string()),
+        let files = self.files(database, campaign, until).await?;
+        let material = match (compiled, files) {
+            (Ok(templates), Ok(files)) => {
+                links.map(|links| Material { templates: Rc::clone(templates), links, files })
+            }
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(_), Err(reason)) => Err(reason),
         };
         if !campaign.sendable {
             return Ok(material);
@@ -81,6 +96,36 @@ impl Preparation {
             (Err(reason), _) | (Ok(_), Some(reason)) => Err(Exit::halt(reason)),
             (Ok(material), None) => Ok(Ok(material)),
         }
+    }
+
+    /// The files that go with each email, read once as long as they stay the same. The inner error is why no email can be
+    /// sent with them.
+    async fn files(
+        &self,
+        database: &Database,
+        campaign: &Campaign,
+        until: Instant,
+    ) -> Result<Result<Files, String>, Failure> {
+        let html = campaign.source.html.as_deref();
+        let Some(name) = &campaign.attachments else {
+            // A link by cid: would show nothing.
+            let findings = examine_attachments(&[], html.filter(|_| campaign.progress.sent == 0));
+            return Ok(first_error(&findings).map_or_else(|| Ok(Files::default()), Err));
+        };
+        let known = self.files.borrow().as_ref().is_some_and(|(known, ..)| known == name);
+        if !known {
+            // The files of one campaign at a time are in memory.
+            self.files.replace(None);
+            let files = attachments::load(database, campaign.id, until).await?;
+            let findings = examine_attachments(&files, html);
+            self.files.replace(Some((name.clone(), Files::new(&files), findings)));
+        }
+        let files = self.files.borrow();
+        Ok(match files.as_ref().map(|(_, files, findings)| (files, first_error(findings))) {
+            Some((_, Some(reason))) => Err(reason),
+            Some((files, None)) => Ok(files.clone()),
+            None => Ok(Files::default()),
+        })
     }
 
     /// Prepares the unsubscribe links; a campaign that is not transactional needs them.
@@ -105,5 +150,9 @@ impl Preparation {
 fn problem(campaign: &Campaign) -> Option<String> {
     let html = campaign.source.html.as_deref().filter(|_| campaign.progress.sent == 0);
     let findings = examine_campaign(&campaign.from_address, &campaign.reply_to, html);
-    findings.into_iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text)
+    first_error(&findings)
+}
+
+fn first_error(findings: &[Finding]) -> Option<String> {
+    findings.iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text.clone())
 }

@@ -6,6 +6,7 @@
 
 mod bulk;
 mod call;
+mod files;
 mod request;
 
 use std::fmt::Write as _;
@@ -37,6 +38,7 @@ use crate::store::{Database, DatabaseError};
 use bulk::{Entries, Fit};
 use call::Call;
 
+pub use files::Files;
 pub use request::Sender;
 
 /// The longest time between two checkpoints, which read the campaign's status and note outcomes.
@@ -144,7 +146,8 @@ impl Sending<'_> {
                 && (bytes_in_flight < MAX_BYTES_IN_FLIGHT || flights.is_empty());
             // One call is started at a time, and is on its way to SES while the next one is rendered.
             let mut started = false;
-            let in_bulk = self.ses.takes_bulk_calls() && !trouble.is_careful();
+            let in_bulk =
+                self.ses.takes_bulk_calls() && !trouble.is_careful() && self.sender.files().fit_bulk_calls();
             let api = if in_bulk { self.api } else { SendApi::Single };
             if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(api)) {
                 // Rendering takes time too.
@@ -153,7 +156,7 @@ impl Sending<'_> {
                     continue;
                 }
                 pace.start(now, call.len());
-                bytes_in_flight += call.bytes();
+                bytes_in_flight += self.bytes(&call);
                 crate::crash_point!("send-before");
                 flights.push(self.send(call));
                 started = true;
@@ -301,8 +304,13 @@ impl Sending<'_> {
         }
     }
 
+    /// What a call holds in memory, in bytes.
+    fn bytes(&self, call: &Call) -> usize {
+        call.bytes() + self.sender.files().bytes()
+    }
+
     async fn send(&self, call: Call) -> Landing {
-        let (started_at, bytes, indexes) = (Instant::now(), call.bytes(), call.indexes());
+        let (started_at, bytes, indexes) = (Instant::now(), self.bytes(&call), call.indexes());
         let until = (started_at + ANSWER_TIMEOUT).min(self.deadline.last_answer);
         let answers = tokio::time::timeout_at(until.into(), call.send(self.ses, self.sender)).await;
         let answers = answers.unwrap_or_else(|_| {

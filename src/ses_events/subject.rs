@@ -68,6 +68,7 @@ fn source(row: &Row) -> Source {
         text: row.get("text"),
         variables: row.get("campaign_variables"),
         transactional: true,
+        link_parameters: None,
     }
 }
 

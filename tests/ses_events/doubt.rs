@@ -25,7 +25,17 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
 fn doubtful(world: &mut World, event_seconds_ago: i32) -> Uuid {
     let (campaign, recipients) = doubtful_without_events(world);
     tell_ago(world, "delivery", "delivery", campaign, recipients[0], event_seconds_ago);
+    sent_when_the_doubt_arose(world, campaign);
     campaign
+}
+
+/// Those who are sent were sent to when the others came into doubt, two hours ago.
+fn sent_when_the_doubt_arose(world: &mut World, campaign: Uuid) {
+    unguarded(
+        world,
+        "UPDATE campaign_recipients SET sent_at = now() - interval '2 hours' WHERE campaign_id = $1 AND status = 'sent'",
+        &[&campaign],
+    );
 }
 
 /// An event of a recipient that happened this long ago; its time is in `part`.
@@ -110,6 +120,40 @@ fn events_that_most_emails_do_not_have_are_no_witness() {
     assert!(settle(&world, Some(campaign)).is_empty());
     assert_eq!(world.count(campaign, "status = 'uncertain'"), 2);
     tell_ago(&mut world, "send", "mail", campaign, recipients[0], 60);
+    sent_when_the_doubt_arose(&mut world, campaign);
     world.database.execute("UPDATE campaign_cursors SET doubt_examined_at = NULL", &[]);
     assert_eq!(settle(&world, Some(campaign)), [2]);
+}
+
+#[test]
+fn silence_counts_only_where_the_neighbours_speak() {
+    // Of so many neighbours SES has reported on so many; whether that is enough.
+    for (neighbours, heard, resent) in
+        [(0, 0, false), (1, 0, false), (19, 18, false), (20, 19, true), (60, 57, true), (60, 56, false)]
+    {
+        let mut world = World::new();
+        let campaign = doubtful(&mut world, 60);
+        world.database.execute("DELETE FROM recipient_events", &[]);
+        unguarded(
+            &mut world,
+            "UPDATE campaign_recipients SET sent_at = now() - interval '3 hours' WHERE campaign_id = $1 AND status = 'sent'",
+            &[&campaign],
+        );
+        let ids: Vec<Uuid> = (0..neighbours)
+            .map(|n| world.add_recipient(campaign, &format!("neighbour{n}@example.com")))
+            .collect();
+        unguarded(
+            &mut world,
+            "UPDATE campaign_recipients SET status = 'sent', message_id = id::text, sent_at = now() - interval '125 minutes'
+              WHERE id = ANY ($1)",
+            &[&ids],
+        );
+        world.database.execute(
+            "INSERT INTO recipient_events (recipient_id, action, occurred_at, key)
+             SELECT id, 'email_delivered', now(), gen_random_uuid() FROM unnest($1::uuid[]) AS id LIMIT $2",
+            &[&ids, &i64::from(heard)],
+        );
+        let expected: &[u32] = if resent { &[2] } else { &[] };
+        assert_eq!(settle(&world, Some(campaign)), expected, "{heard} of {neighbours}");
+    }
 }

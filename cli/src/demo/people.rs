@@ -150,6 +150,7 @@ mod tests {
             text: None,
             variables: Some(r##"{"shop": "Kaffa Coffee Co.", "accent": "#2f6f4f"}"##.to_owned()),
             transactional: false,
+            link_parameters: None,
         })
         .unwrap()
     }

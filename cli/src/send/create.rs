@@ -1,5 +1,6 @@
 //! `campaign send create`: creates a draft whose templates compile.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tokio_postgres::types::{ToSql, Type};
@@ -11,6 +12,8 @@ use super::super::{connect, id, soon};
 use super::time::{self, Time};
 use campaign_sender::domain::campaign::Source;
 use campaign_sender::domain::mailbox::Mailbox;
+use campaign_sender::message::attachment::{Attachment, examine_attachments};
+use campaign_sender::message::preflight::Severity;
 use campaign_sender::message::render::Templates;
 use campaign_sender::store::settings::DatabaseAccess;
 
@@ -48,6 +51,21 @@ pub struct Create {
     /// Send nothing after this time: the campaign is paused then, and the recipients that are left stay pending
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     before: Option<Time>,
+    /// Whether SES tracks opens: true or false [default: as the configuration set has it; false if it is transactional]
+    #[arg(long, value_name = "BOOL")]
+    track_opens: Option<bool>,
+    /// Whether SES tracks clicks: true or false [default: likewise]
+    #[arg(long, value_name = "BOOL")]
+    track_clicks: Option<bool>,
+    /// A parameter that every web link gets, such as utm_source=newsletter; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = link_parameter)]
+    link_parameter: Vec<(String, String)>,
+    /// A file that goes with every email; may be given several times
+    #[arg(long, value_name = "FILE")]
+    attach: Vec<PathBuf>,
+    /// An image that the HTML part shows by cid:ID; may be given several times
+    #[arg(long, value_name = "ID=FILE", value_parser = inline_file)]
+    inline: Vec<(String, PathBuf)>,
     /// The campaign is transactional: an order, an invoice, a notice that everybody must get
     #[arg(long)]
     transactional: bool,
@@ -74,13 +92,26 @@ impl Create {
             text: part(&self.text)?,
             variables: self.variables.as_deref().map(read_object).transpose()?,
             transactional: self.transactional,
+            link_parameters: self.link_parameters()?,
         };
         Templates::compile(source.clone())
             .map_err(|error| Failure::new(Exit::Data, self.with_files(&error.to_string())))?;
+        let files = self.files()?;
+        let wrong = examine_attachments(&files, source.html.as_deref())
+            .into_iter()
+            .find(|finding| finding.severity == Severity::Error);
+        if let Some(finding) = wrong {
+            return Err(Failure::new(Exit::Data, finding.text));
+        }
         let database = connect(DatabaseAccess::from_env()?).await?;
         let id = self.id.unwrap_or_else(Uuid::now_v7);
         let reply_to = (!self.reply_to.is_empty()).then_some(&self.reply_to);
-        let parameters: [(&(dyn ToSql + Sync), Type); 13] = [
+        let names: Vec<&str> = files.iter().map(|file| file.file_name.as_str()).collect();
+        let contents: Vec<&[u8]> = files.iter().map(|file| file.content.as_slice()).collect();
+        let content_ids: Vec<Option<&str>> = files.iter().map(|file| file.content_id.as_deref()).collect();
+        let dispositions: Vec<&str> =
+            files.iter().map(|file| if file.inline { "inline" } else { "attachment" }).collect();
+        let parameters: [(&(dyn ToSql + Sync), Type); 20] = [
             (&id, Type::UUID),
             (&self.organization, Type::UUID),
             (&self.name, Type::TEXT),
@@ -94,6 +125,13 @@ impl Create {
             (&self.transactional, Type::BOOL),
             (&self.created_by, Type::UUID),
             (&self.before.as_ref().map(Time::to_sql), Type::TEXT),
+            (&self.track_opens, Type::BOOL),
+            (&self.track_clicks, Type::BOOL),
+            (&source.link_parameters, Type::TEXT),
+            (&names, Type::TEXT_ARRAY),
+            (&contents, Type::BYTEA_ARRAY),
+            (&content_ids, Type::TEXT_ARRAY),
+            (&dispositions, Type::TEXT_ARRAY),
         ];
         let made = database.query(include_str!("create.sql"), &parameters, soon()).await?;
         if made.is_empty() {
@@ -105,6 +143,38 @@ impl Create {
             shown(&self.name)
         );
         Ok(())
+    }
+
+    /// The files, with their contents.
+    fn files(&self) -> Result<Vec<Attachment>, Failure> {
+        let attached = self.attach.iter().map(|path| (None, path));
+        let inline = self.inline.iter().map(|(id, path)| (Some(id.clone()), path));
+        attached
+            .chain(inline)
+            .map(|(content_id, path)| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let content = std::fs::read(path)
+                    .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", path.display())))?;
+                Ok(Attachment {
+                    file_name: name,
+                    content_type: None,
+                    bytes: content.len(),
+                    content,
+                    inline: content_id.is_some(),
+                    content_id,
+                })
+            })
+            .collect()
+    }
+
+    /// As the column has them.
+    fn link_parameters(&self) -> Result<Option<String>, Failure> {
+        if self.link_parameter.is_empty() {
+            return Ok(None);
+        }
+        let object: BTreeMap<&str, &str> =
+            self.link_parameter.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        serde_json::to_string(&object).map(Some).map_err(|error| Failure::new(Exit::Software, error))
     }
 
     /// The message with the file in place of the part.
@@ -133,6 +203,22 @@ fn read_object(path: &Path) -> Result<String, Failure> {
         Err(error) => format!("{}:{}: it is not JSON: {error}", path.display(), error.line()),
     };
     Err(Failure::new(Exit::Data, problem))
+}
+
+/// `ID=FILE`.
+fn inline_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (id, path) = text.split_once('=').ok_or("expected ID=FILE, such as logo=logo.png")?;
+    Ok((id.to_owned(), path.into()))
+}
+
+/// `NAME=VALUE`.
+fn link_parameter(text: &str) -> Result<(String, String), String> {
+    let expected = "expected NAME=VALUE, such as utm_source=newsletter";
+    let (name, value) = text.split_once('=').ok_or(expected)?;
+    if name.trim().is_empty() {
+        return Err(expected.to_owned());
+    }
+    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 /// An address, or `Name <address>`.

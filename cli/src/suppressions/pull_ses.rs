@@ -3,10 +3,12 @@
 use aws_sdk_sesv2::error::DisplayErrorContext;
 use aws_sdk_sesv2::types::{SuppressedDestinationSummary, SuppressionListReason};
 use std::time::SystemTime;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::format;
+use super::super::output::shown;
+use super::super::{format, soon};
 use super::{Chunk, Reason, Whose, Written, organization_name};
 use campaign_sender::ses;
 use campaign_sender::store::Database;
@@ -14,11 +16,12 @@ use campaign_sender::store::Database;
 /// Addresses per answer of SES; it gives no more.
 const PAGE: i32 = 1000;
 
-/// Add the addresses of the account's suppression list of SES
+/// Read in the suppression list that SES keeps for the account, or for an organization's tenant
 ///
 /// SES accepts emails to these addresses and does not send them, so each costs a send and becomes a bounce.
-/// The list is the account's, so its addresses are suppressed for all organizations, unless one is named.
-/// Running it again adds new addresses; addresses that SES has removed stay.
+/// The list is the account's, so its addresses are suppressed for all organizations, unless one is named. For an
+/// organization with an SES tenant, it is the tenant's list. Running it again adds new addresses; addresses that SES
+/// has removed stay.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  AWS_REGION=eu-central-1 campaign suppressions pull-ses")]
 pub(super) struct PullSes {
@@ -29,9 +32,11 @@ pub(super) struct PullSes {
 impl PullSes {
     pub(super) async fn run(self, database: &Database) -> Result<(), Failure> {
         let organization = self.whose.organization_id().unwrap_or_else(Uuid::nil);
+        let tenant = tenant(database, organization).await?;
         let mut pages = ses::reading_client()
             .await
             .list_suppressed_destinations()
+            .set_tenant_name(tenant.clone())
             .into_paginator()
             .page_size(PAGE)
             .send();
@@ -47,13 +52,25 @@ impl PullSes {
             written += chunk.write(database).await?;
         }
         println!(
-            "{} on SES's list, for {}",
+            "{} on {}, for {}",
             format::counted(read, "address"),
+            tenant.map_or_else(
+                || "SES's list".to_owned(),
+                |name| format!("the list of SES's tenant {}", shown(&name))
+            ),
             organization_name(organization)
         );
         println!("{written}");
         Ok(())
     }
+}
+
+/// The SES tenant of an organization, if it has one.
+async fn tenant(database: &Database, organization: Uuid) -> Result<Option<String>, Failure> {
+    let sql = "SELECT ses_tenant FROM organization_settings WHERE organization_id = $1";
+    let rows = database.query(sql, &[(&organization, Type::UUID)], soon()).await?;
+    let name = rows.first().and_then(|row| row.get::<_, Option<String>>(0));
+    Ok(name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()))
 }
 
 fn read_destination(destination: &SuppressedDestinationSummary) -> (Reason, Option<SystemTime>) {

@@ -11,6 +11,7 @@ use super::{
     refusal::Refusal,
     send::{self, Submission},
     state::{Control, State},
+    suppression,
 };
 
 const IDENTITIES: &str = "/v2/email/identities/";
@@ -53,7 +54,12 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
         }
         (&Method::GET, "/v2/email/account") => Ok(Ok(json_response(&state.control().account.answer()))),
         (&Method::GET, "/v2/email/suppression/addresses") => {
-            let answer = state.control().suppressed.answer(parts.uri.query().unwrap_or_default())?;
+            let query = parts.uri.query().unwrap_or_default();
+            let control = state.control();
+            let answer = match suppression::tenant_of(query) {
+                Some(tenant) => control.tenants.suppressed(&tenant)?.answer(query)?,
+                None => control.suppressed.answer(query)?,
+            };
             Ok(Ok(json_response(&answer)))
         }
         (&Method::GET, path) if path.starts_with(IDENTITIES) => {
@@ -77,6 +83,7 @@ async fn send_email(state: &State, submission: Submission) -> Result<Answer, Ref
     let id = {
         let mut control = state.control();
         control.account.check()?;
+        control.tenants.check(submission.message.tenant.as_deref())?;
         control.spend(&submission.message)?;
         accept(state, &mut control, submission)
     };
@@ -96,6 +103,8 @@ async fn send_bulk_email(state: &State, submissions: Vec<Submission>) -> Result<
     let mut results: Vec<Value> = {
         let mut control = state.control();
         control.account.check()?;
+        // All messages of a call have the same tenant.
+        control.tenants.check(submissions.first().and_then(|first| first.message.tenant.as_deref()))?;
         let entries = submissions.into_iter().zip(decision.refused_entries);
         entries.map(|(submission, refused)| bulk_result(state, &mut control, submission, refused)).collect()
     };
@@ -208,7 +217,7 @@ fn accept(state: &State, control: &mut Control, submission: Submission) -> Strin
         control.counts.rendering_failures += 1;
     } else {
         let suppressed = message.recipients().find_map(|address| control.suppressed.reason(address));
-        message.suppressed = suppressed;
+        message.suppressed = suppressed.or_else(|| control.tenants.reason(&message));
         state.mailbox.accept(message);
     }
     id

@@ -11,7 +11,7 @@
 //! | `GET /_local/duplicates` | addresses that received more than one message, and how many |
 //! | `GET /_local/events?after=&limit=` | the events of accepted messages, in EventBridge's form |
 //! | `GET`, `POST`, `DELETE /_local/rules` | shows the rules; adds one or an array of them; removes all |
-//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions`, `/_local/identities` | sets them |
+//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions`, `/_local/tenants`, `/_local/identities`, `/_local/mail-from` | sets them |
 //! | `POST /_local/close-idle-connections` | closes them |
 //! | `GET /_local/statistics` | counts since the start |
 
@@ -26,12 +26,12 @@ use super::{
     api::json_response,
     behaviour::Rule,
     events::events,
-    identity::Identities,
     message::Message,
     mime,
     refusal::Refusal,
     state::State,
     suppression::{SuppressedDestination, SuppressionList},
+    tenant::Tenants,
 };
 
 const INBOX: &str = include_str!("inbox.html");
@@ -114,8 +114,16 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
             state.control().suppressed = SuppressionList::new(read::<Vec<SuppressedDestination>>(body)?);
             Ok(done())
         }
+        (&Method::PUT, "mail-from") => {
+            state.control().identities.1 = Some(read(body)?);
+            Ok(done())
+        }
+        (&Method::PUT, "tenants") => {
+            state.control().tenants = Tenants::new(read(body)?);
+            Ok(done())
+        }
         (&Method::PUT, "identities") => {
-            state.control().identities = Identities(Some(read(body)?));
+            state.control().identities.0 = Some(read(body)?);
             Ok(done())
         }
         (&Method::POST, "close-idle-connections") => {
@@ -252,6 +260,16 @@ fn whole(message: &Message) -> Value {
         "headers": message.headers,
         "tags": message.tags,
         "configurationSet": message.configuration_set,
+        "tenant": message.tenant,
+        "openTracking": message.open_tracking,
+        "clickTracking": message.click_tracking,
+        "attachments": message.attachments.iter().map(|file| json!({
+            "fileName": file.file_name,
+            "contentType": file.content_type,
+            "contentId": file.content_id,
+            "inline": file.inline,
+            "bytes": file.content.len(),
+        })).collect::<Vec<_>>(),
         "suppressed": message.suppressed.is_some(),
     })
 }

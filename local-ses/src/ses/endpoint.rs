@@ -13,13 +13,14 @@ use tokio::sync::oneshot;
 use super::{
     account::{Account, TokenBucket},
     behaviour::Rule,
-    identity::Identities,
+    identity::MailFrom,
     message::Message,
     preview::Preview,
     server,
     signature::Verifier,
     state::{State, Statistics},
     suppression::{SuppressedDestination, SuppressionList},
+    tenant::{Tenant, Tenants},
 };
 
 /// How an endpoint is started.
@@ -142,9 +143,19 @@ impl SesEndpoint {
         self.state.control().suppressed = SuppressionList::new(destinations);
     }
 
+    /// Makes these the tenants of the account; until then it has none.
+    pub fn set_tenants(&self, tenants: Vec<Tenant>) {
+        self.state.control().tenants = Tenants::new(tenants);
+    }
+
     /// Makes these the only verified identities, in lower case; until then every one is verified.
     pub fn set_identities(&self, identities: Vec<String>) {
-        self.state.control().identities = Identities(Some(identities));
+        self.state.control().identities.0 = Some(identities);
+    }
+
+    /// Makes this the custom MAIL FROM domain of every identity.
+    pub fn set_mail_from(&self, mail_from: MailFrom) {
+        self.state.control().identities.1 = Some(mail_from);
     }
 
     /// Makes the inbox page show this above the messages.

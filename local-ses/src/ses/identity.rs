@@ -1,13 +1,24 @@
 //! `GetEmailIdentity`: which senders are verified.
 
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 
-/// The verified identities; unless they are set, every identity is verified.
+/// The custom MAIL FROM domain of an identity; empty: it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MailFrom {
+    pub domain: String,
+    /// SES has found its records.
+    pub found: bool,
+}
+
+/// The verified identities; unless they are set, every one is. And their MAIL FROM; unless it is set, `bounce.` before
+/// a domain.
 #[derive(Default)]
-pub(super) struct Identities(pub(super) Option<Vec<String>>);
+pub(super) struct Identities(pub(super) Option<Vec<String>>, pub(super) Option<MailFrom>);
 
 impl Identities {
     /// The answer for the identity in a path.
@@ -19,7 +30,19 @@ impl Identities {
         }
         let is_domain = !identity.contains('@');
         let dkim = if is_domain { "SUCCESS" } else { "NOT_STARTED" };
+        let mail_from = match &self.1 {
+            Some(mail_from) => mail_from.clone(),
+            None if is_domain => MailFrom { domain: format!("bounce.{identity}"), found: true },
+            None => MailFrom::default(),
+        };
+        let status = if mail_from.found { "SUCCESS" } else { "PENDING" };
+        let mail_from = json!({
+            "MailFromDomain": mail_from.domain,
+            "MailFromDomainStatus": status,
+            "BehaviorOnMxFailure": "USE_DEFAULT_VALUE",
+        });
         Ok(json!({
+            "MailFromAttributes": mail_from,
             "IdentityType": if is_domain { "DOMAIN" } else { "EMAIL_ADDRESS" },
             "FeedbackForwardingStatus": true,
             "VerifiedForSendingStatus": true,

@@ -6,8 +6,9 @@ use std::{
 
 use uuid::Uuid;
 
+use super::attachment::Attachment;
 use super::check;
-pub use super::request::NameValue;
+pub use super::request::{FeatureStatus, NameValue};
 use super::suppression::SuppressionReason;
 
 /// The operation by which a message was sent.
@@ -42,6 +43,13 @@ pub struct Message {
     pub headers: Vec<NameValue>,
     pub tags: Vec<NameValue>,
     pub configuration_set: Option<String>,
+    /// The tenant through which it was sent.
+    pub tenant: Option<String>,
+    /// What its request says of tracking opens and clicks, in place of the configuration set.
+    pub open_tracking: Option<FeatureStatus>,
+    pub click_tracking: Option<FeatureStatus>,
+    /// The files that go with it; none here for a message sent as `Raw`.
+    pub attachments: Arc<[Attachment]>,
     /// Why the address was on the account's suppression list, if it was: SES accepts, and reports a bounce or a
     /// complaint of its own.
     pub suppressed: Option<SuppressionReason>,

@@ -37,6 +37,14 @@ pub(super) fn source(message: &Message) -> Vec<u8> {
     if let Some(html) = &message.html {
         builder = builder.html_body(&**html);
     }
+    for file in message.attachments.iter() {
+        let kind = file.content_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned());
+        builder = if file.inline {
+            builder.inline(kind, file.content_id.clone().unwrap_or_default(), file.content.to_vec())
+        } else {
+            builder.attachment(kind, file.file_name.clone(), file.content.to_vec())
+        };
+    }
     let mut source = Vec::new();
     builder.serialize(&mut source);
     source

@@ -7,6 +7,7 @@
 
 mod account;
 mod api;
+mod attachment;
 mod behaviour;
 mod check;
 mod connections;
@@ -27,12 +28,16 @@ mod signature;
 mod state;
 mod suppression;
 mod template;
+mod tenant;
 
 pub use account::{Account, EnforcementStatus, TokenBucket};
+pub use attachment::Attachment;
 pub use behaviour::{Effect, RecipientMatch, Rule};
 pub use endpoint::{Options, SesEndpoint};
 pub use events::{events, in_sns, in_sqs_batch};
-pub use message::{Message, NameValue, RequestKind};
+pub use identity::MailFrom;
+pub use message::{FeatureStatus, Message, NameValue, RequestKind};
 pub use preview::{Finding, Preview};
 pub use state::Statistics;
 pub use suppression::{SuppressedDestination, SuppressionReason};
+pub use tenant::Tenant;

@@ -1,8 +1,8 @@
 //! The bodies of `SendEmail` and `SendBulkEmail`, as the API reference of Amazon SES v2 gives them.
 //!
-//! A field that the reference does not know is an error. So are attachments, which this endpoint does not
-//! take. Fields that would change nothing here are read past.
+//! A field that the reference does not know is an error. Fields that would change nothing here are read past.
 
+use super::attachment::RequestedAttachment;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 #[derive(Deserialize)]
@@ -24,12 +24,11 @@ pub(super) struct SendEmail {
     _feedback_arn: Option<IgnoredAny>,
     #[serde(rename = "ListManagementOptions")]
     _list_management: Option<IgnoredAny>,
-    #[serde(rename = "ConfigurationOverrides")]
-    _overrides: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) configuration_overrides: ConfigurationOverrides,
     #[serde(rename = "EndpointId")]
     _endpoint_id: Option<IgnoredAny>,
-    #[serde(rename = "TenantName")]
-    _tenant: Option<IgnoredAny>,
+    pub(super) tenant_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,12 +47,11 @@ pub(super) struct SendBulkEmail {
     _from_arn: Option<IgnoredAny>,
     #[serde(rename = "FeedbackForwardingEmailAddressIdentityArn")]
     _feedback_arn: Option<IgnoredAny>,
-    #[serde(rename = "ConfigurationOverrides")]
-    _overrides: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) configuration_overrides: ConfigurationOverrides,
     #[serde(rename = "EndpointId")]
     _endpoint_id: Option<IgnoredAny>,
-    #[serde(rename = "TenantName")]
-    _tenant: Option<IgnoredAny>,
+    pub(super) tenant_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +69,8 @@ pub(super) struct Simple {
     pub(super) body: Body,
     #[serde(default)]
     pub(super) headers: Vec<NameValue>,
+    #[serde(default)]
+    pub(super) attachments: Vec<RequestedAttachment>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +104,8 @@ pub(super) struct Template {
     pub(super) template_data: Option<String>,
     #[serde(default)]
     pub(super) headers: Vec<NameValue>,
+    #[serde(default)]
+    pub(super) attachments: Vec<RequestedAttachment>,
 }
 
 #[derive(Deserialize)]
@@ -160,4 +162,27 @@ pub(super) struct Destination {
 pub struct NameValue {
     pub name: String,
     pub value: String,
+}
+
+/// What one request sets in place of the configuration set.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct ConfigurationOverrides {
+    #[serde(default)]
+    pub(super) tracking: TrackingOverrides,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct TrackingOverrides {
+    pub(super) open_tracking_enabled: Option<FeatureStatus>,
+    pub(super) click_tracking_enabled: Option<FeatureStatus>,
+}
+
+/// Whether something is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum FeatureStatus {
+    Enabled,
+    Disabled,
 }

@@ -8,12 +8,13 @@ use std::{sync::Arc, time::SystemTime};
 use serde_json::Map;
 
 use super::{
-    check,
+    attachment, check,
     message::{Message, RequestKind, new_message_id},
     raw,
     refusal::Refusal,
     request::{
-        BulkEmailEntry, Destination, EmailContent, NameValue, SendBulkEmail, SendEmail, Simple, Template,
+        BulkEmailEntry, ConfigurationOverrides, Destination, EmailContent, NameValue, SendBulkEmail,
+        SendEmail, Simple, Template,
     },
     template::{CompiledTemplate, template_data},
 };
@@ -34,6 +35,7 @@ pub(super) fn single(body: &[u8], now: SystemTime) -> Result<Submission, Refusal
     message.configuration_set = request.configuration_set_name;
     check::tags(&request.email_tags)?;
     message.tags = request.email_tags;
+    set_options(&mut message, request.tenant_name.as_deref(), &request.configuration_overrides);
 
     message.from = request.from_email_address.unwrap_or_default();
     set_destination(&mut message, request.destination);
@@ -48,6 +50,7 @@ pub(super) fn single(body: &[u8], now: SystemTime) -> Result<Submission, Refusal
             rendering_failed = !put_template(&mut message, &inline(&template)?, &data);
             check::headers(&template.headers)?;
             message.headers = template.headers;
+            message.attachments = attachment::read(template.attachments)?;
         }
         _ => {
             return Err(Refusal::bad_request(
@@ -63,6 +66,7 @@ pub(super) fn single(body: &[u8], now: SystemTime) -> Result<Submission, Refusal
 pub(super) fn bulk(body: &[u8], now: SystemTime) -> Result<Vec<Submission>, Refusal> {
     let mut request: SendBulkEmail = parse(body)?;
     let entries = std::mem::take(&mut request.bulk_email_entries);
+    let attachments = std::mem::take(&mut request.default_content.template.attachments);
     if entries.is_empty() || entries.len() > check::MAX_DESTINATIONS {
         return Err(Refusal::bad_request(format!(
             "BulkEmailEntries: expected 1 to {} entries, got {}.",
@@ -73,11 +77,16 @@ pub(super) fn bulk(body: &[u8], now: SystemTime) -> Result<Vec<Submission>, Refu
     let compiled = inline(&request.default_content.template)?;
     let default_data =
         template_data(request.default_content.template.template_data.as_deref().unwrap_or("{}"))?;
-    entries.into_iter().map(|entry| bulk_entry(&request, &compiled, &default_data, entry, now)).collect()
+    let attachments = attachment::read(attachments)?;
+    entries
+        .into_iter()
+        .map(|entry| bulk_entry(&request, &attachments, &compiled, &default_data, entry, now))
+        .collect()
 }
 
 fn bulk_entry(
     request: &SendBulkEmail,
+    attachments: &Arc<[attachment::Attachment]>,
     template: &CompiledTemplate<'_>,
     default_data: &Map<String, serde_json::Value>,
     entry: BulkEmailEntry,
@@ -88,6 +97,8 @@ fn bulk_entry(
     message.reply_to.clone_from(&request.reply_to_addresses);
     message.feedback_forwarding.clone_from(&request.feedback_forwarding_email_address);
     message.configuration_set.clone_from(&request.configuration_set_name);
+    set_options(&mut message, request.tenant_name.as_deref(), &request.configuration_overrides);
+    message.attachments = Arc::clone(attachments);
     set_destination(&mut message, entry.destination);
 
     message.tags = replace(&request.default_email_tags, &entry.replacement_tags, |a, b| a == b);
@@ -128,6 +139,10 @@ fn blank(kind: RequestKind, received: SystemTime) -> Message {
         headers: Vec::new(),
         tags: Vec::new(),
         configuration_set: None,
+        tenant: None,
+        open_tracking: None,
+        click_tracking: None,
+        attachments: Arc::default(),
         suppressed: None,
         raw: None,
     }
@@ -139,6 +154,12 @@ fn set_destination(message: &mut Message, destination: Destination) {
     message.bcc = destination.bcc_addresses;
 }
 
+fn set_options(message: &mut Message, tenant: Option<&str>, overrides: &ConfigurationOverrides) {
+    message.tenant = tenant.map(str::to_owned);
+    message.open_tracking = overrides.tracking.open_tracking_enabled;
+    message.click_tracking = overrides.tracking.click_tracking_enabled;
+}
+
 fn put_simple(message: &mut Message, simple: Simple) -> Result<(), Refusal> {
     message.subject = simple.subject.data;
     message.html = simple.body.html.map(|content| content.data.into());
@@ -148,6 +169,7 @@ fn put_simple(message: &mut Message, simple: Simple) -> Result<(), Refusal> {
     }
     check::headers(&simple.headers)?;
     message.headers = simple.headers;
+    message.attachments = attachment::read(simple.attachments)?;
     Ok(())
 }
 
@@ -204,6 +226,7 @@ fn finish(message: &Message) -> Result<(), Refusal> {
         .try_for_each(|value| check::address(value))?;
     check::subject(&message.subject)?;
     let bodies = message.html.as_deref().map_or(0, str::len) + message.text.as_deref().map_or(0, str::len);
+    let bodies = bodies + attachment::bytes_in_message(&message.attachments);
     check::size(message.raw.as_deref().map_or(bodies + message.subject.len(), <[u8]>::len))
 }
 

@@ -16,6 +16,7 @@ use super::{
     refusal::Refusal,
     signature::Verifier,
     suppression::SuppressionList,
+    tenant::Tenants,
 };
 
 /// The state that the connections and the owner of an endpoint share.
@@ -33,6 +34,7 @@ pub(super) struct Control {
     pub(super) account: Account,
     pub(super) suppressed: SuppressionList,
     pub(super) identities: Identities,
+    pub(super) tenants: Tenants,
     pub(super) latency: Duration,
     pub(super) counts: Statistics,
     pub(super) preview: Option<Preview>,

@@ -3,6 +3,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -63,6 +64,7 @@ impl SuppressionList {
                 }
                 "Reason" => reasons
                     .push(serde_json::from_value::<SuppressionReason>(json!(value)).map_err(|_| refusal())?),
+                "TenantName" => {}
                 _ => return Err(refusal()),
             }
         }
@@ -72,6 +74,12 @@ impl SuppressionList {
         let next_token = matching.next().map(|_| (start + page).to_string());
         Ok(json!({ "SuppressedDestinationSummaries": summaries, "NextToken": next_token }))
     }
+}
+
+/// The tenant whose list a query asks for; `None`: the account's.
+pub(super) fn tenant_of(query: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("TenantName="))?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 fn summary(destination: &SuppressedDestination) -> Value {

@@ -15,6 +15,7 @@ fn outcome(html: &str, variables: &str) -> Result<String, String> {
         text: None,
         variables: Some(r#"{"deep": {"a": [1]}}"#.into()),
         transactional: true,
+        link_parameters: None,
     };
     let variables = variables.to_owned();
     std::thread::Builder::new()

@@ -53,6 +53,7 @@ impl Campaign {
             text,
             variables: Some(r#"{"city": "Oslo", "shop": "https://example.com/?a=1&b=2"}"#.into()),
             transactional,
+            link_parameters: None,
         };
         Templates::compile(source).ok().map(|templates| Campaign { templates })
     }

@@ -5,6 +5,7 @@
 //! the template's data. Variables have three braces, the subject's too: AWS says that SES escapes nothing, and Handlebars
 //! escapes what has two.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -102,10 +103,12 @@ impl Template {
     }
 
     /// The end of a request.
-    fn write(&self, json: &mut Vec<u8>) {
-        json.extend_from_slice(
-            br#","DefaultContent":{"Template":{"TemplateData":"{}","TemplateContent":{"Subject":""#,
-        );
+    fn write(&self, json: &mut Vec<u8>, sender: &Sender) {
+        json.extend_from_slice(br#","DefaultContent":{"Template":{"#);
+        if !sender.files().is_empty() {
+            let _ = write!(json, r#""Attachments":{},"#, sender.files().bulk());
+        }
+        json.extend_from_slice(br#""TemplateData":"{}","TemplateContent":{"Subject":""#);
         json.extend_from_slice(SUBJECT.as_bytes());
         json.push(b'"');
         for (name, slot) in [("Html", &self.html), ("Text", &self.text)] {
@@ -131,6 +134,18 @@ impl Entries {
         if let Some(name) = sender.configuration_set() {
             end.extend_from_slice(br#","ConfigurationSetName":"#);
             write(&mut end, name);
+        }
+        if let Some(name) = sender.tenant() {
+            end.extend_from_slice(br#","TenantName":"#);
+            write(&mut end, name);
+        }
+        let mut tracking = sender.tracking().peekable();
+        if tracking.peek().is_some() {
+            let tracking: BTreeMap<_, _> =
+                tracking.map(|(name, status)| (name, status.to_string())).collect();
+            end.extend_from_slice(br#","ConfigurationOverrides":{"Tracking":"#);
+            write(&mut end, &tracking);
+            end.push(b'}');
         }
         Entries {
             size,
@@ -169,7 +184,7 @@ impl Entries {
             Some(template) => template,
             None => {
                 let template = Template::of(&message.content);
-                template.write(&mut self.end);
+                template.write(&mut self.end, sender);
                 template
             }
         };
@@ -338,7 +353,7 @@ mod tests {
 
     use super::*;
     use crate::domain::campaign::Campaign;
-    use crate::domain::campaign::{CampaignStatus, Source};
+    use crate::domain::campaign::{CampaignStatus, Source, Tracking};
     use crate::domain::result::Progress;
 
     fn sender(reply_to: Vec<String>) -> Sender {
@@ -353,6 +368,9 @@ mod tests {
             from_address: "Néws <news@example.com>".to_owned(),
             reply_to,
             configuration_set: Some("marketing".to_owned()),
+            tracking: Tracking { opens: Some(true), clicks: Some(false) },
+            tenant: Some("tenant".to_owned()),
+            attachments: None,
             source: Source {
                 campaign_name: "Spring".to_owned(),
                 subject: "x".to_owned(),
@@ -360,6 +378,7 @@ mod tests {
                 text: Some("x".to_owned()),
                 variables: None,
                 transactional: false,
+                link_parameters: None,
             },
             progress: Progress::default(),
             templates_hash: String::new(),

@@ -2,11 +2,13 @@
 
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use aws_sdk_sesv2::types::{
-    Body, Content, Destination, EmailContent, Message as SesMessage, MessageHeader, MessageTag,
+    Body, ConfigurationOverrides, Content, Destination, EmailContent, FeatureStatus, Message as SesMessage,
+    MessageHeader, MessageTag, TrackingConfigurationOverrides,
 };
 use uuid::Uuid;
 
-use crate::domain::campaign::Campaign;
+use super::files::Files;
+use crate::domain::campaign::{Campaign, Tracking};
 use crate::domain::mailbox::Mailbox;
 use crate::message::compose::Message;
 use crate::message::headers::Headers;
@@ -20,6 +22,9 @@ pub struct Sender {
     from: String,
     reply_to: Vec<String>,
     configuration_set: Option<String>,
+    tracking: Tracking,
+    tenant: Option<String>,
+    files: Files,
     shared_tags: [(&'static str, String); 2],
     headers: Headers,
     organization_id: Uuid,
@@ -48,11 +53,30 @@ impl Sender {
                 .filter(|name| !name.trim().is_empty())
                 .or(configuration_set)
                 .map(str::to_owned),
+            tracking: campaign.tracking,
+            tenant: campaign
+                .tenant
+                .as_deref()
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
+            files: Files::default(),
             shared_tags: [
                 ("campaign_id", campaign.id.to_string()),
                 ("organization_id", campaign.organization_id.to_string()),
             ],
         }
+    }
+
+    /// The same, with files in each email.
+    #[must_use]
+    pub fn with_files(self, files: Files) -> Sender {
+        Sender { files, ..self }
+    }
+
+    /// The files that go with each email.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// The campaign.
@@ -76,12 +100,15 @@ impl Sender {
             .subject(utf8(content.subject))
             .body(body)
             .set_headers(Some(headers))
+            .set_attachments(self.files.single())
             .build();
         SendEmailInputBuilder::default()
             .from_email_address(&self.from)
             .set_reply_to_addresses((!self.reply_to.is_empty()).then(|| self.reply_to.clone()))
             .destination(Destination::builder().to_addresses(message.address).build())
             .set_configuration_set_name(self.configuration_set.clone())
+            .set_tenant_name(self.tenant.clone())
+            .set_configuration_overrides(self.overrides())
             .content(EmailContent::builder().simple(simple).build())
             .set_email_tags(Some(self.tags(&recipient_id).map(tag).collect()))
     }
@@ -99,6 +126,29 @@ impl Sender {
     /// The configuration set.
     pub fn configuration_set(&self) -> Option<&str> {
         self.configuration_set.as_deref()
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// What SES tracks, by the names of its API; nothing that is left to the configuration set.
+    pub fn tracking(&self) -> impl Iterator<Item = (&'static str, FeatureStatus)> {
+        let status = |on| if on { FeatureStatus::Enabled } else { FeatureStatus::Disabled };
+        let Tracking { opens, clicks } = self.tracking;
+        [("OpenTrackingEnabled", opens), ("ClickTrackingEnabled", clicks)]
+            .into_iter()
+            .filter_map(move |(name, on)| Some((name, status(on?))))
+    }
+
+    fn overrides(&self) -> Option<ConfigurationOverrides> {
+        let find = |wanted| self.tracking().find(|(name, _)| *name == wanted).map(|(_, status)| status);
+        self.tracking().next()?;
+        let tracking = TrackingConfigurationOverrides::builder()
+            .set_open_tracking_enabled(find("OpenTrackingEnabled"))
+            .set_click_tracking_enabled(find("ClickTrackingEnabled"));
+        Some(ConfigurationOverrides::builder().tracking(tracking.build()).build())
     }
 
     /// The headers of one message, names and values; `list_unsubscribe` is what its link says.
