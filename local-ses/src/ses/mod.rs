@@ -1,7 +1,8 @@
 //! An endpoint that stands for Amazon SES v2 on this machine.
 //!
 //! It speaks the part of the API that sending campaigns takes (`SendEmail`, `SendBulkEmail`, `GetAccount`,
-//! `GetEmailIdentity`, `ListSuppressedDestinations`), verifies signatures and requests as strictly as SES does, keeps what it accepted
+//! `GetEmailIdentity`, `ListSuppressedDestinations`, and `CreateEmailTemplate`, `TestRenderEmailTemplate` and
+//! `DeleteEmailTemplate`, to render without sending), verifies signatures and requests as strictly as SES does, keeps what it accepted
 //! and shows it on an inbox page at `/`. The AWS SDKs find it by `AWS_ENDPOINT_URL_SESV2`. How it behaves can be
 //! set here, or over HTTP under `/_local/`.
 
@@ -25,6 +26,7 @@ mod send;
 mod server;
 mod signature;
 mod state;
+mod stored;
 mod suppression;
 mod template;
 

@@ -60,6 +60,7 @@ pub(super) fn single(body: &[u8], now: SystemTime) -> Result<Submission, Refusal
 
 /// Reads the body of `SendBulkEmail`, received at `now`: one submission for each entry, in their order.
 pub(super) fn bulk(body: &[u8], now: SystemTime) -> Result<Vec<Submission>, Refusal> {
+    check::bulk_request(body.len())?;
     let mut request: SendBulkEmail = parse(body)?;
     let entries = std::mem::take(&mut request.bulk_email_entries);
     if entries.is_empty() || entries.len() > check::MAX_DESTINATIONS {

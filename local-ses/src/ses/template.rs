@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use handlebars::{Context, Handlebars, no_escape};
 use serde_json::{Map, Value};
 
-use super::{refusal::Refusal, request::TemplateContent};
+use super::{check, refusal::Refusal, request::TemplateContent};
 
 /// How many templates are kept compiled: a campaign's bulk calls all have the same one.
 const KEPT: usize = 8;
@@ -49,6 +49,7 @@ impl CompiledTemplate {
     }
 
     fn compile(content: &TemplateContent) -> Result<Self, Refusal> {
+        check::template(content)?;
         if content.html.is_none() && content.text.is_none() {
             return Err(Refusal::bad_request("TemplateContent: Html or Text is required."));
         }
@@ -87,6 +88,7 @@ fn register(engine: &mut Handlebars<'_>, name: &str, source: Option<&str>) -> Re
 
 /// Reads template data, which must be a JSON object.
 pub(super) fn template_data(json: &str) -> Result<Map<String, Value>, Refusal> {
+    check::template_data(json)?;
     serde_json::from_str(json)
         .map_err(|error| Refusal::bad_request(format!("Template data is not a JSON object: {error}.")))
 }
