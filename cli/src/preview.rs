@@ -4,6 +4,7 @@ mod css;
 mod dry_run;
 mod identity;
 mod inbox;
+mod rehearsal;
 mod sample;
 mod show;
 
@@ -90,7 +91,7 @@ impl Preview {
         };
         let samples = case.samples(&templates, &self.selections()).await?;
         for sample in &samples {
-            show::message(sample, self.html);
+            show::message(sample, &case.sender, self.html);
         }
         for finding in identity::examine(&case.campaign.from_address).await {
             findings.add(finding, None);
@@ -138,6 +139,22 @@ pub async fn send_tests(
     let selection = recipient.map_or(Selection::First, Selection::of);
     let recipient = sample::find(&case.database, campaign, &selection).await?;
     send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
+}
+
+/// Has SES render what bulk calls would carry, without sending it, and compares that with what single calls would.
+///
+/// # Errors
+/// When a part differs, or SES cannot be asked.
+pub async fn rehearse(campaign: Uuid, recipients: &[String]) -> Result<(), Failure> {
+    let case = Case::open(&Settings::from_env()?, campaign).await?;
+    let templates = case.templates()?;
+    let mut samples = Vec::new();
+    if recipients.is_empty() {
+        samples = rehearsal::first(&case, &templates).await?;
+    }
+    let selections: Vec<Selection> = recipients.iter().map(|recipient| Selection::of(recipient)).collect();
+    samples.extend(case.samples(&templates, &selections).await?);
+    rehearsal::run(&case, samples).await
 }
 
 /// Renders a campaign for all its recipients, as `--check` does, and says what is found on standard error.

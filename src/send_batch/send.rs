@@ -35,6 +35,7 @@ use crate::store::{Database, DatabaseError};
 use bulk::{Entries, Fit};
 use call::Call;
 
+pub use bulk::request as bulk_request;
 pub use request::Sender;
 
 /// How often the campaign's status is read and outcomes are noted, at least.
@@ -189,6 +190,10 @@ impl Sending<'_> {
             Some((reason, weight)) if trouble.is_grave() || refusal.0.is_none() => (Some(reason), weight),
             _ => refusal,
         };
+        let wholes = self.templates.wholes();
+        if wholes > 0 {
+            tracing::info!(wholes, "emails of these recipients share nothing with the others'");
+        }
         let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
         Report { lines, stop, refusal, throttled_to, learned, latencies }
     }

@@ -224,6 +224,19 @@ impl Entries {
     }
 }
 
+/// The `SendBulkEmail` request for these messages, as JSON, and the numbers of those that are its entries; `None` where
+/// the first of them is too large for a bulk call.
+pub fn request(sender: &Sender, messages: Vec<Message>) -> Option<(Vec<usize>, Bytes)> {
+    let mut entries = Entries::new(sender, messages.len());
+    for (number, message) in messages.into_iter().enumerate() {
+        if entries.has_room() {
+            entries.add(sender, number, message);
+        }
+    }
+    let numbers = entries.indexes.clone();
+    (!numbers.is_empty()).then(|| (numbers, entries.into_body()))
+}
+
 /// What SES puts into its template, as JSON within a string of JSON; returns its size before it is escaped for that,
 /// in bytes.
 fn write_data(json: &mut Vec<u8>, template: &Template, content: Parts) -> usize {
