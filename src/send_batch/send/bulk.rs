@@ -350,7 +350,7 @@ mod tests {
 
     use super::*;
     use crate::domain::campaign::Campaign;
-    use crate::domain::campaign::Source;
+    use crate::domain::campaign::{CampaignStatus, Source};
     use crate::domain::result::Progress;
     use crate::message::render::{Person, Templates};
 
@@ -358,7 +358,7 @@ mod tests {
         let campaign = Campaign {
             id: Uuid::from_u128(0xca),
             organization_id: Uuid::from_u128(0x0a),
-            status: "sending".to_owned(),
+            status: CampaignStatus::Sending,
             sendable: true,
             unscheduled: false,
             resumed_in_doubt: false,
