@@ -43,7 +43,7 @@ fn headers(envelope: &Envelope, sender: &Sender) {
     line(
         "Size",
         &format!(
-            "HTML {} bytes, text {} bytes; {} of the message are this recipient's own",
+            "HTML {} bytes, text {} bytes; of both and the subject, {} bytes are only this recipient's",
             format::count(html),
             format::count(text),
             format::count(own)

@@ -63,7 +63,9 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
             Ok(Ok(json_response(&answer)))
         }
         (&Method::POST, "/v2/email/templates") => {
-            state.control().templates.create(body)?;
+            let mut control = state.control();
+            control.templates.create(body)?;
+            control.counts.templates_created += 1;
             Ok(Ok(json_response(&json!({}))))
         }
         (&Method::POST, path) if path.starts_with(TEMPLATES) && path.ends_with(RENDER) => {
@@ -72,7 +74,9 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
             Ok(Ok(json_response(&json!({ "RenderedTemplate": message }))))
         }
         (&Method::DELETE, path) if path.starts_with(TEMPLATES) => {
-            state.control().templates.delete(&path[TEMPLATES.len()..])?;
+            let mut control = state.control();
+            control.templates.delete(&path[TEMPLATES.len()..])?;
+            control.counts.templates_deleted += 1;
             Ok(Ok(json_response(&json!({}))))
         }
         (method, path) => Err(Refusal::new(

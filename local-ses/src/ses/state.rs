@@ -57,6 +57,10 @@ pub struct Statistics {
     pub send_bytes: u64,
     /// Bytes of the largest of these bodies.
     pub largest_send: u64,
+    /// Templates that were stored.
+    pub templates_created: u64,
+    /// Templates that were deleted again.
+    pub templates_deleted: u64,
     /// Messages accepted.
     pub accepted: u64,
     /// Accepted messages that were never sent, because their template data lacked a variable.

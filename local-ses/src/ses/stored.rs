@@ -9,11 +9,15 @@ use serde::Deserialize;
 use super::mime;
 use super::refusal::Refusal;
 use super::request::TemplateContent;
-use super::template::{CompiledTemplate, template_data};
+use super::template::{CompiledTemplate, Filled, template_data};
 
 /// The account's templates, by name.
 #[derive(Default)]
-pub(super) struct StoredTemplates(BTreeMap<String, Arc<CompiledTemplate>>);
+pub(super) struct StoredTemplates {
+    by_name: BTreeMap<String, Arc<CompiledTemplate>>,
+    /// Renders them as no engine should: what compares renderings has something to find.
+    pub(super) mangled: bool,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -37,12 +41,12 @@ impl StoredTemplates {
                 "TemplateName: expected 1 to 64 letters, digits, hyphens and underscores.",
             ));
         }
-        if self.0.contains_key(&template_name) {
+        if self.by_name.contains_key(&template_name) {
             let message = format!("Template {template_name} already exists.");
             return Err(Refusal::new(400, "AlreadyExistsException", message));
         }
         let compiled = CompiledTemplate::new(&template_content)?;
-        self.0.insert(template_name, compiled);
+        self.by_name.insert(template_name, compiled);
         Ok(())
     }
 
@@ -52,17 +56,21 @@ impl StoredTemplates {
         let filled = self.get(name)?.fill(&template_data(&data)?).map_err(|missing| {
             Refusal::bad_request(format!("Attribute is not present in the rendering data: {}", missing.0))
         })?;
-        Ok(mime::rendered(&filled.subject, filled.html.as_deref(), filled.text.as_deref()))
+        let Filled { subject, mut html, text } = filled;
+        if self.mangled {
+            html = html.map(|html| html + "mangled");
+        }
+        Ok(mime::rendered(&subject, html.as_deref(), text.as_deref()))
     }
 
     pub(super) fn delete(&mut self, name: &str) -> Result<(), Refusal> {
         self.get(name)?;
-        self.0.remove(name);
+        self.by_name.remove(name);
         Ok(())
     }
 
     fn get(&self, name: &str) -> Result<&CompiledTemplate, Refusal> {
-        let found = self.0.get(name).map(|template| &**template);
+        let found = self.by_name.get(name).map(|template| &**template);
         found.ok_or_else(|| Refusal::not_found(format!("Template {name} does not exist.")))
     }
 }

@@ -21,6 +21,8 @@ use crate::message::token;
 const MIN_JUMP: usize = 64;
 /// Tags of a stretch at which a seam is looked for.
 const MAX_TRIALS: usize = 100;
+/// Elements that may be open at a seam.
+const MAX_DEPTH: usize = 200;
 /// Begins an element that is none of raw text: a tokenizer that takes it for a tag stands outside of all else.
 const PROBE: &str = "<i>";
 
@@ -212,9 +214,10 @@ impl<'u> Reader<'u> {
         false
     }
 
-    /// Whether nothing is open but elements, so that what follows depends on its [`Place`] alone.
+    /// Whether nothing is open but a few elements, so that what follows depends on its [`Place`] alone.
     fn is_clear(&self) -> bool {
-        !self.places.as_ref().is_some_and(|places| places.in_link)
+        self.walk.open().len() <= MAX_DEPTH
+            && !self.places.as_ref().is_some_and(|places| places.in_link)
             && !self.page.as_ref().is_some_and(Page::is_in_link)
     }
 

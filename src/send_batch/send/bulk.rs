@@ -165,6 +165,7 @@ impl Entries {
     /// Adds the message of a recipient, unless the request would be too large with it. All of an entry's tags and
     /// headers are its own: whether defaults are added to them or replaced, SES does not say.
     pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> Fit {
+        let end = self.end.len();
         let template = match self.template.take() {
             Some(template) => template,
             None => {
@@ -177,7 +178,12 @@ impl Entries {
             Fit::Added => self.put(&template, sender, index, message),
             other => other,
         };
-        self.template = Some(template);
+        if self.indexes.is_empty() {
+            // The first that is an entry decides about the template.
+            self.end.truncate(end);
+        } else {
+            self.template = Some(template);
+        }
         fit
     }
 
