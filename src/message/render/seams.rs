@@ -99,11 +99,11 @@ impl Seams {
             Learning { fragments, html, url, stretches, budget: html.len() * 16, texts: Vec::new() };
         let (mut islands, mut before, mut first) = (Vec::new(), String::new(), 0);
         let mut start = Reader::new(url, derives);
-        for last in 0..stretches.len() {
+        for (last, stretch) in stretches.iter().enumerate() {
             let Some((cut, seam)) = learning.seam(&start, &before, first..last + 1) else { continue };
             start = Reader::at(&seam.to, url, derives);
-            let behind = stretches[last][..cut.start].to_owned();
-            let before = std::mem::replace(&mut before, stretches[last][cut.end..].to_owned());
+            let behind = stretch[..cut.start].to_owned();
+            let before = std::mem::replace(&mut before, stretch[cut.end..].to_owned());
             islands.push(Island { fragments: first..last + 1, before, behind, seam: Some(seam) });
             first = last + 1;
         }
