@@ -12,9 +12,9 @@ from harness.database import ROOT, Server
 from harness.machine import commit, machine, versions
 from harness.page import page
 from harness.rounds import note
-from tables import events, function, growth, limits, pace, peers, round_trips
+from tables import events, function, growth, limits, pace, peers, round_trips, sizes
 
-TABLES = {module.NAME: module for module in (peers, limits, round_trips, growth, pace, events, function)}
+TABLES = {module.NAME: module for module in (peers, sizes, limits, round_trips, growth, pace, events, function)}
 
 
 def main():

@@ -5,7 +5,10 @@ WITH campaign AS (
                            variables, created_by)
     VALUES ($1::uuid, $7::uuid, $6::text, 'sending', true,
             'Kaffa Coffee Co. <news@kaffa.example>', ARRAY['hello@kaffa.example'], $3::text, $4::text, $5::text,
-            '{"shop": "Kaffa Coffee & Co.", "accent": "#9c4221"}', '0f8fad5b-d9cb-469f-a165-70867728950e')
+            '{"shop": "Kaffa Coffee & Co.", "accent": "#9c4221",
+              "products": [{"name": "Yirgacheffe", "price": "14.50", "path": "yirgacheffe"},
+                           {"name": "Huila & friends", "price": "12.00", "path": "huila"},
+                           {"name": "Sidama <natural>", "price": "16.90", "path": "sidama"}]}', '0f8fad5b-d9cb-469f-a165-70867728950e')
     RETURNING id, organization_id
 )
 INSERT INTO campaign_recipients (campaign_id, organization_id, customer_id, email, name, variables)

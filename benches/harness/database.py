@@ -71,9 +71,12 @@ class Database:
     def connect(self):
         return psycopg.connect(self.url, autocommit=True)
 
-    def load(self, recipients, organization=ORGANIZATION):
+    def load(self, recipients, organization=ORGANIZATION, html=None, own_text=True):
+        """A campaign; `html` in place of its own body, and without a text part if it has none of its own."""
         campaign = str(uuid.uuid4())
         templates = [(CAMPAIGN / name).read_text().strip() for name in ("subject.txt", "body.html", "body.txt")]
+        templates[1] = html or templates[1]
+        templates[2] = templates[2] if own_text else None
         with self.connect() as connection:
             cursor = psycopg.RawCursor(connection)
             cursor.execute(

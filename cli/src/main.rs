@@ -13,6 +13,7 @@
 #[macro_use]
 mod output;
 
+mod check;
 mod completions;
 mod csv_file;
 mod demo;
@@ -66,6 +67,7 @@ enum Command {
     Resume(send::change::Resume),
     Import(import::Import),
     Preview(preview::Preview),
+    Check(check::Check),
     Status(status::Status),
     Report(report::Report),
     RetryFailed(retry_failed::RetryFailed),
@@ -144,6 +146,7 @@ impl Command {
         match self {
             Command::Migrate(command) => command.run().await,
             Command::Preview(command) => command.run().await,
+            Command::Check(command) => command.run().await,
             Command::Resolve(command) => command.run().await,
             Command::Suppressions(command) => command.run().await,
             Command::Import(command) => command.run().await,

@@ -6,6 +6,7 @@ mod dry_run;
 mod file;
 mod identity;
 mod inbox;
+mod rehearsal;
 mod sample;
 mod show;
 
@@ -105,7 +106,7 @@ impl Preview {
         };
         let samples = case.samples(&templates, &self.selections()).await?;
         for sample in &samples {
-            show::message(sample, self.html);
+            show::message(sample, &case.sender, self.html);
         }
         for finding in identity::examine(&case.campaign.from_address).await {
             findings.add(finding, None);
@@ -173,6 +174,22 @@ pub async fn send_tests(
         }
     }
     send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
+}
+
+/// Has SES render what bulk calls would carry, without sending it, and compares that with what single calls would.
+///
+/// # Errors
+/// When a part differs, or SES cannot be asked.
+pub async fn rehearse(campaign: Uuid, recipients: &[String]) -> Result<(), Failure> {
+    let case = Case::open(&Settings::from_env()?, campaign).await?;
+    let templates = case.templates()?;
+    let mut samples = Vec::new();
+    if recipients.is_empty() {
+        samples = rehearsal::first(&case, &templates).await?;
+    }
+    let selections: Vec<Selection> = recipients.iter().map(|recipient| Selection::of(recipient)).collect();
+    samples.extend(case.samples(&templates, &selections).await?);
+    rehearsal::run(&case, samples).await
 }
 
 /// Renders a campaign for all its recipients, as `--check` does, and prints the findings on standard error.

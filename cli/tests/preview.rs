@@ -184,7 +184,8 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
     Feedback-ID: CAMPAIGN:ORGANIZATION:campaign:campaign-sender
     Tag: campaign_id=CAMPAIGN
     Tag: organization_id=ORGANIZATION
-    Size: HTML 431 bytes, text 222 bytes
+    Size: HTML 431 bytes, text 222 bytes; of both and the subject, 670 bytes are only this recipient's
+    Bulk call: 50 such messages in a request of 78,505 bytes
 
     Dear Recipient 1, see our offers (/offers) of this spring, please.
 
@@ -553,4 +554,50 @@ fn what_dns_says_of_the_sender_is_told_with_what_to_publish() {
     // A server that does not answer, and a value that is none.
     assert_eq!(found(&preview(&world, "127.0.0.1:1")), "dns_unknown");
     assert!(preview(&world, "somewhere").contains("expected ADDRESS:PORT, such as 9.9.9.9:53, or none"));
+}
+
+#[test]
+fn ses_renders_what_bulk_calls_would_carry_and_keeps_no_template() {
+    let mut world = World::new();
+    let id = world.campaign_of(7);
+    let shared = "<p>What everybody gets, {% raw %}{{name}}{% endraw %} &amp; all, in a paragraph that is as long as it needs to be.</p>";
+    world.database.execute(
+        "UPDATE campaigns SET html = $1, text = NULL, transactional = false",
+        &[&format!("{shared}{{{{ name or 1 }}}}{shared}<b>{{{{ name or 2 }}}}</b>{shared}")],
+    );
+    let output = done(&campaign(&world, &["check", "--ses", &id.to_string()]));
+    assert_eq!(output.matches("the same by both calls").count(), 5, "{output}");
+    let again = done(&campaign(
+        &world,
+        &[
+            "check",
+            "--ses",
+            &id.to_string(),
+            "--recipient",
+            "r6@example.com",
+            "--recipient",
+            "r2@example.com",
+        ],
+    ));
+    assert_eq!(again, "r6@example.com: the same by both calls\nr2@example.com: the same by both calls\n");
+    let statistics = world.ses.statistics();
+    assert_eq!(
+        (statistics.templates_created, statistics.templates_deleted, statistics.send_requests),
+        (2, 2, 0)
+    );
+    let usage = refused(&campaign(&world, &["check", &id.to_string()]));
+    assert!(usage.starts_with("64: ") && usage.contains("--ses"), "{usage}");
+}
+
+#[test]
+fn what_ses_renders_otherwise_is_told_for_each_recipient() {
+    let mut world = World::new();
+    let id = world.campaign_of(2);
+    world.database.execute("UPDATE campaigns SET html = '<p>{{ name or 1 }}</p>'", &[]);
+    world.ses.mangle_templates();
+    let output = campaign(&world, &["check", "--ses", &id.to_string()]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("differs"), "{output:?}");
+    assert_eq!(output.status.code(), Some(65));
+    let statistics = world.ses.statistics();
+    assert_eq!(statistics.templates_created, statistics.templates_deleted);
 }

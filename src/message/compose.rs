@@ -12,6 +12,7 @@ use crate::message::part::Part;
 use crate::message::render::{Parts, Person, RenderError, Templates};
 
 /// A message that is ready for SES.
+#[derive(Clone, Debug)]
 pub struct Message {
     /// The recipient.
     pub recipient_id: Uuid,
@@ -27,6 +28,12 @@ impl Message {
     /// The size of its content, in bytes.
     pub fn bytes(&self) -> usize {
         let of = |part: &Option<Part>| part.as_ref().map_or(0, Part::len);
+        self.content.subject.len() + of(&self.content.html) + of(&self.content.text)
+    }
+
+    /// What of it is the recipient's own, in bytes; the rest a bulk call carries once for all.
+    pub fn own_bytes(&self) -> usize {
+        let of = |part: &Option<Part>| part.as_ref().map_or(0, Part::own_bytes);
         self.content.subject.len() + of(&self.content.html) + of(&self.content.text)
     }
 }

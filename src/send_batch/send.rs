@@ -38,6 +38,7 @@ use crate::store::{Database, DatabaseError};
 use bulk::{Entries, Fit};
 use call::Call;
 
+pub use bulk::request as bulk_request;
 pub use files::Files;
 pub use request::Sender;
 
@@ -218,6 +219,7 @@ impl Sending<'_> {
             Some((reason, weight)) if trouble.is_grave() || refusal.0.is_none() => (Some(reason), weight),
             _ => refusal,
         };
+        self.log_wholes();
         let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
         Report { lines, stop, refusal, throttled_to, learned, latencies }
     }
@@ -333,6 +335,14 @@ impl Sending<'_> {
         if !messages.is_empty() {
             let (campaign_id, sent_at_ms) = (self.sender.campaign_id(), epoch_millis(SystemTime::now()));
             tracing::info!(%campaign_id, sent_at_ms, messages, "accepted");
+        }
+    }
+
+    /// One line for those whose emails were read and carried as a whole.
+    fn log_wholes(&self) {
+        let wholes = self.templates.wholes();
+        if wholes > 0 {
+            tracing::info!(wholes, "emails of these recipients share nothing with the others'");
         }
     }
 

@@ -15,6 +15,8 @@ PEER = ROOT / "tests/orchestration/peer"
 HTML = """<p>Dear {{ name }},</p>
 <p>.</p>
 <p>Zoë &amp; Łukasz — 日本語 = <a href="https://example.com/?a=1&amp;b=2">the offers</a>{{ "x" * 2000 }}</p>"""
+# What all recipients share stands in SES's template in a bulk call, and must not be read as one.
+SHARED = "<p>Everybody gets {{name}}, {{{name}}} and \\{{name}} as they stand here, in a long text &amp; with a brace }</p>\n"
 TEXT = "Dear {{ name }},\n.\nZoë & Łukasz — 日本語 = https://example.com/?a=1&b=2"
 
 
@@ -48,7 +50,7 @@ def test_each_recipient_gets_what_was_rendered(world, peer, api):
     http("POST", f"{peer}/clear-store")
     world.configure(AWS_ENDPOINT_URL_SESV2=peer, SEND_API=api)
     campaign = world.campaign(
-        0, subject="Grüße, {{ name }} — 日本語", html=HTML, text=TEXT, reply_to=["Help <help@example.com>"],
+        0, subject="Grüße, {{ name }} — 日本語", html=HTML + "{% raw %}" + SHARED + "{% endraw %}{{ name }}", text=TEXT, reply_to=["Help <help@example.com>"],
         transactional=True,
     )
     names = {"ada@example.com": "Ada", "zoe@example.com": "Zoë O'Neil <x>", "li@example.com": "李"}
@@ -71,7 +73,8 @@ def test_each_recipient_gets_what_was_rendered(world, peer, api):
         assert message["Reply-To"] == "Help <help@example.com>"
         assert message["Subject"] == f"Grüße, {name} — 日本語"
         escaped = name.replace("'", "&#x27;").replace("<", "&lt;").replace(">", "&gt;")
-        assert part(message, "html") == HTML.replace("{{ name }}", escaped).replace('{{ "x" * 2000 }}', "x" * 2000)
+        html = HTML.replace("{{ name }}", escaped).replace('{{ "x" * 2000 }}', "x" * 2000) + SHARED + escaped
+        assert part(message, "html") == html
         assert part(message, "plain") == TEXT.replace("{{ name }}", name)
         for header, value in (message.items()):
             assert "\n" not in value, header

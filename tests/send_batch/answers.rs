@@ -277,8 +277,8 @@ fn a_signature_that_came_too_late_is_made_anew() {
 fn bulk_calls_with_large_bodies_have_as_many_entries_as_fit() {
     let mut world = World::sending_by("bulk");
     let campaign = world.campaign_of(20);
-    // With its derived text each has 180 kB, so that five fit into a request.
-    let sql = "UPDATE campaigns SET html = repeat('0123456789', 9000) WHERE id = $1";
+    // With the text that is made of it each recipient's own is 180 kB, so that five of them fit into a request.
+    let sql = "UPDATE campaigns SET html = '{{ \"0123456789\" * 9000 }}' WHERE id = $1";
     world.database.execute(sql, &[&campaign]);
     assert_eq!(run(&mut world.function(), event(campaign, 20)).last().unwrap()["status"], "done");
     // There is one more call if the mark has to move first.

@@ -74,6 +74,59 @@ fn what_arrives_is_the_same_whichever_call_carries_it() {
     }
 }
 
+/// A newsletter: what all share is most of it, and the text part is derived.
+fn newsletter() -> String {
+    let shared = "<p>A paragraph that everybody gets, with what there is to say of the harvest &amp; of the coffee.</p>".repeat(6);
+    let row = |n: usize| {
+        format!(
+            "<tr><td style=\"padding:16px 24px;font-family:Arial,sans-serif\"><h2>Letter {n}</h2>{shared}\
+             <p>The beans \\{{{{ '{{{{name}}}}' }}}} of {{{{ name or 'friend' }}}}: \
+             <a href=\"https://example.com/{n}?id={{{{ id }}}}\">this page</a>.</p>{{% if vip %}}<p>VIP</p>{{% endif %}}\
+             {shared}</td></tr>"
+        )
+    };
+    let rows: String = (0..30).map(row).collect();
+    format!(
+        "<html><head><style>@media print{{.a{{color:red}}}}</style></head><body><table>{rows}</table></body></html>"
+    )
+}
+
+#[test]
+fn a_newsletter_is_carried_once_for_all_recipients_of_a_call_and_arrives_as_it_is() {
+    let boxes = ["single", "bulk"].map(|api| {
+        let mut world = World::sending_by(api);
+        let campaign = world.campaign_of(60);
+        world.database.execute(
+            "UPDATE campaigns SET html = $2, text = NULL, transactional = false WHERE id = $1",
+            &[&campaign, &newsletter()],
+        );
+        world.database.execute(
+            "UPDATE campaign_recipients SET name = CASE WHEN position % 3 > 0 THEN '{{{h1}}} \\ <' || position END,
+                    variables = jsonb_build_object('id', position, 'vip', position % 5 = 0)",
+            &[],
+        );
+        assert_eq!(run(&mut world.function(), event(campaign, 60)).last().unwrap()["status"], "done");
+        world.assert_consistent(campaign);
+        let statistics = world.ses.statistics();
+        let lengths = mailbox(&world).into_values().map(|(_, seen)| seen.iter().map(String::len).sum::<usize>());
+        (mailbox(&world), statistics, lengths.sum::<usize>())
+    });
+    let [(single, ..), (bulk, statistics, length)] = &boxes;
+    assert_eq!((single.len(), bulk.len(), statistics.send_requests), (60, 60, 2));
+    assert!(statistics.send_bytes * 3 < *length as u64, "{} of {length} bytes", statistics.send_bytes);
+    for (address, (kind, seen)) in single {
+        assert_eq!((*kind, bulk[address].0), (RequestKind::Single, RequestKind::Bulk));
+        // The recipients of the two worlds have other ids, and so other links and tags.
+        let without_links = |seen: &[String]| -> Vec<String> {
+            seen.iter()
+                .take(4)
+                .map(|part| part.split("/u/").map(|rest| rest.get(87..).unwrap_or(rest)).collect())
+                .collect()
+        };
+        assert_eq!(without_links(seen), without_links(&bulk[address].1), "{address}");
+    }
+}
+
 #[test]
 fn the_rate_decides_which_call_is_made_and_how_many_recipients_it_has() {
     for (api, per_second, requests, kind) in [

@@ -7,6 +7,7 @@ import { run } from './peer.mjs';
 
 const ENTRIES = 50;
 const CALLS = 10;
+const MAX_BYTES = 990_000;
 // SES did not take these entries for now, whatever becomes of the others.
 const PASSING = new Set(['ACCOUNT_THROTTLED', 'TRANSIENT_FAILURE']);
 const ATTEMPTS = 5;
@@ -19,7 +20,7 @@ await run(({ campaign, pool, ses }) => {
     );
     const outcomes = await together(CALLS, calls, async (recipients) => {
       const messages = recipients.map((recipient) => rendered(templates, campaign, recipient));
-      await sendCall(ses, campaign, messages.filter((message) => !message.error));
+      for (const some of fitting(messages.filter((message) => !message.error))) await sendCall(ses, campaign, some);
       return messages.map(({ content, messageId, error }) => ({ subject: content?.subject, messageId, error }));
     });
     return outcomes.flat();
@@ -33,6 +34,24 @@ function rendered(templates, campaign, recipient) {
   } catch (error) {
     return { recipient, error: String(error) };
   }
+}
+
+// Messages whose request is within what SES takes of one with an inline template.
+function fitting(messages) {
+  const calls = [];
+  let bytes = Infinity;
+  for (const message of messages) {
+    const { subject, html, text } = message.content;
+    // Data is JSON in a string of JSON; 1,000 bytes for the rest of an entry.
+    const size = Buffer.byteLength(JSON.stringify(JSON.stringify({ subject, html, text }))) + 1000;
+    if (bytes + size > MAX_BYTES) {
+      calls.push([]);
+      bytes = 0;
+    }
+    calls.at(-1).push(message);
+    bytes += size;
+  }
+  return calls;
 }
 
 // Notes in each message what became of it.

@@ -9,7 +9,7 @@ use super::super::failure::{Exit, Failure};
 use super::super::soon;
 use campaign_sender::domain::batch::Recipient;
 use campaign_sender::domain::outcome::Outcome;
-use campaign_sender::message::compose::{Prepared, prepare};
+use campaign_sender::message::compose::{self, Prepared, prepare};
 use campaign_sender::message::preflight::Finding;
 use campaign_sender::message::preflight::message::Message;
 use campaign_sender::message::render::Templates;
@@ -46,6 +46,8 @@ pub struct Envelope {
     pub tags: Vec<(String, String)>,
     pub content: Message,
     pub request: SendEmailInputBuilder,
+    /// The message as it goes into a bulk call.
+    pub composed: compose::Message,
 }
 
 impl Sample {
@@ -54,7 +56,9 @@ impl Sample {
         let suppressed = recipient.suppressed;
         let recipient = Recipient { suppressed: false, ..recipient };
         let message = match prepare(templates, &recipient, sender.link(recipient.id).as_ref()) {
-            Prepared::Message(message) => Ok(envelope(sender.single(message), transactional)),
+            Prepared::Message(message) => {
+                Ok(envelope(sender.single(message.clone()), message, transactional))
+            }
             Prepared::Outcome(Outcome::Failed { code, error }) => Err(failed(&code, &error)),
             Prepared::Outcome(other) => Err(failed("unsendable", other.status().as_str())),
         };
@@ -71,7 +75,7 @@ fn failed(code: &str, error: &str) -> Finding {
     Finding::error(kind, format!("would fail: {error}"))
 }
 
-fn envelope(request: SendEmailInputBuilder, transactional: bool) -> Envelope {
+fn envelope(request: SendEmailInputBuilder, composed: compose::Message, transactional: bool) -> Envelope {
     let simple = request.get_content().as_ref().and_then(|content| content.simple());
     let body = simple.and_then(|message| message.body());
     let part = |content: Option<&aws_sdk_sesv2::types::Content>| content.map(|part| part.data().to_owned());
@@ -96,6 +100,7 @@ fn envelope(request: SendEmailInputBuilder, transactional: bool) -> Envelope {
         tags: tags.iter().map(|tag| (tag.name().to_owned(), tag.value().to_owned())).collect(),
         content,
         request,
+        composed,
     }
 }
 

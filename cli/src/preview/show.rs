@@ -6,22 +6,24 @@ use super::super::failure::{Exit, Failure};
 use super::super::format;
 use super::dry_run::Checked;
 use super::sample::{Envelope, Sample};
+use campaign_sender::domain::send_api::MAX_ENTRIES;
 use campaign_sender::message::preflight::{Findings, Severity};
+use campaign_sender::send_batch::send::{Sender, bulk_request};
 
 /// Prints a message: its headers, and its text or HTML source.
-pub fn message(sample: &Sample, html: bool) {
+pub fn message(sample: &Sample, sender: &Sender, html: bool) {
     if sample.suppressed {
         let address = &sample.recipient.email;
         println!("{}\n", style(format!("{address} is suppressed, and will not be written to.")).yellow());
     }
     let Ok(envelope) = &sample.message else { return };
-    headers(envelope);
+    headers(envelope, sender);
     let content = &envelope.content;
     let part = if html { content.html.as_deref() } else { content.text.as_deref() };
     println!("\n{}\n", part.unwrap_or(if html { "(no HTML part)" } else { "(no text part)" }).trim_end());
 }
 
-fn headers(envelope: &Envelope) {
+fn headers(envelope: &Envelope, sender: &Sender) {
     let line = |name: &str, value: &str| println!("{} {value}", style(format!("{name}:")).dim());
     line("From", &envelope.from);
     line("To", &envelope.to);
@@ -37,7 +39,25 @@ fn headers(envelope: &Envelope) {
     }
     let size = |part: &Option<String>| part.as_ref().map_or(0, String::len) as u64;
     let (html, text) = (size(&envelope.content.html), size(&envelope.content.text));
-    line("Size", &format!("HTML {} bytes, text {} bytes", format::count(html), format::count(text)));
+    let own = envelope.composed.own_bytes() as u64;
+    line(
+        "Size",
+        &format!(
+            "HTML {} bytes, text {} bytes; of both and the subject, {} bytes are only this recipient's",
+            format::count(html),
+            format::count(text),
+            format::count(own)
+        ),
+    );
+    let call = match bulk_request(sender, vec![envelope.composed.clone(); MAX_ENTRIES]) {
+        Some((entries, request)) => format!(
+            "{} such messages in a request of {} bytes",
+            entries.len(),
+            format::count(request.len() as u64)
+        ),
+        None => "too large for one: it is sent by a call of its own".to_owned(),
+    };
+    line("Bulk call", &call);
 }
 
 /// Prints the findings, errors first. With an error, the command fails.

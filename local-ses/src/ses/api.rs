@@ -15,6 +15,8 @@ use super::{
 };
 
 const IDENTITIES: &str = "/v2/email/identities/";
+const TEMPLATES: &str = "/v2/email/templates/";
+const RENDER: &str = "/render";
 
 /// A request without an answer: the connection is closed instead.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +47,11 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
     state.verifier.verify(parts, body, now).inspect_err(|_| state.control().counts.unauthenticated += 1)?;
     match (&parts.method, parts.uri.path()) {
         (&Method::POST, "/v2/email/outbound-emails") => {
-            state.control().counts.send_requests += 1;
+            state.control().count_send(body);
             send_email(state, send::single(body, now)?).await
         }
         (&Method::POST, "/v2/email/outbound-bulk-emails") => {
-            state.control().counts.send_requests += 1;
+            state.control().count_send(body);
             send_bulk_email(state, send::bulk(body, now)?).await
         }
         (&Method::GET, "/v2/email/account") => Ok(Ok(json_response(&state.control().account.answer()))),
@@ -65,6 +67,23 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
         (&Method::GET, path) if path.starts_with(IDENTITIES) => {
             let answer = state.control().identities.answer(&path[IDENTITIES.len()..])?;
             Ok(Ok(json_response(&answer)))
+        }
+        (&Method::POST, "/v2/email/templates") => {
+            let mut control = state.control();
+            control.templates.create(body)?;
+            control.counts.templates_created += 1;
+            Ok(Ok(json_response(&json!({}))))
+        }
+        (&Method::POST, path) if path.starts_with(TEMPLATES) && path.ends_with(RENDER) => {
+            let name = &path[TEMPLATES.len()..path.len() - RENDER.len()];
+            let message = state.control().templates.render(name, body)?;
+            Ok(Ok(json_response(&json!({ "RenderedTemplate": message }))))
+        }
+        (&Method::DELETE, path) if path.starts_with(TEMPLATES) => {
+            let mut control = state.control();
+            control.templates.delete(&path[TEMPLATES.len()..])?;
+            control.counts.templates_deleted += 1;
+            Ok(Ok(json_response(&json!({}))))
         }
         (method, path) => Err(Refusal::new(
             404,

@@ -1,12 +1,21 @@
 //! Checks what Amazon SES refuses in a well-formed request: invalid addresses, headers and tags, and sizes
 //! above the limits.
 
-use super::{message::Message, refusal::Refusal, request::NameValue};
+use super::{
+    message::Message,
+    refusal::Refusal,
+    request::{NameValue, TemplateContent},
+};
 
 /// Recipients of one message, and entries of one bulk call.
 pub(super) const MAX_DESTINATIONS: usize = 50;
 /// Bytes of one message.
 pub(super) const MAX_MESSAGE: usize = 40 * 1024 * 1024;
+/// Bytes of a bulk call, whose template is inline.
+const MAX_BULK_REQUEST: usize = 1_000_000;
+/// Bytes of a template, and characters of the data of one entry.
+const MAX_TEMPLATE: usize = 500_000;
+const MAX_TEMPLATE_DATA: usize = 262_144;
 const MAX_HEADERS: usize = 15;
 const MAX_HEADER_NAME: usize = 126;
 const MAX_HEADER_VALUE: usize = 995;
@@ -137,6 +146,30 @@ pub(super) fn tags(tags: &[NameValue]) -> Result<(), Refusal> {
         if tags[..index].iter().any(|earlier| earlier.name == *name) {
             return Err(Refusal::bad_request(format!("Duplicate tag name: {name}.")));
         }
+    }
+    Ok(())
+}
+
+pub(super) fn bulk_request(bytes: usize) -> Result<(), Refusal> {
+    if bytes > MAX_BULK_REQUEST {
+        let text = format!("Request with an inline template is longer than {MAX_BULK_REQUEST} bytes.");
+        return Err(Refusal::bad_request(text));
+    }
+    Ok(())
+}
+
+pub(super) fn template(content: &TemplateContent) -> Result<(), Refusal> {
+    let parts = [&content.subject, &content.html, &content.text].into_iter().flatten();
+    if parts.map(String::len).sum::<usize>() > MAX_TEMPLATE {
+        return Err(Refusal::bad_request(format!("Template is longer than {MAX_TEMPLATE} bytes.")));
+    }
+    Ok(())
+}
+
+pub(super) fn template_data(json: &str) -> Result<(), Refusal> {
+    if json.chars().count() > MAX_TEMPLATE_DATA {
+        let text = format!("Template data is longer than {MAX_TEMPLATE_DATA} characters.");
+        return Err(Refusal::bad_request(text));
     }
     Ok(())
 }

@@ -169,6 +169,11 @@ impl SesEndpoint {
         self.state.connections.close_idle_and_wait();
     }
 
+    /// From now on stored templates are rendered wrongly.
+    pub fn mangle_templates(&self) {
+        self.state.control().templates.mangled = true;
+    }
+
     /// Counts since the start.
     pub fn statistics(&self) -> Statistics {
         self.state.statistics()

@@ -49,3 +49,18 @@ pub(super) fn source(message: &Message) -> Vec<u8> {
     builder.serialize(&mut source);
     source
 }
+
+/// What a template makes, as a message without its envelope.
+pub(super) fn rendered(subject: &str, html: Option<&str>, text: Option<&str>) -> String {
+    let mut builder = MessageBuilder::new().header("Subject", Text::new(subject));
+    if let Some(text) = text {
+        builder = builder.text_body(text);
+    }
+    if let Some(html) = html {
+        builder = builder.html_body(html);
+    }
+    let mut source = Vec::new();
+    builder.serialize(&mut source);
+    // What it encodes itself is ASCII.
+    String::from_utf8_lossy(&source).into_owned()
+}

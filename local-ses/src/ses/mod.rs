@@ -1,9 +1,10 @@
 //! A local endpoint in place of Amazon SES v2.
 //!
 //! It supports the part of the API that sending campaigns needs (`SendEmail`, `SendBulkEmail`, `GetAccount`,
-//! `GetEmailIdentity`, `ListSuppressedDestinations`), verifies signatures and requests as strictly as SES
-//! does, keeps what it accepted and shows it on an inbox page at `/`. The AWS SDKs find it by
-//! `AWS_ENDPOINT_URL_SESV2`. How it behaves can be set here, or over HTTP under `/_local/`.
+//! `GetEmailIdentity`, `ListSuppressedDestinations`, and `CreateEmailTemplate`, `TestRenderEmailTemplate` and
+//! `DeleteEmailTemplate`, to render without sending), verifies signatures and requests as strictly as SES does, keeps
+//! what it accepted and shows it on an inbox page at `/`. The AWS SDKs find it by `AWS_ENDPOINT_URL_SESV2`. How it
+//! behaves can be set here, or over HTTP under `/_local/`.
 
 mod account;
 mod api;
@@ -26,6 +27,7 @@ mod send;
 mod server;
 mod signature;
 mod state;
+mod stored;
 mod suppression;
 mod template;
 mod tenant;

@@ -108,7 +108,7 @@ pub(super) struct Template {
     pub(super) attachments: Vec<RequestedAttachment>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct TemplateContent {
     pub(super) subject: Option<String>,

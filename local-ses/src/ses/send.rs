@@ -16,7 +16,7 @@ use super::{
         BulkEmailEntry, ConfigurationOverrides, Destination, EmailContent, NameValue, SendBulkEmail,
         SendEmail, Simple, Template,
     },
-    template::{CompiledTemplate, template_data},
+    template::{CompiledTemplate, Filled, template_data},
 };
 
 /// A well-formed message that is not accepted yet.
@@ -47,7 +47,7 @@ pub(super) fn single(body: &[u8], now: SystemTime) -> Result<Submission, Refusal
         (None, Some(content), None) => raw::put(&mut message, &content.data)?,
         (None, None, Some(template)) => {
             let data = template_data(template.template_data.as_deref().unwrap_or("{}"))?;
-            rendering_failed = !put_template(&mut message, &inline(&template)?, &data);
+            rendering_failed = !put_template(&mut message, &*inline(&template)?, &data);
             check::headers(&template.headers)?;
             message.headers = template.headers;
             message.attachments = attachment::read(template.attachments)?;
@@ -64,6 +64,7 @@ pub(super) fn single(body: &[u8], now: SystemTime) -> Result<Submission, Refusal
 
 /// Reads the body of `SendBulkEmail`, received at `now`: one submission for each entry, in their order.
 pub(super) fn bulk(body: &[u8], now: SystemTime) -> Result<Vec<Submission>, Refusal> {
+    check::bulk_request(body.len())?;
     let mut request: SendBulkEmail = parse(body)?;
     let entries = std::mem::take(&mut request.bulk_email_entries);
     let attachments = std::mem::take(&mut request.default_content.template.attachments);
@@ -87,7 +88,7 @@ pub(super) fn bulk(body: &[u8], now: SystemTime) -> Result<Vec<Submission>, Refu
 fn bulk_entry(
     request: &SendBulkEmail,
     attachments: &Arc<[attachment::Attachment]>,
-    template: &CompiledTemplate<'_>,
+    template: &CompiledTemplate,
     default_data: &Map<String, serde_json::Value>,
     entry: BulkEmailEntry,
     now: SystemTime,
@@ -176,23 +177,17 @@ fn put_simple(message: &mut Message, simple: Simple) -> Result<(), Refusal> {
 /// Fills the template in; false when the data lacks a variable.
 fn put_template(
     message: &mut Message,
-    template: &CompiledTemplate<'_>,
+    template: &CompiledTemplate,
     data: &Map<String, serde_json::Value>,
 ) -> bool {
-    let body =
-        |part: &Option<_>| part.as_ref().map(|part: &super::template::Part<'_>| part.fill(data)).transpose();
-    let (Ok(subject), Ok(html), Ok(text)) =
-        (template.subject.fill(data), body(&template.html), body(&template.text))
-    else {
-        return false;
-    };
+    let Ok(Filled { subject, html, text }) = template.fill(data) else { return false };
     message.subject = subject;
     message.html = html.map(Arc::from);
     message.text = text.map(Arc::from);
     true
 }
 
-fn inline(template: &Template) -> Result<CompiledTemplate<'_>, Refusal> {
+fn inline(template: &Template) -> Result<Arc<CompiledTemplate>, Refusal> {
     match (&template.template_content, template.template_name.as_ref().or(template.template_arn.as_ref())) {
         (Some(content), None) => CompiledTemplate::new(content),
         (None, Some(name)) => Err(Refusal::not_found(format!("Template {name} does not exist"))),

@@ -15,6 +15,7 @@ use super::{
     preview::Preview,
     refusal::Refusal,
     signature::Verifier,
+    stored::StoredTemplates,
     suppression::SuppressionList,
     tenant::Tenants,
 };
@@ -35,6 +36,7 @@ pub(super) struct Control {
     pub(super) suppressed: SuppressionList,
     pub(super) identities: Identities,
     pub(super) tenants: Tenants,
+    pub(super) templates: StoredTemplates,
     pub(super) latency: Duration,
     pub(super) counts: Statistics,
     pub(super) preview: Option<Preview>,
@@ -53,6 +55,14 @@ pub struct Statistics {
     pub requests: u64,
     /// The `SendEmail` and `SendBulkEmail` requests among them, whatever their result.
     pub send_requests: u64,
+    /// Bytes of their bodies.
+    pub send_bytes: u64,
+    /// Bytes of the largest of these bodies.
+    pub largest_send: u64,
+    /// Templates that were stored.
+    pub templates_created: u64,
+    /// Templates that were deleted again.
+    pub templates_deleted: u64,
     /// Messages accepted.
     pub accepted: u64,
     /// Accepted messages that were never sent, because their template data lacked a variable.
@@ -100,6 +110,13 @@ impl Control {
             rate.take(recipients, Instant::now())?;
         }
         self.account.count(recipients)
+    }
+
+    pub(super) fn count_send(&mut self, body: &[u8]) {
+        let bytes = body.len() as u64;
+        self.counts.send_requests += 1;
+        self.counts.send_bytes += bytes;
+        self.counts.largest_send = self.counts.largest_send.max(bytes);
     }
 
     pub(super) fn count_refusal(&mut self, refusal: &Refusal) {

@@ -1,159 +1,140 @@
-//! The inline templates of SES: `{{name}}` and `{{{name}}}`, without block helpers.
+//! The templates of SES, which are Handlebars: filled in by an engine of others (the `handlebars` crate), so that what
+//! senders believe of it is put to the test.
+//!
+//! Two braces escape in HTML, as Handlebars does it; what SES does of it is not documented well, so whoever wants to be
+//! sure writes three.
 
-use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use handlebars::{Context, Handlebars, no_escape};
 use serde_json::{Map, Value};
 
-use super::{refusal::Refusal, request::TemplateContent};
+use super::{check, refusal::Refusal, request::TemplateContent};
 
-/// A template that is parsed once and filled many times.
-pub(super) struct CompiledTemplate<'a> {
-    pub(super) subject: Part<'a>,
-    pub(super) html: Option<Part<'a>>,
-    pub(super) text: Option<Part<'a>>,
+/// How many templates are kept compiled: a campaign's bulk calls all have the same one.
+const KEPT: usize = 8;
+
+static COMPILED: Mutex<Vec<Arc<CompiledTemplate>>> = Mutex::new(Vec::new());
+
+/// A template taken apart once, to be filled many times.
+pub(super) struct CompiledTemplate {
+    content: TemplateContent,
+    /// Escapes nothing.
+    plain: Handlebars<'static>,
+    escaping: Handlebars<'static>,
 }
 
-/// The subject or one body of a template.
-pub(super) struct Part<'a> {
-    segments: Vec<Segment<'a>>,
-    escape_html: bool,
-}
-
-enum Segment<'a> {
-    Literal(&'a str),
-    Value { path: &'a str, verbatim: bool },
+/// A template with data filled in.
+#[derive(Debug, PartialEq)]
+pub(super) struct Filled {
+    pub(super) subject: String,
+    pub(super) html: Option<String>,
+    pub(super) text: Option<String>,
 }
 
 /// The data lacks a variable. SES accepts such a message, never sends it, and reports a rendering failure.
 #[derive(Debug, PartialEq)]
 pub(super) struct MissingVariable(pub(super) String);
 
-impl<'a> CompiledTemplate<'a> {
-    pub(super) fn new(content: &'a TemplateContent) -> Result<Self, Refusal> {
-        let subject = content.subject.as_deref().unwrap_or_default();
-        let part = |source: &'a Option<String>, escape| {
-            source.as_deref().map(|source| Part::new(source, escape)).transpose()
-        };
-        let compiled = CompiledTemplate {
-            subject: Part::new(subject, false)?,
-            html: part(&content.html, true)?,
-            text: part(&content.text, false)?,
-        };
-        if compiled.html.is_none() && compiled.text.is_none() {
+impl CompiledTemplate {
+    pub(super) fn new(content: &TemplateContent) -> Result<Arc<Self>, Refusal> {
+        let mut known = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = known.iter().find(|compiled| compiled.content == *content) {
+            return Ok(compiled.clone());
+        }
+        let compiled = Arc::new(CompiledTemplate::compile(content)?);
+        known.truncate(KEPT - 1);
+        known.insert(0, compiled.clone());
+        Ok(compiled)
+    }
+
+    fn compile(content: &TemplateContent) -> Result<Self, Refusal> {
+        check::template(content)?;
+        if content.html.is_none() && content.text.is_none() {
             return Err(Refusal::bad_request("TemplateContent: Html or Text is required."));
         }
-        Ok(compiled)
+        let mut plain = Handlebars::new();
+        plain.register_escape_fn(no_escape);
+        register(&mut plain, "subject", Some(content.subject.as_deref().unwrap_or_default()))?;
+        register(&mut plain, "text", content.text.as_deref())?;
+        let mut escaping = Handlebars::new();
+        register(&mut escaping, "html", content.html.as_deref())?;
+        Ok(CompiledTemplate { content: content.clone(), plain, escaping })
+    }
+
+    pub(super) fn fill(&self, data: &Map<String, Value>) -> Result<Filled, MissingVariable> {
+        let data = Context::from(Value::Object(data.clone()));
+        let render = |engine: &Handlebars<'_>, name: &str| {
+            engine.render_with_context(name, &data).map_err(|error| MissingVariable(error.to_string()))
+        };
+        let body =
+            |engine, name, source: &Option<String>| source.as_ref().map(|_| render(engine, name)).transpose();
+        Ok(Filled {
+            subject: render(&self.plain, "subject")?,
+            html: body(&self.escaping, "html", &self.content.html)?,
+            text: body(&self.plain, "text", &self.content.text)?,
+        })
     }
 }
 
-impl<'a> Part<'a> {
-    fn new(mut source: &'a str, escape_html: bool) -> Result<Self, Refusal> {
-        let mut segments = Vec::new();
-        while let Some(start) = source.find("{{") {
-            segments.push(Segment::Literal(&source[..start]));
-            let rest = &source[start..];
-            let verbatim = rest.starts_with("{{{");
-            let (open, close) = if verbatim { (3, "}}}") } else { (2, "}}") };
-            let end = rest.find(close).ok_or_else(|| illegal(rest))?;
-            let path = rest[open..end].trim();
-            if path.is_empty() || path.contains(|c: char| c.is_whitespace() || "#/^!>&{}".contains(c)) {
-                return Err(illegal(rest));
-            }
-            segments.push(Segment::Value { path, verbatim });
-            source = &rest[end + close.len()..];
-        }
-        segments.push(Segment::Literal(source));
-        Ok(Part { segments, escape_html })
-    }
-
-    pub(super) fn fill(&self, data: &Map<String, Value>) -> Result<String, MissingVariable> {
-        let mut filled = String::new();
-        for segment in &self.segments {
-            match segment {
-                Segment::Literal(literal) => filled.push_str(literal),
-                Segment::Value { path, verbatim } => {
-                    let value = look_up(data, path).ok_or_else(|| MissingVariable((*path).to_owned()))?;
-                    let value = as_text(value);
-                    if self.escape_html && !verbatim {
-                        push_escaped(&mut filled, &value);
-                    } else {
-                        filled.push_str(&value);
-                    }
-                }
-            }
-        }
-        Ok(filled)
-    }
+fn register(engine: &mut Handlebars<'_>, name: &str, source: Option<&str>) -> Result<(), Refusal> {
+    engine.set_strict_mode(true);
+    let Some(source) = source else { return Ok(()) };
+    engine.register_template_string(name, source).map_err(|error| {
+        let error: String = error.to_string().chars().take(200).collect();
+        Refusal::bad_request(format!("Template: {name}: {error}"))
+    })
 }
 
 /// Reads template data, which must be a JSON object.
 pub(super) fn template_data(json: &str) -> Result<Map<String, Value>, Refusal> {
+    check::template_data(json)?;
     serde_json::from_str(json)
         .map_err(|error| Refusal::bad_request(format!("Template data is not a JSON object: {error}.")))
-}
-
-fn illegal(at: &str) -> Refusal {
-    let excerpt: String = at.chars().take(30).collect();
-    Refusal::bad_request(format!("Template: expected {{{{name}}}} or {{{{{{name}}}}}} at {excerpt:?}."))
-}
-
-fn look_up<'d>(data: &'d Map<String, Value>, path: &str) -> Option<&'d Value> {
-    let mut steps = path.split('.');
-    let first = data.get(steps.next()?)?;
-    steps.try_fold(first, |value, step| value.get(step))
-}
-
-fn as_text(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::String(text) => Cow::Borrowed(text),
-        Value::Null => Cow::Borrowed(""),
-        other => Cow::Owned(other.to_string()),
-    }
-}
-
-fn push_escaped(filled: &mut String, value: &str) {
-    for character in value.chars() {
-        match character {
-            '&' => filled.push_str("&amp;"),
-            '<' => filled.push_str("&lt;"),
-            '>' => filled.push_str("&gt;"),
-            '"' => filled.push_str("&quot;"),
-            '\'' => filled.push_str("&#x27;"),
-            other => filled.push(other),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fill(source: &str, escape: bool, data: &str) -> Result<String, MissingVariable> {
-        Part::new(source, escape).unwrap().fill(&template_data(data).unwrap())
+    fn compile(html: &str, text: &str) -> Result<Arc<CompiledTemplate>, Refusal> {
+        let [subject, html, text] = ["{{{s}}}", html, text].map(|part| Some(part.to_owned()));
+        CompiledTemplate::new(&TemplateContent { subject, html, text })
+    }
+
+    fn fill(html: &str, text: &str, data: &str) -> Result<(String, String), MissingVariable> {
+        let mut data = template_data(data).unwrap();
+        data.insert("s".into(), "x".into());
+        let filled = compile(html, text).unwrap().fill(&data)?;
+        Ok((filled.html.unwrap(), filled.text.unwrap()))
     }
 
     #[test]
     fn two_braces_escape_in_html_only_and_three_never() {
         let data = r#"{"n":"<b> & 'q'","deep":{"x":3}}"#;
-        assert_eq!(fill("-{{n}}-", true, data).unwrap(), "-&lt;b&gt; &amp; &#x27;q&#x27;-");
-        assert_eq!(fill("-{{ n }}-", false, data).unwrap(), "-<b> & 'q'-");
-        assert_eq!(fill("{{{n}}}{{deep.x}}", true, data).unwrap(), "<b> & 'q'3");
+        let (html, text) = fill("-{{n}}-", "-{{ n }}-", data).unwrap();
+        assert_eq!((html.as_str(), text.as_str()), ("-&lt;b&gt; &amp; &#x27;q&#x27;-", "-<b> & 'q'-"));
+        assert_eq!(fill("{{{n}}}{{deep.x}}", "", data).unwrap().0, "<b> & 'q'3");
     }
 
     #[test]
     fn what_is_filled_in_is_not_read_as_a_template_again() {
-        assert_eq!(fill("{{a}}", false, r#"{"a":"{{b}}","b":"x"}"#).unwrap(), "{{b}}");
+        assert_eq!(
+            fill("{{{a}}}", "{{a}}", r#"{"a":"{{b}}","b":"x"}"#),
+            Ok(("{{b}}".into(), "{{b}}".into()))
+        );
     }
 
     #[test]
     fn a_missing_variable_is_named() {
-        assert_eq!(fill("{{a}}{{b}}", false, r#"{"a":"1"}"#), Err(MissingVariable("b".into())));
+        let MissingVariable(found) = fill("{{a}}{{b}}", "", r#"{"a":"1"}"#).unwrap_err();
+        assert!(found.contains("\"b\""), "{found}");
     }
 
     #[test]
     fn templates_and_data_out_of_form_are_refused() {
-        for bad in ["{{", "{{#if a}}x{{/if}}", "{{}}", "{{a b}}"] {
-            assert!(Part::new(bad, false).is_err(), "{bad}");
+        for bad in ["{{", "{{#if a}}x", "{{}}", "{{/if}}"] {
+            assert!(compile(bad, "").is_err(), "{bad}");
         }
         for bad in ["", "[]", "\"x\"", "{a:1}"] {
             assert!(template_data(bad).is_err(), "{bad}");

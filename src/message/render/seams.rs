@@ -21,6 +21,8 @@ use crate::message::token;
 const MIN_JUMP: usize = 64;
 /// Tags of a stretch at which a seam is looked for.
 const MAX_TRIALS: usize = 100;
+/// Elements that may be open at a seam.
+const MAX_DEPTH: usize = 200;
 /// Begins an element that is none of raw text: a tokenizer that takes it for a tag stands outside of all else.
 const PROBE: &str = "<i>";
 
@@ -97,11 +99,11 @@ impl Seams {
             Learning { fragments, html, url, stretches, budget: html.len() * 16, texts: Vec::new() };
         let (mut islands, mut before, mut first) = (Vec::new(), String::new(), 0);
         let mut start = Reader::new(url, derives);
-        for last in 0..stretches.len() {
+        for (last, stretch) in stretches.iter().enumerate() {
             let Some((cut, seam)) = learning.seam(&start, &before, first..last + 1) else { continue };
             start = Reader::at(&seam.to, url, derives);
-            let behind = stretches[last][..cut.start].to_owned();
-            let before = std::mem::replace(&mut before, stretches[last][cut.end..].to_owned());
+            let behind = stretch[..cut.start].to_owned();
+            let before = std::mem::replace(&mut before, stretch[cut.end..].to_owned());
             islands.push(Island { fragments: first..last + 1, before, behind, seam: Some(seam) });
             first = last + 1;
         }
@@ -212,9 +214,10 @@ impl<'u> Reader<'u> {
         false
     }
 
-    /// Returns true if only elements are open, so that the rest depends only on its [`Place`].
+    /// Returns true if only a few elements are open, so that the rest depends only on its [`Place`].
     fn is_clear(&self) -> bool {
-        !self.places.as_ref().is_some_and(|places| places.in_link)
+        self.walk.open().len() <= MAX_DEPTH
+            && !self.places.as_ref().is_some_and(|places| places.in_link)
             && !self.page.as_ref().is_some_and(Page::is_in_link)
     }
 

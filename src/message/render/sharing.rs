@@ -234,7 +234,7 @@ proptest! {
         text in proptest::option::weighted(0.2, snippets(1..8)),
         people in people(),
     ) {
-        let html = SNIPPETS[0].to_owned() + &between.into_iter().map(block).collect::<String>() + "</body></html>";
+        let html = SNIPPETS[0].to_owned() + &between.iter().map(|between| block(between)).collect::<String>() + "</body></html>";
         if let Some(campaign) = Campaign::new(Some(html), text, false) {
             campaign.compare(&people, true);
         }
@@ -242,8 +242,8 @@ proptest! {
 }
 
 /// A row of a page that is mostly shared.
-fn block(between: String) -> String {
-    [SNIPPETS[2], &between, SNIPPETS[5], SNIPPETS[6], "</td></tr></table>"].concat()
+fn block(between: &str) -> String {
+    [SNIPPETS[2], between, SNIPPETS[5], SNIPPETS[6], "</td></tr></table>"].concat()
 }
 
 /// A newsletter, in which each of the snippets stands between others that are balanced.

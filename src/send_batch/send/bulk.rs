@@ -180,6 +180,7 @@ impl Entries {
     /// Adds the message of a recipient, unless the request would be too large with it. All of an entry's tags and
     /// headers are its own: whether defaults are added to them or replaced, SES does not say.
     pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> Fit {
+        let end = self.end.len();
         let template = match self.template.take() {
             Some(template) => template,
             None => {
@@ -192,7 +193,12 @@ impl Entries {
             Fit::Added => self.put(&template, sender, index, message),
             other => other,
         };
-        self.template = Some(template);
+        if self.indexes.is_empty() {
+            // The first that is an entry decides about the template.
+            self.end.truncate(end);
+        } else {
+            self.template = Some(template);
+        }
         fit
     }
 
@@ -237,6 +243,19 @@ impl Entries {
         assert!(body.len() <= MAX_REQUEST_BYTES, "a bulk request has {} bytes", body.len());
         body.into()
     }
+}
+
+/// The `SendBulkEmail` request for these messages, as JSON, and the numbers of those that are its entries; `None` where
+/// the first of them is too large for a bulk call.
+pub fn request(sender: &Sender, messages: Vec<Message>) -> Option<(Vec<usize>, Bytes)> {
+    let mut entries = Entries::new(sender, messages.len());
+    for (number, message) in messages.into_iter().enumerate() {
+        if entries.has_room() {
+            entries.add(sender, number, message);
+        }
+    }
+    let numbers = entries.indexes.clone();
+    (!numbers.is_empty()).then(|| (numbers, entries.into_body()))
 }
 
 /// The template data of SES, as JSON within a string of JSON; returns its size in bytes before it is escaped
@@ -355,6 +374,7 @@ mod tests {
     use crate::domain::campaign::Campaign;
     use crate::domain::campaign::{CampaignStatus, Source, Tracking};
     use crate::domain::result::Progress;
+    use crate::message::render::{Person, Templates};
 
     fn sender(reply_to: Vec<String>) -> Sender {
         let campaign = Campaign {
@@ -480,6 +500,78 @@ mod tests {
                 expected["text"] = text.into();
             }
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&data).unwrap(), expected);
+        }
+    }
+
+    /// A newsletter whose text SES's template engine could take for its own, and data that could be taken for either.
+    const HTML: [&str; 8] = [
+        "<html><body><p>The first paragraph of the newsletter, which is long enough to be shared by all of its recipients, ",
+        "{{ name }}{% raw %}, and then text with {{name}} and {{{name}}} and \\{{name}} in it, which is as long as it has to be, \\{% endraw %}{{ name }}",
+        "{% for item in items %}<li>{{ item }} of a loop, whose text is as long as that of the others, and is not shared</li>{% endfor %}",
+        "<style>@media print{.a{color:red}}</style><p title=\"{{ name }}\">A paragraph with an attribute that holds a variable, and this text}</p>{% raw %}{{% endraw %}{{ name }}",
+        "{{ name|safe }}}<p>A brace before it, and then some text that goes on until it is long enough for a stretch of the template {</p>\\",
+        "{% if items %}<b>{{ items|length }}</b>{% endif %}<p>After a condition there is text as well, which everybody gets as it is here</p>\r\n",
+        "<p>Zo\u{eb} \u{1F600} \t \u{2028} and quotes \"a\" 'b' in a paragraph that is long enough to be shared with all who get this newsletter</p>",
+        "</body></html>",
+    ];
+
+    /// What Handlebars makes of a request: subject, HTML and text of each entry.
+    fn expand(
+        body: &[u8],
+        engine: &handlebars::Handlebars<'_>,
+    ) -> Vec<(String, Option<String>, Option<String>)> {
+        let request: serde_json::Value = serde_json::from_slice(body).unwrap();
+        let content = &request["DefaultContent"]["Template"]["TemplateContent"];
+        let entries = request["BulkEmailEntries"].as_array().unwrap().iter();
+        let entry = |entry: &serde_json::Value| {
+            let data = &entry["ReplacementEmailContent"]["ReplacementTemplate"]["ReplacementTemplateData"];
+            let data: serde_json::Value = serde_json::from_str(data.as_str().unwrap()).unwrap();
+            let part =
+                |name: &str| content[name].as_str().map(|text| engine.render_template(text, &data).unwrap());
+            (part("Subject").unwrap(), part("Html"), part("Text"))
+        };
+        entries.map(entry).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn handlebars_makes_of_a_bulk_call_what_single_calls_carry(
+            html in proptest::collection::vec(proptest::sample::select(&HTML[..]), 1..10),
+            text in proptest::option::of(proptest::collection::vec(proptest::sample::select(&HTML[..]), 1..5)),
+            people in proptest::collection::vec(
+                ("(\\PC|[{}\\\\\"<>&\n]){0,8}", proptest::collection::vec("[a-z{}<&]{0,6}", 0..3)), 1..5,
+            ),
+            escapes: bool,
+        ) {
+            let templates = Templates::compile(Source {
+                campaign_name: "Spring".to_owned(),
+                subject: "Hello {{ name }}".to_owned(),
+                html: Some(html.concat()),
+                text: text.map(|text| text.concat()),
+                variables: None,
+                transactional: false,
+            }).unwrap();
+            let (sender, token) = (sender(Vec::new()), "A".repeat(87));
+            let (mut single, mut entries) = (Vec::new(), Entries::new(&sender, 50));
+            for (number, (name, items)) in people.iter().enumerate() {
+                let (variables, url) = (serde_json::json!({"name": name, "items": items}).to_string(), format!("https://example.com/{token}"));
+                let person = Person { email: "ada@example.com", name: None, variables: Some(&variables), unsubscribe_url: Some(&url) };
+                let content = templates.parts(&person).unwrap();
+                let joined = content.clone().join();
+                let message = Message { content, ..message(String::new(), None) };
+                if entries.add(&sender, number, message) == Fit::Added {
+                    single.push((joined.subject, joined.html, joined.text));
+                }
+            }
+            let mut engine = handlebars::Handlebars::new();
+            engine.set_strict_mode(true);
+            if !escapes {
+                engine.register_escape_fn(handlebars::no_escape);
+            }
+            prop_assert!(!single.is_empty());
+            prop_assert_eq!(expand(&entries.into_body(), &engine), single);
         }
     }
 }
