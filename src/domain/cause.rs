@@ -236,6 +236,15 @@ impl Cause {
         )
     }
 
+    /// The words of an invocation say more than [`Cause::text`].
+    pub fn is_explained_by(self, reason: &str) -> bool {
+        if matches!(self, Throttled | RateReserved | OpenImport | Unrecorded | Panicked) {
+            return false;
+        }
+        let words = reason.trim_start_matches("SES: ").trim_start_matches("the ");
+        !words.is_empty() && !self.text().contains(words)
+    }
+
     /// It is worth a note: what the tables show by themselves is not.
     pub fn is_noted(self) -> bool {
         !matches!(self, Busy | Scheduled)
