@@ -29,12 +29,16 @@ pub fn counted(n: usize, noun: &str) -> String {
 /// A duration in its two largest units: `12 ms`, `1.8 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
 pub fn duration(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.as_millis());
+    let two = |large: u64, unit: &str, small: u64, part: &str| match small {
+        0 => format!("{large} {unit}"),
+        small => format!("{large} {unit} {small} {part}"),
+    };
     match seconds {
         0 => format!("{millis} ms"),
         1..60 => format!("{:.1} s", duration.as_secs_f64()),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3600..86_400 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
     }
 }
 
@@ -52,8 +56,8 @@ mod tests {
             [counted(1, "recipient"), counted(2000, "recipient"), counted(2, "address")],
             ["1 recipient", "2,000 recipients", "2 addresses"]
         );
-        let spans =
-            [12, 1_840, 185_000, 7_800_000, 273_600_000].map(|ms| duration(Duration::from_millis(ms)));
-        assert_eq!(spans, ["12 ms", "1.8 s", "3 min 5 s", "2 h 10 min", "3 d 4 h"]);
+        let spans = [12, 1_840, 120_000, 185_000, 7_800_000, 273_600_000]
+            .map(|ms| duration(Duration::from_millis(ms)));
+        assert_eq!(spans, ["12 ms", "1.8 s", "2 min", "3 min 5 s", "2 h 10 min", "3 d 4 h"]);
     }
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::csv_file::{ReadError, parse_delimiter};
 use super::failure::{Exit, Failure};
 use super::output::shown;
-use super::{connect, format, id, soon};
+use super::{connect, format, id, output, soon};
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 use mapping::Mapping;
@@ -74,6 +74,9 @@ pub struct Import {
     /// Check everything, and import nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 const USAGE: &str =
@@ -133,6 +136,16 @@ impl Import {
             written.map_err(|error| cannot_create(path, &error))?;
         }
         let refused: i64 = outcome.refused.iter().map(|refused| refused.count).sum();
+        let is_kept = (refused == 0 || self.skip_bad) && !self.dry_run;
+        if self.json {
+            let total = if is_kept { Some(transaction.commit().await?) } else { None };
+            output::write_json(&self.as_json(&outcome, total.map(|(total, _)| total)));
+            return if refused > 0 && !self.skip_bad {
+                Err(all_or_none(refused, outcome.rows))
+            } else {
+                Ok(())
+            };
+        }
         self.describe(&campaign, &outcome, &place, started_at);
         if refused > 0 && !self.skip_bad {
             return Err(all_or_none(refused, outcome.rows));
@@ -193,6 +206,23 @@ impl Import {
         let refused = transaction.refused().await?;
         bar.finish_and_clear();
         Ok(Outcome { rows: read, imported, refused, unnameable, nameless })
+    }
+
+    /// The result for a machine; `total`: the recipients of the campaign after the import, if it was made.
+    fn as_json(&self, outcome: &Outcome, total: Option<i64>) -> serde_json::Value {
+        let refused = outcome.refused.iter().map(|refused| {
+            let Refused { reason, count, first_line, detail } = refused;
+            serde_json::json!({"reason": reason, "count": count, "firstLine": first_line, "detail": detail})
+        });
+        serde_json::json!({
+            "campaignId": self.campaign,
+            "rows": outcome.rows,
+            "imported": if total.is_some() { outcome.imported } else { 0 },
+            "good": outcome.imported,
+            "refused": refused.collect::<Vec<_>>(),
+            "recipients": total,
+            "dryRun": self.dry_run,
+        })
     }
 
     fn describe(&self, campaign: &Campaign, outcome: &Outcome, place: &str, started_at: Instant) {

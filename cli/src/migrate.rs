@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use self::runner::Runner;
 use self::steps::{Kind, SWITCH};
 use super::failure::{Exit, Failure};
-use super::{connect, format};
+use super::{connect, format, output};
 use campaign_sender::store::schema::VERSION;
 use campaign_sender::store::settings::DatabaseAccess;
 use campaign_sender::store::{Database, DatabaseError};
@@ -31,6 +31,9 @@ pub struct Migrate {
     /// Show the version of the database and what a migration would do; change nothing
     #[arg(long, conflicts_with = "dry_run")]
     status: bool,
+    /// With --status: one JSON object on one line
+    #[arg(long, requires = "status")]
+    json: bool,
     /// Print the SQL that a migration would run; change nothing
     #[arg(long)]
     dry_run: bool,
@@ -41,7 +44,9 @@ impl Migrate {
         let database = connect(DatabaseAccess::from_env()?).await?;
         if self.status || self.dry_run {
             let state = State::read(&*database.session().await?, &database).await?;
-            if self.status {
+            if self.json {
+                output::write_json(&state.as_json());
+            } else if self.status {
                 println!("{}", state.sentence());
             } else {
                 print_sql(state.plan()?);
@@ -138,6 +143,14 @@ impl State {
             None if self.has_old_tables && !self.has_history => Ok(Plan::Baseline),
             Some(_) | None => Ok(Plan::Versions),
         }
+    }
+
+    fn as_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "version": self.version,
+            "needed": VERSION,
+            "upToDate": matches!(self.plan(), Ok(Plan::UpToDate)),
+        })
     }
 
     /// One line for a person.

@@ -60,6 +60,11 @@ pub fn write(bytes: &[u8]) {
     note(|| io::stdout().lock().write_all(bytes));
 }
 
+/// Writes an object for a machine on a line of its own.
+pub fn write_json(value: &serde_json::Value) {
+    write(format!("{value}\n").as_bytes());
+}
+
 /// Writes what is still buffered.
 pub fn flush() {
     note(|| io::stdout().lock().flush());

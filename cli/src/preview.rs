@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, send_test, soon};
+use super::{connect, output, send_test, soon};
 use campaign_sender::domain::batch::Recipient;
 use campaign_sender::domain::campaign::{Campaign, CampaignStatus};
 use campaign_sender::lambda::environment::Settings;
@@ -55,6 +55,9 @@ pub struct Preview {
     /// Show the HTML source instead of the text
     #[arg(long)]
     html: bool,
+    /// Print what was found, and nothing else, as one JSON object on one line
+    #[arg(long, conflicts_with_all = ["html", "inbox", "send_to", "file"])]
+    json: bool,
     /// Serve an inbox page with it on this machine, until Ctrl-C
     #[arg(long)]
     inbox: bool,
@@ -78,6 +81,7 @@ Examples:
   campaign preview 5f0c2c1e-… --check
   campaign preview 5f0c2c1e-… --inbox
   campaign preview 5f0c2c1e-… --check --file spring.html
+  campaign preview 5f0c2c1e-… --check --json | jq .findings
   campaign preview 5f0c2c1e-… --send-to me@example.com --send-to you@example.com
   campaign preview 5f0c2c1e-… --inline-css --write";
 
@@ -94,7 +98,7 @@ impl Preview {
             Ok(templates) => templates,
             Err(error) => {
                 findings.add(Finding::error("template", error.to_string()), None);
-                let verdict = show::verdict(&findings, None);
+                let verdict = self.verdict(&findings, None);
                 if let Some(path) = &self.file {
                     file::write(path, &title, &[], &findings, None)?;
                 }
@@ -105,7 +109,7 @@ impl Preview {
             }
         };
         let samples = case.samples(&templates, &self.selections()).await?;
-        for sample in &samples {
+        for sample in samples.iter().filter(|_| !self.json) {
             show::message(sample, &case.sender, self.html);
         }
         for finding in identity::examine(&case.campaign.from_address).await {
@@ -130,7 +134,7 @@ impl Preview {
             }
             None
         };
-        let verdict = show::verdict(&findings, checked);
+        let verdict = self.verdict(&findings, checked);
         if let Some(path) = &self.file {
             let samples = case.samples_of_a_test(&templates, &samples);
             file::write(path, &title, &samples, &findings, checked.map(dry_run::Checked::total))?;
@@ -143,6 +147,15 @@ impl Preview {
             inbox::serve(&title, &samples, checked.map(dry_run::Checked::total), &findings).await?;
         }
         verdict
+    }
+
+    /// Prints what was found.
+    fn verdict(&self, findings: &Findings, checked: Option<dry_run::Checked>) -> Result<(), Failure> {
+        if self.json {
+            output::write_json(&show::as_json(self.campaign, findings, checked));
+            return show::stopped(findings);
+        }
+        show::verdict(findings, checked)
     }
 
     fn selections(&self) -> Vec<Selection> {

@@ -8,7 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{campaign_and_words, connect, format, id, patiently, soon};
+use super::{campaign_and_words, connect, format, id, output, patiently, soon};
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 
@@ -28,6 +28,9 @@ pub struct RetryFailed {
     /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 const USAGE: &str = "campaign retry-failed [OPTIONS] CAMPAIGN --code CODE...";
@@ -48,7 +51,7 @@ const HELD: [(&str, &str); 3] = [
 impl RetryFailed {
     pub async fn run(self) -> Result<(), Failure> {
         let (campaign, codes) = campaign_and_words(self.campaign, self.codes, "--code CODE")?;
-        Retry { campaign, codes, dry_run: self.dry_run }.run().await
+        Retry { campaign, codes, dry_run: self.dry_run, json: self.json }.run().await
     }
 }
 
@@ -57,6 +60,7 @@ struct Retry {
     campaign: Uuid,
     codes: Vec<String>,
     dry_run: bool,
+    json: bool,
 }
 
 impl Retry {
@@ -74,6 +78,19 @@ impl Retry {
             return Err(Failure::new(Exit::Data, nobody_failed_with(unknown, &name, &failed)));
         }
         let total: i64 = chosen.iter().map(|(_, count)| count).sum();
+        if self.json {
+            let (status, again) = if self.dry_run { (status, total) } else { self.retry(&database).await? };
+            let by_code: serde_json::Map<String, serde_json::Value> =
+                chosen.iter().map(|(code, count)| (code.clone(), (*count).into())).collect();
+            output::write_json(&serde_json::json!({
+                "campaignId": self.campaign,
+                "recipients": again,
+                "byCode": by_code,
+                "status": status,
+                "dryRun": self.dry_run,
+            }));
+            return Ok(());
+        }
         if self.dry_run {
             println!("\"{name}\": {} would be pending again", recipients(total));
         } else {

@@ -1,7 +1,7 @@
 // Writes a campaign with its recipients, starts it, and prints its id.
 //
-//   npm install pg tsx
-//   DATABASE_URL=postgres://… npx tsx docs/examples/write-campaign.ts
+//   npm install pg tsx && npm pkg set type=module
+//   DATABASE_URL=postgres://… npx tsx write-campaign.ts
 
 import { randomUUID } from "node:crypto";
 import pg from "pg";

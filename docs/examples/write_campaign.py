@@ -1,7 +1,7 @@
 """Writes a campaign with its recipients, starts it, and says where it stands.
 
-    pip install 'psycopg[binary]'
-    DATABASE_URL=postgres://… python docs/examples/write_campaign.py
+    python3 -m venv venv && venv/bin/pip install 'psycopg[binary]'
+    DATABASE_URL=postgres://… venv/bin/python write_campaign.py
 """
 
 import json

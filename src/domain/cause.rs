@@ -236,6 +236,15 @@ impl Cause {
         )
     }
 
+    /// Returns true if the reason of an invocation says more than [`Cause::text`].
+    pub fn is_explained_by(self, reason: &str) -> bool {
+        if matches!(self, Throttled | RateReserved | OpenImport | Unrecorded | Panicked) {
+            return false;
+        }
+        let words = reason.trim_start_matches("SES: ").trim_start_matches("the ");
+        !words.is_empty() && !self.text().contains(words)
+    }
+
     /// Returns true if an invocation has to note it, because the tables do not show it.
     pub fn is_noted(self) -> bool {
         !matches!(self, Busy | Scheduled)

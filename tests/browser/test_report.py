@@ -40,8 +40,8 @@ def test_the_report_shows_figures_and_plots_in_light_and_dark(report, open_page,
     # The gap of three minutes in the middle stands in the plot: a column for every minute but those.
     assert page.locator("svg rect.sent").count() in range(38, 44)
     assert page.locator("svg polyline").count() == 2
-    assert page.locator("svg .name").count() == 12
-    assert "others" in page.locator("svg .name").last.text_content()
+    assert page.locator(".domain .name").count() == 12
+    assert "others" in page.locator(".domain .name").last.text_content()
     accessible(page)
     shoot(page, f"report-{'dark' if dark else 'light'}")
 

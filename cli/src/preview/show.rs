@@ -1,6 +1,7 @@
 //! Prints messages and findings in the terminal.
 
 use console::style;
+use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::format;
@@ -66,6 +67,26 @@ pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Fail
         println!("{line}");
     }
     stopped(findings)
+}
+
+/// The findings, errors first, for a machine.
+pub fn as_json(campaign: Uuid, findings: &Findings, checked: Option<Checked>) -> serde_json::Value {
+    let found = findings.iter().map(|(severity, kind, tally)| {
+        serde_json::json!({
+            "severity": match severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            "kind": kind,
+            "text": tally.text,
+            "count": tally.count,
+            "example": tally.example,
+        })
+    });
+    let checked = checked.map(|Checked { sendable, failing, suppressed }| {
+        serde_json::json!({"sendable": sendable, "failing": failing, "suppressed": suppressed})
+    });
+    serde_json::json!({"campaignId": campaign, "checked": checked, "findings": found.collect::<Vec<_>>()})
 }
 
 /// The findings, errors first, in lines for a person.

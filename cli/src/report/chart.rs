@@ -9,19 +9,29 @@ use super::gather::{Domain, Reactions, Sends};
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 240.0;
 /// The space of the axes' labels: left, right, top, bottom.
-const MARGIN: (f64, f64, f64, f64) = (56.0, 16.0, 12.0, 28.0);
+const MARGIN: (f64, f64, f64, f64) = (76.0, 16.0, 12.0, 28.0);
+/// Half of what a label of a time takes at most.
+const HALF_LABEL: f64 = 28.0;
 
 /// Emails sent in each bucket of time, as columns.
-pub fn sends(sends: &Sends) -> String {
+pub fn sends(sends: &Sends, now: f64) -> String {
     let most = sends.counts.iter().copied().max().unwrap_or_default();
-    let to = sends.from + sends.bucket * figure(sends.counts.len() as i64);
+    let to = end(sends.from, sends.bucket, sends.counts.len(), now);
     let frame = Frame::new((sends.from, to), figure(most), 1.0, MARGIN.1);
-    let mut svg = frame.open(&format!("Emails sent in each {}", axis::span(sends.bucket)), |value| {
-        format::count(whole(value))
-    });
+    let span = axis::span(sends.bucket);
+    let title = format!(
+        "Emails sent in each {span}, from {} to {}: {} in all, {} per {span} at most",
+        minute(sends.from),
+        minute(to),
+        format::count(sends.counts.iter().sum::<i64>()),
+        format::count(most)
+    );
+    let mut svg = frame.open(&title, |value| format::count(whole(value)));
     for (number, count) in sends.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let at = sends.from + sends.bucket * figure(number as i64);
-        let (left, right, top) = (frame.x(at), frame.x(at + sends.bucket), frame.y(figure(*count)));
+        let (left, right, top) = (frame.x(at), frame.x((at + sends.bucket).min(to)), frame.y(figure(*count)));
+        // What SES's clock puts behind ours is drawn at the end.
+        let left = left.min(right - 1.0);
         let gap = ((right - left) * 0.15).min(2.0);
         let _ = write!(
             svg,
@@ -29,7 +39,7 @@ pub fn sends(sends: &Sends) -> String {
             left + gap / 2.0,
             right - left - gap,
             frame.y(0.0) - top,
-            axis::utc(at).replace('T', " ").replace('Z', " UTC"),
+            second(at),
             format::count(*count),
         );
     }
@@ -38,17 +48,21 @@ pub fn sends(sends: &Sends) -> String {
 
 /// The part of all sent emails that had been opened and clicked by each time, as two curves with their names
 /// at their ends.
-pub fn reactions(reactions: &Reactions, sent: i64) -> String {
+pub fn reactions(reactions: &Reactions, sent: i64, now: f64) -> String {
     let share = |count: i64| 100.0 * figure(count) / figure(sent.max(1));
     let ends =
         [&reactions.opened, &reactions.clicked].map(|counts| share(counts.last().copied().unwrap_or(0)));
     let most = ends[0].max(ends[1]).max(1.0);
-    let to = reactions.from + reactions.bucket * figure(reactions.opened.len().max(1) as i64);
+    let to = end(reactions.from, reactions.bucket, reactions.opened.len().max(1), now);
     let frame = Frame::new((reactions.from, to), most, 0.5, 110.0);
-    let mut svg = frame
-        .open("Recipients who had opened and clicked by then, in percent of those sent to", |value| {
-            format!("{value}%")
-        });
+    let title = format!(
+        "Recipients who had opened and clicked by then, in percent of those sent to, from {} to {}: in the end {} had opened and {} had clicked",
+        minute(reactions.from),
+        minute(to),
+        percent(ends[0]),
+        percent(ends[1])
+    );
+    let mut svg = frame.open(&title, |value| format!("{value}%"));
     let near = (frame.y(ends[0]) - frame.y(ends[1])).abs() < 16.0;
     for (name, class, counts, end, above) in [
         ("opened", "opened", &reactions.opened, ends[0], near && ends[0] >= ends[1]),
@@ -56,7 +70,7 @@ pub fn reactions(reactions: &Reactions, sent: i64) -> String {
     ] {
         let mut points = format!("{:.1},{:.1}", frame.x(reactions.from), frame.y(0.0));
         for (number, count) in counts.iter().enumerate() {
-            let at = reactions.from + reactions.bucket * figure(number as i64 + 1);
+            let at = (reactions.from + reactions.bucket * figure(number as i64 + 1)).min(to);
             let _ = write!(points, " {:.1},{:.1}", frame.x(at), frame.y(share(*count)));
         }
         let label = frame.y(end) + if above { -8.0 } else { 4.0 };
@@ -69,27 +83,14 @@ pub fn reactions(reactions: &Reactions, sent: i64) -> String {
     svg + "</svg>"
 }
 
-/// The results of each domain's emails, as one bar of 100 % with the figures beside it.
+/// The results of each domain's emails, as one bar of 100 % each, with the figures beside it. (Elements of the page, not a
+/// drawing: names of any length are broken, and a narrow window puts the parts below each other.)
 pub fn domains(domains: &[Domain]) -> String {
-    const ROW: f64 = 26.0;
-    const LABEL: f64 = 165.0;
-    const BAR: f64 = 250.0;
-    let height = ROW * figure(domains.len() as i64) + 4.0;
-    let mut svg = format!(
-        r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Delivered, bounced and complained of, by domain">"#
-    );
-    for (number, domain) in domains.iter().enumerate() {
-        let top = ROW * figure(number as i64) + 4.0;
-        let name: String = domain.name.chars().take(26).collect();
-        let _ = write!(
-            svg,
-            r#"<text class="name" x="{:.0}" y="{:.0}">{}</text>"#,
-            LABEL - 8.0,
-            top + 14.0,
-            escape(&name)
-        );
+    let mut rows = String::new();
+    for domain in domains {
         let unknown = domain.sent - domain.delivered - domain.bounced - domain.complained;
-        let mut left = LABEL;
+        let mut parts = String::new();
+        let mut said = Vec::new();
         for (class, what, count) in [
             ("delivered", "delivered", domain.delivered),
             ("unknown", "no delivery known", unknown),
@@ -99,25 +100,19 @@ pub fn domains(domains: &[Domain]) -> String {
             if count == 0 {
                 continue;
             }
-            // A part that is not zero is visible, however small it is.
-            let width = (BAR * figure(count) / figure(domain.sent.max(1))).max(2.0);
-            let _ = write!(
-                svg,
-                r#"<rect class="{class}" x="{left:.1}" y="{top:.0}" width="{width:.1}" height="18"><title>{}: {} {what}</title></rect>"#,
-                escape(&domain.name),
-                format::count(count)
-            );
-            left += width;
+            let share = 100.0 * figure(count) / figure(domain.sent.max(1));
+            said.push(format!("{} {what}", format::count(count)));
+            let _ = write!(parts, r#"<i class="{class}" style="flex-grow:{share:.3}"></i>"#);
         }
-        let _ = write!(
-            svg,
-            r#"<text class="beside" x="{:.0}" y="{:.0}">{}</text>"#,
-            LABEL + BAR + 14.0,
-            top + 14.0,
+        let said = escape(&said.join(", "));
+        let _ = writeln!(
+            rows,
+            r#"<div class="domain"><span class="name">{}</span><span class="bar" role="img" aria-label="{said}" title="{said}">{parts}</span><span class="beside">{}</span></div>"#,
+            escape(&domain.name),
             shares(domain)
         );
     }
-    svg + "</svg>"
+    rows
 }
 
 fn shares(domain: &Domain) -> String {
@@ -129,6 +124,23 @@ fn shares(domain: &Domain) -> String {
         }
     }
     text
+}
+
+/// The end of a plot: that of the last bucket, and never in the future.
+fn end(from: f64, bucket: f64, buckets: usize, now: f64) -> f64 {
+    let to = from + bucket * figure(i64::try_from(buckets).unwrap_or_default());
+    to.min(now).max(from + 1.0)
+}
+
+/// `2026-03-01 08:00 UTC`.
+fn minute(at: f64) -> String {
+    let text = axis::utc(at).replace('T', " ");
+    format!("{} UTC", text.get(..16).unwrap_or(&text))
+}
+
+/// `2026-03-01 08:00:00 UTC`.
+fn second(at: f64) -> String {
+    axis::utc(at).replace('T', " ").replace('Z', " UTC")
 }
 
 /// `97.3%`; `100%` only if it is exactly all.
@@ -180,9 +192,11 @@ impl Frame {
         for (at, label) in axis::times(self.times.0, self.times.1) {
             let x = self.x(at);
             let (bottom, text) = (HEIGHT - MARGIN.3, HEIGHT - 8.0);
+            // A label at the edge stands within the picture.
+            let place = x.min(WIDTH - HALF_LABEL);
             let _ = write!(
                 svg,
-                r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{bottom}" y2="{}"/><text class="time" x="{x:.1}" y="{text}">{label}</text>"#,
+                r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{bottom}" y2="{}"/><text class="time" x="{place:.1}" y="{text}">{label}</text>"#,
                 bottom + 4.0
             );
         }
@@ -203,4 +217,62 @@ fn figure(count: i64) -> f64 {
 #[allow(clippy::cast_possible_truncation, reason = "counts of emails")]
 fn whole(value: f64) -> i64 {
     value.round() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values of an attribute of elements of this kind.
+    fn values(svg: &str, element: &str, attribute: &str) -> Vec<f64> {
+        svg.split('<')
+            .filter(|part| part.starts_with(element))
+            .map(|part| {
+                let (_, rest) = part.split_once(&format!(" {attribute}=\"")).unwrap();
+                rest.split('"').next().unwrap().parse().unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn no_plot_goes_into_the_future() {
+        let noon = 1_772_366_400.0;
+        let plot = Sends { from: noon, bucket: 3600.0, counts: vec![7, 0, 5] };
+        let svg = sends(&plot, noon + 2.0 * 3600.0 + 600.0);
+        assert!(
+            svg.contains("from 2026-03-01 12:00 UTC to 2026-03-01 14:10 UTC: 12 in all, 7 per hour at most"),
+            "{svg}"
+        );
+        let lefts = values(&svg, "rect", "x");
+        let rights: Vec<f64> =
+            lefts.iter().zip(values(&svg, "rect", "width")).map(|(left, width)| left + width).collect();
+        assert!(rights.iter().all(|right| *right <= WIDTH - MARGIN.1 + 0.1), "{svg}");
+        let people = Reactions { from: noon, bucket: 3600.0, opened: vec![1, 2], clicked: vec![0, 1] };
+        let svg = reactions(&people, 4, noon + 3600.0 + 60.0);
+        assert!(
+            svg.contains("to 2026-03-01 13:01 UTC: in the end 50.0% had opened and 25.0% had clicked"),
+            "{svg}"
+        );
+    }
+
+    #[test]
+    fn no_label_is_cut() {
+        let long = "a-domain-that-has-a-very-long-name-indeed.of-some-department.example.com";
+        let domain = Domain {
+            name: long.into(),
+            sent: 1_234_567,
+            delivered: 1_200_000,
+            bounced: 34_000,
+            complained: 567,
+        };
+        let rows = domains(&[domain]);
+        assert!(rows.contains(&format!("<span class=\"name\">{long}</span>")), "{rows}");
+        assert!(
+            rows.contains("aria-label=\"1,200,000 delivered, 34,000 bounced, 567 complained of\""),
+            "{rows}"
+        );
+        let noon = 1_772_366_400.0;
+        let svg = sends(&Sends { from: noon, bucket: 60.0, counts: vec![1_000_000; 60] }, noon + 1e6);
+        assert!(values(&svg, "text class=\"time\"", "x").iter().all(|x| *x <= WIDTH - HALF_LABEL), "{svg}");
+    }
 }

@@ -58,12 +58,15 @@ pub async fn figures(database: &Database, id: Uuid) -> Result<Option<Figures>, F
     let at = |column| range.first().and_then(|row| row.get::<_, Option<f64>>(column));
     let domains = database.query(include_str!("domains.sql"), &of_campaign, soon()).await?;
     let now = database.query("SELECT extract(epoch FROM now())::float8 AS now", &[], soon()).await?;
+    let now = now.first().map_or(0.0, |row| row.get("now"));
+    // Other clocks may be ahead of the database's: nothing is shown of the future.
+    let past = |at: f64| at.min(now);
     Ok(Some(Figures {
         detail,
         results,
-        now: now.first().map_or(0.0, |row| row.get("now")),
+        now,
         sends: match (at("first"), at("last")) {
-            (Some(first), Some(last)) => Some(sends(database, id, first, last).await?),
+            (Some(first), Some(last)) => Some(sends(database, id, past(first), past(last)).await?),
             _ => None,
         },
         domains: domains
@@ -77,7 +80,7 @@ pub async fn figures(database: &Database, id: Uuid) -> Result<Option<Figures>, F
             })
             .collect(),
         reactions: match (at("first"), at("last_reaction")) {
-            (Some(first), Some(last)) => Some(reactions(database, id, first, last).await?),
+            (Some(first), Some(last)) => Some(reactions(database, id, past(first), past(last)).await?),
             _ => None,
         },
     }))

@@ -20,6 +20,7 @@ pub fn render(figures: &Figures) -> String {
         domains(figures),
         reactions(figures),
         links(figures),
+        machines(figures),
         not_sent(figures),
     ];
     format!(
@@ -67,9 +68,6 @@ fn key_figures(figures: &Figures) -> String {
             ("Bounced softly", "bounced_softly"),
             ("Withheld by SES", "withheld"),
             ("Rejected by SES", "rejected"),
-            ("Opened by machines", "opened_by_machines"),
-            ("Clicked by machines", "clicked_by_machines"),
-            ("Loaded by Apple Mail", "opened_by_apple"),
         ] {
             let count = figures.results.count(column);
             if count > 0 {
@@ -89,6 +87,30 @@ fn key_figures(figures: &Figures) -> String {
             ));
         }
     }
+    cards(cells)
+}
+
+/// What machines did, apart from what people did.
+fn machines(figures: &Figures) -> String {
+    let sent = i64::from(figures.detail.overview.progress.sent);
+    let cells: Vec<_> = [
+        ("Opened by machines", "opened_by_machines"),
+        ("Clicked by machines", "clicked_by_machines"),
+        ("Loaded by Apple Mail", "opened_by_apple"),
+    ]
+    .into_iter()
+    .map(|(label, column)| (label, figures.results.count(column)))
+    .filter(|(_, count)| *count > 0)
+    .map(|(label, count)| ("", label, count, percent_of(count, sent)))
+    .collect();
+    if cells.is_empty() {
+        return String::new();
+    }
+    let note = "Filters that follow links before a person sees the email, and Apple's Mail Privacy Protection, which loads the images of every email. None of it is counted as opened or clicked.";
+    format!("<h2>Machines</h2>\n<p class=\"faint\">{note}</p>\n{}", cards(cells))
+}
+
+fn cards(cells: Vec<(&str, &str, i64, String)>) -> String {
     let cells: String = cells
         .into_iter()
         .map(|(class, label, count, beside)| {
@@ -116,7 +138,7 @@ fn sends(figures: &Figures) -> String {
         "<h2>Sends over time</h2>\n<p class=\"faint\">Emails that Amazon SES accepted in each {}, from {} on (UTC)</p>\n<figure>{}</figure>\n",
         axis::span(sends.bucket),
         day.get(..10).unwrap_or(&day),
-        chart::sends(sends)
+        chart::sends(sends, figures.now)
     )
 }
 
@@ -149,7 +171,7 @@ fn reactions(figures: &Figures) -> String {
         "<h2>Opens and clicks over time</h2>\n<p class=\"faint\">Recipients who had opened, and clicked, by then, in percent of those sent to, from {} on (UTC)</p>\n\
          <figure>{}<figcaption>Opens are counted where the mail program loads images; some load them unasked, some never. What SES takes for machines, and Apple's Mail Privacy Protection, is left out.</figcaption></figure>\n",
         first.get(..10).unwrap_or(&first),
-        chart::reactions(reactions, sent)
+        chart::reactions(reactions, sent, figures.now)
     )
 }
 

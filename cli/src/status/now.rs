@@ -92,7 +92,7 @@ impl Now {
         };
         let reason = match cause {
             Cause::HistoryChanged => hold.map(|hold| hold.reason.clone()),
-            _ => note.map(|note| note.reason.clone()),
+            _ => note.map(|note| note.reason.clone()).filter(|reason| cause.is_explained_by(reason)),
         };
         Now {
             code: cause.code(),

@@ -23,6 +23,13 @@ const WORDS: [&str; 4] = ["CAMPAIGN", "NAME", "STATUS", "SINCE (UTC)"];
 const NAME: usize = 1;
 /// The columns that a narrow terminal omits, in this order.
 const DISPENSABLE: [&str; 5] = ["SUPPRESSED", "SINCE (UTC)", "SENT", "UNCERTAIN", "TOTAL"];
+/// What it does without when the names are as short as they may be.
+const LAST_DISPENSABLE: [&str; 2] = ["NAME", "DONE"];
+/// The shortest form of a name, in columns of a terminal.
+const SHORTEST_NAME: usize = 8;
+/// The longest bar of progress, and what stands beside it, in columns of a terminal.
+const BAR: usize = 40;
+const BESIDE_BAR: usize = 36;
 
 /// The list of campaigns. In a narrow terminal columns are omitted, but failures are visible at any width,
 /// and an id can be copied.
@@ -66,20 +73,12 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
             since.map_or_else(String::new, |at| minute(at).trim_end_matches(" UTC").to_owned()),
         ]
     }));
-    for column in DISPENSABLE {
-        if overhang(&rows, width) == 0 {
-            break;
-        }
-        if let Some(at) = rows[0].iter().position(|header| header == column) {
-            for row in &mut rows {
-                row.remove(at);
-            }
-        }
-    }
-    let room = widths(&rows)[NAME].saturating_sub(overhang(&rows, width)).max(8);
+    narrow(&mut rows, &DISPENSABLE, width);
+    let room = widths(&rows)[NAME].saturating_sub(overhang(&rows, width)).max(SHORTEST_NAME);
     for row in &mut rows {
         row[NAME] = truncate_str(&row[NAME], room, "…").into_owned();
     }
+    narrow(&mut rows, &LAST_DISPENSABLE, width);
     let widths = widths(&rows);
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
@@ -108,6 +107,20 @@ fn is_mostly_rejected(campaign: &Overview) -> bool {
     campaign.status == "sent" && campaign.rejected * 2 > i64::from(campaign.progress.sent)
 }
 
+/// Leaves these columns out, one after the other, until the rows fit.
+fn narrow(rows: &mut [Vec<String>], columns: &[&str], width: usize) {
+    for column in columns {
+        if overhang(rows, width) == 0 {
+            return;
+        }
+        if let Some(at) = rows[0].iter().position(|header| header == column) {
+            for row in rows.iter_mut() {
+                row.remove(at);
+            }
+        }
+    }
+}
+
 /// The number of columns by which the rows are too wide for the terminal.
 fn overhang(rows: &[Vec<String>], width: usize) -> usize {
     let needed: usize = widths(rows).iter().map(|cell| cell + 2).sum();
@@ -133,8 +146,13 @@ fn wrapped(text: &str, indentation: usize, width: usize) -> Vec<String> {
     if room < 24 {
         return vec![text.to_owned()];
     }
+    fitted(text.split(' '), room)
+}
+
+/// Words in lines of at most so many columns; a word that is longer has a line of its own.
+fn fitted<'a>(words: impl Iterator<Item = &'a str>, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in words {
         match lines.last_mut() {
             Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= room => {
                 line.push(' ');
@@ -144,6 +162,18 @@ fn wrapped(text: &str, indentation: usize, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Advice in lines. A command in it, which is there to be copied, is neither cut off nor broken.
+fn advice_in_lines(advice: &str, width: usize) -> Vec<String> {
+    let room = width.saturating_sub(14).max(24);
+    match advice
+        .rfind("campaign ")
+        .filter(|at| advice[..*at].ends_with(": ") || advice[..*at].ends_with("then "))
+    {
+        Some(at) => fitted(advice[..at].trim_end().split(' ').chain([&advice[at..]]), room),
+        None => fitted(advice.split(' '), room),
+    }
 }
 
 fn percent(progress: Progress) -> String {
@@ -163,7 +193,10 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     let mut lines = vec![String::new()];
     lines.extend(heading(&detail.overview, width));
     lines.push(String::new());
-    lines.push(format!("  {}", bar(detail.overview.progress, 40)));
+    lines.push(format!(
+        "  {}",
+        bar(detail.overview.progress, width.saturating_sub(BESIDE_BAR).clamp(10, BAR))
+    ));
     lines.extend(pace(detail).map(|pace| format!("  {pace}")));
     lines.push(String::new());
     lines.extend(outcomes(detail, width));
@@ -187,12 +220,13 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     }
     let mut lines: Vec<String> =
         lines.iter().map(|line| truncate_str(line.trim_end(), width, "…").into_owned()).collect();
-    // Advice has commands to copy, so it is neither cut off nor wrapped here.
     if !detail.advice.is_empty() {
         lines.push(String::new());
     }
     for (number, advice) in detail.advice.iter().enumerate() {
-        lines.push(labelled(if number == 0 { "Next" } else { "" }, advice));
+        for (part, line) in advice_in_lines(advice, width).iter().enumerate() {
+            lines.push(labelled(if number + part == 0 { "Next" } else { "" }, line));
+        }
     }
     lines.push(String::new());
     lines.join("\n") + "\n"
@@ -446,7 +480,10 @@ mod tests {
             let error =
                 "Address blacklisted by somebody who gives a reason of many words., such as a…@example.com";
             assert!(words.contains(&format!("7 MessageRejected {error}")), "{picture}");
-            assert_eq!(advice.trim().lines().count(), 1, "{picture}");
+            assert!(
+                advice.contains("campaign send resume 00000000-0000-0000-0000-000000000000"),
+                "{picture}"
+            );
         }
     }
 
@@ -463,6 +500,8 @@ mod tests {
             (110, "CAMPAIGN NAME STATUS DONE TOTAL FAILED UNCERTAIN"),
             (90, "CAMPAIGN NAME STATUS DONE FAILED"),
             (80, "CAMPAIGN NAME STATUS DONE FAILED"),
+            (60, "CAMPAIGN STATUS DONE FAILED"),
+            (55, "CAMPAIGN STATUS FAILED"),
         ] {
             let table = strip_ansi_codes(&table(&[overview("sending")], width)).into_owned();
             let header = table.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");

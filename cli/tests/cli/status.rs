@@ -261,6 +261,45 @@ fn campaigns_are_shown_at_a_glance_the_live_ones_first() {
 }
 
 #[test]
+fn other_commands_answer_machines_too() {
+    let mut world = World::single();
+    let draft = world.campaign_of(1);
+    world.set_status(draft, "draft");
+    let scratch = crate::Scratch::new();
+    let people = scratch.file("people.csv", "email\nada@example.com\nnowhere\nr1@example.com\n");
+    let id = draft.to_string();
+    let json = |arguments: &[&str], status: i32| -> Value {
+        let output = world.campaign_command(arguments);
+        assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        serde_json::from_str(&said).unwrap()
+    };
+    let refused = json(&["import", &id, &people, "--json"], 65);
+    assert_eq!((&refused["imported"], &refused["recipients"]), (&0.into(), &Value::Null));
+    let imported = json(&["import", &id, &people, "--json", "--skip-bad"], 0);
+    assert_eq!(
+        (&imported["rows"], &imported["imported"], &imported["recipients"]),
+        (&3.into(), &1.into(), &2.into())
+    );
+    let reasons: Vec<&str> =
+        imported["refused"].as_array().unwrap().iter().map(|of| of["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["bad_address", "in_campaign"]);
+    let preview = json(&["preview", &id, "--check", "--json"], 0);
+    assert_eq!(preview["checked"]["sendable"], 2);
+    assert_eq!(preview["findings"][0]["severity"], "warning");
+    let schema = json(&["migrate", "--status", "--json"], 0);
+    assert_eq!(schema["version"], schema["needed"]);
+    let broken = "UPDATE campaign_recipients SET status = 'failed', error_code = 'render' WHERE email = 'ada@example.com'";
+    world.database.connect().batch_execute(broken).unwrap();
+    let dry = json(&["retry-failed", &id, "--code", "render", "--json", "--dry-run"], 0);
+    assert_eq!(
+        (&dry["recipients"], &dry["byCode"]["render"], &dry["dryRun"]),
+        (&1.into(), &1.into(), &true.into())
+    );
+}
+
+#[test]
 fn watching_ends_with_the_campaign() {
     let mut world = World::single();
     let campaign = world.campaign_of(2);

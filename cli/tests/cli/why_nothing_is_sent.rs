@@ -38,7 +38,7 @@ fn a_daily_quota_that_is_used_up_is_the_cause_for_every_campaign() {
     let (first, second) = (world.campaign_of(2), world.campaign_of(2));
     world.ses.set_account(Account { max_24_hour_send: 10.0, sent_last_24_hours: 10.0, ..Account::default() });
     invoke(&mut world.function(), &event(first, 10));
-    let expected = "SES's daily sending quota is used up (noted T ago; the next invocation is to come in T): SES: the daily sending quota is used up\n\
+    let expected = "SES's daily sending quota is used up (noted T ago; the next invocation is to come in T)\n\
         Wait: the quota is a rolling window of 24 hours, so sending goes on by itself. If it is too small, ask AWS for a higher one (SES console, Account dashboard).";
     for id in [first, second] {
         assert_eq!(now(&world, id), ("quota_exhausted".to_owned(), expected.to_owned()));

@@ -119,6 +119,8 @@ struct Page {
     images: Vec<String>,
     without_alt: usize,
     shown: String,
+    /// The footer's text.
+    footer: String,
     /// The preheader: the text of a hidden element at the beginning, which is shown in the list of messages.
     preheader: Option<String>,
     styles: Styles,
@@ -141,6 +143,7 @@ impl Page {
                 in_footer += 1;
             }
             Event::End("div", ..) if in_footer > 0 => in_footer -= 1,
+            Event::Text(text, _) if in_footer > 0 => page.footer.push_str(text),
             // The footer is no concern of the campaign's author.
             _ if in_footer > 0 => {}
             Event::Text(text, _) if in_style => page.styles.add_sheet(text),
@@ -222,7 +225,7 @@ impl Page {
                     format!("the preheader has more than the {PREVIEW_SHOWN} characters that clients show");
                 findings.push(Finding::warning("preheader_long", text));
             }
-        } else if self.shown.chars().count() < PREVIEW_WANTED {
+        } else if self.shown.chars().count() + self.footer.trim().chars().count() < PREVIEW_WANTED {
             let text = "beside the subject, clients will show next to nothing: there is no preheader and little text";
             findings.push(Finding::warning("preheader_missing", text));
         }
