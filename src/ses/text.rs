@@ -1,5 +1,7 @@
 //! Texts of others (SES, proxies, the SDK) are bounded where they come in. Pure.
 
+use crate::domain::personal;
+
 /// Characters of an error's text that are kept.
 pub const MAX_TEXT: usize = 1000;
 /// Characters of an error's code that are kept.
@@ -28,8 +30,8 @@ pub fn excerpt(body: &[u8]) -> String {
     // Four bytes a character at most, and room for white space.
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX * 8)]);
     let words = text.split(|c: char| c.is_whitespace() || is_control(c));
-    let words = words.filter(|word| !word.is_empty()).map(|word| if word.contains('@') { "…" } else { word });
-    bounded(&words.collect::<Vec<_>>().join(" "), MAX)
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    bounded(&personal::masked(&words.join(" ")), MAX)
 }
 
 #[cfg(test)]
@@ -47,7 +49,7 @@ mod tests {
     #[test]
     fn an_excerpt_names_no_address() {
         let page = b"<html>\r\n <p>Blocked:\tada@example.com\xff";
-        assert_eq!(excerpt(page), "<html> <p>Blocked: …");
+        assert_eq!(excerpt(page), "<html> <p>Blocked: a…@example.com\u{fffd}");
         assert!(excerpt(&vec![b'x'; 100_000]).chars().count() == 200);
     }
 }

@@ -54,7 +54,14 @@ impl Unsubscribe {
         settings.unsubscribe.require_keys().map_err(|error| error.to_string())?;
         let keys = KeyStore::new(&settings.unsubscribe);
         let database = Database::new(&settings.database)?;
-        Ok(Unsubscribe { settings, keys, pages: Pages::new(), database, statements: Mutex::new(None), answered_at: Arc::default() })
+        Ok(Unsubscribe {
+            settings,
+            keys,
+            pages: Pages::new(),
+            database,
+            statements: Mutex::new(None),
+            answered_at: Arc::default(),
+        })
     }
 
     /// Answers one request; `deadline_ms` is the invocation's deadline in milliseconds since 1970. Only a POST with a

@@ -96,7 +96,11 @@ fn a_bounce_after_an_unsubscription_is_noted_beside_it_once() {
         let sql = "SELECT reason, outweighs_bounce, link_recipient_id, ctid::text FROM suppressions";
         let row = &world.database.query(sql, &[])[0];
         let entry = (row.get::<_, String>(0), row.get::<_, bool>(1), row.get::<_, Option<Uuid>>(2));
-        assert_eq!(entry, ("unsubscribe".to_owned(), true, Some(recipient)), "the link may still take its word back");
+        assert_eq!(
+            entry,
+            ("unsubscribe".to_owned(), true, Some(recipient)),
+            "the link may still take its word back"
+        );
         versions.push(row.get::<_, String>(3));
     }
     assert_eq!(versions[0], versions[1]);

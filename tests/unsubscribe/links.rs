@@ -36,10 +36,7 @@ fn a_link_that_is_toggled_writes_once_a_minute() {
         assert_eq!(answer(&mut function, &request("one-click", &token(id))).1, "You are unsubscribed");
         assert_eq!(suppressions(&mut world).len(), 1);
     }
-    assert_eq!(
-        actions(&mut world, id),
-        ["email_unsubscribed", "email_resubscribed", "email_unsubscribed"]
-    );
+    assert_eq!(actions(&mut world, id), ["email_unsubscribed", "email_resubscribed", "email_unsubscribed"]);
     assert_eq!(mark(&mut world, id), (true, 1));
 }
 

@@ -29,7 +29,10 @@ fn a_function_whose_schema_is_too_old_or_too_new_names_both_versions_and_claims_
     assert_eq!(failure(&mut function, &json!({})), too_old);
     record(&mut world, VERSION + 2, VERSION + 1);
     let too_new = failure(&mut function, &event(campaign, 10));
-    assert!(too_new.starts_with("SchemaMismatch: ") && too_new.contains(&format!("version {}", VERSION + 2)), "{too_new}");
+    assert!(
+        too_new.starts_with("SchemaMismatch: ") && too_new.contains(&format!("version {}", VERSION + 2)),
+        "{too_new}"
+    );
     assert_eq!(world.database.query("SELECT FROM campaign_cursors", &[]).len(), 0);
     // The same process goes on when the schema is there. Functions of one release before a newer schema work on it.
     record(&mut world, VERSION + 1, VERSION);
