@@ -1,19 +1,19 @@
 -- The sending rate: what a campaign may reserve of it, and reserving it.
 
--- Additive increase: 5 % of the rate come back each second. (The decrease is the batch's that was throttled.)
+-- Additive increase: 5 % of the rate come back each second. (The throttled batch decreases it.)
 CREATE OR REPLACE FUNCTION send_share(share double precision, throttled_at timestamptz) RETURNS double precision
 LANGUAGE sql STABLE
 RETURN least(1, share + 0.05 * coalesce(extract(epoch FROM now() - throttled_at), 0)::double precision);
 
 -- What a campaign may reserve now: `room` sends, at `per_second`, from `starts_in` seconds on, which end within
--- `p_seconds`. Where there is no room, `retry_seconds` says when to ask again; a rate that is not known limits nothing,
--- and all is null. The part of the rate that it may count on is `share`.
--- The rate is used up to half a percent of it, which is for clocks that differ. Who goes on where another ended (or
--- itself) less than a second ago may catch up `p_catch_up` seconds of the time between. Who begins does not, and waits
--- as long as its first call takes of the rate: of how much SES takes at one instant, nothing is certain.
---   Alone, it may reserve what is sent in 15 seconds: so long waits who comes next, at most.
---   Beside others, it may reserve what its share sends in 10 seconds; or what the whole rate sends in 5, where
---   nobody else has reserved the next half second, so that a share that is not used is not lost.
+-- `p_seconds`. If there is no room, `retry_seconds` says when to ask again. If the rate is unknown, nothing is
+-- limited, and all values are null. `share` is the part of the rate that the campaign may count on. Half a percent of
+-- the rate is left unused, for clocks that differ. A claim within a second of the end of the last reservation may
+-- catch up `p_catch_up` seconds of the time between. A claim after a longer pause may not, and waits as long as its
+-- first call takes of the rate, because it is unknown how much SES takes at one instant.
+--   Alone, it may reserve what is sent in 15 seconds, which is the longest wait of another campaign.
+--   Beside others, it may reserve what its share sends in 10 seconds; or what the whole rate sends in 5, if
+--   nobody else has reserved the next half second, so that unused shares are not lost.
 CREATE OR REPLACE FUNCTION send_room(
     p_region text, p_per_second double precision, p_campaign_id uuid, p_organization_id uuid,
     p_seconds double precision, p_catch_up double precision,
@@ -27,7 +27,7 @@ DECLARE
     v_owed    double precision; -- seconds that the campaign is ahead of its share
     v_seconds double precision; -- of the whole rate
 BEGIN
-    -- Locked until the sends are reserved, so that there is room for them then.
+    -- The row stays locked until the sends are reserved, so that the room is still there.
     SELECT * INTO r FROM send_rates WHERE region = p_region FOR NO KEY UPDATE;
     IF p_per_second IS NOT NULL AND p_per_second IS DISTINCT FROM r.per_second THEN
         INSERT INTO send_rates AS s (region, per_second) VALUES (p_region, p_per_second)
@@ -50,8 +50,8 @@ BEGIN
                                          AND s.campaign_id <> p_campaign_id))
       INTO free_from, v_owed, share
       FROM send_shares AS s
-     -- A reservation lies at most half a minute ahead. One that lies further was made by a clock that has been set back
-     -- since, and is void.
+     -- A reservation lies at most half a minute ahead. If it lies further ahead, it was made before the clock was set
+     -- back, and is void.
      WHERE s.region = p_region AND s.wants_until > now()
        AND s.region_free_from < clock_timestamp() + interval '60 seconds';
     starts_in := extract(epoch FROM free_from - clock_timestamp());
@@ -64,8 +64,9 @@ BEGIN
 END
 $$;
 
--- Reserves `p_count` sends of a campaign, behind what `send_room` found reserved; answers in how many seconds they may
--- start. Of none, it notes that the campaign wants to send: it has its share beside others all the same.
+-- Reserves `p_count` sends of a campaign after the reservations that `send_room` found; returns in how many seconds
+-- they may start. If `p_count` is 0, it only notes that the campaign wants to send, so that it gets its share beside
+-- others.
 CREATE OR REPLACE FUNCTION reserve_sends(
     p_region text, p_campaign_id uuid, p_organization_id uuid, p_free_from timestamptz, p_count int,
     p_per_second double precision, p_share double precision, p_catch_up double precision

@@ -339,6 +339,24 @@ BEGIN
 END
 $$;
 
+-- Why a campaign is paused whose `send_before` is over.
+CREATE OR REPLACE FUNCTION too_late(send_before timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN 'send_before is over: nothing is sent after '
+       || CASE WHEN isfinite(send_before) THEN to_char(send_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+               ELSE send_before::text END
+       || '. The recipients that are left stay pending; move send_before, or cancel the campaign';
+
+-- For how many seconds from now a campaign may be sent, and why not after that; null: it has no `send_before`. What was
+-- committed before the call counts, also within a statement that began earlier.
+CREATE OR REPLACE FUNCTION send_limit(p_campaign_id uuid, OUT seconds_to_send double precision, OUT too_late text)
+LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN isfinite(send_before) THEN extract(epoch FROM send_before - clock_timestamp())
+                WHEN send_before < clock_timestamp() THEN 0 END,
+           too_late(send_before)
+      FROM campaigns WHERE id = p_campaign_id
+$$;
+
 -- Claims the next batch of a campaign for the invocation `p_token`. Calling it again with the same token
 -- answers the same batch, so a lost answer costs nothing; and it takes nothing back, so a call that PostgreSQL
 -- comes to only after the invocation made another and began to send does no harm. `verdict` is
@@ -348,7 +366,8 @@ $$;
 --   `complete`, `busy`, `inserting`   nothing to claim, as `complete_campaign` says
 --   `rate`       the sending rate is reserved by others for longer than this invocation lives
 --   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet). `under_way_seconds`: other
---                invocations hold batches of it for so long
+--                invocations hold batches of it for so long. `paused` with a `reason`: this call has paused it, because
+--                its `send_before` is over and recipients are left
 -- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
 -- again. Of the recipients' data at most `p_bytes` are returned in all (but always one recipient), and no variables of a
 -- recipient that has more than `p_recipient_bytes`. The sends are reserved (`send_room`): they may start
@@ -478,6 +497,18 @@ BEGIN
                 CONTINUE;
             END IF;
             b := NULL;
+        END IF;
+        -- Somebody is left, and it is too late to send.
+        IF c.send_before <= clock_timestamp() AND NOT v_again
+           AND (b.id IS NULL
+                OR (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
+                       AND position BETWEEN b.first_position AND b.last_position
+                     ORDER BY position LIMIT 1) IS NOT NULL) THEN
+            reason := too_late(c.send_before);
+            UPDATE campaigns SET status = 'paused', status_reason = reason WHERE id = p_campaign_id;
+            verdict := 'paused';
+            batch_id := NULL;
+            RETURN;
         END IF;
         -- Without room there is no batch.
         IF v_size < 1 AND NOT v_again THEN

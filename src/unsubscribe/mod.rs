@@ -20,6 +20,7 @@ use self::record::{Standing, Statements};
 use self::request::{Request, Wish};
 use self::response::Response;
 use crate::domain::deadline::Deadline;
+use crate::domain::error_kind::ErrorKind;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
 use crate::message::token::{self, Subject};
@@ -75,7 +76,8 @@ impl Unsubscribe {
         let now = Instant::now();
         let deadline = Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout);
         let until = deadline.last_record.min(now + PATIENCE);
-        let request = Request::read(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
+        let request =
+            Request::read(event).map_err(|problem| Failure::new(ErrorKind::InvalidEvent, problem))?;
         let page = self.answer(&request, until).await;
         self.rest(now);
         Ok(self.pages.response(&page?, request.head))
