@@ -76,23 +76,24 @@ install_chromium() {
     fi
 }
 
-# Puts Python packages into .venv, and .venv's programs first on the PATH.
+# install_python GROUP: the packages of requirements/GROUP.txt, each with the hash that stands there, and their programs first
+# on the PATH. Groups that go together are in .venv; checkov has an environment of its own.
 install_python() {
+    local group environment lock
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
         install_package python3-venv python@3.13 "Python, for the AWS tools"
     fi
-    if [ ! -x .venv/bin/pip ]; then python3 -m venv .venv; fi
-    PATH=$PWD/.venv/bin:$PATH
-    local package missing=""
-    for package in "$@"; do
-        # Every package of this list brings a program or module of its own name into .venv.
-        if [ ! -e ".venv/.has-$package" ]; then missing="$missing $package"; fi
+    for group in "$@"; do
+        environment=.venv
+        [ "$group" != checkov ] || environment=.venv/checkov
+        if [ ! -x "$environment/bin/pip" ]; then python3 -m venv "$environment"; fi
+        [ "$group" = checkov ] || PATH=$PWD/$environment/bin:$PATH
+        lock=requirements/$group.txt
+        cmp -s "$lock" "$environment/.has-$group" && continue
+        say "installing $lock with pip into $environment"
+        quietly "$environment/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+        cp "$lock" "$environment/.has-$group"
     done
-    [ -n "$missing" ] || return 0
-    say "installing$missing with pip into .venv"
-    # shellcheck disable=SC2086 # a list of words
-    .venv/bin/pip install --quiet --disable-pip-version-check $missing
-    for package in $missing; do : >".venv/.has-$package"; done
 }
 
 # install_node DIRECTORY: Node, and what DIRECTORY's lock file names.

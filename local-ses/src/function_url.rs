@@ -15,6 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
+use super::from_browser;
 use super::lambda::serve;
 
 /// Lambda's limit.
@@ -53,6 +54,10 @@ where
     F: Future<Output = Option<Value>>,
 {
     let (parts, body) = request.into_parts();
+    // Pages of others may post to a link: that is what a mail program does.
+    if from_browser::is_for_another_host(&parts.headers) {
+        return Ok(from_browser::refusal());
+    }
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
         return Ok(empty(StatusCode::PAYLOAD_TOO_LARGE));
     };

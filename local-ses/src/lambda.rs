@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io::{self, BufRead as _, BufReader};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -178,6 +179,21 @@ impl Function {
     }
 }
 
+/// Adds what a function said to the transcript of all tests, where `FUNCTION_TRANSCRIPTS` names a folder for one:
+/// `scripts/transcripts.py` searches it for what must not be said.
+fn transcribe(line: &str) {
+    static TRANSCRIPT: OnceLock<Option<Mutex<File>>> = OnceLock::new();
+    let open = || {
+        let folder = std::env::var_os("FUNCTION_TRANSCRIPTS")?;
+        let file = PathBuf::from(folder).join(format!("{}.log", std::process::id()));
+        OpenOptions::new().create(true).append(true).open(file).ok().map(Mutex::new)
+    };
+    if let Some(file) = TRANSCRIPT.get_or_init(open) {
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(file, "{line}");
+    }
+}
+
 /// Sends a signal, for example `INT`, to a process; false if there is no such process. It uses the shell's
 /// own `kill`, because not every machine has the program of that name.
 pub fn signal(pid: u32, name: &str) -> bool {
@@ -257,6 +273,7 @@ impl RuntimeApi {
         }
         let body =
             request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        transcribe(&String::from_utf8_lossy(&body));
         let json: Value = serde_json::from_slice(&body).unwrap_or_default();
         if let Some(id) = path.strip_prefix("invocation/").and_then(|rest| rest.strip_suffix("/response")) {
             self.answer(id, Ok(json));
@@ -306,6 +323,7 @@ where
 fn collect(output: impl io::Read + Send + 'static, logs: Arc<Mutex<Vec<String>>>) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
+            transcribe(&line);
             logs.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
     });

@@ -531,3 +531,40 @@ async fn another_process_can_set_the_behaviour_and_read_the_mailbox() {
     local(&endpoint, "DELETE /_local/messages", "").await;
     assert_eq!(endpoint.message_count(), 0);
 }
+
+/// What the endpoint answers to a request that a browser makes for a page of somebody else.
+fn raw(endpoint: &SesEndpoint, head: &str) -> String {
+    use std::io::{Read, Write};
+    let address = endpoint.url().trim_start_matches("http://").to_owned();
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let head = head.replace("OWN", &address);
+    write!(stream, "{head}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_page_of_somebody_else_reads_and_changes_nothing() {
+    let (endpoint, client) = start();
+    send(&client, "ada@example.com").await.unwrap();
+    for head in [
+        "GET /_local/messages HTTP/1.1\r\nHost: rebound.example.com",
+        "GET / HTTP/1.1\r\nHost: rebound.example.com:80",
+        "DELETE /_local/messages HTTP/1.1\r\nHost: OWN\r\nOrigin: http://evil.example.com",
+        "DELETE /_local/messages HTTP/1.1\r\nHost: OWN\r\nOrigin: null",
+        "POST /_local/rules HTTP/1.1\r\nHost: OWN\r\nSec-Fetch-Site: cross-site",
+        "POST /v2/email/outbound-emails HTTP/1.1\r\nHost: OWN\r\nOrigin: http://evil.example.com",
+    ] {
+        let answer = raw(&endpoint, head);
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && !answer.contains("ada@example.com"),
+            "{head}: {answer}"
+        );
+    }
+    assert_eq!(endpoint.message_count(), 1);
+    assert!(raw(&endpoint, "GET /_local/messages HTTP/1.1\r\nHost: OWN").contains("ada@example.com"));
+    let own = raw(&endpoint, "DELETE /_local/messages HTTP/1.1\r\nHost: OWN\r\nOrigin: http://OWN");
+    assert!(own.starts_with("HTTP/1.1 2"), "{own}");
+    assert_eq!(endpoint.message_count(), 0);
+}

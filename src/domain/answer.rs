@@ -1,5 +1,7 @@
 //! The result of an attempt to send one message.
 
+use crate::domain::personal;
+
 /// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -38,6 +40,24 @@ pub enum Answer {
 impl Answer {
     pub(crate) fn uncertain(code: &str, message: &str) -> Answer {
         Answer::Uncertain { code: code.to_owned(), message: message.to_owned() }
+    }
+
+    /// The same in words that show no address: they are logged, answered and kept as reasons.
+    #[must_use]
+    pub fn masked(mut self) -> Answer {
+        let words = match &mut self {
+            Answer::Accepted(_) => return self,
+            Answer::Throttled(words)
+            | Answer::QuotaExhausted(words)
+            | Answer::NotSent(words)
+            | Answer::Intercepted(words)
+            | Answer::Singly(words)
+            | Answer::Halt(words)
+            | Answer::Refused { message: words, .. }
+            | Answer::Uncertain { message: words, .. } => words,
+        };
+        *words = personal::masked(words).into_owned();
+        self
     }
 
     pub(crate) fn unreadable(message: &str) -> Answer {

@@ -133,7 +133,8 @@ impl Cause {
             | ErrorKind::UnknownCampaign
             | ErrorKind::CampaignNotReady
             | ErrorKind::SchemaMismatch
-            | ErrorKind::DatabaseUnavailable => None,
+            | ErrorKind::DatabaseUnavailable
+            | ErrorKind::Panic => None,
         }
     }
 

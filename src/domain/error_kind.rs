@@ -21,11 +21,13 @@ pub enum ErrorKind {
     DatabaseRefused,
     /// The secret of the links to unsubscribe could not be read.
     UnsubscribeSecretUnavailable,
+    /// The function panicked, which is a fault of this package; the log says where.
+    Panic,
 }
 
 impl ErrorKind {
     /// All of them.
-    pub const ALL: [ErrorKind; 8] = [
+    pub const ALL: [ErrorKind; 9] = [
         ErrorKind::InvalidEvent,
         ErrorKind::UnknownCampaign,
         ErrorKind::CampaignNotReady,
@@ -34,6 +36,7 @@ impl ErrorKind {
         ErrorKind::DatabaseUnavailable,
         ErrorKind::DatabaseRefused,
         ErrorKind::UnsubscribeSecretUnavailable,
+        ErrorKind::Panic,
     ];
 
     /// The `errorType`.
@@ -47,6 +50,7 @@ impl ErrorKind {
             ErrorKind::DatabaseUnavailable => "DatabaseUnavailable",
             ErrorKind::DatabaseRefused => "DatabaseRefused",
             ErrorKind::UnsubscribeSecretUnavailable => "UnsubscribeSecretUnavailable",
+            ErrorKind::Panic => "Panic",
         }
     }
 }

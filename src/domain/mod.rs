@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod mailbox;
 pub mod outcome;
 pub mod pace;
+pub mod personal;
 pub mod recipient;
 pub mod result;
 pub mod send_api;

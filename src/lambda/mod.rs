@@ -6,17 +6,21 @@ pub mod interrupt;
 pub mod metrics;
 pub mod telemetry;
 
+use std::any::Any;
 use std::env;
 use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::process::ExitCode;
 
+use futures_util::FutureExt as _;
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tracing::Instrument as _;
 
 use crate::domain::error_kind::ErrorKind;
+use crate::domain::personal;
 use crate::lambda::environment::LOCAL_FUNCTION;
 use crate::store::DatabaseError;
 use crate::store::activities::TableError;
@@ -65,7 +69,8 @@ impl From<TableError> for Failure {
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Diagnostic {
         tracing::error!(error_type = failure.kind.as_str(), error = failure.message, "the invocation failed");
-        Diagnostic { error_type: failure.kind.as_str().to_owned(), error_message: failure.message }
+        let error_message = personal::masked(&failure.message).into_owned();
+        Diagnostic { error_type: failure.kind.as_str().to_owned(), error_message }
     }
 }
 
@@ -105,7 +110,21 @@ pub async fn invocation<T>(
     let span = tracing::info_span!("invocation", request_id);
     // An invocation's future is large and deep, so it is boxed and not part of the runtime's future.
     let work: Pin<Box<dyn Future<Output = Result<T, Failure>> + '_>> = Box::pin(work);
-    async { work.await.map_err(Diagnostic::from) }.instrument(span).await
+    // The runtime would answer a panic's message as it is.
+    let work = AssertUnwindSafe(work).catch_unwind();
+    async { work.await.unwrap_or_else(|panic| Err(panicked(&*panic))).map_err(Diagnostic::from) }
+        .instrument(span)
+        .await
+}
+
+/// A panic as the failure of its invocation.
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let message = panic.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    Failure::new(
+        ErrorKind::Panic,
+        format!("the function panicked: {}", message.unwrap_or("without a message")),
+    )
 }
 
 /// Runs a function on a single-threaded runtime, because it mostly waits for the network and has less than
@@ -117,6 +136,7 @@ pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCod
         );
         return ExitCode::from(64);
     }
+    crate::lambda::telemetry::mask_panics();
     set_what_an_emulator_leaves_out();
     if let Err(error) = crate::lambda::telemetry::start() {
         eprintln!("{error}");

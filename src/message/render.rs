@@ -28,6 +28,7 @@ use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior};
 
 use crate::domain::campaign::Source;
+use crate::domain::personal;
 use crate::message::part::Part;
 use links::LinkParameters;
 use numbers::Written;
@@ -490,12 +491,14 @@ pub(crate) fn one_line(subject: &str) -> String {
 fn describe(part: &str, error: &minijinja::Error) -> String {
     let place = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
     let expression = error.range().and_then(|range| error.template_source()?.get(range)).unwrap_or_default();
-    match error.kind() {
+    let words = match error.kind() {
         ErrorKind::UndefinedError => format!("{expression} is not defined ({part}{place})"),
         ErrorKind::OutOfFuel => format!("it takes too many steps ({part}{place}: at most {FUEL})"),
         ErrorKind::WriteFailure => format!("it grows beyond {MAX_PART_BYTES} bytes ({part}{place})"),
         kind => format!("{} ({part}{place})", error.detail().map_or_else(|| kind.to_string(), str::to_owned)),
-    }
+    };
+    // They may quote what a recipient's variables hold.
+    personal::masked(&words).into_owned()
 }
 
 #[cfg(test)]

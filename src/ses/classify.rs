@@ -32,8 +32,8 @@ pub fn classify(result: SingleResult, recipient: &str) -> Answer {
         Ok(output) => accepted(output.message_id),
         Err(error) => match failure(&error, recipient) {
             // The message was already sent singly.
-            Answer::Singly(reason) => Answer::Halt(reason),
-            answer => answer,
+            Answer::Singly(reason) => Answer::Halt(reason).masked(),
+            answer => answer.masked(),
         },
     }
 }
@@ -47,7 +47,7 @@ pub fn classify_bulk(result: BulkResult, recipients: &[String]) -> Vec<Answer> {
     let whole = match result {
         Ok(output) if output.bulk_email_entry_results.len() == recipients.len() => {
             let entries = output.bulk_email_entry_results.into_iter().zip(recipients);
-            return entries.map(|(result, recipient)| entry(result, recipient)).collect();
+            return entries.map(|(result, recipient)| entry(result, recipient).masked()).collect();
         }
         Ok(output) => {
             let (results, entries) = (output.bulk_email_entry_results.len(), recipients.len());
@@ -59,7 +59,7 @@ pub fn classify_bulk(result: BulkResult, recipients: &[String]) -> Vec<Answer> {
             answer => answer,
         },
     };
-    vec![whole; recipients.len()]
+    vec![whole.masked(); recipients.len()]
 }
 
 /// The endpoint's message that it does not support `SendBulkEmail`, so that further bulk calls would fail

@@ -1,5 +1,7 @@
 //! Cuts texts of others (SES, proxies, the SDK) to a maximum length. Pure.
 
+use crate::domain::personal;
+
 /// The most characters of an error's message that are kept.
 pub const MAX_TEXT: usize = 1000;
 /// The most characters of an error's code that are kept.
@@ -28,8 +30,8 @@ pub fn excerpt(body: &[u8]) -> String {
     // At most four bytes per character, and room for white space.
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX * 8)]);
     let words = text.split(|c: char| c.is_whitespace() || is_control(c));
-    let words = words.filter(|word| !word.is_empty()).map(|word| if word.contains('@') { "…" } else { word });
-    bounded(&words.collect::<Vec<_>>().join(" "), MAX)
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    bounded(&personal::masked(&words.join(" ")), MAX)
 }
 
 #[cfg(test)]
@@ -47,7 +49,7 @@ mod tests {
     #[test]
     fn an_excerpt_names_no_address() {
         let page = b"<html>\r\n <p>Blocked:\tada@example.com\xff";
-        assert_eq!(excerpt(page), "<html> <p>Blocked: …");
+        assert_eq!(excerpt(page), "<html> <p>Blocked: a…@example.com\u{fffd}");
         assert!(excerpt(&vec![b'x'; 100_000]).chars().count() == 200);
     }
 }

@@ -9,6 +9,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use super::login_error::CredentialsError;
 use super::transaction::Aborted;
 use super::{schema, tls};
+use crate::domain::personal;
 
 /// The most characters of PostgreSQL's message that are passed on.
 const LONGEST: usize = 1000;
@@ -204,7 +205,9 @@ impl From<tokio_postgres::Error> for Failure {
             return Failure::Locked(describe(&error));
         }
         if code.code() == schema::MISMATCH {
-            let message = error.as_db_error().map(|error| cut(error.message())).unwrap_or_default();
+            let message =
+                error.as_db_error().map(|error| personal::masked(&cut(error.message())).into_owned());
+            let message = message.unwrap_or_default();
             return Failure::Lasting(DatabaseError::SchemaMismatch(message));
         }
         match (code.code().get(..2), code.code()) {
@@ -228,12 +231,32 @@ impl From<tokio_postgres::Error> for Failure {
 pub fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => {
+            let words = words_of(db.code().code(), db.message());
             let names_table = *db.code() == SqlState::LOCK_NOT_AVAILABLE;
             let context = db.where_().filter(|_| names_table).and_then(|context| context.lines().next());
-            let context = context.map(|line| format!(" ({})", cut(line))).unwrap_or_default();
-            format!("{}{context} [{}]", cut(db.message()), db.code().code())
+            let context =
+                context.map(|line| format!(" ({})", personal::masked(&cut(line)))).unwrap_or_default();
+            format!("{words}{context} [{}]", db.code().code())
         }
-        None => cut(&error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))),
+        None => {
+            let text =
+                error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            personal::masked(&cut(&text)).into_owned()
+        }
+    }
+}
+
+/// PostgreSQL's message without addresses, and without the value that could not be read: what a column of that type cannot
+/// hold is what a row of the CRM holds. (The values of an enum are the CRM's words.)
+fn words_of(sqlstate: &str, message: &str) -> String {
+    let message = cut(message);
+    let quotes_value = sqlstate.starts_with("22") && !message.starts_with("invalid input value for enum");
+    let quote = || Some((message.find('"')?, message.rfind('"')?));
+    match quote().filter(|(first, last)| quotes_value && first < last) {
+        Some((first, last)) => {
+            personal::masked(&format!("{}…{}", &message[..=first], &message[last..])).into_owned()
+        }
+        None => personal::masked(&message).into_owned(),
     }
 }
 
@@ -248,6 +271,36 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_postgresql_says_shows_no_address_and_no_value() {
+        for (sqlstate, message, shown) in [
+            (
+                "22P02",
+                "invalid input syntax for type uuid: \"Ada \"Countess\" Lovelace\"",
+                "invalid input syntax for type uuid: \"…\"",
+            ),
+            (
+                "22003",
+                "value \"99999999999\" is out of range for type integer",
+                "value \"…\" is out of range for type integer",
+            ),
+            (
+                "22P02",
+                "invalid input value for enum crm.action: \"email_sent\"",
+                "invalid input value for enum crm.action: \"email_sent\"",
+            ),
+            ("22012", "division by zero", "division by zero"),
+            (
+                "23502",
+                "null value in column \"channel\" violates not-null constraint",
+                "null value in column \"channel\" violates not-null constraint",
+            ),
+            ("P0001", "no customer for ada@example.com", "no customer for a…@example.com"),
+        ] {
+            assert_eq!(words_of(sqlstate, message), shown);
+        }
+    }
 
     #[test]
     fn a_refusal_may_be_of_a_part_unless_it_is_of_the_connection_the_transaction_or_the_server() {

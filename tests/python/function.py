@@ -38,6 +38,14 @@ def serve(handler):
     return server
 
 
+def transcribe(line):
+    """Adds what a function said to the transcript of all tests, which scripts/transcripts.py searches."""
+    folder = os.environ.get("FUNCTION_TRANSCRIPTS")
+    if folder:
+        with open(pathlib.Path(folder) / f"{os.getpid()}.log", "a") as file:
+            file.write(f"{line}\n")
+
+
 class Instance:
     """One process of a function with a Runtime API of its own."""
 
@@ -78,6 +86,7 @@ class Instance:
     def _read_log(self):
         for line in self.process.stdout:
             self.log.append(line.decode(errors="replace").rstrip())
+            transcribe(self.log[-1])
 
     def _runtime_api(self):
         instance = self
@@ -101,6 +110,7 @@ class Instance:
 
             def do_POST(self):
                 body = self.body()
+                transcribe(body.decode(errors="replace"))
                 with instance.arrived:
                     instance.response = (body, self.path.endswith("/error"))
                     instance.arrived.notify_all()

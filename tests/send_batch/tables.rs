@@ -16,9 +16,9 @@ fn the_tables_have_the_columns_of_the_contract() {
         world.database.query(sql, &[&table])[0].get::<_, String>(0)
     };
     insta::assert_snapshot!(columns("campaigns"), @"id uuid, organization_id uuid, name text, status text, from_address text, reply_to ARRAY, subject text, html text, text text, variables jsonb, configuration_set text, transactional boolean, created_by uuid, scheduled_at timestamp with time zone, started_at timestamp with time zone, completed_at timestamp with time zone, status_reason text, total_count integer, sent_count integer, failed_count integer, suppressed_count integer, uncertain_count integer, unsubscribed_count integer");
-    insta::assert_snapshot!(columns("campaign_recipients"), @"id uuid, campaign_id uuid, organization_id uuid, position bigint, customer_id uuid, customer_ref text, contact_id uuid, email text, name text, variables jsonb, status text, message_id text, error_code text, error text, sent_at timestamp with time zone, previous_status text, uncertain_since timestamp with time zone, unsubscribed_at timestamp with time zone, duplicate_of uuid");
+    insta::assert_snapshot!(columns("campaign_recipients"), @"id uuid, campaign_id uuid, organization_id uuid, position bigint, customer_id uuid, customer_ref text, contact_id uuid, email text, name text, variables jsonb, status text, message_id text, error_code text, error text, sent_at timestamp with time zone, previous_status text, uncertain_since timestamp with time zone, unsubscribed_at timestamp with time zone, duplicate_of uuid, link_used_at timestamp with time zone");
     insta::assert_snapshot!(columns("activities"), @"id uuid, organization_id uuid, user_id uuid, entity_type text, entity_id uuid, action text, description text, metadata jsonb, source text, source_ref text, created_at timestamp with time zone");
-    insta::assert_snapshot!(columns("suppressions"), @"organization_id uuid, email text, reason text, created_at timestamp with time zone");
+    insta::assert_snapshot!(columns("suppressions"), @"organization_id uuid, email text, reason text, created_at timestamp with time zone, link_recipient_id uuid, outweighs_bounce boolean");
 }
 
 #[test]

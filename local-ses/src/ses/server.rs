@@ -11,6 +11,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use super::super::from_browser;
 use super::{
     api::{self, Answer, HangUp},
     check::MAX_MESSAGE,
@@ -75,6 +76,11 @@ async fn serve_connection(
 
 async fn route(state: &State, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
+    if from_browser::is_for_another_host(&parts.headers)
+        || from_browser::is_from_another_origin(&parts.method, &parts.headers)
+    {
+        return Ok(from_browser::refusal());
+    }
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return unread_body(&*error),

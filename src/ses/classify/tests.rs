@@ -204,7 +204,7 @@ fn what_is_not_ses_fails_nobody() {
     }
     assert_eq!(outcome(&http(429, &html, HTML)), (Throttled, Throttled));
     // The answer is the reason, without the address.
-    let reason = "http_403: <html><body>Access denied by Firewall for …";
+    let reason = "http_403: <html><body>Access denied by Firewall for a…@example.com</body></html>";
     assert_eq!(calls(&http(403, &html, HTML)).0, Answer::Intercepted(reason.into()));
 }
 

@@ -194,7 +194,7 @@ fn failure(error: &lambda::Failure) -> Failure {
         | ErrorKind::SchemaMismatch
         | ErrorKind::UnsubscribeSecretUnavailable => Exit::Config,
         ErrorKind::DatabaseUnavailable => Exit::Unavailable,
-        ErrorKind::InvalidEvent | ErrorKind::DatabaseRefused => Exit::Software,
+        ErrorKind::InvalidEvent | ErrorKind::DatabaseRefused | ErrorKind::Panic => Exit::Software,
     };
     Failure::new(exit, format!("{}: {}", error.kind, error.message))
 }
