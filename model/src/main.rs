@@ -32,7 +32,7 @@ const USAGE: &str = "\
 ./dev model --replay --without GUARD
                                 the same with a guard left out of the model alone: the tables differ";
 
-/// The size of the world in which a missing guard is looked for is raised until it is found.
+/// To show that a guard is needed, the size of the world is raised until a promise is broken.
 const SEARCHES: [Bounds; 7] = [
     Bounds { recipients: 3, lanes: 1, lives: 2, faults: 0, orders: 0 },
     Bounds { recipients: 1, lanes: 1, lives: 3, faults: 2, orders: 2 },
@@ -125,7 +125,7 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// All worlds of these sizes, each to its end.
+/// Checks all worlds of these sizes completely.
 fn check(sizes: &[Bounds]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for bounds in sizes {
@@ -164,7 +164,7 @@ fn describe(bounds: &Bounds) -> String {
     )
 }
 
-/// A shortest schedule that breaks a promise where guards are left out. Fails if there is none.
+/// Finds a shortest schedule that breaks a promise without these guards. Fails if there is none.
 fn without(removed: &Removed, print: bool) -> ExitCode {
     for bounds in SEARCHES {
         let model = Sending { bounds: bounds.clone(), removed: removed.clone() };

@@ -1,13 +1,13 @@
-//! Which version of the schema this release works with.
+//! The version of the schema with which this release works.
 //!
-//! Each connection pool makes sure of it with its first statement: a check goes before it in the same transaction and the
-//! same round trip. If it fails, the statement is not run.
+//! Each connection pool checks it with its first statement: the check comes before the statement in the same
+//! transaction and the same round trip. If it fails, the statement is not run.
 
 /// SQLSTATE of a version that does not fit, as `schema.sql` raises it.
 pub const MISMATCH: &str = "CS001";
 
 /// The version that this release was made for. `migrations/` has the same one, and a test compares them.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 5;
 
 /// The SQL that fails with [`MISMATCH`] unless the tables in `schema` fit this release.
 pub fn check(schema: &str) -> String {

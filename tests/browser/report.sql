@@ -19,7 +19,9 @@ SELECT '5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35', '0a77c3d2-0000-4000-8000-00000000
   FROM generate_series(1, 6000) AS n;
 
 INSERT INTO recipient_events (recipient_id, action, occurred_at, key)
-SELECT r.id, e.action, r.sent_at + e.after, gen_random_uuid()
+SELECT r.id, e.action, r.sent_at + e.after,
+       CASE e.action WHEN 'email_bounced' THEN 'b23b4c73-6839-1d50-ebd0-b1781345d5a2'
+                     WHEN 'email_complained' THEN '57353101-ef03-bd75-0c3c-888560251835' ELSE gen_random_uuid() END
   FROM (SELECT *, substr(message_id, 2)::int AS n FROM campaign_recipients WHERE status = 'sent') AS r
  CROSS JOIN LATERAL (VALUES
        ('email_delivered', interval '2 seconds', r.n % 50 <> 0 AND r.n % 97 <> 0),
@@ -29,3 +31,10 @@ SELECT r.id, e.action, r.sent_at + e.after, gen_random_uuid()
        ('email_clicked', make_interval(secs => 120 + 250000 * power(r.n * 0.5698 % 1, 5)), r.n % 50 <> 0 AND r.n % 20 = 1)
        ) AS e (action, after, happens)
  WHERE e.happens;
+
+SELECT recount_campaign_results('5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35');
+
+INSERT INTO campaign_links (campaign_id, key, link, clicked_by_people, clicked_by_machines)
+SELECT '5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35', md5(link)::uuid, link, people, machines
+  FROM (VALUES ('https://shop.example.com/offers?spring=2026', 211, 12), ('https://shop.example.com/imprint', 74, 12))
+       AS l (link, people, machines);

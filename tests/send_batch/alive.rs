@@ -131,6 +131,45 @@ fn a_batch_that_was_lost_before_a_pause_is_settled_while_the_campaign_is_paused(
 }
 
 #[test]
+fn a_crm_that_deletes_a_running_campaign_or_its_recipients_loses_no_activity_of_what_ses_accepted() {
+    for delete in [
+        "DELETE FROM campaigns WHERE id = $1",
+        "DELETE FROM campaign_recipients WHERE campaign_id = $1",
+        "DELETE FROM campaign_recipients WHERE campaign_id = $1 AND position % 3 = 0",
+    ] {
+        let mut world = World::new();
+        let campaign = world.campaign_of(200);
+        world.ses.set_latency(Duration::from_millis(3));
+        let mut function = world.function_with(&[("SEND_CONCURRENCY", "4")]);
+        let mut crm = world.database.connect();
+        let refused = std::thread::scope(|scope| {
+            let sending = scope.spawn(|| {
+                let mut next = event(campaign, 20);
+                while next.is_object() {
+                    // (A campaign that is gone is unknown.)
+                    let Ok(result) = function.invoke(&next, TIMEOUT) else { break };
+                    next = result["next"].clone();
+                    std::thread::sleep(Duration::from_secs(result["waitSeconds"].as_u64().unwrap()));
+                }
+            });
+            world.wait_until("the campaign runs", "SELECT count(*) > 0 FROM recipients_under_way");
+            // As often as it takes.
+            let mut refused = 0;
+            while let Err(error) = crm.execute(delete, &[&campaign]) {
+                assert_eq!(error.code(), Some(&SqlState::OBJECT_IN_USE), "{error:?}");
+                refused += 1;
+            }
+            sending.join().unwrap();
+            refused
+        });
+        assert!(refused > 0, "{delete}");
+        let activities = world.database.query("SELECT DISTINCT source_ref FROM activities", &[]).len();
+        assert_eq!(activities, world.ses.message_count(), "{delete}");
+        assert_eq!(world.ses.addresses_received_more_than_once().len(), 0);
+    }
+}
+
+#[test]
 fn rows_that_are_gone_when_their_emails_are_recorded_are_said() {
     for sql in ["TRUNCATE campaign_recipients CASCADE", "DELETE FROM campaign_recipients"] {
         let mut world = World::new();

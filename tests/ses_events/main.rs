@@ -12,6 +12,7 @@ mod guard;
 mod lost;
 mod poison;
 mod recipients;
+mod results;
 mod suppressions;
 
 use std::collections::BTreeMap;

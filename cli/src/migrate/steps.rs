@@ -1,4 +1,4 @@
-//! The steps of `baseline.sql`, which bring tables of before recorded versions to version 1.
+//! The steps of `baseline.sql`, which bring tables that are older than recorded versions to the newest version.
 
 use super::versions;
 
@@ -16,20 +16,21 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Step {
     pub kind: Kind,
-    /// What it does; of an index, its name.
+    /// What it does; for an index, its name.
     pub title: String,
     pub sql: String,
 }
 
-/// The step that the functions of version 1 come with.
+/// The step that creates the functions of this release.
 pub const SWITCH: &str = "the switch";
 
-/// All steps in their order. What comes before [`SWITCH`] leaves the functions of before in place, what comes after it
-/// finds those of version 1.
+/// All steps in their order. Steps before [`SWITCH`] run with the old functions, steps after it with those of
+/// this release.
 pub fn all() -> Vec<Step> {
     let (_, addresses) = versions::VERSIONS[0];
     let filled = include_str!("baseline.sql")
         .replace("{addresses}", addresses)
+        .replace("{later_versions}", &versions::after_baseline())
         .replace("{suppressions}", include_str!("suppressions.sql"))
         .replace("{functions}", &versions::functions());
     filled.split("\n-- step ").skip(1).map(parse).collect()
@@ -58,7 +59,13 @@ mod tests {
         let steps = all();
         assert_eq!(steps.iter().filter(|step| step.title == SWITCH).count(), 1);
         for (i, step) in steps.iter().enumerate() {
-            assert!(!step.sql.contains("{functions}") && !step.sql.is_empty(), "{}", step.title);
+            assert!(
+                !step.sql.contains("{functions}")
+                    && !step.sql.contains("{later_versions}")
+                    && !step.sql.is_empty(),
+                "{}",
+                step.title
+            );
             if step.kind == Kind::Index {
                 assert_eq!(steps[i - 1].kind, Kind::Portions, "{}", step.title);
                 let sql: Vec<&str> = step.sql.split_whitespace().collect();

@@ -16,11 +16,21 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 2] = files!["0000_addresses.sql", "0001_tables.sql"];
+pub const VERSIONS: [(&str, &str); 6] = files![
+    "0000_addresses.sql",
+    "0001_tables.sql",
+    "0002_last_invocations.sql",
+    "0003_ses.sql",
+    "0004_links.sql",
+    "0005_results.sql"
+];
+
+/// The version that the steps of `baseline.sql` lead to.
+const BASELINE: usize = 1;
 
 /// The files of the functions, triggers and views, which come after the versions and are applied again when their text
 /// has changed. The last one records the version.
-pub const FUNCTIONS: [(&str, &str); 8] = files![
+pub const FUNCTIONS: [(&str, &str); 10] = files![
     "functions_1_life_cycle.sql",
     "functions_2_rate.sql",
     "functions_3_claims.sql",
@@ -28,10 +38,12 @@ pub const FUNCTIONS: [(&str, &str); 8] = files![
     "functions_5_events.sql",
     "functions_6_suppression.sql",
     "functions_7_history.sql",
+    "functions_8_links.sql",
+    "functions_8_results.sql",
     "functions_9_version.sql",
 ];
 
-/// Where refinery records what it has applied.
+/// The table in which refinery records what it has applied.
 pub const HISTORY: &str = "campaign_schema_history";
 
 /// All functions, in one script.
@@ -39,7 +51,12 @@ pub fn functions() -> String {
     FUNCTIONS.map(|(_, sql)| sql).join("\n")
 }
 
-/// What tells the text of the functions from every other one, in 32 characters.
+/// The versions after that of the baseline, in one script.
+pub fn after_baseline() -> String {
+    VERSIONS[BASELINE + 1..].iter().map(|(_, sql)| *sql).collect::<Vec<_>>().join("\n")
+}
+
+/// A hash of the functions' text, in 32 characters.
 pub fn functions_hash() -> String {
     Sha256::digest(functions()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -54,13 +71,13 @@ pub fn migrations() -> Vec<Migration> {
     VERSIONS.map(migration).to_vec()
 }
 
-/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`, records them
-/// and applies none, where the tables are there already.
+/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`,
+/// records the versions up to that one without applying them, because their tables already exist.
 ///
 /// # Errors
-/// What PostgreSQL said; or that a version was applied whose text was another one.
-pub async fn apply(connection: &mut Connection<'_>, only_record: bool) -> Result<Vec<String>, Error> {
-    let target = if only_record { Target::Fake } else { Target::Latest };
+/// PostgreSQL's error, or that a version was applied with another text.
+pub async fn apply(connection: &mut Connection<'_>, only_record: Option<i32>) -> Result<Vec<String>, Error> {
+    let target = only_record.map_or(Target::Latest, Target::FakeVersion);
     let mut runner = Runner::new(&migrations()).set_target(target);
     runner.set_migration_table_name(HISTORY);
     let report = runner.run_async(connection).await?;
@@ -69,15 +86,15 @@ pub async fn apply(connection: &mut Connection<'_>, only_record: bool) -> Result
 
 /// Why the versions could not be applied.
 pub enum Error {
-    /// PostgreSQL did not do it.
+    /// PostgreSQL's error.
     Database(DatabaseError),
-    /// What is recorded as applied is not what this release has.
+    /// The recorded versions are not those of this release.
     History(String),
 }
 
 impl From<refinery_core::Error> for Error {
     fn from(error: refinery_core::Error) -> Error {
-        // refinery wraps what PostgreSQL said, and says itself which migration it was.
+        // refinery wraps PostgreSQL's error and adds the name of the migration.
         match std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Refused>()) {
             Some(Refused(refused)) => match refused.lock().ok().and_then(|mut refused| refused.take()) {
                 Some(refused) => Error::Database(refused),
@@ -88,7 +105,7 @@ impl From<refinery_core::Error> for Error {
     }
 }
 
-/// PostgreSQL's error on its way through refinery, which gives out a reference only.
+/// PostgreSQL's error within refinery's, which only returns a reference to it.
 #[derive(Debug)]
 pub struct Refused(std::sync::Mutex<Option<DatabaseError>>);
 
@@ -106,10 +123,10 @@ impl From<tokio_postgres::Error> for Refused {
     }
 }
 
-/// A connection for refinery whose transactions begin as all of this package do.
+/// A connection for refinery whose transactions begin like all of this package's.
 pub struct Connection<'a> {
     pub client: &'a Client,
-    /// What begins a transaction, with our schema first and a bound on the wait for locks.
+    /// The beginning of a transaction, with our schema first and a limit on waits for locks.
     pub begin: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the tables say.
+//! Reads the figures from the tables.
 
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -7,14 +7,16 @@ use super::super::failure::Failure;
 use super::super::soon;
 use super::super::status::{self, Detail};
 use super::axis;
+use super::results::{self, Results};
 use campaign_sender::store::Database;
 
-/// How many columns a plot has, about.
+/// The approximate number of columns of a plot.
 const BUCKETS: f64 = 60.0;
 
-/// All that the page shows.
+/// Everything that the page shows.
 pub struct Figures {
     pub detail: Detail,
+    pub results: Results,
     /// Seconds since 1970.
     pub now: f64,
     pub sends: Option<Sends>,
@@ -29,7 +31,7 @@ pub struct Sends {
     pub counts: Vec<i64>,
 }
 
-/// What became of the sent emails of a domain; each counts once.
+/// The results of the sent emails of a domain; each email counts once.
 #[derive(Clone, Debug)]
 pub struct Domain {
     pub name: String,
@@ -39,22 +41,18 @@ pub struct Domain {
     pub complained: i64,
 }
 
-/// How many had opened, and clicked, by the end of each bucket; people alone.
+/// The number of people who had opened, and clicked, by the end of each bucket.
 pub struct Reactions {
     pub from: f64,
     pub bucket: f64,
     pub opened: Vec<i64>,
     pub clicked: Vec<i64>,
-    /// Recipients whose emails, whoever else did so, a machine opened or whose links it followed, by SES's word.
-    pub opened_by_machines: i64,
-    pub clicked_by_machines: i64,
-    /// Recipients whose images Apple's Mail Privacy Protection loaded.
-    pub loaded_by_apple: i64,
 }
 
-/// One campaign's figures, if there is such a one.
+/// One campaign's figures; `None` if there is no such campaign.
 pub async fn figures(database: &Database, id: Uuid) -> Result<Option<Figures>, Failure> {
     let Some(detail) = status::detail(database, id).await? else { return Ok(None) };
+    let Some(results) = results::of_campaign(database, id).await? else { return Ok(None) };
     let of_campaign: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
     let range = database.query(include_str!("range.sql"), &of_campaign, soon()).await?;
     let at = |column| range.first().and_then(|row| row.get::<_, Option<f64>>(column));
@@ -62,6 +60,7 @@ pub async fn figures(database: &Database, id: Uuid) -> Result<Option<Figures>, F
     let now = database.query("SELECT extract(epoch FROM now())::float8 AS now", &[], soon()).await?;
     Ok(Some(Figures {
         detail,
+        results,
         now: now.first().map_or(0.0, |row| row.get("now")),
         sends: match (at("first"), at("last")) {
             (Some(first), Some(last)) => Some(sends(database, id, first, last).await?),
@@ -102,27 +101,13 @@ async fn reactions(database: &Database, id: Uuid, first: f64, last: f64) -> Resu
     let rows = database.query(include_str!("reactions.sql"), &parameters, soon()).await?;
     #[allow(clippy::cast_possible_truncation, reason = "at most some hundred buckets")]
     let end = ((last - from) / bucket).floor() as i32;
-    let by = |action: &'static str, made_by: &'static str| {
-        rows.iter().filter(move |row| {
-            row.get::<_, &str>("action") == action && row.get::<_, &str>("made_by") == made_by
-        })
-    };
-    let all = |action, made_by| by(action, made_by).map(|row| row.get::<_, i64>("count")).sum();
-    let of = |action| {
-        let own = by(action, "person");
+    let of = |action: &str| {
+        let own = rows.iter().filter(|row| row.get::<_, &str>("action") == action);
         // What came after the end of the plot is none of it; and the curve goes on to the end.
         let own = own.map(|row| (row.get("bucket"), row.get("count"))).filter(|(bucket, _)| *bucket <= end);
         summed(&filled(own.chain([(end, 0)])))
     };
-    Ok(Reactions {
-        from,
-        bucket,
-        opened: of("email_opened"),
-        clicked: of("email_clicked"),
-        opened_by_machines: all("email_opened", "machine"),
-        clicked_by_machines: all("email_clicked", "machine"),
-        loaded_by_apple: all("email_opened", "apple"),
-    })
+    Ok(Reactions { from, bucket, opened: of("email_opened"), clicked: of("email_clicked") })
 }
 
 /// Counts for every bucket from the first one on.

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use super::super::format;
 use super::axis;
 use super::chart::{self, escape};
-use super::gather::{Domain, Figures};
+use super::gather::Figures;
+use super::results;
 use campaign_sender::domain::result::Progress;
 
-/// The whole page: nothing in it comes from elsewhere.
+/// The whole page; it loads nothing.
 pub fn render(figures: &Figures) -> String {
     let campaign = &figures.detail.overview;
     let name = escape(if campaign.name.is_empty() { "(a campaign without a name)" } else { &campaign.name });
@@ -18,6 +19,7 @@ pub fn render(figures: &Figures) -> String {
         sends(figures),
         domains(figures),
         reactions(figures),
+        links(figures),
         not_sent(figures),
     ];
     format!(
@@ -48,35 +50,32 @@ fn heading(figures: &Figures, name: &str) -> String {
 fn key_figures(figures: &Figures) -> String {
     let Progress { total, sent, failed, suppressed, uncertain, remaining } = figures.detail.overview.progress;
     let of_sent = |count: i64| percent_of(count, i64::from(sent));
-    let sum = |of: fn(&Domain) -> i64| figures.domains.iter().map(of).sum::<i64>();
-    let last = |counts: &[i64]| counts.last().copied().unwrap_or_default();
     let mut cells = vec![("main", "Sent", i64::from(sent), format!("of {}", format::count(total)))];
     if figures.hears_events() {
-        let bounced = sum(|domain| domain.bounced);
-        // A complaint proves delivery.
-        let delivered = sum(|domain| domain.delivered + domain.complained);
-        cells.push(("main", "Delivered", delivered, of_sent(delivered)));
-        cells.push(("", "Bounced", bounced, of_sent(bounced)));
-        let complained = sum(|domain| domain.complained);
-        cells.push(("", "Complained", complained, of_sent(complained)));
-    }
-    if let Some(reactions) = &figures.reactions {
-        let (opened, clicked) = (last(&reactions.opened), last(&reactions.clicked));
-        cells.push(("", "Opened", opened, of_sent(opened)));
-        cells.push(("", "Clicked", clicked, of_sent(clicked)));
-        for (label, count) in [
-            ("Opened by machines", reactions.opened_by_machines),
-            ("Clicked by machines", reactions.clicked_by_machines),
-            ("Loaded by Apple Mail", reactions.loaded_by_apple),
+        for (class, label, column) in [
+            ("main", "Delivered", "delivered"),
+            ("", "Bounced", "bounced"),
+            ("", "Complained", "complained"),
+            ("", "Opened", "opened_by_people"),
+            ("", "Clicked", "clicked_by_people"),
+            ("", "Unsubscribed", "unsubscribed"),
         ] {
+            let count = figures.results.count(column);
+            cells.push((class, label, count, of_sent(count)));
+        }
+        for (label, column) in [
+            ("Bounced softly", "bounced_softly"),
+            ("Withheld by SES", "withheld"),
+            ("Rejected by SES", "rejected"),
+            ("Opened by machines", "opened_by_machines"),
+            ("Clicked by machines", "clicked_by_machines"),
+            ("Loaded by Apple Mail", "opened_by_apple"),
+        ] {
+            let count = figures.results.count(column);
             if count > 0 {
                 cells.push(("", label, count, of_sent(count)));
             }
         }
-    }
-    let rejected = figures.detail.overview.rejected;
-    if rejected > 0 {
-        cells.push(("", "Rejected by SES", rejected, of_sent(rejected)));
     }
     for (label, count) in
         [("Failed", failed), ("Suppressed", suppressed), ("Uncertain", uncertain), ("To send", remaining)]
@@ -154,6 +153,31 @@ fn reactions(figures: &Figures) -> String {
     )
 }
 
+/// The links that most people clicked.
+fn links(figures: &Figures) -> String {
+    let mut rows = String::new();
+    for link in figures.results.links.iter().take(20) {
+        let count = |column: &str| {
+            format::count(link.get(column).and_then(serde_json::Value::as_i64).unwrap_or_default())
+        };
+        let name = link.get("link").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let name = if name.is_empty() { "(other links)" } else { name };
+        let _ = writeln!(
+            rows,
+            "<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>",
+            count("clicked_by_people"),
+            count("clicked_by_machines"),
+            escape(name)
+        );
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<h2>Clicks by link</h2>\n<table>\n<tr><th class=\"number\">People</th><th class=\"number\">Machines</th><th>Link</th></tr>\n{rows}</table>\n"
+    )
+}
+
 /// Outcomes by code, with an example whose address is masked.
 fn not_sent(figures: &Figures) -> String {
     let causes =
@@ -179,7 +203,11 @@ fn not_sent(figures: &Figures) -> String {
 }
 
 impl Figures {
+    /// Whether SES has told anything of the campaign.
     fn hears_events(&self) -> bool {
-        self.domains.iter().any(|domain| domain.delivered + domain.bounced + domain.complained > 0)
+        results::COUNTS
+            .iter()
+            .filter(|column| **column != "sent")
+            .any(|column| self.results.count(column) > 0)
     }
 }

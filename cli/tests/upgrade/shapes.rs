@@ -1,4 +1,4 @@
-//! Databases that were made before versions were recorded, brought to version 1 in mid-campaign.
+//! Databases that were made before versions were recorded, brought to the newest version in mid-campaign.
 
 use std::collections::BTreeSet;
 
