@@ -88,6 +88,7 @@ postgres_settings() {
     # Lets a test count statements as PostgreSQL saw them, where the contrib modules are there.
     local libraries
     libraries=$("$CLUSTER_BIN/pg_config" --pkglibdir 2>/dev/null || printf '%s/../lib' "$CLUSTER_BIN")
+    if [ -d "$libraries/postgresql" ]; then libraries=$libraries/postgresql; fi
     if [ -e "$libraries/pg_stat_statements.so" ] || [ -e "$libraries/pg_stat_statements.dylib" ]; then
         printf '%s\n' "shared_preload_libraries = 'pg_stat_statements'" 'pg_stat_statements.max = 10000'
     fi

@@ -161,6 +161,11 @@ fn check(
         }
         Err(InvocationError::Crashed) if killed => None,
         Err(InvocationError::Failed { error_type, .. }) if error_type == "DatabaseUnavailable" => None,
+        Err(InvocationError::Failed { error_type, message })
+            if error_type == "DatabaseRefused" && is_full(message) =>
+        {
+            None
+        }
         // Only an event with its id gets this answer; a tick skips the campaign.
         Err(InvocationError::Failed { error_type, .. })
             if error_type == "DatabaseRefused"
@@ -172,6 +177,11 @@ fn check(
     }
 }
 
+/// The disk was full, as a trigger says it: that is not tried again in the same invocation.
+pub fn is_full(message: &str) -> bool {
+    message.contains("[53100]")
+}
+
 /// The poison of the campaign that an event or a result names.
 fn poison(ledger: &Ledger, named: &Value) -> Option<Poison> {
     let id = named["campaignId"].as_str()?;
@@ -180,7 +190,7 @@ fn poison(ledger: &Ledger, named: &Value) -> Option<Poison> {
 
 impl Process {
     fn start(ledger: &Ledger, dice: &mut Dice) -> Process {
-        let (name, mut environment) = ledger.environment();
+        let (name, mut environment) = ledger.environment_in_bad_weather(dice);
         environment.push(("SEND_API", ["single", "bulk"][usize::from(dice.between(0, 1) == 1)].to_owned()));
         environment.push(("SEND_CONCURRENCY", dice.between(1, 20).to_string()));
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();

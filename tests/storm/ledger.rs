@@ -1,5 +1,6 @@
 //! What the parts of the storm share: the addresses of servers, the current orders, and counters.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -7,7 +8,9 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::campaigns::Campaigns;
+use crate::network::Proxy;
 use crate::support::World;
+use crate::support::dice::Dice;
 
 /// What the parts of the storm share.
 pub struct Ledger {
@@ -17,6 +20,8 @@ pub struct Ledger {
     pub recipients: u64,
     pub url: String,
     environment: Vec<(&'static str, String)>,
+    /// Some processes have it between them and PostgreSQL.
+    proxy: Option<Proxy>,
     ends_at: Instant,
     over: AtomicBool,
     /// Something happened that must not happen.
@@ -30,6 +35,10 @@ pub struct Ledger {
     pub zombies: AtomicU64,
     pub debts: AtomicU64,
     pub restarts: AtomicU64,
+    /// Processes whose clocks were wrong.
+    pub clocks: AtomicU64,
+    /// Times when the disk was full.
+    pub disks: AtomicU64,
     /// Changes of the database's defaults.
     pub defaults: AtomicU64,
     /// Rows that the CRM changed.
@@ -50,6 +59,7 @@ impl Ledger {
             campaigns,
             url: world.database.url.clone(),
             environment: world.environment(),
+            proxy: None,
             ends_at,
             over: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -61,12 +71,20 @@ impl Ledger {
             zombies: AtomicU64::new(0),
             debts: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            clocks: AtomicU64::new(0),
+            disks: AtomicU64::new(0),
             defaults: AtomicU64::new(0),
             changes: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             resumed: AtomicU64::new(0),
             halts: AtomicU64::new(0),
         }
+    }
+
+    /// With a proxy for some of the processes.
+    #[must_use]
+    pub fn beside(self, proxy: Proxy) -> Ledger {
+        Ledger { proxy: Some(proxy), ..self }
     }
 
     /// The organization whose activities are refused.
@@ -85,9 +103,33 @@ impl Ledger {
 
     /// The variables of a new process, which PostgreSQL will know by the name that is returned too.
     pub fn environment(&self) -> (String, Vec<(&str, String)>) {
+        self.environment_at(&self.url)
+    }
+
+    /// The same of a process that may have the proxy before PostgreSQL, and a wrong clock. (What counts is PostgreSQL's.)
+    pub fn environment_in_bad_weather(&self, dice: &mut Dice) -> (String, Vec<(&str, String)>) {
+        let url = match &self.proxy {
+            Some(proxy) if dice.percent(50) => proxy.url(&self.url),
+            _ => self.url.clone(),
+        };
+        let (name, mut environment) = self.environment_at(&url);
+        let library = Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
+        if dice.percent(20) && library.exists() {
+            let offset = *dice.choose(&["-86400", "-300", "+300", "+86400"]);
+            environment.extend([
+                ("LD_PRELOAD", library.display().to_string()),
+                ("FAKETIME", offset.to_owned()),
+                ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ]);
+            count(&self.clocks);
+        }
+        (name, environment)
+    }
+
+    fn environment_at(&self, url: &str) -> (String, Vec<(&str, String)>) {
         let name = format!("process-{}", self.processes.fetch_add(1, Ordering::Relaxed));
         let mut environment: Vec<(&str, String)> = self.environment.clone();
-        let url = format!("{}?application_name={name}", self.url);
+        let url = format!("{url}?application_name={name}");
         environment
             .iter_mut()
             .filter(|(variable, _)| *variable == "DATABASE_URL")
@@ -115,12 +157,14 @@ impl Ledger {
     pub fn summary(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         format!(
-            "{} kills, {} stops, {} zombies, {} PostgreSQL restarts, {} invocations, {} debts, {} defaults changed, \
+            "{} kills, {} stops, {} zombies, {} PostgreSQL restarts, {} full disks, {} wrong clocks, {} invocations, {} debts, {} defaults changed, \
              {} rows changed and {} refused to change by the CRM, {} halts, {} campaigns resumed",
             of(&self.kills),
             of(&self.stops),
             of(&self.zombies),
             of(&self.restarts),
+            of(&self.disks),
+            of(&self.clocks),
             of(&self.invocations),
             of(&self.debts),
             of(&self.defaults),

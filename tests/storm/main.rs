@@ -21,12 +21,13 @@ mod crm;
 mod defaults;
 mod lane;
 mod ledger;
+mod network;
 mod steady;
 mod weather;
 
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,8 +52,11 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
     let mut world = World::new();
     let campaigns = Campaigns::make(&mut world, recipients);
     lane::name_owners(&mut world);
+    weather::make_disk(&mut world);
+    let network = Arc::new(network::Weather::default());
     let ends_at = started + Duration::from_secs(seconds);
-    let ledger = Ledger::new(&mut world, campaigns, recipients.unsigned_abs().into(), ends_at);
+    let proxy = network::Proxy::start(&network, server_of(&world.database.url), seed);
+    let ledger = Ledger::new(&mut world, campaigns, recipients.unsigned_abs().into(), ends_at).beside(proxy);
     let mut zombies = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| weather::postgresql(&ledger, Dice::new(seed, 100)));
@@ -60,6 +64,8 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
         scope.spawn(|| aftermath::early_events(&ledger, &world.ses, Dice::new(seed, 102)));
         scope.spawn(|| defaults::change(&ledger, Dice::new(seed, 104)));
         scope.spawn(|| crm::live(&ledger, Dice::new(seed, 105)));
+        scope.spawn(|| weather::disk(&ledger, Dice::new(seed, 106)));
+        scope.spawn(|| network::until_over(&ledger, &network));
         let lanes: Vec<_> = (0..LANES)
             .map(|n| {
                 let ledger = &ledger;
@@ -80,11 +86,19 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
     aftermath::deliver_events(&world, &ledger, &mut Dice::new(seed, 103));
     let left: usize = ledger.campaigns.all().map(|campaign| aftermath::compare(&mut world, campaign)).sum();
     say(&format!(
-        "storm: {}, {} emails accepted, {doubt} uncertain before the events, {left} after (never accepted), {:.0} s",
+        "storm: {}, {} messages cut off or left hanging, {} emails accepted, {doubt} uncertain before the events, {left} after (never accepted), {:.0} s",
         ledger.summary(),
+        network.cuts.load(Ordering::Relaxed),
         world.ses.message_count(),
         started.elapsed().as_secs_f64()
     ));
+}
+
+/// Where PostgreSQL listens.
+fn server_of(url: &str) -> (String, u16) {
+    let config: postgres::Config = url.parse().expect("a URL");
+    let postgres::config::Host::Tcp(host) = &config.get_hosts()[0] else { panic!("{url}: expected TCP") };
+    (host.clone(), config.get_ports()[0])
 }
 
 /// Tests that take the server down run one after the other.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use local_ses::ses::{Effect, Rule, SesEndpoint};
 
 use crate::ledger::{EndOnPanic, Ledger, count};
+use crate::steady;
+use crate::support::World;
 use crate::support::dice::Dice;
 
 /// Stops and starts PostgreSQL every few seconds.
@@ -41,6 +43,56 @@ pub fn ses(ledger: &Ledger, ses: &SesEndpoint, mut dice: Dice) {
     ses.set_latency(Duration::ZERO);
 }
 
+/// Fills the disk of PostgreSQL for moments: what would write a batch, its notes or activities is refused with 53100.
+pub fn disk(ledger: &Ledger, mut dice: Dice) {
+    let _end = EndOnPanic(ledger);
+    let mut client = None;
+    let mut set = |full: bool| {
+        let mut change = || {
+            if client.is_none() {
+                client = Some(steady::connect(&ledger.url)?);
+            }
+            client.as_mut().expect("connected").execute("UPDATE disk SET is_full = $1", &[&full])
+        };
+        match change() {
+            Ok(_) => true,
+            Err(error) => {
+                assert!(steady::is_away(&error), "the disk: {error:?}");
+                client = None;
+                false
+            }
+        }
+    };
+    while wait(ledger, Duration::from_millis(dice.between(500, 6000))) {
+        if set(true) {
+            count(&ledger.disks);
+            wait(ledger, Duration::from_millis(dice.between(10, 900)));
+        }
+        while !set(false) {
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Makes the disk that may be full.
+pub fn make_disk(world: &mut World) {
+    let sql = "CREATE TABLE disk (is_full boolean NOT NULL);
+        INSERT INTO disk VALUES (false);
+        CREATE FUNCTION write_to_disk() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+        BEGIN
+            IF (SELECT is_full FROM disk) THEN
+                RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+            END IF;
+            RETURN NULL;
+        END
+        $$;
+        CREATE TRIGGER write_to_disk BEFORE INSERT ON activities FOR EACH STATEMENT EXECUTE FUNCTION write_to_disk();
+        CREATE TRIGGER write_to_disk BEFORE INSERT ON campaign_batches FOR EACH STATEMENT EXECUTE FUNCTION write_to_disk();
+        CREATE TRIGGER write_to_disk BEFORE INSERT ON campaign_batch_outcomes
+            FOR EACH STATEMENT EXECUTE FUNCTION write_to_disk()";
+    world.database.client().batch_execute(sql).expect("the triggers are made");
+}
+
 /// A proxy in front of SES answers in its place, after passing the request on or without doing so. With a
 /// status of 4xx (except 408) the request was not passed on.
 const ANSWERS: [(bool, u16, &str, &str); 13] = [
@@ -60,7 +112,11 @@ const ANSWERS: [(bool, u16, &str, &str); 13] = [
 ];
 
 fn effect(dice: &mut Dice, number: u32) -> Effect {
-    let ms = dice.between(1, 40) * dice.between(1, 40);
+    let ms = match dice.between(1, 20) {
+        // Longer than every limit: than an invocation lives, and than a request is waited for.
+        1 => dice.between(5_000, 12_000),
+        _ => dice.between(1, 40) * dice.between(1, 40),
+    };
     match dice.between(1, 16) {
         1 | 2 => Effect::Delay { ms },
         3 => Effect::DropBeforeAccept,

@@ -7,7 +7,9 @@ use postgres::{Client, NoTls, Row};
 
 /// A migrated database of the test's own; dropped with this value.
 pub struct TestDatabase {
+    /// For functions and commands: by the pooler that `POOLER` names as HOST:PORT, or direct.
     pub url: String,
+    direct: String,
     name: String,
     server: String,
     client: Option<Client>,
@@ -47,9 +49,13 @@ impl TestDatabase {
         connect(&server)
             .batch_execute(&format!("CREATE DATABASE {name}"))
             .expect("the role may create databases");
-        let url = with_database(&server, &name);
-        let client = Some(connect(&url));
-        TestDatabase { url, name, server, client }
+        let direct = with_database(&server, &name);
+        let client = Some(connect(&direct));
+        let url = match std::env::var("POOLER") {
+            Ok(pooler) => format!("postgres://postgres@{pooler}/{name}"),
+            Err(_) => direct.clone(),
+        };
+        TestDatabase { url, direct, name, server, client }
     }
 
     /// Its name on the server.
@@ -63,7 +69,7 @@ impl TestDatabase {
 
     /// Connects again, after the server was restarted.
     pub fn reconnect(&mut self) {
-        self.client = Some(connect(&self.url));
+        self.client = Some(connect(&self.direct));
     }
 
     /// Resets the database's defaults, and connects again.
@@ -76,12 +82,12 @@ impl TestDatabase {
 
     /// Another connection.
     pub fn connect(&self) -> Client {
-        connect(&self.url)
+        connect(&self.direct)
     }
 
     /// The same database for another role.
     pub fn url_for(&self, role: &str, password: &str) -> String {
-        let (_, rest) = self.url.split_once("://").unwrap();
+        let (_, rest) = self.direct.split_once("://").unwrap();
         let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
         format!("postgres://{role}:{password}@{rest}")
     }

@@ -87,6 +87,10 @@ impl Case {
                FROM campaign_recipients AS r WHERE r.campaign_id = $1",
             &[&self.campaign],
         );
+        let said: Vec<String> = rows
+            .iter()
+            .map(|row| format!("{} {}", row.get::<_, &str>("email"), row.get::<_, &str>("status")))
+            .collect();
         let count = |status: &str| {
             i32::try_from(rows.iter().filter(|row| row.get::<_, &str>("status") == status).count()).unwrap()
         };
@@ -98,7 +102,7 @@ impl Case {
         let counters: Vec<i32> = (1..5).map(|column| campaign.get(column)).collect();
         let counted: Vec<i32> =
             ["sent", "failed", "suppressed", "uncertain"].into_iter().map(count).collect();
-        assert_eq!(counters, counted, "{what}: counters of {rows:?}");
+        assert_eq!(counters, counted, "{what}: counters of {said:?}");
         let unsubscribed = rows.iter().filter(|row| row.get("unsubscribed")).count();
         assert_eq!(usize::try_from(campaign.get::<_, i32>(5)).unwrap(), unsubscribed, "{what}");
         for row in &rows {
@@ -117,11 +121,19 @@ impl Case {
         let is = |id: Uuid, allowed: &[&str]| of(id).is_some_and(|row| allowed.contains(&row.get("status")));
         let has = |email: &str| rows.iter().any(|row| row.get::<_, &str>("email").starts_with(email));
         for (statement, told) in did {
+            if let Told::Claimed(claimed) = told {
+                for (id, email) in claimed {
+                    let now: Option<&str> = of(*id).map(|row| row.get("email"));
+                    assert_eq!(now, Some(email.as_str()), "{what}: another address is sent to");
+                }
+            }
             let kept = match statement {
                 Statement::Claim | Statement::Checkpoint | Statement::Complete => true,
                 Statement::Record => self.under_way.iter().all(|id| is(*id, &["sent"])),
                 Statement::Events => {
-                    is(self.in_doubt, &["sent"]) && of(self.sent).is_some_and(|row| row.get("suppressed"))
+                    is(self.in_doubt, &["sent"])
+                        && is(self.under_way[0], &["sent"])
+                        && of(self.sent).is_some_and(|row| row.get("suppressed"))
                 }
                 Statement::Unsubscribe => {
                     of(self.sent).is_some_and(|row| row.get("suppressed") && row.get("unsubscribed"))
@@ -134,7 +146,7 @@ impl Case {
                 Statement::Update => *told == Told::Refused || of(self.pending).is_none() || has("changed@"),
                 Statement::Delete => *told == Told::Refused || of(self.pending).is_none(),
             };
-            assert!(kept, "{what}: what {statement:?} did is lost: {rows:?}");
+            assert!(kept, "{what}: what {statement:?} did is lost: {said:?}");
         }
     }
 }

@@ -8,6 +8,7 @@ use campaign_sender::domain::batch::Checkpoint;
 use campaign_sender::domain::guard::Stop;
 use campaign_sender::domain::outcome::{Entry, Outcome};
 use campaign_sender::message::token::Subject;
+use campaign_sender::send_batch::claim::Claim;
 use campaign_sender::send_batch::record::Closing;
 use campaign_sender::send_batch::{checkpoint, complete};
 use campaign_sender::ses_events::event::{Event, Said, parse};
@@ -44,9 +45,11 @@ pub enum Statement {
 }
 
 /// What a statement came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Done,
+    /// Recipients with the addresses that are now sent to.
+    Claimed(Vec<(Uuid, String)>),
     /// A change of the CRM was refused: the recipient is under way, or its isolation level is too strict.
     Refused,
 }
@@ -79,9 +82,10 @@ impl Statement {
             Statement::Checkpoint => ("checkpoint", "a checkpoint of the batch that is open"),
             Statement::Record => ("record", "the record of the batch that is open, with two that are sent"),
             Statement::Complete => ("complete", "`complete_campaign`"),
-            Statement::Events => {
-                ("events", "`ses-events`: a Send of the recipient in doubt, a Bounce of the one that is sent")
-            }
+            Statement::Events => (
+                "events",
+                "`ses-events`: Send of the recipient in doubt and of one under way, Bounce of the one that is sent",
+            ),
             Statement::Unsubscribe => ("unsubscribe", "`unsubscribe`: the recipient that is sent"),
             Statement::Guard => ("guard", "the reputation guard pauses the campaign"),
             Statement::Retry => ("retry", "`campaign retry-failed`"),
@@ -105,7 +109,11 @@ impl Statement {
         let block_on =
             |work: std::pin::Pin<Box<dyn Future<Output = ()> + '_>>| statements.runtime.block_on(work);
         match self {
-            Statement::Claim => drop(statements.claim(case.campaign, Uuid::new_v4(), 2, 1e6)),
+            Statement::Claim => {
+                if let Claim::Batch(batch) = statements.claim(case.campaign, Uuid::new_v4(), 2, 1e6) {
+                    return Told::Claimed(batch.recipients.into_iter().map(|r| (r.id, r.email)).collect());
+                }
+            }
             Statement::Checkpoint => block_on(Box::pin(async {
                 let entry = Entry { recipient_id: case.under_way[0], outcome: sent(case.under_way[0]) };
                 let checkpoint = Checkpoint {
@@ -127,12 +135,16 @@ impl Statement {
                 complete::complete(database, case.campaign, soon()).await.unwrap();
             })),
             Statement::Events => block_on(Box::pin(async {
-                let events = [event("send", case, case.in_doubt), event("bounce-permanent", case, case.sent)];
+                let events = [
+                    event("send", case, case.in_doubt),
+                    event("send", case, case.under_way[0]),
+                    event("bounce-permanent", case, case.sent),
+                ];
                 let table =
                     plan::learn(database, "activities", &["email_sent"], &kind::ACTIONS, soon()).await;
                 let recorder = Recorder::new(table.unwrap());
-                let recorded = recorder.record(database, &[&events[0], &events[1]], soon()).await.unwrap();
-                assert_eq!(recorded.known, 2);
+                let recorded = recorder.record(database, &events.each_ref(), soon()).await.unwrap();
+                assert_eq!(recorded.known, 3);
             })),
             Statement::Unsubscribe => block_on(Box::pin(async {
                 let subject = Subject { recipient_id: case.sent, organization_id: ORGANIZATION };

@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# `./dev matrix`: the tests that PostgreSQL takes part in, with every supported version and through a pooler. Sourced, not
+# run.
+
+# The packages of the versions that no system's package manager has beside each other.
+MATRIX_SERVERS=tests/servers
+# What is tested with each server, and what by the pooler (the others of these tests talk to the server itself).
+MATRIX_TESTS=(life_cycle send_batch ses_events unsubscribe store upgrade cli)
+MATRIX_POOLED=(send_batch ses_events unsubscribe)
+
+# Runs all of it, and writes docs/matrix.md. Fails if anything failed.
+run_matrix() {
+    local server bin failed=no rows
+    rows=$(mktemp)
+    if [ "$(uname -sm)" = "Linux x86_64" ]; then
+        install_node $MATRIX_SERVERS
+        for server in "$MATRIX_SERVERS"/node_modules/postgresql-*; do
+            # npm packs no links.
+            (cd "$server" && node scripts/hydrate-symlinks.js)
+            matrix_server "$PWD/$server/native/bin" direct "${MATRIX_TESTS[@]}" >>"$rows" || failed=yes
+        done
+    fi
+    for bin in /usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin; do
+        [ -x "$bin/initdb" ] || continue
+        matrix_server "$bin" direct "${MATRIX_TESTS[@]}" history >>"$rows" || failed=yes
+        matrix_server "$bin" pooled "${MATRIX_POOLED[@]}" >>"$rows" || failed=yes
+    done
+    matrix_page <"$rows" >docs/matrix.md
+    rm "$rows"
+    say "the result is in docs/matrix.md"
+    [ $failed = no ] || die "something failed: see docs/matrix.md"
+}
+
+# matrix_server BIN direct|pooled TEST…: prints a row of the table for each test. In a shell of its own, whose server ends
+# with it.
+matrix_server() (
+    export POSTGRES_BIN=$1
+    local way=$2 test version log status=0 started result
+    shift 2
+    version=$("$POSTGRES_BIN/postgres" --version | sed 's/^[^0-9]*\([0-9.]*\).*/\1/')
+    unset DATABASE_URL
+    start_postgres "${TEST_SETTINGS[@]}"
+    if [ "$way" = pooled ]; then
+        start_pooler
+        version="$version through PgBouncer $(pgbouncer --version | sed -n '1s/[^0-9]*//p')"
+    fi
+    export SCHEDULES=all
+    for test in "$@"; do
+        say "PostgreSQL $version: $test"
+        log=$CLUSTER_DIR/$test.log started=$SECONDS result=passed
+        if ! cargo test --quiet --locked --workspace --features campaign-sender/failpoints --test "$test" \
+            ${MATRIX_ARGUMENTS:+-- $MATRIX_ARGUMENTS} >"$log" 2>&1; then
+            result=failed status=1
+            cat "$log" >&2
+        fi
+        printf '%s\t%s\t%s\t%s\t%s\n' "$version" "$test" "$(matrix_count "$log")" "$result" "$((SECONDS - started))"
+    done
+    return $status
+)
+
+# How many tests a log says have passed.
+matrix_count() {
+    sed -n 's/^test result: .* \([0-9]*\) passed; \([0-9]*\) failed.*/\1/p' "$1" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# PgBouncer in transaction mode before the server, for functions and commands: POOLER is its HOST:PORT.
+start_pooler() {
+    local port=$((10000 + RANDOM % 10000))
+    local server=${DATABASE_URL##*:}
+    printf '%s\n' '[databases]' "* = host=127.0.0.1 port=${server%%/*} user=postgres" '[pgbouncer]' \
+        'listen_addr = 127.0.0.1' "listen_port = $port" 'unix_socket_dir =' 'auth_type = any' 'pool_mode = transaction' \
+        'default_pool_size = 10' 'max_client_conn = 1000' 'server_idle_timeout = 5' >"$CLUSTER_DIR/pooler.ini"
+    chmod 644 "$CLUSTER_DIR/pooler.ini"
+    as_postgres pgbouncer --quiet "$CLUSTER_DIR/pooler.ini" 2>"$CLUSTER_DIR/pooler.log" &
+    POOLER_PROCESS=$!
+    trap 'kill "$POOLER_PROCESS" 2>/dev/null; stop_postgres' EXIT
+    export POOLER=127.0.0.1:$port
+    for _ in $(seq 100); do
+        if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+        sleep 0.1
+    done
+    die "PgBouncer does not listen: $(cat "$CLUSTER_DIR/pooler.log")"
+}
+
+# The page, from the rows on standard input.
+matrix_page() {
+    cat <<TEXT
+# Versions and poolers
+
+What \`./dev matrix\` found when it was run last, on $(date -u +%Y-%m-%d): the tests that PostgreSQL takes part in, with each supported version, and through PgBouncer in transaction mode. \`life_cycle\` includes every two statements that can meet, with all three isolation levels as the default ([schedules.md](schedules.md)); \`history\` is failover and restores with real servers. Tests that look for what a version does not have, such as an extension, say so and pass.
+
+| PostgreSQL | tests | passed | result | seconds |
+| --- | --- | ---: | --- | ---: |
+TEXT
+    awk -F '\t' '{ printf "| %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5 }'
+}
