@@ -1,5 +1,5 @@
-//! `./dev model --replay`: the model's schedules, step by step, on the SQL statements of the package in a real
-//! PostgreSQL. After each step the tables have to say what the model says.
+//! `./dev model --replay` runs the model's schedules, step by step, with the package's SQL statements in a
+//! real PostgreSQL. After each step the tables must agree with the model.
 
 #[path = "../../tests/support/dice.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
@@ -20,9 +20,9 @@ use crate::guards::Removed;
 use crate::words;
 use crate::world::{Bounds, Sending, Step, World};
 
-/// Walks of a run without a seed: the seeds 1 to this one.
+/// The number of walks of a run without a seed; their seeds are 1 to this number.
 const WALKS: u64 = 150;
-/// Steps of a walk.
+/// The number of steps of a walk.
 const LENGTH: usize = 70;
 /// Of the steps that may come next, so many of a hundred are no fault; each walk has one of these.
 const GOOD: [u64; 3] = [60, 85, 95];
@@ -35,7 +35,7 @@ const EVERY: Bounds = Bounds { recipients: 2, lanes: 2, lives: 3, faults: 1, ord
 
 /// Why a replay ended early.
 pub enum Ended {
-    /// The tables say something else than the model, or `PostgreSQL` refused a statement.
+    /// The tables differ from the model, or `PostgreSQL` refused a statement.
     Difference(String),
 }
 
@@ -89,7 +89,7 @@ fn walks(sql: &mut Sql, removed: &Removed) -> Result<(), Ended> {
     Ok(())
 }
 
-/// A random walk; answers its steps, and whether the campaign was `sent` at its end.
+/// Runs a random walk. Returns its steps, and true if the campaign was `sent` at its end.
 fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usize, bool), Ended> {
     let model = Sending { bounds: WALK, removed: removed.clone() };
     let mut dice = Dice::new(seed, 0);
@@ -169,7 +169,7 @@ fn take(sql: &mut Sql, before: &World, step: &Step, after: &World) -> Result<(),
     Ok(())
 }
 
-/// Every schedule up to [`DEPTH`], in one session: what a step did is rolled back before the next one is tried.
+/// Runs every schedule up to [`DEPTH`] in one session. Each step is rolled back before the next one is tried.
 fn every(sql: &mut Sql, removed: &Removed) -> Result<(), Ended> {
     let model = Sending { bounds: EVERY, removed: removed.clone() };
     let world = World::new(EVERY.recipients, 0, false);
@@ -190,7 +190,7 @@ fn every(sql: &mut Sql, removed: &Removed) -> Result<(), Ended> {
 
 struct Search {
     model: Sending,
-    /// The states that have been gone on from, each with the depth that was left.
+    /// The states whose next steps were tried, each with the depth that was left.
     seen: HashMap<World, usize>,
     steps: usize,
     statements: usize,
@@ -213,7 +213,7 @@ impl Search {
         let mut steps = Vec::new();
         self.model.actions(world, &mut steps);
         for step in steps {
-            // A transaction that is open beside others needs a session of its own, which the walks have.
+            // A transaction that is open beside others needs a session of its own. Only the walks have that.
             if matches!(step, Step::Insert { .. } | Step::CommitInsert(_)) {
                 continue;
             }
@@ -239,5 +239,5 @@ impl Search {
     }
 }
 
-/// How long an invocation of a replay lives, so that nothing ends by itself.
+/// The time that an invocation of a replay has; it is so long that nothing ends by itself.
 const LIFE: Duration = Duration::from_secs(800);
