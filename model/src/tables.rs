@@ -1,13 +1,14 @@
-//! The tables as the model has them, and the statements that change them. Each function is one statement of the
-//! package, and names it; each is atomic, as it is under its locks at READ COMMITTED.
+//! The tables of the model, and the statements that change them. Each function is one statement of the
+//! package, and its comment names that statement. Each is atomic, as the statement is under its locks at READ
+//! COMMITTED.
 
 use campaign_sender::domain::recipient::Status;
 
 use crate::guards::{Guard, Removed};
 
-/// Stands for 'before every position'.
+/// A position before every recipient's.
 pub const BEFORE_ALL: i16 = -1;
-/// How many recipients the mark moves at a time.
+/// The number of recipients by which the mark moves at a time.
 pub const STEP: usize = 1;
 
 /// The `status` of the campaign.
@@ -19,11 +20,12 @@ pub enum Campaign {
     Sent,
 }
 
-/// Whether the recipient's row is there.
+/// The state of the recipient's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Row {
     Absent,
-    /// Written by a transaction that is open: invisible, and its foreign key holds KEY SHARE on the campaign.
+    /// The transaction that writes it is open: the row is invisible, and its foreign key holds KEY SHARE on
+    /// the campaign.
     Inserting,
     Visible,
 }
@@ -42,7 +44,7 @@ pub enum Code {
     Doubt,
 }
 
-/// What became of a recipient in one attempt; a message is named by its number among those of the recipient.
+/// The outcome of one attempt. A message is named by its number among those of the recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
     Sent(u8),
@@ -52,7 +54,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The status that the row is to have.
+    /// The status that the row gets.
     pub fn status(self) -> Status {
         match self {
             Outcome::Sent(_) => Status::Sent,
@@ -63,7 +65,7 @@ impl Outcome {
     }
 }
 
-/// A recipient's row, and what is true of it in the world, which no statement can see.
+/// A recipient's row, and facts of the world about it ("The world: …"), which no statement can see.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Recipient {
     pub row: Row,
@@ -72,22 +74,22 @@ pub struct Recipient {
     pub message: Option<u8>,
     pub code: Code,
     pub activities: u8,
-    /// The world: how often somebody decided to send again.
+    /// The world: the number of decisions to send again.
     pub decisions: u8,
     /// The world: messages that SES accepted, and those of them that were claimed after the last decision.
     pub accepted: u8,
     pub accepted_since: u8,
     /// The world: requests on their way to SES whose answers nobody waits for, each with the decisions before it.
     pub astray: Vec<u8>,
-    /// The world: `PostgreSQL` was told that a message was accepted; a person said so.
+    /// The world: `PostgreSQL` was told that a message was accepted, or a person said so.
     pub told: bool,
     pub told_by_person: bool,
-    /// The world: the recipient has been in doubt; SES's events show that none is missing.
+    /// The world: the recipient has been `uncertain`; SES's events show that none is missing.
     pub was_uncertain: bool,
     pub witnessed: bool,
 }
 
-/// A row of `campaign_batches`, with its notes. Its number is its place.
+/// A row of `campaign_batches`, with its notes. Its number is its index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Batch {
     pub first: i16,
@@ -101,7 +103,7 @@ pub struct Batch {
     pub closed: bool,
     pub claimed_count: Option<u8>,
     pub notes: Vec<(u8, Outcome)>,
-    /// The world: the recipients that the claim gave out, and those under way at the last checkpoint.
+    /// The world: the recipients that the claim returned, and those under way at the last checkpoint.
     pub members: Vec<u8>,
     pub under_way: u8,
 }
@@ -117,12 +119,13 @@ pub struct Tables {
     pub recipients: Vec<Recipient>,
     pub batches: Vec<Batch>,
     pub next_position: i16,
-    /// The world: the campaign became `sent` although somebody had no outcome; more doubt arose than documented.
+    /// The world: the campaign became `sent` although a recipient had no outcome; more recipients became
+    /// `uncertain` than documented.
     pub forgot: bool,
     pub too_much_doubt: bool,
 }
 
-/// What a claim answers.
+/// The answer of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
     Batch { batch: u8, members: Vec<u8> },
@@ -130,7 +133,7 @@ pub enum Claim {
     Nothing,
 }
 
-/// What `complete_campaign` answers.
+/// The answer of `complete_campaign`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Completion {
     Complete,
@@ -203,7 +206,7 @@ impl Tables {
         b.under_way = 0;
     }
 
-    /// Every recipient without an outcome that a completion must not pass over.
+    /// Returns true if there is a recipient without an outcome that a completion must not pass over.
     fn unfinished(&self) -> bool {
         self.recipients
             .iter()
@@ -253,9 +256,9 @@ impl Tables {
         self.recipients.iter().any(|r| r.row == Row::Inserting)
     }
 
-    /// `claim_next_batch` with the snapshot that it looks with, which is what is committed now at READ COMMITTED. At a
-    /// stricter level it is one from before the lock: what was changed since cannot be changed again (`PostgreSQL`
-    /// refuses), and a batch's number is unique, but what was added is not seen.
+    /// `claim_next_batch` with its snapshot. At READ COMMITTED the snapshot shows all that is committed now.
+    /// At a stricter level it was taken before the lock: rows that were changed since cannot be changed again
+    /// (`PostgreSQL` refuses), and a batch's number is unique, but rows that were added since are not seen.
     pub fn claim(
         &mut self,
         snapshot: Option<&Tables>,
@@ -405,7 +408,7 @@ impl Tables {
         Claim::Takeover { batch: u8::try_from(at).unwrap_or(u8::MAX), notes: b.notes.clone() }
     }
 
-    /// `batch/checkpoint.sql`; answers the campaign's status, or that the claim is lost.
+    /// `send_batch/checkpoint.sql`: answers the campaign's status, or that the claim is lost.
     pub fn checkpoint(
         &mut self,
         batch: u8,
@@ -432,7 +435,7 @@ impl Tables {
         Some(self.campaign)
     }
 
-    /// `batch/record.sql`.
+    /// `send_batch/record.sql`.
     pub fn record(&mut self, record: &Record, removed: &Removed) {
         let at = usize::from(record.batch);
         let attempt = self.batches[at].clone();
@@ -511,7 +514,7 @@ impl Tables {
         }
     }
 
-    /// The counters as the rows say.
+    /// The counters, counted from the rows.
     pub fn counts(&self) -> (i8, i8, i8) {
         let count = |status| {
             let rows = self.recipients.iter().filter(|r| r.row == Row::Visible && r.status == status);
@@ -520,7 +523,7 @@ impl Tables {
         (count(Status::Sent), count(Status::Failed), count(Status::Uncertain))
     }
 
-    /// `ses_events/record.sql`: a Send, or a Reject, of one message.
+    /// `ses_events/record.sql`: a Send or a Reject event of one message.
     pub fn event(&mut self, recipient: u8, message: u8, rejected: bool) {
         let r = &self.recipients[usize::from(recipient)];
         if r.row != Row::Visible || r.message.is_some_and(|known| known != message) {
@@ -540,7 +543,7 @@ impl Tables {
         }
     }
 
-    /// In the order of their positions.
+    /// Sorts recipients by their positions.
     fn in_order(&self, mut recipients: Vec<u8>) -> Vec<u8> {
         recipients.sort_by_key(|r| self.recipients[usize::from(*r)].position);
         recipients
@@ -557,7 +560,7 @@ impl Tables {
         }
     }
 
-    /// Whether `resolve/by_hand.sql` changes this recipient for a person who has seen it `uncertain`.
+    /// Returns true if `resolve/by_hand.sql` changes this recipient for a person who has seen it `uncertain`.
     pub fn may_resolve(&self, recipient: u8, removed: &Removed) -> bool {
         let r = &self.recipients[usize::from(recipient)];
         r.status == Status::Uncertain || r.was_uncertain && !removed.keeps(Guard::DecisionOfDoubt)
@@ -589,7 +592,7 @@ impl Tables {
         }
     }
 
-    /// Whom `retry_failed/retry.sql` takes.
+    /// Returns the recipients that `retry_failed/retry.sql` takes.
     pub fn retried(&self, removed: &Removed) -> Vec<u8> {
         (0u8..)
             .zip(&self.recipients)
@@ -602,14 +605,14 @@ impl Tables {
             .collect()
     }
 
-    /// `retry_failed/*.sql`: no new decision on a second email, for none was accepted.
+    /// `retry_failed/*.sql`. This is no decision on a second email, because no first one was accepted.
     pub fn retry(&mut self, removed: &Removed) {
         for r in self.in_order(self.retried(removed)) {
             self.pending_again(r);
         }
     }
 
-    /// Whom `batch/doubt.sql` sends to again.
+    /// Returns the recipients that `send_batch/doubt.sql` sends to again.
     pub fn silent(&self, removed: &Removed) -> Vec<u8> {
         (0u8..)
             .zip(&self.recipients)
@@ -622,7 +625,7 @@ impl Tables {
             .collect()
     }
 
-    /// `batch/doubt.sql`.
+    /// `send_batch/doubt.sql`.
     pub fn resend(&mut self, removed: &Removed) {
         for r in self.in_order(self.silent(removed)) {
             self.pending_again(r);

@@ -206,7 +206,7 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
     }
 }
 
-/// What the tables and SES have, in a line.
+/// The contents of the tables and of SES, in one line.
 pub fn tables(t: &Tables) -> String {
     let mut line = String::new();
     for (r, row) in (0u8..).zip(&t.recipients) {

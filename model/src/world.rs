@@ -7,21 +7,21 @@ use crate::calm;
 use crate::guards::{Guard, Removed};
 use crate::tables::{Batch, Campaign, Claim, Code, Outcome, Recipient, Record, Row, Tables};
 
-/// How large the world is.
+/// The size of the world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bounds {
-    /// Recipients. Of three, the last may also be added while the campaign is sent.
+    /// The number of recipients. If there are three, the last may also be added while the campaign is sent.
     pub recipients: u8,
-    /// Invocations at one time, and in all.
+    /// The number of invocations at one time, and in all.
     pub lanes: usize,
     pub lives: u8,
-    /// Things that go wrong, of all kinds together.
+    /// The number of faults, of all kinds together.
     pub faults: u8,
-    /// What people do, of all kinds together.
+    /// The number of actions by people, of all kinds together.
     pub orders: u8,
 }
 
-/// What an invocation is at.
+/// The step at which an invocation is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
     Pay(Record),
@@ -31,7 +31,7 @@ pub enum Phase {
     Complete,
 }
 
-/// What one recipient of a batch has come to in the invocation's memory.
+/// The state of one recipient of a batch in the invocation's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Attempt {
     Untried,
@@ -45,15 +45,16 @@ pub struct Invocation {
     pub token: u8,
     pub phase: Phase,
     pub batch: u8,
-    /// The recipients of its batch with their attempts; the decisions that had been taken when they were claimed.
+    /// The recipients of its batch, their attempts, and the number of decisions to send again when they were
+    /// claimed.
     pub members: Vec<(u8, Attempt, u8)>,
     pub marked: u8,
-    /// Of the members, those whose outcomes are noted.
+    /// The members whose outcomes are noted.
     pub noted: u8,
     pub stopped: bool,
-    /// A statement of it was cut off, and it may give up without another fault.
+    /// One of its statements was cut off, so it may give up without another fault.
     pub cut: bool,
-    /// At a stricter level than READ COMMITTED: what its claim looks at.
+    /// At a stricter level than READ COMMITTED: the snapshot of its claim.
     pub snapshot: Option<Box<Tables>>,
 }
 
@@ -80,12 +81,12 @@ pub struct World {
     pub resends: bool,
 }
 
-/// What SES makes of a request.
+/// The answer of SES to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     Accepted,
     Refused,
-    /// 'Too fast', or the quota is used up: not accepted, and the batch ends.
+    /// SES is asked too fast, or the quota is used up: the message is not accepted, and the batch ends.
     Throttled,
     /// No answer in time, or a broken connection: the request may still be at SES, or on its way.
     None,
@@ -94,7 +95,8 @@ pub enum Answer {
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// An invocation begins; with a debt of an earlier one, which the orchestrator may hand on twice.
+    /// An invocation begins, possibly with unrecorded outcomes of an earlier one, which the orchestrator may
+    /// hand on twice.
     Begin {
         debt: Option<usize>,
         again: bool,
@@ -114,7 +116,8 @@ pub enum Step {
     },
     /// `PostgreSQL` runs a statement whose connection broke.
     RunLate(usize),
-    /// `PostgreSQL` stays away: the invocation ends with an error or a debt, which may be cut to what was accepted.
+    /// `PostgreSQL` stays away: the invocation ends with an error, or answers its unrecorded outcomes. These
+    /// may be cut to the accepted ones.
     GiveUp {
         at: usize,
         cut: bool,
@@ -129,7 +132,7 @@ pub enum Step {
         index: usize,
         answer: Answer,
     },
-    /// SES takes a request of which nobody waits for the answer.
+    /// SES accepts a request whose answer nobody waits for.
     AcceptAstray {
         recipient: u8,
         which: usize,
@@ -153,7 +156,8 @@ pub enum Step {
         decision: Status,
     },
     Retry,
-    /// An event comes that happened long after all doubt arose, and no earlier one is missing.
+    /// An event comes that happened long after the last recipient became `uncertain`, and no earlier one is
+    /// missing.
     Witness,
     ResendSilent,
 }
@@ -168,7 +172,7 @@ pub struct Sending {
 const BATCH_SIZE: usize = 2;
 
 impl World {
-    /// A campaign of so many recipients, and some that may be added later.
+    /// A campaign with `visible` recipients, and `absent` ones that may be added later.
     pub fn new(visible: u8, absent: u8, resends: bool) -> World {
         let recipients = (0..visible + absent)
             .map(|r| Recipient {
@@ -221,7 +225,7 @@ impl World {
         message
     }
 
-    /// The request of this member stays on its way, and nobody waits for the answer.
+    /// The request of this member stays under way, and nobody waits for its answer.
     fn leave_astray(&mut self, at: usize, index: usize) {
         let (recipient, _, decisions) = self.invocations[at].members[index];
         let astray = &mut self.tables.recipients[usize::from(recipient)].astray;
@@ -248,7 +252,7 @@ impl World {
         self.invocations.remove(at);
     }
 
-    /// The next statement of an invocation, if it is at one.
+    /// The next statement of an invocation, if its step is a statement.
     pub fn statement(&self, at: usize) -> Option<Late> {
         let i = &self.invocations[at];
         match &i.phase {
@@ -297,7 +301,7 @@ impl World {
         })
     }
 
-    /// A statement is run and answered.
+    /// Runs a statement and answers it.
     pub fn run(&mut self, at: usize, size: usize, removed: &Removed) {
         self.invocations[at].cut = false;
         match self.statement(at) {
@@ -340,7 +344,8 @@ impl World {
         }
     }
 
-    /// `Handler::verdict`: by the counters nobody is left.
+    /// Chooses the step after a record. If no recipient is left by the counters, it is the completion
+    /// (`close.rs`).
     fn after_record(&mut self, at: usize, record: &Record) {
         let deferred = record.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Deferred);
         let t = &self.tables;
@@ -413,12 +418,13 @@ impl World {
         self.end(at);
     }
 
-    /// The owner of a batch is alive.
+    /// Returns true if the owner of a batch is alive.
     fn owner_lives(&self, batch: &Batch) -> bool {
         self.invocations.iter().any(|i| Some(i.token) == batch.token)
     }
 
-    /// No event can be missing that would have come before one of now: nothing that is in doubt is at SES.
+    /// Returns true if no event is missing that would have come before an event of now: SES has accepted no
+    /// message of an `uncertain` recipient.
     fn may_witness(&self) -> bool {
         let doubtful = |r: &Recipient| r.row == Row::Visible && r.status == Status::Uncertain;
         self.tables.recipients.iter().any(|r| doubtful(r) && !r.witnessed)
@@ -438,7 +444,7 @@ impl World {
 }
 
 impl Sending {
-    /// What may happen next.
+    /// The steps that may come next.
     #[allow(clippy::too_many_lines, reason = "one list of all that can happen")]
     fn steps(&self, w: &World, steps: &mut Vec<Step>) {
         let (bounds, removed) = (&self.bounds, &self.removed);
@@ -558,7 +564,7 @@ impl Sending {
         }
     }
 
-    /// Whether this step uses up a fault.
+    /// Returns true if this step counts as a fault.
     pub fn is_fault(w: &World, step: &Step) -> bool {
         match step {
             Step::Begin { again, .. } => *again,
@@ -714,7 +720,8 @@ impl Model for Sending {
 }
 
 impl Representative for World {
-    /// Invocations are alike but for their tokens, which are named here in the order in which the tables know them.
+    /// Invocations differ only by their tokens. This renames the tokens in the order in which they appear in
+    /// the tables.
     fn representative(&self) -> World {
         let mut w = self.clone();
         let mut order: Vec<u8> = Vec::new();

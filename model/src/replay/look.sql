@@ -1,4 +1,4 @@
--- What the tables say of campaign $1, as far as the model has it.
+-- The contents of the tables for campaign $1, as far as the model has them.
 SELECT jsonb_build_object(
     'campaign', (SELECT jsonb_build_array(c.status, c.sent_count, c.failed_count, c.uncertain_count,
                         (SELECT k.completed_through FROM campaign_cursors AS k WHERE k.campaign_id = c.id))

@@ -1,4 +1,4 @@
-//! The statements of the package, each in the session of whoever runs it.
+//! Runs the package's statements, each in the session of the invocation or person that runs it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,10 +17,10 @@ use super::{Ended, LIFE};
 use crate::tables::{Campaign, Outcome, Record, Row as Presence};
 use crate::world::{Late, Phase, Step, World};
 
-/// Whose session it is.
+/// The owner of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
-    /// An invocation, or what it sent over a connection that broke. Sessions are used again.
+    /// An invocation, or a statement that it sent over a connection that broke. Sessions are used again.
     Invocation(u8),
     /// A transaction that adds a recipient.
     Adding(u8),
@@ -29,12 +29,13 @@ enum Who {
     Observer,
 }
 
-/// Sessions of invocations.
+/// The number of sessions for invocations.
 const SESSIONS: u8 = 3;
-/// So low that the high-water mark moves by one recipient at a time.
+/// A rate so low that the mark moves by one recipient at a time.
 const PER_SECOND: f64 = 0.66;
 const ORGANIZATION: Uuid = Uuid::from_u128(0x0a);
-/// When SES accepts messages, and when its events happen: so early that they are no witnesses of doubt.
+/// The time at which SES accepts messages, and the time of its events. Both are so early that no event is a
+/// witness.
 const EARLY: Duration = Duration::from_secs(1_000_000_000);
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -45,7 +46,7 @@ pub struct Sql {
     name: String,
     url: String,
     sessions: BTreeMap<Who, Client>,
-    /// All in one session and one transaction.
+    /// Everything runs in one session and one transaction.
     alone: bool,
     campaign: Uuid,
     recipients: Vec<Uuid>,
@@ -111,9 +112,9 @@ impl Sql {
         Ok(self.session(who)?.query_typed(sql, parameters)?)
     }
 
-    /// Begins with a campaign that is as the world has it.
+    /// Begins with a campaign in the state that the world has.
     pub fn begin(&mut self, world: &World, alone: bool) -> Result<(), Ended> {
-        // What the walk before has left open.
+        // Ends what the walk before has left open.
         for who in (0..3).map(Who::Adding) {
             self.sessions.remove(&who);
         }
@@ -134,14 +135,14 @@ impl Sql {
         }
         self.alone = alone;
         if alone {
-            // The first claim of a database writes its history, which is to be there.
+            // The first claim in a database writes its history; the replay needs that to exist.
             self.session(Who::Observer)?
                 .batch_execute("SELECT watch_history(NULL, 0); BEGIN ISOLATION LEVEL READ COMMITTED")?;
         }
         Ok(())
     }
 
-    /// Ends what `begin` began in one transaction.
+    /// Ends the transaction that `begin` opened.
     pub fn end(&mut self) -> Result<(), Ended> {
         self.session(Who::Observer)?.batch_execute("ROLLBACK")?;
         self.alone = false;
@@ -157,7 +158,7 @@ impl Sql {
         Ok(self.session(Who::Observer)?.batch_execute(&sql)?)
     }
 
-    /// Whether a step runs a statement.
+    /// Returns true if a step runs a statement.
     #[allow(clippy::unused_self, reason = "it is asked of what runs the statements")]
     pub fn writes(&self, _: &World, step: &Step) -> bool {
         !matches!(
@@ -173,7 +174,7 @@ impl Sql {
         )
     }
 
-    /// Runs a step; answers whether there is something to compare.
+    /// Runs a step. Returns true if there is something to compare.
     pub fn run(&mut self, before: &World, step: &Step, after: &World) -> Result<bool, Ended> {
         if !self.writes(before, step) {
             return Ok(false);
@@ -311,7 +312,7 @@ impl Sql {
     }
 
     fn claim(&mut self, token: u8, size: i32) -> Result<Vec<Row>, Ended> {
-        // The rate is no part of the model.
+        // The rate is not part of the model.
         self.query(Who::Observer, "DELETE FROM send_shares", &[])?;
         let (campaign, life) = (self.campaign, LIFE.as_secs_f64());
         self.query(
@@ -327,7 +328,7 @@ impl Sql {
         )
     }
 
-    /// What the claim answered is what the model's claim answered.
+    /// Checks that the claim answered what the model's claim answered.
     fn expect_claim(&mut self, token: u8, answer: &[Row], after: &World) -> Result<(), Ended> {
         let row = answer.first().ok_or(Ended::Difference("the claim answers nothing".to_owned()))?;
         let verdict = row.get::<_, Option<String>>("verdict").unwrap_or_default();
@@ -479,7 +480,7 @@ impl Sql {
         Ok(())
     }
 
-    /// As `campaign retry-failed`, in one transaction.
+    /// Does what `campaign retry-failed` does, in one transaction.
     fn retry(&mut self) -> Result<(), Ended> {
         let (campaign, codes) = (self.campaign, vec!["MessageRejected"]);
         let of: Parameter = (&campaign, Type::UUID);
@@ -499,7 +500,7 @@ impl Sql {
         Ok(())
     }
 
-    /// What the tables have, as `tables::compare` reads it.
+    /// Reads the tables in the form that `tables::compare` needs.
     pub fn look(&mut self) -> Result<Value, Ended> {
         let campaign = self.campaign;
         let rows = self.query(Who::Observer, include_str!("look.sql"), &[(&campaign, Type::UUID)])?;

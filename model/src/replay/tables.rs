@@ -1,4 +1,4 @@
-//! What the tables say, beside what the model says.
+//! Compares the tables with the model.
 
 use std::fmt::Write as _;
 
@@ -37,7 +37,7 @@ pub fn compare(seen: &Value, world: &World) -> Result<(), String> {
     Err(said)
 }
 
-/// The lowest position stands for 'before every position'.
+/// The lowest position stands for `BEFORE_ALL`.
 fn position(value: &Value) -> String {
     match value.as_i64() {
         Some(i64::MIN) => BEFORE_ALL.to_string(),
@@ -91,7 +91,7 @@ fn of_tables(seen: &Value) -> Vec<String> {
     }
     for b in list("batches") {
         let closed = b["closed"] == true;
-        // What is noted of a batch that is closed nobody reads.
+        // Nobody reads the notes of a closed batch.
         let notes = if closed { "[]".to_owned() } else { b["notes"].to_string() };
         lines.push(format!(
             "batch {} to {} claimed through {} closed through {} token {} holds {} mark {} by {} closed {closed} count {} notes {notes}",
