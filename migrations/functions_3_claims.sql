@@ -360,6 +360,66 @@ LANGUAGE sql VOLATILE AS $$
       FROM campaigns WHERE id = p_campaign_id
 $$;
 
+-- The first position between p_first and p_last whose recipient is `pending`. Null: there is none.
+CREATE OR REPLACE FUNCTION pending_between(p_campaign_id uuid, p_first bigint, p_last bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT position FROM campaign_recipients
+             WHERE campaign_id = p_campaign_id AND status = 'pending' AND position BETWEEN p_first AND p_last
+             ORDER BY position LIMIT 1);
+END
+$$;
+
+-- Closes a batch: none of its recipients is under way, and nobody holds it.
+CREATE OR REPLACE FUNCTION close_batch(b campaign_batches) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE campaign_batches
+       SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL, handed_by = NULL, handed_through = NULL
+     WHERE id = b.id;
+END
+$$;
+
+-- A batch that a lost invocation may have handed to SES, or that `p_token` is taking over already. All null: there is
+-- none.
+CREATE OR REPLACE FUNCTION lost_batch(p_campaign_id uuid, p_token uuid) RETURNS campaign_batches
+LANGUAGE plpgsql AS $$
+DECLARE
+    b campaign_batches;
+BEGIN
+    SELECT * INTO b FROM campaign_batches
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND handed_by <> p_token
+       AND (claim_token = p_token OR NOT lease_holds(lease_ends_at))
+     ORDER BY first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
+    RETURN b;
+END
+$$;
+
+-- The batch that comes before all new ones: one that `p_token` has already, or else one that is open or lost its owner.
+-- All null: there is none. `p_closed_through`: all batches up to there are closed.
+CREATE OR REPLACE FUNCTION batch_to_claim(p_campaign_id uuid, p_token uuid, p_closed_through bigint)
+RETURNS campaign_batches
+LANGUAGE plpgsql AS $$
+DECLARE
+    b campaign_batches;
+BEGIN
+    SELECT * INTO b FROM campaign_batches
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL
+       AND first_position >= position_after(p_closed_through)
+       AND (claim_token IS NULL OR claim_token = p_token OR NOT lease_holds(lease_ends_at))
+     ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
+    RETURN b;
+END
+$$;
+
+-- How many recipients of a batch the mark moves at a time. A batch has two checkpoints, the last batch one (because the
+-- campaign is then completed): five statements in all. The mark moves on when an eighth of a step is left:
+-- 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875. If the rate is known, the step is at most what is sent within 1.5
+-- seconds.
+CREATE OR REPLACE FUNCTION mark_step(p_count int, p_is_last boolean, p_per_second double precision) RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN greatest(1, least(ceil(p_count / CASE WHEN p_is_last THEN 1.875 ELSE 2.75 END), ceil(p_per_second * 1.5)))::int;
+
 -- Claims the next batch of a campaign for the invocation `p_token`. Calling it again with the same token returns the same
 -- batch, so a lost answer costs nothing. It takes nothing back either, so a call that PostgreSQL runs only after the
 -- invocation made another call and began to send does no harm. `verdict` is one of
@@ -426,11 +486,8 @@ BEGIN
 
     IF c.status IS DISTINCT FROM 'sending' THEN
         -- The batch of a lost invocation is settled in every status.
-        SELECT * INTO b FROM campaign_batches
-         WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND handed_by <> p_token
-           AND (claim_token = p_token OR NOT lease_holds(lease_ends_at))
-         ORDER BY first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
-        IF FOUND THEN
+        b := lost_batch(p_campaign_id, p_token);
+        IF b.id IS NOT NULL THEN
             batch_id := b.id;
             outcomes := take_over(b, p_token, p_lease_seconds);
             verdict := 'takeover';
@@ -469,14 +526,9 @@ BEGIN
     v_size := least(p_size, v_room.room);
 
     LOOP
-        -- An open batch, or one that lost its owner, comes first; before all others comes a batch that this
-        -- invocation has already.
-        SELECT * INTO b FROM campaign_batches
-         WHERE campaign_id = p_campaign_id AND closed_at IS NULL
-           AND first_position >= position_after(v_closed_through)
-           AND (claim_token IS NULL OR claim_token = p_token OR NOT lease_holds(lease_ends_at))
-         ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
-        IF FOUND THEN
+        -- A batch that exists already comes before a new one.
+        b := batch_to_claim(p_campaign_id, p_token, v_closed_through);
+        IF b.id IS NOT NULL THEN
             v_again := b.handed_by IS NOT DISTINCT FROM p_token AND b.claim_token = p_token;
             batch_id := b.id;
             IF b.handed_by <> p_token THEN
@@ -505,9 +557,7 @@ BEGIN
         -- Somebody is left, and it is too late to send.
         IF c.send_before <= clock_timestamp() AND NOT v_again
            AND (b.id IS NULL
-                OR (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
-                       AND position BETWEEN b.first_position AND b.last_position
-                     ORDER BY position LIMIT 1) IS NOT NULL) THEN
+                OR pending_between(p_campaign_id, b.first_position, b.last_position) IS NOT NULL) THEN
             reason := too_late(c.send_before);
             UPDATE campaigns SET status = 'paused', status_reason = reason WHERE id = p_campaign_id;
             verdict := 'paused';
@@ -533,39 +583,28 @@ BEGIN
                           CASE WHEN v_again THEN 2147483647 ELSE v_size END,
                           CASE WHEN v_again THEN 4611686018427387904 ELSE p_bytes END, p_recipient_bytes);
         EXIT WHEN positions IS NOT NULL;
-        UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
-               handed_by = NULL, handed_through = NULL
-         WHERE id = b.id;
+        PERFORM close_batch(b);
         v_again := false;
     END LOOP;
 
     verdict := 'batch';
     -- Each claim is a batch of its own: a batch that is claimed again is closed, and its rest gets a new number.
     IF NOT v_again THEN
-        UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
-               handed_by = NULL, handed_through = NULL
-         WHERE id = b.id;
+        PERFORM close_batch(b);
         -- A checkpoint that was committed while its batch was being recorded may have left notes behind.
         DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;
         b := open_batch(p_campaign_id, v_first, positions[cardinality(positions)], v_claimed_through, v_closed_by_now);
         batch_id := b.id;
         -- Recipients that do not fit into this invocation stay behind as an open batch.
-        IF (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
-               AND position > b.last_position AND position <= v_last ORDER BY position LIMIT 1) IS NOT NULL THEN
+        IF pending_between(p_campaign_id, position_after(b.last_position), v_last) IS NOT NULL THEN
             PERFORM open_batch(p_campaign_id, b.last_position + 1, v_last, v_claimed_through, v_closed_by_now);
         END IF;
     END IF;
-    v_is_last := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
-                     AND status = 'pending' AND position >= position_after(v_claimed_through)
-                   ORDER BY position LIMIT 1) IS NULL
+    v_is_last := pending_between(p_campaign_id, position_after(v_claimed_through), 9223372036854775807) IS NULL
              AND NOT EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id
                                 AND closed_at IS NULL AND first_position >= position_after(v_closed_through)
                                 AND id <> b.id);
-    -- A batch has two checkpoints, the last batch one (because the campaign is then completed): five statements in
-    -- all. The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875. If
-    -- the rate is known, the step is at most what is sent within 1.5 seconds.
-    step := greatest(1, least(ceil(cardinality(positions) / CASE WHEN v_is_last THEN 1.875 ELSE 2.75 END),
-                              ceil(v_room.per_second * 1.5)));
+    step := mark_step(cardinality(positions), v_is_last, v_room.per_second);
     per_second := v_room.per_second;
     IF v_again THEN
         starts_in := v_room.starts_in - cardinality(array_positions(suppressed, false)) / per_second;

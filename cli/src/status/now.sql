@@ -42,7 +42,7 @@ rest AS MATERIALIZED (
 -- The campaign wants a share of the rate, which is reserved until then.
 rate AS MATERIALIZED (
     SELECT max(s.region_free_from) AS until FROM send_shares AS s
-     WHERE s.wants_until > now() AND s.region_free_from < clock_timestamp() + interval '60 seconds'
+     WHERE s.wants_until > now() AND reservation_holds(s.region_free_from)
        AND EXISTS (SELECT FROM send_shares AS own
                     WHERE own.region = s.region AND own.campaign_id = $1 AND own.wants_until > now())
 )
