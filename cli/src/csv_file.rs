@@ -59,7 +59,7 @@ impl<'a> CsvFile<'a> {
     /// frequent one.
     ///
     /// # Errors
-    /// When the input cannot be read, or its first line cannot be a header.
+    /// Fails if the input cannot be read, or its first line cannot be a header.
     pub fn open(
         head: Vec<u8>,
         rest: Box<dyn Read + 'a>,
@@ -105,7 +105,8 @@ impl<'a> CsvFile<'a> {
     /// name at the end may be missing.
     ///
     /// # Errors
-    /// When nothing more can be read: a quote is not closed, a field does not end, or the input cannot be read.
+    /// Fails if nothing more can be read: a quote is not closed, a field does not end, or the input cannot be
+    /// read.
     pub fn next(&mut self) -> Result<Option<Line<'_>>, ReadError> {
         loop {
             if !self.reader.read_byte_record(&mut self.record).map_err(|error| csv_error(error, 0))? {

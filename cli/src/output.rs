@@ -80,7 +80,7 @@ pub fn is_closed() -> bool {
 /// Writes the rest.
 ///
 /// # Errors
-/// When something could not be written; a pipe that its reader has closed is no error.
+/// Fails if something could not be written; a pipe that its reader has closed is no error.
 pub fn finish() -> io::Result<()> {
     flush();
     let Ok(mut state) = STATE.lock() else { return Ok(()) };

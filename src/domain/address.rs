@@ -56,7 +56,7 @@ pub fn canonical(address: &str) -> Cow<'_, str> {
 /// address.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Says what is wrong with it.
 pub fn sendable(address: &str) -> Result<String, InvalidAddress> {
     let within = address.trim_matches(unicode::is_ignored);
     if within.contains(|character: char| character.is_whitespace() || character.is_control()) {
@@ -78,7 +78,7 @@ pub fn sendable(address: &str) -> Result<String, InvalidAddress> {
 /// case, in which SES compares it with the account's verified addresses.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Says what is wrong with it.
 pub fn sendable_from(address: &str) -> Result<String, InvalidAddress> {
     let sendable = sendable(address)?;
     let visible = visible(address);

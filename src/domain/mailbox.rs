@@ -49,7 +49,7 @@ impl Mailbox {
     /// count as white space.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Says what is wrong with it.
     pub fn parse(text: &str) -> Result<Mailbox, InvalidMailbox> {
         let text = on_one_line(text);
         if text.is_empty() {

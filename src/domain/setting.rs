@@ -31,7 +31,7 @@ pub fn given(value: Option<String>) -> Option<String> {
 /// Reads a value.
 ///
 /// # Errors
-/// When the value is missing, or `valid` refuses it.
+/// Fails if the value is missing, or `valid` refuses it.
 pub fn parse<T: std::str::FromStr>(
     name: &'static str,
     value: &str,

@@ -23,7 +23,7 @@ impl Links {
     /// The same with keys that were read elsewhere.
     ///
     /// # Errors
-    /// As [`Links::new`].
+    /// Those of [`Links::new`].
     pub fn with_keys(settings: &UnsubscribeSettings, keys: Option<Keys>) -> Result<Links, String> {
         let missing = |name: &str| {
             format!(

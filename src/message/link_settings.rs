@@ -62,7 +62,7 @@ impl UnsubscribeSettings {
     /// Checks that there are keys, for the function that needs them.
     ///
     /// # Errors
-    /// When neither `UNSUBSCRIBE_SECRET` nor `UNSUBSCRIBE_SECRET_ARN` is set.
+    /// Fails if neither `UNSUBSCRIBE_SECRET` nor `UNSUBSCRIBE_SECRET_ARN` is set.
     pub fn require_keys(&self) -> Result<(), InvalidVariable> {
         let missing = InvalidVariable::Missing { name: "UNSUBSCRIBE_SECRET", expected: SECRET_FORM };
         self.keys.as_ref().map(drop).or(self.secret_arn.as_ref().map(drop)).ok_or(missing)

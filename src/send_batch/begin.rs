@@ -15,7 +15,8 @@ pub use super::load::Loaded;
 /// round trip reads the activities table's columns.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until` or refuses to read the campaign, or the activities table cannot be used.
+/// Fails if PostgreSQL does not answer by `until` or refuses to read the campaign, or the activities table cannot be
+/// used.
 pub async fn load(
     recorder: &Recorder,
     id: Option<Uuid>,

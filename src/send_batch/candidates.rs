@@ -43,7 +43,7 @@ impl<'a> Candidates<'a> {
     /// The next campaign to work on; `None`: no other is due, or there is no time to look for it.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer, or the activities table cannot be used.
+    /// Fails if PostgreSQL does not answer, or the activities table cannot be used.
     pub async fn next(&mut self) -> Result<Option<Campaign>, Failure> {
         while self.passed_over.len() < MAX_CANDIDATES && Instant::now() < self.look_until {
             let named = match self.one_by_one.as_mut().map(Iterator::next) {

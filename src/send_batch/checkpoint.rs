@@ -20,7 +20,7 @@ pub struct Seen {
 /// Commits a checkpoint and returns what the campaign's row says; `None`: the claim was lost, and nothing was written.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn commit(
     database: &Database,
     checkpoint: &Checkpoint,

@@ -127,7 +127,7 @@ fn max_batch_bytes() -> i64 {
 /// this returns.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by the time of the last start.
+/// Fails if PostgreSQL does not answer by the time of the last start.
 pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, DatabaseError> {
     let size = i32::try_from(wish.size).unwrap_or(i32::MAX);
     let (asked_at, rows) = loop {

@@ -22,7 +22,7 @@ pub enum Completion {
 /// Completes a campaign if every recipient has an outcome.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn complete(
     database: &Database,
     campaign_id: Uuid,

@@ -16,7 +16,7 @@ use crate::store::{Database, DatabaseError};
 /// Adds to the outcomes what recording them needs.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn lines(
     database: &Database,
     campaign_id: Uuid,
@@ -45,7 +45,7 @@ pub async fn lines(
 /// again, with the same result as when the email was sent, unless the campaign was edited since.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn subjects(
     database: &Database,
     campaign_id: Uuid,

@@ -20,7 +20,7 @@ const MAX_TAKEOVERS: usize = 20;
 /// Claims a batch; returns it with the instant before the claim, at which its lease begins.
 ///
 /// # Errors
-/// Why there is no batch for this invocation.
+/// Says why there is no batch for this invocation.
 pub async fn next_batch(
     recorder: &Recorder,
     metrics: &Metrics,

@@ -48,7 +48,7 @@ pub async fn pay(
 /// activity halts the next batch.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn retry_refused(
     recorder: &Recorder,
     campaign: &Campaign,
@@ -73,7 +73,7 @@ pub async fn retry_refused(
 /// Records outcomes in their short form.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`, or takes no activity.
+/// Fails if PostgreSQL does not answer by `until`, or takes no activity.
 pub async fn settle(
     recorder: &Recorder,
     campaign: &Campaign,

@@ -138,7 +138,7 @@ const MAX_REASON: usize = 1000;
 /// Records outcomes with `statement`, as [`record`] does.
 ///
 /// # Errors
-/// As [`record`].
+/// Those of [`record`].
 pub async fn record_whole(
     database: &Database,
     statement: &Statement,
@@ -157,8 +157,8 @@ pub async fn record_whole(
 /// campaign is halted. At most ten are tried one by one to find that out.
 ///
 /// # Errors
-/// As [`record`]; and `refusal` if the table's state allows no activity: then only outcomes that were tried
-/// are recorded.
+/// Those of [`record`]; and `refusal` if the table's state allows no activity: then only outcomes that were
+/// tried are recorded.
 pub async fn record_apart(
     database: &Database,
     statement: &Statement,
@@ -305,7 +305,7 @@ impl<'a> Apart<'a> {
 /// `statement` is [`STATEMENT`], filled for the activities table. `None`: the campaign was deleted.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`: the record may or may not have been committed.
+/// Fails if PostgreSQL does not answer by `until`: the record may or may not have been committed.
 pub async fn record(
     database: &Database,
     statement: &str,

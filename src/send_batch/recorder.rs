@@ -43,7 +43,7 @@ impl Recorder {
     /// Examines the table with the catalogue's data, and lets PostgreSQL plan the insert.
     ///
     /// # Errors
-    /// When the table cannot take activities, or PostgreSQL does not answer by `until`.
+    /// Fails if the table cannot take activities, or PostgreSQL does not answer by `until`.
     pub async fn learn_from(&self, catalogue: &str, until: Instant) -> Result<(), TableError> {
         let table = plan::learn_from(&self.database, &self.table, catalogue, &ACTIONS, &[], until).await?;
         *self.statement.borrow_mut() = Some(Rc::new(Statement::new(&table)));
@@ -53,7 +53,7 @@ impl Recorder {
     /// Records outcomes; `None`: the campaign was deleted.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer by `until`, or the table's state allows no activity.
+    /// Fails if PostgreSQL does not answer by `until`, or the table's state allows no activity.
     pub async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, TableError> {
         let recorded = self.record_once(record, until).await?;
         // A row that another statement changed at the same moment looks as if its change had been discarded.
@@ -68,7 +68,7 @@ impl Recorder {
     /// written activities.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer by `until`.
+    /// Fails if PostgreSQL does not answer by `until`.
     pub async fn record_what_is_taken(
         &self,
         campaign_id: uuid::Uuid,

@@ -16,7 +16,7 @@ use crate::store::{Database, DatabaseError};
 /// This reads all recipients of the campaign.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn entries(
     database: &Database,
     campaign_id: Uuid,

@@ -83,7 +83,7 @@ pub fn parse_text(body: &str) -> Result<Said, NotAnEvent> {
 /// As [`parse_text`], for a body that is parsed JSON already.
 ///
 /// # Errors
-/// As [`parse_text`].
+/// Those of [`parse_text`].
 pub fn parse(body: Value) -> Result<Said, NotAnEvent> {
     let mut body = body;
     let mut of_ses = false;

@@ -17,7 +17,7 @@ pub(super) fn read(json: Option<&str>) -> Vec<Watched> {
 /// Feedback that was judged does not count again. A repetition changes nothing.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`, or refuses.
+/// Fails if PostgreSQL does not answer by `until`, or refuses.
 pub async fn pause(database: &Database, stops: &[Stop], until: Instant) -> Result<Vec<Uuid>, DatabaseError> {
     let ids: Vec<Uuid> = stops.iter().map(|stop| stop.campaign_id).collect();
     let reasons: Vec<&str> = stops.iter().map(|stop| stop.reason.as_str()).collect();

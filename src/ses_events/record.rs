@@ -111,8 +111,8 @@ impl Recorder {
     /// Activities whose action the table's enum lacks are left out.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer by `until`, or refuses. After a refusal nothing is recorded; without
-    /// an answer either nothing or everything is.
+    /// Fails if PostgreSQL does not answer by `until`, or refuses. After a refusal nothing is recorded;
+    /// without an answer either nothing or everything is.
     pub async fn record(
         &self,
         database: &Database,

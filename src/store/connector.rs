@@ -31,7 +31,7 @@ impl Connect for Connector {
 /// The credentials of a configuration; fetches nothing yet.
 ///
 /// # Errors
-/// When the URL cannot be read, in one line without the password.
+/// Fails if the URL cannot be read. The message is one line without the password.
 pub fn credentials(access: &DatabaseAccess) -> Result<Credentials, String> {
     let roots = access.root_certificates.as_deref().map(Roots::named).transpose()?.unwrap_or_default();
     let read = |url: &DatabaseUrl| {

@@ -121,7 +121,7 @@ impl Secrets {
     /// The text of a secret.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails if it cannot be read.
     pub async fn get(&self, arn: &str) -> Result<String, CredentialsError> {
         secret::text(self.0.config().await, arn).await
     }

@@ -52,7 +52,8 @@ impl KeyStore {
     /// answer, the keys that were read last are used for longer.
     ///
     /// # Errors
-    /// When there are no keys yet and the secret cannot be read, or is of another form. The message does not show it.
+    /// Fails if there are no keys yet and the secret cannot be read, or is of another form. The message does not show
+    /// it.
     pub async fn current(&self) -> Result<Option<Keys>, String> {
         let (arn, secrets) = match &self.source {
             Source::Fixed(keys) => return Ok(keys.clone()),

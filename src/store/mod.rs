@@ -75,7 +75,7 @@ impl Database {
     /// Prepares a pool. It connects, and fetches credentials, with the first statement.
     ///
     /// # Errors
-    /// When the URL cannot be read, in one line without the password.
+    /// Fails if the URL cannot be read. The message is one line without the password.
     pub fn new(access: &DatabaseAccess) -> Result<Database, String> {
         let credentials = Arc::new(connector::credentials(access)?);
         let encoding = Arc::new(OnceLock::new());
@@ -116,7 +116,7 @@ impl Database {
     /// The same, with a limit on how long it waits for locks.
     ///
     /// # Errors
-    /// As [`query`](Database::query), and [`DatabaseError::Locked`] at once if the wait for a lock is
+    /// Those of [`query`](Database::query), and [`DatabaseError::Locked`] at once if the wait for a lock is
     /// limited.
     pub async fn query_with(
         &self,
@@ -227,7 +227,7 @@ impl Database {
     /// is not committed.
     ///
     /// # Errors
-    /// When PostgreSQL cannot be reached or refuses the login.
+    /// Fails if PostgreSQL cannot be reached or refuses the login.
     pub async fn session(&self) -> Result<Session, DatabaseError> {
         let connection = self.connection().await.map_err(|error| error.at_the_end(&self.place()))?;
         Ok(Object::take(connection))

@@ -79,7 +79,7 @@ impl Schema {
     /// Reads the value of `DATABASE_SCHEMA`.
     ///
     /// # Errors
-    /// When it is not a name that PostgreSQL stores, or has quotes in it.
+    /// Fails if it is not a name that PostgreSQL stores, or has quotes in it.
     pub fn read(name: String) -> Result<Schema, InvalidVariable> {
         let starts = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
         let valid = starts && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
@@ -145,7 +145,7 @@ fn login(variable: &dyn Fn(&str) -> Option<String>) -> Result<Login, InvalidVari
 /// The database's URL, for programs that need nothing else.
 ///
 /// # Errors
-/// When it is missing or malformed.
+/// Fails if it is missing or malformed.
 pub fn database_url(value: Option<String>) -> Result<DatabaseUrl, InvalidVariable> {
     let name = "DATABASE_URL";
     let expected = DATABASE_URL_FORM;

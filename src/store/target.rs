@@ -24,7 +24,7 @@ impl Target {
     /// The target of an address.
     ///
     /// # Errors
-    /// When the file of `sslrootcert` is unusable.
+    /// Fails if the file of `sslrootcert` is unusable.
     pub fn new(address: Address) -> Result<Target, String> {
         let tls = Arc::new(OnceLock::new());
         // Reading other roots takes time too, so they are only read if TLS is used.

@@ -16,7 +16,7 @@ const RDS_ROOTS: &[u8] = include_bytes!("../../certs/rds-global-bundle.pem");
 /// The connector that encrypts connections.
 ///
 /// # Errors
-/// When the file of `sslrootcert` cannot be read, or has no certificate.
+/// Fails if the file of `sslrootcert` cannot be read, or has no certificate.
 pub fn connector(roots: &Roots) -> Result<MakeRustlsConnect, String> {
     let mut store = RootCertStore::empty();
     store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());

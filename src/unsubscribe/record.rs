@@ -53,8 +53,8 @@ impl Statements {
     /// Carries out the request; repeating it changes nothing. `None`: there is no such recipient (any more).
     ///
     /// # Errors
-    /// When PostgreSQL does not answer by `until`, or refuses. After a refusal nothing has changed; without
-    /// an answer either nothing or everything has.
+    /// Fails if PostgreSQL does not answer by `until`, or refuses. After a refusal nothing has changed;
+    /// without an answer either nothing or everything has.
     pub async fn apply(
         &self,
         database: &Database,

@@ -66,7 +66,7 @@ impl Request {
     /// Reads an event.
     ///
     /// # Errors
-    /// When it is not an event of payload format 2.0.
+    /// Fails if it is not an event of payload format 2.0.
     pub fn read(event: &Value) -> Result<Request, String> {
         let payload = Payload::deserialize(event)
             .map_err(|error| format!("the event is not of payload format 2.0 of a function URL: {error}"))?;

@@ -11,7 +11,7 @@ const HEAD_BYTES: u64 = 64 * 1024;
 /// The beginning of the input and the rest of it, in UTF-8 and without a byte order mark.
 ///
 /// # Errors
-/// When the input cannot be read, or is not text.
+/// Fails if the input cannot be read, or is not text.
 pub fn decoded<'a>(input: impl Read + 'a) -> Result<(Vec<u8>, Box<dyn Read + 'a>), ReadError> {
     let (mut head, rest) = peek(Box::new(input))?;
     let no_text = |problem: &str| Err(ReadError::At(1, problem.to_owned()));

@@ -45,7 +45,7 @@ impl SendBatch {
     /// Starts the executable with the addresses of the database and the local SES.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// Fails if it cannot be started.
     pub fn start(
         executable: &Path,
         database: &DatabaseUrl,
@@ -68,7 +68,7 @@ impl SendBatch {
     /// Sends the campaign to its end.
     ///
     /// # Errors
-    /// When an invocation fails, or the function stops the campaign.
+    /// Fails if an invocation fails, or the function stops the campaign.
     pub async fn send(
         mut self,
         campaign: Uuid,

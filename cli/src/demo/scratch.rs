@@ -25,7 +25,7 @@ impl Scratch {
     /// Creates a database on the server of `url`.
     ///
     /// # Errors
-    /// When the server cannot be reached, or the role may not create databases.
+    /// Fails if the server cannot be reached, or the role may not create databases.
     pub async fn create(url: &DatabaseUrl) -> Result<Scratch, Failure> {
         let administration = connect(url.clone()).await?;
         let name = format!("campaign_demo_{:08x}", Uuid::new_v4().as_fields().0);
@@ -62,7 +62,7 @@ impl Scratch {
     /// Drops the database, also if somebody is still connected to it.
     ///
     /// # Errors
-    /// What PostgreSQL said.
+    /// PostgreSQL's error.
     pub async fn drop(self) -> Result<(), Failure> {
         drop(self.database);
         Ok(self.administration.run_script(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await?)

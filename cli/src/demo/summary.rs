@@ -38,7 +38,7 @@ impl Summary {
     /// Reads them.
     ///
     /// # Errors
-    /// What PostgreSQL said.
+    /// PostgreSQL's error.
     pub async fn gather(
         database: &Database,
         campaign: Uuid,
@@ -72,7 +72,7 @@ impl Summary {
     /// Compares the tables with the mailbox.
     ///
     /// # Errors
-    /// When they differ, or somebody got two emails; that is a defect.
+    /// Fails if they differ, or somebody got two emails; that is a defect.
     pub fn verify(&self) -> Result<(), Failure> {
         let sent = usize::try_from(self.progress.sent).unwrap_or_default();
         let uncertain = usize::try_from(self.progress.uncertain).unwrap_or_default();

@@ -93,7 +93,7 @@ impl Mapping {
     /// The targets of a header.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do.
+    /// Says what is wrong with it, and what to do.
     pub fn targets(&self, columns: &[String]) -> Result<Vec<Target>, String> {
         check_named(&self.from, &self.ignored, columns)?;
         let mut seen = HashSet::new();

@@ -56,7 +56,7 @@ pub struct Manner {
 /// Reads all rows.
 ///
 /// # Errors
-/// When the input cannot be read at all. An unreadable row is written with its reason.
+/// Fails if the input cannot be read at all. An unreadable row is written with its reason.
 pub fn read(input: impl Read, manner: &Manner, deliver: impl Deliver) -> Result<(), ReadError> {
     let count = Rc::new(Count::default());
     let input = Counted { input, count: Rc::clone(&count) };

@@ -25,7 +25,8 @@ const MASK: (char, char) = ('\u{e000}', '\u{e001}');
 /// `:hover`).
 ///
 /// # Errors
-/// When a `{% … %}` stands in a `<style>` element, where a rule's condition would be lost, or the CSS cannot be read.
+/// Fails if a `{% … %}` stands in a `<style>` element, where a rule's condition would be lost, or the CSS cannot be
+/// read.
 pub fn inline(template: &str) -> Result<String, String> {
     let (masked, tags) = mask(template);
     let (elements, styles) = starts(&masked);

@@ -18,7 +18,7 @@ use campaign_sender::store::{Database, DatabaseError};
 /// again stays `uncertain`.
 ///
 /// # Errors
-/// When the table still takes no activity, so that the campaign would be halted again.
+/// Fails if the table still takes no activity, so that the campaign would be halted again.
 pub async fn settle_refused(database: &Database, id: Uuid, source: &Source) -> Result<(), Failure> {
     let mut settled = 0;
     while has_uncertain(database, id).await? {

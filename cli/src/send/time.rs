@@ -51,7 +51,7 @@ impl fmt::Display for Time {
 /// Reads a date, a time of day and a zone.
 ///
 /// # Errors
-/// What is wrong, and which forms are accepted.
+/// Says what is wrong, and which forms are accepted.
 pub fn parse(text: &str) -> Result<Time, String> {
     let (civil, zone) = split(text.trim()).ok_or_else(|| format!("expected a time such as {FORMS}"))?;
     let civil: DateTime = civil

@@ -39,7 +39,7 @@ impl Columns {
     /// Finds the columns by the options, else by their names, whatever the letter case.
     ///
     /// # Errors
-    /// What is wrong with the header, and what to do.
+    /// Says what is wrong with the header, and what to do.
     pub fn find(
         columns: &[String],
         from: &[(String, String)],

@@ -19,7 +19,7 @@ const SWALLOWS: &str = "{# opens a comment that ends at a distant #}: write { # 
 /// element, before a name, if the braces after it show that it is not a comment.
 ///
 /// # Errors
-/// When a comment does not end, or contains another one or half of a pair of braces: its text would
+/// Fails if a comment does not end, or contains another one or half of a pair of braces: its text would
 /// disappear.
 pub fn admit(template: &str) -> Result<Cow<'_, str>, Doubtful> {
     let mut result = String::new();

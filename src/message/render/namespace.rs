@@ -13,7 +13,7 @@ const MAX_ITEMS: usize = 1_000;
 /// The value, or a copy of a small list or map.
 ///
 /// # Errors
-/// When it is too large or too deep, a namespace or a function.
+/// Fails if it is too large or too deep, a namespace or a function.
 pub fn value(value: Value) -> Result<Value, Error> {
     copy(value, MAX_DEPTH, &mut MAX_ITEMS.clone())
 }

@@ -47,7 +47,7 @@ enum Step {
 pub enum Bit {
     /// Text that all recipients get.
     Text(String),
-    /// What depends on the recipient.
+    /// A part that depends on the recipient.
     Dynamic,
 }
 
@@ -131,7 +131,7 @@ fn collect<'s>(statements: &[ast::Stmt<'s>], nodes: &mut Vec<Node<'s>>) {
     }
 }
 
-/// The source between the literals, and whether it has something that writes nothing.
+/// The source between the literals, and true if it has something that writes nothing.
 fn gaps<'s>(source: &'s str, nodes: &[Node<'s>]) -> impl Iterator<Item = (bool, &'s str)> {
     let between = nodes.split(|node| matches!(node, Node::Literal(_)));
     let literals =
@@ -232,7 +232,7 @@ impl Output<'_> {
     /// The written part. If a literal is missing, it has no stretches.
     ///
     /// # Errors
-    /// When it is not UTF-8.
+    /// Fails if it is not UTF-8.
     pub fn into_part(self) -> Result<Part, std::string::FromUtf8Error> {
         Ok(Part::new(&self.outline.shared, String::from_utf8(self.own)?, self.ends))
     }

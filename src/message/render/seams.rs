@@ -1,11 +1,13 @@
-//! Reads a page whose stretches were read once, for its footer and its text part, and comes to what reading the whole
-//! comes to. Pure; the time is proportional to the recipient's own fragments and what is close to them.
+//! Finds the footer's place and the text part of a recipient's page without reading the stretches that all
+//! recipients share again. The result is the same as that of reading the whole page. Pure; the time is
+//! proportional to the recipient's own fragments and the text close to them.
 //!
-//! Where a tag begins or ends outside of all other tags, comments and elements of raw text, what reading the rest comes
-//! to depends on little: the elements that are open, and a few values of the reader. From such a place in a stretch (a
-//! seam) to another one in it, everything was read with the first recipient. For each recipient only the islands between
-//! are read, and at each seam what has been read is compared with what it was then. Where it differs, as with a fragment
-//! that opens an element and leaves it open, that recipient's page is read as a whole.
+//! At a place where a tag begins or ends outside of all other tags, comments and elements of raw text, the
+//! result of reading the rest depends only on a small state: the elements that are open, and a few values of
+//! the reader. A seam is the part of a stretch between two such places; it was read with the first recipient.
+//! For each recipient only the islands between the seams are read, and at each seam the state is compared
+//! with the first recipient's. If it differs, for example because a fragment opens an element and leaves it
+//! open, that recipient's page is read as a whole.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,12 +21,13 @@ use crate::message::token;
 
 /// A part of a stretch below this size, in bytes, is read again instead of skipped.
 const MIN_JUMP: usize = 64;
-/// Tags of a stretch at which a seam is looked for.
+/// The number of tags of a stretch at which a seam is looked for.
 const MAX_TRIALS: usize = 100;
-/// Begins an element that is none of raw text: a tokenizer that takes it for a tag stands outside of all else.
+/// The beginning of an element that is not raw text. A tokenizer that reads it as a tag is outside of all
+/// other tags, comments and elements of raw text.
 const PROBE: &str = "<i>";
 
-/// What was learned about the pages of one campaign.
+/// The islands and seams of the pages of one campaign.
 pub struct Seams {
     islands: Vec<Island>,
     /// The text part's stretches, if it is derived.
@@ -41,7 +44,7 @@ struct Island {
     /// The parts of the stretches before the first and after the last fragment.
     before: String,
     behind: String,
-    /// `None`: it goes to the end of the page.
+    /// `None`: the island ends with the page.
     seam: Option<Seam>,
 }
 
@@ -89,8 +92,9 @@ struct Reader<'u> {
 }
 
 impl Seams {
-    /// Reads the page of a recipient, for what those of others will have in common with it. `fragments` are what its
-    /// fragments consist of, `url` is the link that a footer would have, and a text part is derived if `derives`.
+    /// Reads the page of a recipient to learn what the pages of others have in common with it. `fragments`
+    /// are the elements of its fragments, `url` is the link that a footer would have, and a text part is
+    /// derived if `derives`.
     pub fn learn(fragments: &[Vec<Bit>], html: &Part, url: Option<&str>, derives: bool) -> Seams {
         let stretches = html.shared().map_or(&[][..], |shared| shared.stretches());
         let mut learning =
@@ -308,8 +312,9 @@ struct Learning<'l> {
 }
 
 impl Learning<'_> {
-    /// A seam in the stretch behind the last of these fragments, and the part of the stretch that it jumps over. It
-    /// stands where it did not matter what the fragments were: these, nothing, a letter, or the link.
+    /// A seam in the stretch behind the last of these fragments, and the part of the stretch that it jumps
+    /// over. The state there was the same for four contents of the fragments: these, nothing, a letter, and
+    /// the link.
     fn seam(
         &mut self,
         start: &Reader<'_>,
@@ -405,7 +410,8 @@ impl Learning<'_> {
     }
 }
 
-/// Reads on, and says where a stretch that begins at `from` could be jumped into: before tags, in bytes of the stretch.
+/// Reads on. Returns the places before tags at which a stretch that begins at `from` could be jumped into, in
+/// bytes of the stretch.
 fn trial(mut reader: Reader<'_>, text: &str, from: usize) -> Vec<(usize, Place)> {
     let mut places = Vec::new();
     for piece in html::pieces(text) {

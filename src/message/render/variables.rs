@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 127;
 pub struct Variables {
     /// Its address.
     pub email: Value,
-    /// Its name; without one, a variable of that name is seen.
+    /// Its name. Without one, templates see the variable `name`, if there is one.
     pub name: Option<Value>,
     /// Its unsubscribe link, which nothing else can set.
     pub unsubscribe_url: Option<Value>,
@@ -66,7 +66,7 @@ pub struct Data {
 /// undefined: a null entry is left out, and a null item of a list is undefined.
 ///
 /// # Errors
-/// What the data is instead.
+/// Says what the data is instead.
 pub fn object(json: Option<&str>) -> Result<Data, String> {
     let none = Data { object: Value::from(()), written: Rc::default() };
     let Some(json) = json else { return Ok(none) };

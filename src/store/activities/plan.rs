@@ -30,10 +30,10 @@ pub async fn learn(
     learn_from(database, name, &catalogue.to_string(), actions, optional, until).await
 }
 
-/// The same, from a result of the catalogue's query.
+/// Does the same with a result of the catalogue's query.
 ///
 /// # Errors
-/// The same.
+/// Those of [`learn`].
 pub async fn learn_from(
     database: &Database,
     name: &str,
