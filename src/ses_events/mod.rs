@@ -2,11 +2,12 @@
 //!
 //! SES's events come at least once and in any order, so nothing here depends on how often or when: [`event`]
 //! reads what each says, [`record`] writes a batch of them with one statement that may be repeated, [`guard`] stops
-//! campaigns that harm the sender's reputation. This module knows the order of steps.
+//! campaigns that harm the sender's reputation, [`notice`] tells of it. This module knows the order of steps.
 
 pub mod event;
 pub mod guard;
 pub mod kind;
+mod notice;
 pub mod record;
 pub mod sqs;
 mod subject;
@@ -21,10 +22,11 @@ use tokio::sync::Mutex;
 
 use self::event::{Event, Said};
 use self::kind::ACTIONS;
+use self::notice::Notices;
 use self::record::{Lost, Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
 use crate::domain::deadline::Deadline;
-use crate::domain::guard::Watched;
+use crate::domain::guard::{Stop, Watched};
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
 use crate::lambda::metrics::Metrics;
@@ -35,6 +37,7 @@ use crate::store::activities::plan;
 pub struct SesEvents {
     settings: Settings,
     metrics: Metrics,
+    notices: Notices,
     database: Database,
     /// How the activities table is written, as learned last.
     recorder: Mutex<Option<Arc<Recorder>>>,
@@ -55,6 +58,7 @@ impl SesEvents {
         let database = Database::new(&settings.database)?;
         Ok(SesEvents {
             metrics: Metrics::new(settings.metrics.clone()),
+            notices: Notices::new(settings.notice_event_bus.clone()),
             settings,
             database,
             recorder: Mutex::new(None),
@@ -140,10 +144,12 @@ impl SesEvents {
             return Ok(());
         }
         let paused = guard::pause(&self.database, &stops, until).await?;
-        for stop in stops.iter().filter(|stop| paused.contains(&stop.campaign_id)) {
+        let paused: Vec<&Stop> = stops.iter().filter(|stop| paused.contains(&stop.campaign_id)).collect();
+        for stop in &paused {
             tracing::error!(campaign_id = %stop.campaign_id, reason = stop.reason, "the reputation guard paused a campaign");
             self.metrics.guard_paused(stop.campaign_id);
         }
+        self.notices.paused_by_guard(&paused).await;
         Ok(())
     }
 
