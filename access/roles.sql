@@ -1,5 +1,7 @@
--- A role for each function, and one for the command line `campaign`, with the rights that each needs and no others. Run it after the migrations, as the
--- owner of the tables with CREATEROLE (or a superuser); it may be run again, and has to be after new migrations.
+-- A role for each function, and one for the command line `campaign`, with the rights that each needs and no others. It
+-- switches row level security on, because some of the limits are about rows; roles other than these see and change the
+-- same rows as before. Run it after the migrations, as the owner of the tables with CREATEROLE (or a superuser); it may
+-- be run again, and has to be after new migrations.
 --
 --   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -f access/roles.sql
 --   psql -v ON_ERROR_STOP=1 "$DATABASE_URL" -v activities=crm.activities -f access/roles.sql
@@ -28,7 +30,8 @@ GRANT USAGE ON SCHEMA public TO campaign_send_batch, campaign_ses_events, campai
 
 -- send-batch reads campaigns and recipients, and writes what becomes of them. Whom to write to and what to say it
 -- cannot change; the claims, notes and rates are its own.
-GRANT SELECT ON campaigns, campaign_recipients, suppressions, opted_out TO campaign_send_batch;
+GRANT SELECT ON campaigns, campaign_recipients, campaign_attachments, organization_settings, suppressions, opted_out
+    TO campaign_send_batch;
 GRANT UPDATE (status, status_reason, started_at, completed_at,
               total_count, sent_count, failed_count, suppressed_count, uncertain_count)
     ON campaigns TO campaign_send_batch;
@@ -36,40 +39,53 @@ GRANT UPDATE (status, previous_status, position, message_id, error_code, error, 
     ON campaign_recipients TO campaign_send_batch;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON campaign_attempts TO campaign_send_batch;
-GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, database_history TO campaign_send_batch;
+GRANT SELECT, INSERT, UPDATE ON campaign_cursors, campaign_batches, send_rates, database_history,
+                                campaign_last_invocations TO campaign_send_batch;
 GRANT SELECT, INSERT, UPDATE, DELETE ON send_shares TO campaign_send_batch;
 GRANT SELECT, INSERT, DELETE ON campaign_batch_outcomes TO campaign_send_batch;
 
 -- ses-events settles recipients that are known, suppresses addresses, and pauses a campaign that harms the sender's
--- reputation. It claims nothing.
+-- reputation. It claims nothing, and the policies below keep it from making a campaign send, a recipient wait to be sent
+-- to, or an entry of the suppressions weaker.
 GRANT SELECT ON campaigns, campaign_recipients, campaign_batches, suppressions TO campaign_ses_events;
 GRANT UPDATE (status, status_reason, sent_count, failed_count, uncertain_count) ON campaigns TO campaign_ses_events;
 GRANT UPDATE (status, previous_status, message_id, error_code, error, sent_at, uncertain_since)
     ON campaign_recipients TO campaign_ses_events;
 GRANT SELECT, UPDATE (last_event_at) ON campaign_cursors TO campaign_ses_events;
 GRANT SELECT, INSERT, UPDATE (count, newest) ON recipient_events TO campaign_ses_events;
-GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_ses_events;
+GRANT INSERT, UPDATE (reason, outweighs_bounce) ON suppressions TO campaign_ses_events;
 GRANT SELECT, INSERT, UPDATE ON soft_bounces, campaign_feedback, campaign_links TO campaign_ses_events;
 GRANT SELECT, INSERT ON recipient_firsts TO campaign_ses_events;
 
--- unsubscribe is open to the internet: it finds the recipient whom a link is for, and knows neither what the
--- campaign says nor the recipient's variables.
-GRANT SELECT (id, organization_id, name, from_address, created_by, unsubscribed_count),
-      UPDATE (unsubscribed_count) ON campaigns TO campaign_unsubscribe;
-GRANT SELECT (id, campaign_id, organization_id, customer_id, customer_ref, email, name, message_id, unsubscribed_at),
-      UPDATE (unsubscribed_at) ON campaign_recipients TO campaign_unsubscribe;
--- DELETE is for 'subscribe again'. Rights are the table's and know no reasons; where the table has row level security,
--- row_level_security.sql holds this role to rows whose reason is `unsubscribe`.
-GRANT SELECT, INSERT, UPDATE (reason), DELETE ON suppressions TO campaign_unsubscribe;
+-- unsubscribe is open to the internet: it has no rights on the tables. Three functions do what a link may do, for the
+-- one recipient whose two ids the link's token names. (Earlier releases gave it rights on tables.)
+REVOKE ALL ON campaigns, campaign_recipients, suppressions FROM campaign_unsubscribe;
+REVOKE ALL (id, organization_id, name, from_address, created_by, unsubscribed_count) ON campaigns
+    FROM campaign_unsubscribe;
+REVOKE ALL (id, campaign_id, organization_id, customer_id, customer_ref, email, name, message_id, unsubscribed_at)
+    ON campaign_recipients FROM campaign_unsubscribe;
+REVOKE ALL (reason) ON suppressions FROM campaign_unsubscribe;
+REVOKE ALL ON FUNCTION look_by_link(uuid, uuid), unsubscribe_by_link(uuid, uuid), subscribe_again_by_link(uuid, uuid)
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION look_by_link(uuid, uuid), unsubscribe_by_link(uuid, uuid), subscribe_again_by_link(uuid, uuid)
+    TO campaign_unsubscribe;
+-- What a flood has left of connections is closed, when their instances are idle.
+ALTER ROLE campaign_unsubscribe SET idle_session_timeout = '30s';
+
+-- Takes back what transient bounces alone have suppressed.
+REVOKE ALL ON FUNCTION take_back_soft_suppression(uuid, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION take_back_soft_suppression(uuid, text) TO campaign_ses_events;
 
 -- campaign is a person's tool: it does what send-batch does, makes campaigns, adds recipients, settles what is left
 -- over, and reads what it shows. It deletes nothing, changes no address, and does not migrate. (Its temporary tables
 -- need TEMPORARY on the database, which everybody has unless it was revoked.)
 GRANT campaign_send_batch TO campaign_operator;
-GRANT INSERT, UPDATE (status, status_reason, scheduled_at, html) ON campaigns TO campaign_operator;
+GRANT INSERT, UPDATE (status, status_reason, scheduled_at, send_before, html) ON campaigns TO campaign_operator;
+GRANT INSERT, UPDATE, DELETE ON campaign_attachments TO campaign_operator;
+GRANT INSERT, UPDATE ON organization_settings TO campaign_operator;
 GRANT INSERT, UPDATE (position) ON campaign_recipients TO campaign_operator;
 GRANT USAGE ON SEQUENCE campaign_recipients_position_seq TO campaign_operator;
-GRANT INSERT, UPDATE (reason) ON suppressions TO campaign_operator;
+GRANT INSERT, UPDATE (reason, link_recipient_id) ON suppressions TO campaign_operator;
 GRANT SELECT ON recipient_events, campaign_feedback, campaign_results, campaign_link_results TO campaign_operator;
 
 -- The timeline is added to, and not read.
@@ -130,3 +146,58 @@ SELECT format('DO $say$ BEGIN RAISE NOTICE %L; END $say$',
   FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
  WHERE t.tgrelid = to_regclass(:'activities') AND NOT t.tgisinternal AND t.tgtype & 4 = 4 AND NOT p.prosecdef
 \gexec
+-- Rows ----------------------------------------------------------------------------------------------------------------
+
+-- Where row level security was off, the CRM's own roles go on as before: the policy `everybody` lets each role do with all
+-- rows what its rights on the table allow. row_level_security.sql takes it away again. Where it was on already, the CRM's
+-- policies say what its roles see, and nothing is added for them.
+CREATE OR REPLACE FUNCTION pg_temp.switch_row_level_security_on(p_table regclass) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT (SELECT relrowsecurity FROM pg_class WHERE oid = p_table) THEN
+        EXECUTE format('DROP POLICY IF EXISTS everybody ON %s', p_table);
+        EXECUTE format('CREATE POLICY everybody ON %s USING (true)', p_table);
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', p_table);
+    END IF;
+END
+$$;
+SELECT pg_temp.switch_row_level_security_on(t)
+  FROM unnest(ARRAY['campaigns', 'campaign_recipients', 'suppressions']::regclass[]) AS t;
+
+-- What a policy below asks: the status that a campaign has until the statement at hand has changed it. (Volatile: it sees
+-- what other transactions have committed before this one came by its lock.)
+CREATE OR REPLACE FUNCTION campaign_status(p_campaign_id uuid) RETURNS text
+LANGUAGE sql VOLATILE SECURITY DEFINER AS 'SELECT status FROM campaigns WHERE id = $1';
+SELECT format('ALTER FUNCTION campaign_status(uuid) SET search_path = pg_catalog, %I, pg_temp', current_schema())
+\gexec
+REVOKE ALL ON FUNCTION campaign_status(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION campaign_status(uuid) TO campaign_ses_events;
+
+-- The functions work for all organizations.
+DROP POLICY IF EXISTS campaign_sender ON campaigns;
+CREATE POLICY campaign_sender ON campaigns TO campaign_send_batch, campaign_ses_events USING (true);
+DROP POLICY IF EXISTS campaign_sender ON campaign_recipients;
+CREATE POLICY campaign_sender ON campaign_recipients TO campaign_send_batch, campaign_ses_events USING (true);
+DROP POLICY IF EXISTS campaign_sender ON suppressions;
+CREATE POLICY campaign_sender ON suppressions TO campaign_send_batch, campaign_ses_events USING (true);
+
+-- What ses-events does not do: a campaign keeps its status or is paused; a recipient becomes `sent` or `failed`; of the
+-- suppressions, what a person has entered and what a complaint has made stay. (A login that has been granted both roles may
+-- do what send-batch may.)
+DROP POLICY IF EXISTS events_only_pause ON campaigns;
+CREATE POLICY events_only_pause ON campaigns AS RESTRICTIVE FOR UPDATE TO campaign_ses_events USING (true)
+    WITH CHECK (status = 'paused' OR pg_has_role('campaign_send_batch', 'USAGE') OR status = campaign_status(id));
+DROP POLICY IF EXISTS events_only_settle ON campaign_recipients;
+CREATE POLICY events_only_settle ON campaign_recipients AS RESTRICTIVE FOR UPDATE TO campaign_ses_events USING (true)
+    WITH CHECK (status IN ('sent', 'failed') OR pg_has_role('campaign_send_batch', 'USAGE'));
+DROP POLICY IF EXISTS events_only_add ON suppressions;
+CREATE POLICY events_only_add ON suppressions AS RESTRICTIVE FOR INSERT TO campaign_ses_events
+    WITH CHECK (reason <> 'manual');
+DROP POLICY IF EXISTS events_only_strengthen ON suppressions;
+CREATE POLICY events_only_strengthen ON suppressions AS RESTRICTIVE FOR UPDATE TO campaign_ses_events
+    USING (reason IN ('bounce', 'unsubscribe')) WITH CHECK (reason IN ('unsubscribe', 'complaint'));
+
+-- Policies of earlier releases, for rights that `unsubscribe` has no more.
+DROP POLICY IF EXISTS own_word_given ON suppressions;
+DROP POLICY IF EXISTS own_word_outweighs ON suppressions;
+DROP POLICY IF EXISTS own_word_taken_back ON suppressions;

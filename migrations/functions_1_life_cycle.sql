@@ -1,12 +1,13 @@
--- The life cycle of a recipient, as the fence of every statement that changes one. It is the same table as
--- `Status::may_become` in `src/lifecycle.rs`; a test compares the two.
+-- The life cycle of a recipient, which every statement asks that records outcomes or events. It is the same table as
+-- `Status::may_become` in `src/domain/recipient.rs`; a test compares the two.
 --
 --   pending    -> sent, failed, suppressed, uncertain
---   uncertain  -> sent, failed                (its word came: from SES, from a late invocation, by hand)
---   failed     -> sent                        (SES's word that it was sent outweighs every other)
+--   uncertain  -> sent, failed                (by an event of SES, a late invocation, or by hand)
+--   failed     -> sent                        (evidence from SES that it was sent outweighs everything else)
 --   sent, suppressed                          final
 --
--- Back to `pending` leads no evidence, only a decision: `campaign resolve`, and the policy for doubt of which SES says nothing.
+-- Evidence never leads back to `pending`, only a decision: `campaign resolve`, `campaign retry-failed`, and the policy
+-- `resend` for uncertain recipients.
 CREATE OR REPLACE FUNCTION recipient_may_become(status text, next text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE next
@@ -17,12 +18,12 @@ RETURN CASE next
     ELSE false
 END;
 
--- The `email_sent` activity of a recipient: what it says, and what it carries.
+-- The `email_sent` activity of a recipient: its description and its metadata.
 CREATE OR REPLACE FUNCTION email_sent_description(email text, name text, subject text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN 'Email sent to ' || coalesce(nullif(btrim(name), ''), email) || ': ' || coalesce(subject, '');
 
--- (All of it are strings, for which jsonb_object takes half of the time of jsonb_build_object.)
+-- (All values are strings, for which jsonb_object takes half of the time of jsonb_build_object.)
 CREATE OR REPLACE FUNCTION email_sent_metadata(
     id uuid, email text, name text, subject text, campaign_id uuid, campaign_name text, message_id text
 ) RETURNS jsonb

@@ -339,6 +339,84 @@ BEGIN
 END
 $$;
 
+-- Why a campaign is paused whose `send_before` is over.
+CREATE OR REPLACE FUNCTION too_late(send_before timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN 'send_before is over: nothing is sent after '
+       || CASE WHEN isfinite(send_before) THEN to_char(send_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+               ELSE send_before::text END
+       || '. The recipients that are left stay pending; move send_before, or cancel the campaign';
+
+-- For how many seconds from now a campaign may be sent, and why not after that; null: it has no `send_before`. What was
+-- committed before the call counts, also within a statement that began earlier.
+CREATE OR REPLACE FUNCTION send_limit(p_campaign_id uuid, OUT seconds_to_send double precision, OUT too_late text)
+LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN isfinite(send_before) THEN extract(epoch FROM send_before - clock_timestamp())
+                WHEN send_before < clock_timestamp() THEN 0 END,
+           too_late(send_before)
+      FROM campaigns WHERE id = p_campaign_id
+$$;
+
+-- The first position between p_first and p_last whose recipient is `pending`; null: there is none.
+CREATE OR REPLACE FUNCTION pending_between(p_campaign_id uuid, p_first bigint, p_last bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT position FROM campaign_recipients
+             WHERE campaign_id = p_campaign_id AND status = 'pending' AND position BETWEEN p_first AND p_last
+             ORDER BY position LIMIT 1);
+END
+$$;
+
+-- Closes a batch: nothing of it is under way, and nobody holds it.
+CREATE OR REPLACE FUNCTION close_batch(b campaign_batches) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE campaign_batches
+       SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL, handed_by = NULL, handed_through = NULL
+     WHERE id = b.id;
+END
+$$;
+
+-- A batch that a lost invocation may have handed to SES, or that `p_token` is taking over already; all null: there is
+-- none.
+CREATE OR REPLACE FUNCTION lost_batch(p_campaign_id uuid, p_token uuid) RETURNS campaign_batches
+LANGUAGE plpgsql AS $$
+DECLARE
+    b campaign_batches;
+BEGIN
+    SELECT * INTO b FROM campaign_batches
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND handed_by <> p_token
+       AND (claim_token = p_token OR NOT lease_holds(lease_ends_at))
+     ORDER BY first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
+    RETURN b;
+END
+$$;
+
+-- The batch that goes before all new ones: the one that `p_token` has already, else one that is open or lost its owner;
+-- all null: there is none. `p_closed_through`: all batches up to there are closed.
+CREATE OR REPLACE FUNCTION batch_to_claim(p_campaign_id uuid, p_token uuid, p_closed_through bigint)
+RETURNS campaign_batches
+LANGUAGE plpgsql AS $$
+DECLARE
+    b campaign_batches;
+BEGIN
+    SELECT * INTO b FROM campaign_batches
+     WHERE campaign_id = p_campaign_id AND closed_at IS NULL
+       AND first_position >= position_after(p_closed_through)
+       AND (claim_token IS NULL OR claim_token = p_token OR NOT lease_holds(lease_ends_at))
+     ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
+    RETURN b;
+END
+$$;
+
+-- How many recipients of a batch the high-water mark moves at a time.
+-- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
+-- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
+-- Where the rate is known, what is sent within 1.5 seconds is enough.
+CREATE OR REPLACE FUNCTION mark_step(p_count int, p_is_last boolean, p_per_second double precision) RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN greatest(1, least(ceil(p_count / CASE WHEN p_is_last THEN 1.875 ELSE 2.75 END), ceil(p_per_second * 1.5)))::int;
+
 -- Claims the next batch of a campaign for the invocation `p_token`. Calling it again with the same token
 -- answers the same batch, so a lost answer costs nothing; and it takes nothing back, so a call that PostgreSQL
 -- comes to only after the invocation made another and began to send does no harm. `verdict` is
@@ -348,7 +426,8 @@ $$;
 --   `complete`, `busy`, `inserting`   nothing to claim, as `complete_campaign` says
 --   `rate`       the sending rate is reserved by others for longer than this invocation lives
 --   otherwise    the campaign's status, which does not allow sending (`scheduled`: not yet). `under_way_seconds`: other
---                invocations hold batches of it for so long
+--                invocations hold batches of it for so long. `paused` with a `reason`: this call has paused it, because
+--                its `send_before` is over and recipients are left
 -- With `p_alone`, a campaign that another invocation is working on is `busy`. `retry_seconds` says when to ask
 -- again. Of the recipients' data at most `p_bytes` are returned in all (but always one recipient), and no variables of a
 -- recipient that has more than `p_recipient_bytes`. The sends are reserved (`send_room`): they may start
@@ -404,11 +483,8 @@ BEGIN
 
     IF c.status IS DISTINCT FROM 'sending' THEN
         -- What a lost invocation may have handed to SES is settled in every status.
-        SELECT * INTO b FROM campaign_batches
-         WHERE campaign_id = p_campaign_id AND closed_at IS NULL AND handed_by <> p_token
-           AND (claim_token = p_token OR NOT lease_holds(lease_ends_at))
-         ORDER BY first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
-        IF FOUND THEN
+        b := lost_batch(p_campaign_id, p_token);
+        IF b.id IS NOT NULL THEN
             batch_id := b.id;
             outcomes := take_over(b, p_token, p_lease_seconds);
             verdict := 'takeover';
@@ -448,12 +524,8 @@ BEGIN
 
     LOOP
         -- A batch that is open, or that lost its owner, goes first; before all, one that this invocation has already.
-        SELECT * INTO b FROM campaign_batches
-         WHERE campaign_id = p_campaign_id AND closed_at IS NULL
-           AND first_position >= position_after(v_closed_through)
-           AND (claim_token IS NULL OR claim_token = p_token OR NOT lease_holds(lease_ends_at))
-         ORDER BY claim_token IS DISTINCT FROM p_token, first_position LIMIT 1 FOR UPDATE SKIP LOCKED;
-        IF FOUND THEN
+        b := batch_to_claim(p_campaign_id, p_token, v_closed_through);
+        IF b.id IS NOT NULL THEN
             v_again := b.handed_by IS NOT DISTINCT FROM p_token AND b.claim_token = p_token;
             batch_id := b.id;
             IF b.handed_by <> p_token THEN
@@ -479,6 +551,16 @@ BEGIN
             END IF;
             b := NULL;
         END IF;
+        -- Somebody is left, and it is too late to send.
+        IF c.send_before <= clock_timestamp() AND NOT v_again
+           AND (b.id IS NULL
+                OR pending_between(p_campaign_id, b.first_position, b.last_position) IS NOT NULL) THEN
+            reason := too_late(c.send_before);
+            UPDATE campaigns SET status = 'paused', status_reason = reason WHERE id = p_campaign_id;
+            verdict := 'paused';
+            batch_id := NULL;
+            RETURN;
+        END IF;
         -- Without room there is no batch.
         IF v_size < 1 AND NOT v_again THEN
             PERFORM reserve_sends(p_region, p_campaign_id, c.organization_id, v_room.free_from, 0,
@@ -498,39 +580,28 @@ BEGIN
                           CASE WHEN v_again THEN 2147483647 ELSE v_size END,
                           CASE WHEN v_again THEN 4611686018427387904 ELSE p_bytes END, p_recipient_bytes);
         EXIT WHEN positions IS NOT NULL;
-        UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
-               handed_by = NULL, handed_through = NULL
-         WHERE id = b.id;
+        PERFORM close_batch(b);
         v_again := false;
     END LOOP;
 
     verdict := 'batch';
     -- Each claim is a batch of its own: one that is claimed again is closed, and what is left of it gets a new number.
     IF NOT v_again THEN
-        UPDATE campaign_batches SET closed_at = now(), claim_token = NULL, lease_ends_at = NULL,
-               handed_by = NULL, handed_through = NULL
-         WHERE id = b.id;
+        PERFORM close_batch(b);
         -- A checkpoint that was committed while its batch was being recorded has left its notes behind.
         DELETE FROM campaign_batch_outcomes AS o WHERE o.batch_id = b.id;
         b := open_batch(p_campaign_id, v_first, positions[cardinality(positions)], v_claimed_through, v_closed_by_now);
         batch_id := b.id;
         -- What does not fit into this invocation stays behind as an open batch.
-        IF (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id AND status = 'pending'
-               AND position > b.last_position AND position <= v_last ORDER BY position LIMIT 1) IS NOT NULL THEN
+        IF pending_between(p_campaign_id, position_after(b.last_position), v_last) IS NOT NULL THEN
             PERFORM open_batch(p_campaign_id, b.last_position + 1, v_last, v_claimed_through, v_closed_by_now);
         END IF;
     END IF;
-    v_is_last := (SELECT position FROM campaign_recipients WHERE campaign_id = p_campaign_id
-                     AND status = 'pending' AND position >= position_after(v_claimed_through)
-                   ORDER BY position LIMIT 1) IS NULL
+    v_is_last := pending_between(p_campaign_id, position_after(v_claimed_through), 9223372036854775807) IS NULL
              AND NOT EXISTS (SELECT FROM campaign_batches WHERE campaign_id = p_campaign_id
                                 AND closed_at IS NULL AND first_position >= position_after(v_closed_through)
                                 AND id <> b.id);
-    -- Two checkpoints for a batch, one for the last (whose campaign is then completed): five statements in all.
-    -- The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875.
-    -- Where the rate is known, what is sent within 1.5 seconds is enough.
-    step := greatest(1, least(ceil(cardinality(positions) / CASE WHEN v_is_last THEN 1.875 ELSE 2.75 END),
-                              ceil(v_room.per_second * 1.5)));
+    step := mark_step(cardinality(positions), v_is_last, v_room.per_second);
     per_second := v_room.per_second;
     IF v_again THEN
         starts_in := v_room.starts_in - cardinality(array_positions(suppressed, false)) / per_second;

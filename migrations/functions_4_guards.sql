@@ -1,15 +1,15 @@
--- What a CRM may do to recipients while they are sent: a view that shows them, and triggers that protect them.
+-- What a CRM may do to recipients that are under way: a view that shows them, and triggers that protect them.
 
--- Whether a position in the range of an open batch is under way: its invocation has the lease, or may have handed it to
--- SES and has not recorded it.
+-- Returns true if a position in the range of an open batch is under way: its invocation has the lease, or may have
+-- handed it to SES without recording it.
 CREATE OR REPLACE FUNCTION batch_holds(b campaign_batches, p_position bigint) RETURNS boolean
 LANGUAGE sql VOLATILE PARALLEL SAFE
 RETURN b.claim_token IS NOT NULL AND lease_holds(b.lease_ends_at)
        OR b.handed_by IS NOT NULL AND p_position <= b.handed_through;
 
--- A recipient is under way from the claim of its batch until its
--- outcome is recorded: those up to the high-water mark may be at SES already, the others are in the memory of an
--- invocation. (No column says so: claiming updates no recipient.)
+-- A recipient is under way from the claim of its batch until its outcome is recorded: recipients up to the mark may
+-- be at SES already, the others are in the memory of an invocation. (No column says so: claiming updates no
+-- recipient.)
 CREATE OR REPLACE VIEW recipients_under_way AS
 SELECT r.campaign_id, r.id AS recipient_id, r.organization_id, r.email, r.position, b.id AS batch_id, b.lease_ends_at,
        r.position <= b.handed_through AND b.handed_by IS NOT NULL AS handed_over
@@ -19,10 +19,9 @@ SELECT r.campaign_id, r.id AS recipient_id, r.organization_id, r.email, r.positi
  WHERE b.closed_at IS NULL
    AND batch_holds(b, r.position);
 
--- Makes a change of a campaign's recipients and the claims of that campaign come one after the other: claims wait until
--- this transaction ends, and what they took before is visible to the next statement. At REPEATABLE READ that next
--- statement could not see it, so such a transaction may change recipients only as long as the campaign cannot be
--- claimed from.
+-- Serializes a change of a campaign's recipients and the claims of that campaign: claims wait until this transaction
+-- ends, and earlier claims are visible to the next statement. At REPEATABLE READ the next statement could not see
+-- them, so such a transaction may change recipients only while the campaign cannot be claimed from.
 CREATE OR REPLACE FUNCTION hold_claims(p_campaign_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -39,13 +38,13 @@ BEGIN
         INSERT INTO campaign_cursors (campaign_id) VALUES (p_campaign_id) ON CONFLICT DO NOTHING;
         PERFORM FROM campaign_cursors WHERE campaign_id = p_campaign_id FOR SHARE;
     ELSIF v_status NOT IN ('scheduled', 'sending') THEN
-        -- Nobody may make it `sending` until this transaction ends.
+        -- The campaign cannot become `sending` until this transaction ends.
         PERFORM FROM campaigns WHERE id = p_campaign_id FOR SHARE;
     END IF;
 END
 $$;
 
--- The refusal of a change of `count` recipients that are under way.
+-- Raises the error for a change of `count` recipients that are under way.
 CREATE OR REPLACE FUNCTION refuse_under_way(p_campaign_id uuid, p_recipient_id uuid, p_count bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -59,8 +58,8 @@ $$;
 
 -- The triggers below run with the rights of the tables' owner, so that a CRM's role needs none on the claims.
 
--- A recipient that is under way, or in doubt, keeps its id, campaign, organization, position, address and status: by these it is
--- sent to, recorded and found again.
+-- A recipient that is under way, or uncertain, keeps its id, campaign, organization, position, address and status,
+-- because it is sent to, recorded and found again by these.
 CREATE OR REPLACE FUNCTION guard_recipient_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -83,8 +82,8 @@ BEGIN
 END
 $$;
 
--- (After the update: a trigger before it would lock each row that a record updates one more time. The statements of
--- this package set `previous_status` with each status, and are not looked at.)
+-- (The trigger runs after the update, because a trigger before it would lock each recorded row once more. The
+-- statements of this package set `previous_status` with each status and are not checked.)
 CREATE OR REPLACE TRIGGER campaign_recipients_identity
     AFTER UPDATE OF id, campaign_id, organization_id, position, email ON campaign_recipients
     FOR EACH ROW WHEN ((OLD.status = 'pending'
@@ -141,7 +140,7 @@ $$;
 CREATE OR REPLACE TRIGGER campaign_recipients_truncate BEFORE TRUNCATE ON campaign_recipients
     FOR EACH STATEMENT EXECUTE FUNCTION guard_recipient_truncate();
 
--- Before the rows that refer to it are deleted, its batches among them.
+-- This runs before the rows that refer to the campaign are deleted, for example its batches.
 CREATE OR REPLACE FUNCTION guard_campaign_delete() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE

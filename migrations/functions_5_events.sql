@@ -1,7 +1,7 @@
--- What is computed of SES's events.
+-- Calculations with SES's events.
 
--- How many of `count` events, the first of which happened at `first` and the newest at `newest`, are not among those
--- seen before. What is older than all that is remembered counts as seen: the answer is never too high.
+-- The number of new events among `count` events, of which the first happened at `first` and the newest at `newest`.
+-- Events older than all remembered times count as seen, so the result is never too high.
 CREATE OR REPLACE FUNCTION further_events(
     seen timestamptz[], first timestamptz, newest timestamptz[], count int
 ) RETURNS int

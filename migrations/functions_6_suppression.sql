@@ -1,11 +1,11 @@
 -- Why and when an address becomes suppressed.
 
--- The name that `canonical_address` had before, for the views and indexes of a CRM.
+-- The former name of `canonical_address`, for the views and indexes of a CRM.
 CREATE OR REPLACE FUNCTION normalized_address(email text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN canonical_address(email);
 
--- Whoever writes an address, it stands here as it is compared.
+-- An address is stored in its canonical form, whoever writes it.
 CREATE OR REPLACE FUNCTION normalize_suppression() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -17,20 +17,20 @@ $$;
 CREATE OR REPLACE TRIGGER suppressions_normalized BEFORE INSERT OR UPDATE OF email ON suppressions
     FOR EACH ROW EXECUTE FUNCTION normalize_suppression();
 
--- A reason is only replaced by a stronger one. A complaint and a person's decision outweigh everything, and each
--- other not at all.
+-- A reason is only replaced by a stronger one. A complaint and a person's decision are the strongest and do not
+-- replace each other.
 CREATE OR REPLACE FUNCTION suppression_strength(reason text) RETURNS int
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE reason WHEN 'bounce' THEN 1 WHEN 'unsubscribe' THEN 2 ELSE 3 END;
 
--- The ten newest: more are not needed to tell whether an address keeps bouncing.
+-- The ten newest bounces; more are not needed to decide whether an address keeps bouncing.
 CREATE OR REPLACE FUNCTION newest_soft_bounces(bounces jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(jsonb_object_agg(key, value), '{}')
       FROM (SELECT key, value FROM jsonb_each(bounces) ORDER BY value DESC LIMIT 10) AS newest
 $$;
 
--- Whether three messages bounced within seven days, and none was delivered after the first of them.
+-- Returns true if three messages bounced within seven days and none was delivered after the first of them.
 CREATE OR REPLACE FUNCTION keeps_bouncing(bounces jsonb, delivered_at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT coalesce(bool_or(at - two_before <= 7 * 86400), false)
@@ -40,9 +40,9 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
              WHERE value::double precision > coalesce(extract(epoch FROM delivered_at), 0)) AS bounce
 $$;
 
--- Takes an address out of the suppressions again that only transient bounces had put there, when a delivery that was
--- reported later shows that it does not keep bouncing. It has its owner's rights, so that `ses-events` needs none to
--- delete suppressions; whoever calls it can do nothing else than this.
+-- Removes an address from the suppressions that only transient bounces had put there, if a delivery that was reported
+-- later shows that it does not keep bouncing. The function has its owner's rights, so that `ses-events` needs no
+-- right to delete suppressions; a caller can do nothing else with it.
 CREATE OR REPLACE FUNCTION take_back_soft_suppression(p_organization_id uuid, p_email text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN

@@ -1,7 +1,8 @@
--- A database that went back in time: what is known of it, and when nothing is claimed.
+-- A database that went back in time: how it is noticed, and when nothing is claimed.
 
--- What tells this database from others, as far as this role and this server say it: Aurora refuses the write-ahead log's
--- functions. `flushed` is how far the log is durable, so it never goes back on one timeline, also not in a crash.
+-- The identity of this database, as far as the role may read it and the server reports it (Aurora refuses the
+-- functions of the write-ahead log). `flushed` is the end of the durable log, so it never goes back on one timeline,
+-- not even in a crash.
 CREATE OR REPLACE FUNCTION database_identity(
     OUT system_identifier bigint, OUT database_oid oid, OUT timeline text, OUT flushed pg_lsn
 )
@@ -23,12 +24,12 @@ BEGIN
 END
 $$;
 
--- Compares the database with what the last claim saw. Where it is another one, or is behind what the caller has seen
--- (p_witness, which an earlier call answered), nothing is claimed for p_hold_seconds, so that SES's events can say what
--- the database has lost. `reason` and `hold_seconds` are null where it may be claimed.
---   A standby was promoted, or the log went back: the hold is all, and then campaigns go on.
---   The rows were restored into another server, another database or this one: nobody can say how old they are, and a copy
---   may be at work beside its original. So the campaigns that are due are paused, until a person resumes them.
+-- Compares the database with what the last claim saw. If it is another database, or is behind what the caller has
+-- seen (p_witness, the result of an earlier call), nothing is claimed for p_hold_seconds, so that SES's events can
+-- show what the database has lost. `reason` and `hold_seconds` are null if claims are allowed.
+--   A standby was promoted, or the log went back: claims are held, and then campaigns continue.
+--   The rows were restored into another server, another database or this one: nobody knows how old they are, and a copy
+--   may be sending beside its original. So the campaigns that are due are paused, until a person resumes them.
 CREATE OR REPLACE FUNCTION watch_history(
     p_witness text, p_hold_seconds double precision,
     OUT reason text, OUT hold_seconds double precision, OUT witness text
@@ -45,11 +46,11 @@ DECLARE
     v_paused boolean := false;
 BEGIN
     SELECT * INTO i FROM database_identity();
-    -- Read without a lock; where something is to be written, looked at again with one.
+    -- It is read without a lock, and read again with a lock if something has to be written.
     FOR v_locked IN 0..1 LOOP
         IF v_locked = 1 THEN
             INSERT INTO database_history (one) VALUES (true) ON CONFLICT DO NOTHING;
-            -- (Not waited for: whoever has it may be waiting for this campaign.)
+            -- (It does not wait for the lock, because the lock's holder may be waiting for this campaign.)
             PERFORM FROM database_history FOR UPDATE SKIP LOCKED;
             IF NOT FOUND THEN
                 reason := 'another invocation is looking at what became of the database';
@@ -93,11 +94,11 @@ BEGIN
            SET system_identifier = coalesce(i.system_identifier, system_identifier), database_oid = i.database_oid,
                timeline = coalesce(i.timeline, timeline), changes = h.changes, changed_at = h.changed_at,
                hold_until = h.hold_until, reason = h.reason;
-        -- Of the row that was written a moment ago.
+        -- The transaction that wrote the row a moment ago.
         UPDATE database_history SET written_by = xmin;
     END LOOP;
     witness := concat_ws(' ', h.changes, i.flushed);
-    -- (A hold that ends later than one can was given by a clock that has been set back since.)
+    -- (If a hold ends later than possible, it was set before the clock was set back.)
     IF h.hold_until > clock_timestamp()
        AND h.hold_until <= clock_timestamp() + make_interval(secs => p_hold_seconds) THEN
         reason := h.reason;

@@ -7,12 +7,12 @@ use aws_sdk_sesv2::config::SharedHttpClient;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-/// The roots of AWS's endpoints: five certificates, where reading a system's store of some 140 costs a start 3 ms.
+/// The five roots of AWS's endpoints. Reading a system's store of 140 certificates instead costs a start 3 ms.
 /// <https://www.amazontrust.com/repository/>
 const AMAZON_ROOTS: &[u8] = include_bytes!("../certs/amazon-trust-services.pem");
 
-/// A client that closes connections when they have been idle for `max_idle`. It trusts Amazon's roots; and the
-/// system's, where `SSL_CERT_FILE` or `SSL_CERT_DIR` asks for them (a proxy, an emulator with TLS).
+/// A client that closes connections when they have been idle for `max_idle`. It trusts Amazon's roots, and
+/// the system's if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set (for a proxy, or an emulator with TLS).
 pub fn http_client(max_idle: Duration) -> SharedHttpClient {
     let others = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some());
     let roots = TrustStore::empty().with_native_roots(others).with_pem_certificate(AMAZON_ROOTS);

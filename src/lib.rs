@@ -1,9 +1,9 @@
 //! Sends email campaigns from PostgreSQL through Amazon SES: nobody twice, nobody forgotten, every sent email in
 //! the timeline.
 //!
-//! [`domain`] and [`message`] decide and are pure; [`ses`] and [`store`] are the edges to Amazon SES and PostgreSQL,
-//! [`lambda`] is the one to the runtime; [`send_batch`], [`ses_events`] and [`unsubscribe`] are the three functions, each
-//! with the order of its steps. No module imports one that stands after it here.
+//! [`domain`] and [`message`] decide and are pure; [`ses`] and [`store`] talk to Amazon SES and PostgreSQL,
+//! [`lambda`] to the runtime; [`send_batch`], [`ses_events`] and [`unsubscribe`] are the three functions,
+//! each with the order of its steps. No module imports a later one of this list.
 
 pub mod domain;
 
@@ -19,7 +19,7 @@ pub mod send_batch;
 pub mod ses_events;
 pub mod unsubscribe;
 
-/// A named place at which tests end the process (feature `failpoints`); nothing in any other build.
+/// A named place at which tests end the process (feature `failpoints`); it does nothing in other builds.
 macro_rules! crash_point {
     ($name:literal) => {
         #[cfg(feature = "failpoints")]

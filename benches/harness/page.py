@@ -5,19 +5,18 @@ from .report import Table
 INTRODUCTION = """\
 # Benchmarks
 
-Written by `./dev bench`; not edited by hand. What is run and how it is kept fair: \
-[benches/README.md](benches/README.md). What follows from it for large volumes: \
-[SCALE.md](SCALE.md).
+`./dev bench` writes this page; do not edit it by hand. [benches/README.md](benches/README.md) says what is run and \
+how it is kept fair. [SCALE.md](SCALE.md) says what follows for large volumes.
 """
 METHOD = """\
-All contestants of a table run on one machine in one run. Where a heading speaks of rounds they are interleaved \
-(A B C A B C …), and figures are medians, with the least and the most of all rounds in brackets. `growth` has medians \
-over turns, `pace` one run of each row. The tables may be of different commits, which are noted under each heading. \
-Each run has a database of its own, copied from one that has the migrations, and an SES endpoint of its own on this \
-machine, which verifies signatures. The sender, PostgreSQL and the endpoint share the processor. Processor time is \
-the sender's own (user and system, by `wait4`, its children's included, its start and imports not), memory is \
-`VmHWM`. After each run the endpoint's mailbox and the tables are compared: every recipient has one message, all \
-senders sent the same ones, and what was sent is recorded.
+All contestants of a table run on one machine in one run. If a heading mentions rounds, the contestants are \
+interleaved (A B C A B C …), and figures are medians, with the minimum and maximum of all rounds in brackets. `growth` \
+has medians over turns, and `pace` has one run of each row. Tables may come from different commits, which each heading \
+names. Each run has its own database, copied from a migrated one, and its own SES endpoint on this machine, which \
+verifies signatures. The sender, PostgreSQL and the endpoint share the processor. Processor time is the sender's own \
+(user and system time by `wait4`, including its children, without its start and imports); memory is `VmHWM`. After \
+each run the endpoint's mailbox and the tables are compared: every recipient has one message, all senders sent the \
+same messages, and everything sent is recorded.
 """
 
 
@@ -51,14 +50,14 @@ def target_tables(stored, modules):
     sending = Table(
         None,
         ["sending", "target", *(f"{api}, {size:,}" for api, size in ways), "reached"],
-        "By `SendBulkEmail` and by `SendEmail`, in batches of 500 and of 5,000; those of Node's same design have the"
-        " same size. A target is reached when one of them reaches it.",
+        "The columns are `SendBulkEmail` and `SendEmail` in batches of 500 and 5,000; Node's same design has batches of the"
+        " same size. A target is reached when one column reaches it.",
     )
     rest = Table(
         None,
         ["the rest", "target", "figure", "reached"],
-        "What stands in the way where one is not reached, with profiles: "
-        "[benches/README.md](benches/README.md#what-stands-in-the-way).",
+        "Where a target is not reached, [benches/README.md](benches/README.md#what-stands-in-the-way) says why, with"
+        " profiles.",
     )
     for module in modules:
         if module.NAME not in stored:

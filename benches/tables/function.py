@@ -88,7 +88,7 @@ def tables(result):
     table = Table(
         "From the start of the process",
         ["process", "ms"],
-        "Files in the page cache. Starting a process at all, as `true` shows, is part of each figure.",
+        "The files are in the page cache. Each figure includes the start of a process, which `true` shows.",
     )
     for who, times in result["starts"].items():
         table.row(STARTS[who], spread(times, number))

@@ -103,10 +103,10 @@ def tables(result):
     table = Table(
         None,
         head,
-        "Medians of 100 turns, of the ratios those within a turn, with the quartiles in brackets. In a turn each size has"
-        " one of the first batches of a campaign, and one of the last of another in the same database, so the machine"
-        " was equally fast for all. The claim that opens a campaign counts its recipients,"
-        " for a second at most; those that follow count on. A transaction in each"
+        "Figures are medians of 100 turns; ratios are medians of the ratios within a turn, with the quartiles in brackets."
+        " In a turn each size has one of the first batches of a campaign and one of the last batches of another campaign"
+        " in the same database, so the machine is equally fast for all. The claim that opens a campaign counts its"
+        " recipients, for a second at most; later claims continue counting. A transaction in each"
         " database holds a snapshot from before its first claim.",
     )
     for size, figures in result.items():
@@ -129,7 +129,7 @@ def targets(result):
             yield what, {"": median(growth(figures["claim"]))}, *at_most
     costs = [per_email(figures, end) for figures in result.values() for end in ("first", "last")]
     yield (
-        "claim and record per email, the dearest of all sizes, first and last, to the cheapest",
+        "claim and record per email, the slowest of all sizes, first and last, to the fastest",
         {"": max(costs) / min(costs)},
         *at_most,
     )

@@ -23,7 +23,7 @@ SELECT '7c9e6679-7425-40de-944b-e07fc1f90ae7', 'customer', gen_random_uuid(), 'c
 SENDERS = {
     "single": "signing and sending, SendEmail",
     "bulk": "signing and sending, SendBulkEmail of 50",
-    "echo": "the network alone, a body to and 300 bytes fro",
+    "echo": "the network alone, a body out and 300 bytes back",
     "send-batch single": "send-batch, SendEmail",
     "send-batch bulk": "send-batch, SendBulkEmail",
 }
@@ -165,8 +165,8 @@ def tables(result):
     table = Table(
         "Sending against a client that only signs and sends, SES at 0 ms",
         ["sender", "emails/s", "CPU per email, µs", "of the client that only sends"],
-        "What the client that only sends reaches is the most that the local endpoint takes on this machine,"
-        " with both of them on its cores.",
+        "The client that only signs and sends shows the most that the local endpoint accepts on this machine, with both"
+        " of them on its cores.",
     )
     for sender, figures in result["http"].items():
         api = sender.rpartition(" ")[2]

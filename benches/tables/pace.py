@@ -20,7 +20,7 @@ LANES = (1, 4, 16)
 ENDPOINTS = {
     "the bucket holds a tenth of a second": (0.1, 0.1, True, ((14, 4), (100, 1), (1000, 4))),
     "the bucket is empty at the start": (1, 0, True, ((14, 1), (100, 4), (1000, 4))),
-    "the account does not say its rate": (1, 1, False, ((100, 1), (1000, 4))),
+    "the account does not state its rate": (1, 1, False, ((100, 1), (1000, 4))),
 }
 
 
@@ -85,9 +85,9 @@ def tables(result):
 
 def rates_table(runs):
     note_text = (
-        "Achieved: messages accepted from the first to the last, by the time between them, to the allowed rate"
-        " (above 100 % where the bucket's burst was used)."
-        " Refused: of all attempts, those answered 'Maximum sending rate exceeded'. The endpoint's bucket holds"
+        "Achieved: accepted messages per second between the first and the last, relative to the allowed rate"
+        " (above 100 % if the bucket's burst was used)."
+        " Refused: the part of all attempts that got 'Maximum sending rate exceeded'. The endpoint's bucket holds"
         " one second of the rate. A lane is a process that is invoked again with `next`, as Step Functions does."
     )
     table = Table(None, ["rate, per second", "lanes", "campaigns", "achieved", "refused", "seconds"], note_text)
@@ -100,10 +100,10 @@ def endpoints_table(runs):
     table = Table(
         "Other endpoints",
         ["endpoint", "rate, per second", "lanes", "achieved", "refused", "seconds"],
-        "As above, with one campaign; no target is held against these. A bucket that holds less than what the function"
-        " may catch up at once, a quarter of a second, may refuse some until the function has learnt of it. A rate that"
-        " nobody says is found by refusals, by each process for itself, and found again each time that it has grown"
-        " towards it: they are the price of it, which `SES_MAX_SEND_RATE` saves.",
+        "The figures are as above, with one campaign and without a target. If the bucket holds less than what the function"
+        " may catch up at once (a quarter of a second), it refuses some messages until the function has learned its"
+        " size. If the account does not state its rate, each process finds it by refusals, and again each time that its"
+        " estimate has grown too far. `SES_MAX_SEND_RATE` avoids these refusals.",
     )
     for figures in runs:
         table.row(figures["endpoint"], f"{figures['rate']:,}", figures["lanes"], *reached(figures))

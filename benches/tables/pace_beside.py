@@ -66,10 +66,10 @@ def table(result):
     found = Table(
         "Campaigns beside each other",
         [f"campaigns, at {RATE} a second", "figure", "reached", "refused"],
-        f"The first two have eight lanes together, two for each campaign, for {seconds} s; the shares are of what was"
-        " accepted in the second half of it, and half each is fair. The small campaign comes"
-        f" {AFTER} s after the huge one, to which all of the rate belongs until then; its time is from its first"
-        f" invocation until it is `sent`. At half of the rate its recipients take {SMALL / RATE * 2:.1f} s.",
+        f"The first two rows are one run of {seconds} s with eight lanes, two for each campaign. Shares are of the messages"
+        " accepted in the second half of the run; a fair share is half each. The small campaign starts"
+        f" {AFTER} s after the huge one, which has the whole rate until then. Its time is from its first"
+        f" invocation until it is `sent`; at half of the rate its recipients take {SMALL / RATE * 2:.1f} s.",
     )
     for name, count in zip(("three of one organization", "one of another organization, beside them"), sent):
         share = f"{count / sum(sent):.1%}"

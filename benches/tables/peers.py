@@ -31,9 +31,9 @@ PEERS = {
 HEAD = ["sender", "recipients", "emails/s", "CPU per email, µs", "peak memory, MB", "send-batch (bulk) to it"]
 NAMES = {"node loop": "Node's usual loop", "node batched": "Node with the same design"}
 NOTE = (
-    "Compared with send-batch in batches of the same size; the loops, which have ten, with batches of 500. The ratio to"
-    " Node's same design has two parts: from its row to that with SendBulkEmail it is the call, and from there the"
-    " language, with what send-batch does itself where Node has the SDK."
+    "Each row is compared with send-batch in batches of the same size; the loops, whose batches have ten, are compared"
+    " with batches of 500. The ratio to Node's same design has two parts. The difference between its two rows is due to"
+    " the call; the rest is due to the language, and to what send-batch does itself where Node uses the SDK."
 )
 
 

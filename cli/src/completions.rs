@@ -1,4 +1,4 @@
-//! `campaign completions` and `campaign man`: what a shell and `man` know of this command line.
+//! `campaign completions` and `campaign man`: completions for shells, and manual pages.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::failure::{Exit, Failure};
 use super::output;
 
-/// Print what a shell needs to complete this command
+/// Print completions of this command for a shell
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  campaign completions bash > ~/.local/share/bash-completion/completions/campaign\n  campaign completions fish > ~/.config/fish/completions/campaign.fish"
@@ -31,7 +31,7 @@ impl Completions {
 #[derive(Args)]
 #[command(after_help = "Example:\n  campaign man ~/.local/share/man/man1 && man campaign-import")]
 pub struct Man {
-    /// The directory; it is created if it is not there
+    /// The directory; it is created if it does not exist
     directory: PathBuf,
 }
 

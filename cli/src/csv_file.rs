@@ -1,5 +1,5 @@
-//! A CSV file as other tools write it, read strictly and in constant memory: what could be read in two ways is an error
-//! with its line.
+//! A CSV file of another tool, read strictly and in constant memory: input that could be read in two ways is
+//! an error with its line.
 
 mod dialect;
 mod strict;
@@ -14,12 +14,12 @@ use strict::{Broken, Scan, Strict};
 pub use dialect::parse_delimiter;
 pub use text::decoded;
 
-/// What may be one field: a longer one is a quote that is not closed.
+/// The longest field, in bytes: a longer one is a quote that is not closed.
 const MAX_FIELD_BYTES: usize = 1024 * 1024;
-/// What may be one row.
+/// The longest row, in bytes.
 const MAX_ROW_BYTES: usize = 4 * 1024 * 1024;
 
-/// Why no more can be read: the line, where there is one, and what is wrong.
+/// Why reading stops: the line, if there is one, and what is wrong.
 #[derive(Debug)]
 pub enum ReadError {
     At(u64, String),
@@ -35,7 +35,7 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// A file whose header is read.
+/// A file whose header has been read.
 pub struct CsvFile<'a> {
     reader: csv::Reader<Strict<Box<dyn Read + 'a>>>,
     scan: Rc<RefCell<Scan>>,
@@ -54,11 +54,12 @@ pub struct Line<'a> {
 }
 
 impl<'a> CsvFile<'a> {
-    /// Reads the header of a text whose beginning is `head`. Without a `delimiter` it is the one of a first line
-    /// `sep=;`, else the one by which the header has the columns that are wanted (`fits`), else the most frequent.
+    /// Reads the header of a text whose beginning is `head`. Without a `delimiter` it is the one of a first
+    /// line `sep=;`, else the one with which the header has the required columns (`fits`), else the most
+    /// frequent one.
     ///
     /// # Errors
-    /// When the input cannot be read, or its header cannot be one.
+    /// When the input cannot be read, or its first line cannot be a header.
     pub fn open(
         head: Vec<u8>,
         rest: Box<dyn Read + 'a>,
@@ -95,13 +96,13 @@ impl<'a> CsvFile<'a> {
         Ok(CsvFile { reader, scan, record: csv::ByteRecord::new(), columns, header_line: line })
     }
 
-    /// Says which column has addresses: a field that holds a whole row with one is a quote that is not closed.
+    /// Sets the column of addresses: if a field has a whole row with an address in it, a quote is not closed.
     pub fn expect_addresses(&mut self, column: usize) {
         self.scan.borrow_mut().expect_rows(self.columns.len(), column);
     }
 
-    /// The next row with anything in it. Empty fields after the last column are left out; columns without a name
-    /// at the end may be missing.
+    /// The next row that is not empty. Empty fields after the last column are left out; columns without a
+    /// name at the end may be missing.
     ///
     /// # Errors
     /// When nothing more can be read: a quote is not closed, a field does not end, or the input cannot be read.
@@ -136,7 +137,7 @@ impl<'a> CsvFile<'a> {
             .collect()
     }
 
-    /// A column as messages name it.
+    /// The name of a column in messages.
     pub fn column_named(&self, at: usize) -> String {
         match self.columns.get(at).filter(|name| !name.is_empty()) {
             Some(name) => name.clone(),
@@ -196,7 +197,7 @@ mod tests {
         );
         let at_the_end = "email,name\nada@example.com,Ada\nbob@example.com,\"Bob\n";
         assert_eq!(read(at_the_end.as_bytes())[2..], ["3: a quote is opened here and never closed"]);
-        // A quoted field further below seems to close it.
+        // A quoted field in a later row seems to close it.
         for closing in ["eve@example.com,\"Eve\"\n", "eve@example.com,Eve\"\n", "e\"e@example.com,\n"] {
             let far = format!("email,name\nbob@example.com,\"Bob\n{closing}");
             let read = read(far.as_bytes());
@@ -328,7 +329,7 @@ mod tests {
         );
     }
 
-    /// What `csv` reads of a file, the strict reading gives, too, wherever it gives anything.
+    /// Wherever the strict reader returns a row, it is the row that `csv` reads.
     #[test]
     fn what_is_read_is_what_csv_reads() {
         use proptest::prelude::*;

@@ -21,7 +21,7 @@ use local_ses::ses::{Effect, Options, Rule, SesEndpoint};
 use scratch::Scratch;
 use summary::Summary;
 
-/// Send a campaign through a local Amazon SES and look at it, on this machine alone
+/// Send a campaign through a local Amazon SES on this machine, and look at it
 ///
 /// In a database of its own on the server of `DATABASE_URL`, it loads a campaign of real-world recipients and runs
 /// the built function send-batch batch after batch, as Lambda and Step Functions do, until every recipient has an
@@ -34,7 +34,7 @@ pub struct Demo {
     /// How many recipients the campaign has
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
     recipients: u32,
-    /// Recipients per batch, which is per invocation
+    /// Recipients per batch; each invocation sends one batch
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=i64::from(MAX_BATCH_SIZE)))]
     batch_size: u32,
     /// How long the local SES takes to answer, in milliseconds
@@ -56,7 +56,7 @@ struct Sent {
     summary: Summary,
     ses: SesEndpoint,
     emails: PathBuf,
-    /// Where the links in the emails lead.
+    /// The URL of the links in the emails.
     _links: Links,
 }
 
@@ -66,7 +66,7 @@ impl Demo {
         let server =
             database_url().map_err(|failure| failure.with_advice("run ./dev demo, which starts one"))?;
         let scratch = Scratch::create(&server).await?;
-        // Whatever happens, and Ctrl-C too, the database goes.
+        // The database is dropped whatever happens, also after Ctrl-C.
         let outcome = tokio::select! {
             sent = self.send(&scratch, &executable) => sent,
             _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Declined, "interrupted")),
@@ -131,7 +131,7 @@ impl Demo {
         );
     }
 
-    /// Prints the summary and where to look; with `--keep`, stays until Ctrl-C.
+    /// Prints the summary and the places to look at; with `--keep`, waits for Ctrl-C.
     async fn show(&self, scratch: &Scratch, sent: &Sent) {
         println!("{}", sent.summary.to_text(summary::width()));
         line("Emails", &format!("{}/*.eml", relative(&sent.emails)));
@@ -139,7 +139,7 @@ impl Demo {
             println!("\n  With --keep, an inbox page and the database stay up to look at.\n");
             return;
         }
-        // Listened for before the page is offered.
+        // Ctrl-C is listened for before the page's address is shown.
         let interrupted = interrupted();
         line("Inbox", &style(sent.ses.url()).underlined().to_string());
         line("Database", &format!("psql {}", scratch.url_without_password()));
@@ -174,12 +174,12 @@ impl Demo {
     }
 }
 
-/// One line of the demo's words: a label, and what there is to say.
+/// One line of the demo's output: a label and a text.
 fn line(label: &str, text: &str) {
     println!("  {}  {text}", style(format!("{label:<10}")).dim());
 }
 
-/// As seen from the working directory, where it lies below it.
+/// The path relative to the working directory, if it lies below it.
 fn relative(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()

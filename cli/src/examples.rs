@@ -1,4 +1,4 @@
-//! Every command line that the help or a document shows is one that is understood.
+//! Every command line in the help and the documents can be parsed.
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -14,7 +14,7 @@ const DOCUMENTS: [(&str, &str); 6] = [
 ];
 const ID: &str = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35";
 
-/// What stands in a line of a shell from `campaign` on, if that is a command there.
+/// The part of a shell line from `campaign` on, if that is a command there.
 fn command_line(line: &str) -> Option<&str> {
     let line = line.trim().trim_start_matches("$ ");
     let (before, _) = line.split_once("campaign ")?;
@@ -23,7 +23,7 @@ fn command_line(line: &str) -> Option<&str> {
     is_command.then(|| &line[before.len()..])
 }
 
-/// The command's words, with values in place of those that stand for some.
+/// The command's words, with values in place of placeholders.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -32,7 +32,7 @@ fn words(line: &str) -> Vec<String> {
             ('\'' | '"', None) => quote = Some(character),
             (character, Some(open)) if character == open => quote = None,
             (' ', None) => words.push(String::new()),
-            // What ends the command, the brackets of what may be left out, and `$(…)`.
+            // Characters that end the command, brackets around optional parts, and `$(…)`.
             ('|' | '>' | '<' | '&' | '#', None)
                 if words.last().is_none_or(|word| word.is_empty() || word == "2") =>
             {
@@ -79,7 +79,7 @@ fn assert_examples_understood(command: &clap::Command, name: &str) -> usize {
         .sum::<usize>()
 }
 
-/// A value that an argument takes.
+/// A value that an argument accepts.
 fn sample(argument: &clap::Arg) -> String {
     let name = argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
     match (argument.get_possible_values().first(), name, argument.get_id().as_str()) {
@@ -94,8 +94,8 @@ fn sample(argument: &clap::Arg) -> String {
     }
 }
 
-/// Usage lines have options before the other arguments: with each option there is the same outcome whether it stands
-/// before them or after them.
+/// Usage lines have options before the other arguments: each option has the same effect before and after
+/// them.
 fn assert_order_does_not_matter(command: &clap::Command, path: &[String]) -> usize {
     let is_given = |argument: &&clap::Arg| argument.is_positional() || argument.is_required_set();
     let given: Vec<String> = command

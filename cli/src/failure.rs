@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked.
+//! Why a command failed.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -12,11 +12,11 @@ use campaign_sender::store::activities::TableError;
 /// Exit statuses, as `sysexits.h` has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// A person said no, or Ctrl-C.
+    /// A person declined, or pressed Ctrl-C.
     Declined = 1,
     /// The arguments are wrong.
     Usage = 64,
-    /// The arguments are well-formed, and do not fit what is in the tables.
+    /// The arguments are well-formed, but do not fit the data in the tables.
     Data = 65,
     /// A file cannot be read.
     NoInput = 66,
@@ -28,7 +28,7 @@ pub enum Exit {
     CannotCreate = 73,
     /// The campaign is not sent to its end: it is paused, halted or cancelled.
     Stopped = 75,
-    /// The role in use may not do that.
+    /// The role in use lacks a right.
     NoPermission = 77,
     /// The environment or the database is not set up.
     Config = 78,
@@ -68,7 +68,7 @@ impl Failure {
         Failure { exit, message: message.to_string() }
     }
 
-    /// The failure with another thing to do about it.
+    /// The failure with another advice.
     pub fn with_advice(self, advice: &str) -> Failure {
         Failure { message: format!("{}; or {advice}", self.message), ..self }
     }
@@ -78,12 +78,12 @@ impl Failure {
         Failure { message: format!("{place}: {}", self.message), ..self }
     }
 
-    /// The failure with what more is to be said.
+    /// The failure with an additional sentence.
     pub fn and(self, more: &str) -> Failure {
         Failure { message: format!("{}; {more}", self.message), ..self }
     }
 
-    /// Says it on standard error.
+    /// Prints it on standard error.
     pub fn report(self) -> ExitCode {
         eprintln!("{} {}", console::style("campaign:").red().bold().for_stderr(), self.message);
         self.exit.into()

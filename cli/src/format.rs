@@ -1,4 +1,4 @@
-//! Figures as people read them.
+//! Numbers in a form for people.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub fn counted(n: usize, noun: &str) -> String {
     format!("{} {noun}{ending}", count(n as u64))
 }
 
-/// The two most telling units: `12 ms`, `1.8 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
+/// A duration in its two largest units: `12 ms`, `1.8 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
 pub fn duration(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.as_millis());
     match seconds {

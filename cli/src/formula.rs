@@ -1,12 +1,12 @@
 //! Data in a CSV file that a spreadsheet would take for a formula.
 //!
-//! A field that begins with `=`, `+`, `-`, `@`, a tab or a line break gets a `'` before it, as OWASP advises ("CSV
-//! Injection"); so does one that begins with such a character after `'` signs, so that taking one `'` away gives back
-//! exactly what was written.
+//! A field that begins with `=`, `+`, `-`, `@`, a tab or a line break gets a `'` before it, as OWASP advises
+//! ("CSV Injection"); so does one that begins with such a character after `'` signs, so that removing one `'`
+//! gives back the original field.
 
 use std::borrow::Cow;
 
-/// The field as it is written into a file.
+/// The field in the form in which it is written into a file.
 pub fn escaped(field: &str) -> Cow<'_, str> {
     if is_formula(field.trim_start_matches('\'')) {
         Cow::Owned(format!("'{field}"))
@@ -15,8 +15,8 @@ pub fn escaped(field: &str) -> Cow<'_, str> {
     }
 }
 
-/// The field as a file has it that people open: neither a formula nor, where the file is shown in a terminal, anything
-/// that changes it.
+/// The field in the form for a file that people open: not a formula, and harmless if the file is shown in a
+/// terminal.
 pub fn in_file(field: &str) -> String {
     super::output::shown_lines(&escaped(field)).into_owned()
 }
@@ -29,7 +29,7 @@ pub fn plain(field: &str) -> &str {
     }
 }
 
-/// Full-width signs are formulas, too, where a spreadsheet speaks Japanese.
+/// Full-width signs begin formulas, too, in Japanese spreadsheets.
 fn is_formula(field: &str) -> bool {
     field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
 }

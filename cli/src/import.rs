@@ -87,7 +87,7 @@ Examples:
 /// Brings a campaign's total up to date with recipients that were added or moved.
 pub const COUNT: &str = include_str!("import/count.sql");
 
-/// What an import came to.
+/// The result of an import.
 struct Outcome {
     rows: u64,
     imported: u64,
@@ -149,7 +149,8 @@ impl Import {
         Ok(())
     }
 
-    /// Streams the rows to PostgreSQL while another thread reads them, and settles what becomes of each.
+    /// Streams the rows to PostgreSQL while another thread reads them, and decides for each whether it is
+    /// imported.
     async fn load(&self, transaction: &Transaction<'_>, source: Source) -> Result<Outcome, Failure> {
         let bar = progress_bar(source.length);
         let manner = Manner {
@@ -233,7 +234,7 @@ pub fn say_refused(refused: &[Refused], place: &str) {
     }
 }
 
-/// Nothing was imported, for rows are refused.
+/// The error that nothing was imported, because rows are refused.
 pub fn all_or_none(refused: i64, rows: u64) -> Failure {
     let verb = if refused == 1 { "is" } else { "are" };
     let message = format!(
@@ -281,7 +282,8 @@ pub fn read_failure(place: &str, error: ReadError) -> Failure {
     }
 }
 
-/// A bar in a terminal, nothing elsewhere. Of an input whose length is not known it shows that it is alive.
+/// A progress bar in a terminal, nothing elsewhere. If the input's length is unknown, it only shows that the
+/// command is running.
 fn progress_bar(length: Option<u64>) -> ProgressBar {
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "  {bar:40.green/237}  {msg}, {elapsed}"),

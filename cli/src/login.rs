@@ -1,5 +1,5 @@
-//! What is said when PostgreSQL cannot be reached or does not let us in: the place, what may be wrong with the URL's
-//! password, and never the password.
+//! Messages for a PostgreSQL that cannot be reached or refuses the login: the place, what may be wrong with
+//! the URL's password, and never the password itself.
 
 use tokio_postgres::error::SqlState;
 
@@ -15,7 +15,7 @@ pub fn failure(error: DatabaseError, database: &Database, access: &DatabaseAcces
         refused.code(),
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION | &SqlState::INVALID_CATALOG_NAME)
     ));
-    // The others name the place, or have nothing to do with it.
+    // The other errors name the place already, or do not concern it.
     let is_unreachable = matches!(error, DatabaseError::Unreachable(_));
     let failure = Failure::from(error);
     let failure = if refuses_login { failure.at(&database.place()) } else { failure };
@@ -25,7 +25,7 @@ pub fn failure(error: DatabaseError, database: &Database, access: &DatabaseAcces
     }
 }
 
-/// The message on a URL that cannot be read, and what may be wrong with the password, where something may be.
+/// The message for a URL that cannot be parsed, with what may be wrong with the password.
 pub fn with_hint(message: String, access: &DatabaseAccess) -> String {
     match url(access) {
         Some(url) if is_ambiguous(url.as_str()) => format!("{message}; {HINT}"),
@@ -40,8 +40,8 @@ fn url(access: &DatabaseAccess) -> Option<&DatabaseUrl> {
     }
 }
 
-/// Whether the password holds a character that ends it, or begins something else, in a URL. The last `@` is taken for
-/// the one before the host.
+/// Returns true if the password has a character that ends it in a URL, or begins another part. The last `@`
+/// counts as the one before the host.
 fn is_ambiguous(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let password = rest.rsplit_once('@').and_then(|(credentials, _)| credentials.split_once(':'));

@@ -105,7 +105,8 @@ Exit statuses:
   77  the database role lacks a right
   78  wrong configuration: a variable, the AWS setup, or tables that are not migrated";
 
-/// Parses the arguments, runs the command, and says in one line on standard error what went wrong, if anything.
+/// Parses the arguments, runs the command, and prints an error, if there is one, in one line on standard
+/// error.
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -134,7 +135,7 @@ fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Log lines below warnings would disturb it.
+    /// Log lines below warnings would disturb the bar.
     fn shows_progress(&self) -> bool {
         matches!(self, Command::Send(command) if command.shows_progress())
     }
@@ -163,12 +164,13 @@ impl Command {
     }
 }
 
-/// Logs go to standard error, for standard output is the command's own: plain in a terminal, else JSON lines. What the
-/// AWS SDK looks for in vain on the way to its configuration is no warning here: what is missing in the end is an error.
+/// Logs go to standard error, because standard output is for the command's results. They are plain in a
+/// terminal, else JSON lines. The AWS SDK's warnings about missing configuration are left out, because a
+/// value that is missing in the end is an error.
 fn start_logging(unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    // What cannot be logged must not end the command: the library would say so on standard error, and panic.
+    // A failed log line must not end the command; the library would print it on standard error and panic.
     let logs = logs.log_internal_errors(false);
     if io::stderr().is_terminal() {
         logs.with_target(false).init();
@@ -189,8 +191,8 @@ fn id(text: &str) -> Result<Uuid, String> {
     })
 }
 
-/// A campaign and the words of an option that takes several. Where the option stands before the campaign's id, the id is
-/// among its words: it is the one that is a UUID, which none of the others is.
+/// A campaign and the values of an option that takes several. If the option comes before the campaign's id,
+/// the id is among its values: it is the only one that is a UUID.
 fn campaign_and_words(
     campaign: Option<Uuid>,
     words: Vec<String>,
@@ -208,7 +210,7 @@ fn campaign_and_words(
     Err(Failure::new(Exit::Usage, format!("{problem}: expected CAMPAIGN {option}")))
 }
 
-/// A database that answers: a person at a terminal is told at once when it cannot be reached.
+/// A database that answers. A person at a terminal sees at once if it cannot be reached.
 async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure> {
     let access = access.into();
     let database = Database::new(&access)
@@ -219,7 +221,7 @@ async fn connect(access: impl Into<DatabaseAccess>) -> Result<Database, Failure>
     }
 }
 
-/// Ctrl-C, listened for from the call on. Where the signal cannot be had, there is nothing to wait for.
+/// Ctrl-C, listened for from this call on. If the signal cannot be received, this returns at once.
 fn interrupted() -> impl Future<Output = ()> {
     let interrupts = signal(SignalKind::interrupt());
     async {
@@ -229,12 +231,12 @@ fn interrupted() -> impl Future<Output = ()> {
     }
 }
 
-/// When a statement that goes through all recipients of a campaign, which may be millions, is given up.
+/// The time limit of a statement that reads all recipients of a campaign, which may be millions.
 fn patiently() -> Instant {
     Instant::now() + Duration::from_secs(600)
 }
 
-/// When another statement that is run now is given up.
+/// The time limit of any other statement.
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }

@@ -52,32 +52,32 @@ impl Migrate {
     }
 }
 
-/// What a database has.
+/// The state of a database.
 #[derive(Debug, Default)]
 struct State {
     /// The version that is recorded.
     version: Option<i32>,
     /// Its functions are those of this release.
     has_functions: bool,
-    /// The tables of before recorded versions are there.
+    /// It has tables that are older than recorded versions.
     has_old_tables: bool,
-    /// refinery has recorded how the tables were made.
+    /// refinery has recorded how the tables were created.
     has_history: bool,
-    /// A table of ours whose name something else has.
+    /// The name of one of our tables, if another table has it.
     foreign_table: Option<String>,
 }
 
-/// What is to be done.
+/// The work of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plan {
     /// Nothing.
     UpToDate,
-    /// Tables of before recorded versions are to be brought to version 1.
+    /// Bring tables that are older than recorded versions to the newest version.
     Baseline,
-    /// The tables have a recorded version; how they were made is to be recorded too, which ends a baseline that was
-    /// interrupted.
+    /// The tables have a recorded version; record also how they were created, which ends an interrupted
+    /// baseline.
     Adopt,
-    /// Versions and functions are to be applied.
+    /// Apply versions and functions.
     Versions,
 }
 
@@ -163,10 +163,10 @@ impl State {
     }
 }
 
-/// Brings the database to [`VERSION`], and says what was done, line by line.
+/// Brings the database to [`VERSION`] and reports each step in one line.
 ///
 /// # Errors
-/// What PostgreSQL said; what is done until then stays, and is not done again.
+/// PostgreSQL's error. Finished steps stay done and are not repeated.
 pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(), Failure> {
     let runner = Runner::start(database).await.map_err(refused)?;
     let state = State::read(runner.client(), database).await?;
@@ -182,7 +182,7 @@ pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(
             let after = steps::all().into_iter().skip_while(|step| step.title != SWITCH).skip(1);
             runner
                 .baseline(after.collect(), &mut |line| {
-                    // Nothing is left to do in a database that psql made.
+                    // In a database that psql created, nothing is left to do.
                     if line.starts_with(' ') {
                         say(line);
                     }
@@ -193,7 +193,7 @@ pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(
     }
     let recorded = match plan {
         Plan::Baseline => Some(VERSION),
-        // As psql, or a baseline that was interrupted, has recorded it.
+        // The version as psql, or an interrupted baseline, has recorded it.
         Plan::Adopt => state.version,
         Plan::UpToDate | Plan::Versions => None,
     };
@@ -206,12 +206,12 @@ pub async fn apply(database: &Database, mut say: impl FnMut(String)) -> Result<(
     Ok(())
 }
 
-/// A line for a step that is done.
+/// The line for a finished step.
 fn done(title: &str, took: Duration) -> String {
     format!("{title}  {}", format::duration(took))
 }
 
-/// What is said when a migration cannot be made: a role that lacks the right is told which it needs.
+/// The error if a migration fails; if the role lacks a right, it names the right.
 fn refused(error: runner::Error) -> Failure {
     match error {
         runner::Error::Database(DatabaseError::Refused(error))
@@ -237,7 +237,7 @@ fn refused(error: runner::Error) -> Failure {
     }
 }
 
-/// Prints what a plan would run.
+/// Prints the SQL that a plan would run.
 fn print_sql(plan: Plan) {
     let section = |title: &str, sql: &str| println!("-- {title}\n\n{sql}\n");
     match plan {

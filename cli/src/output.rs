@@ -1,7 +1,7 @@
-//! Standard output and standard error: what reaches a terminal is harmless, and a closed pipe ends quietly.
+//! Standard output and standard error: output in a terminal is harmless, and a closed pipe is no error.
 //!
-//! The macros of this module take the place of the standard library's in the command line: those panic when the reader
-//! of a pipe has gone (`campaign preview … | head`), and pass on whatever the data holds.
+//! The macros of this module replace the standard library's in the command line. Those panic when the reader
+//! of a pipe has ended (`campaign preview … | head`), and print data unchanged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,19 +25,19 @@ macro_rules! eprintln {
     ($($argument:tt)*) => { $crate::output::print_error(format_args!("{}\n", format_args!($($argument)*))) };
 }
 
-/// What became of standard output.
+/// The state of standard output.
 static STATE: Mutex<State> = Mutex::new(State::Open);
 
 enum State {
     Open,
-    /// Nobody reads it any more.
+    /// Its reader has ended.
     Closed,
     /// It cannot be written, for another reason.
     Failed(io::Error),
 }
 
-/// Writes to standard output. When nobody reads it any more the text is dropped, and the command goes on with what it
-/// has to do.
+/// Writes to standard output. When its reader has ended, the text is dropped, and the command continues its
+/// work.
 pub fn print(text: fmt::Arguments<'_>) {
     write(harmless(&text.to_string(), console::colors_enabled()).as_bytes());
 }
@@ -48,19 +48,19 @@ pub fn print_error(text: fmt::Arguments<'_>) {
     let _ = io::stderr().lock().write_all(harmless(&text, console::colors_enabled_stderr()).as_bytes());
 }
 
-/// Writes a text, and `control` before it: sequences of our own that move the cursor.
+/// Writes a text, and before it `control`, our own sequences that move the cursor.
 pub fn print_picture(control: &str, picture: &str) {
     write(control.as_bytes());
     print(format_args!("{picture}"));
     flush();
 }
 
-/// Writes bytes that a machine reads, as they are.
+/// Writes bytes for a machine unchanged.
 pub fn write(bytes: &[u8]) {
     note(|| io::stdout().lock().write_all(bytes));
 }
 
-/// Hands on what is still held back.
+/// Writes what is still buffered.
 pub fn flush() {
     note(|| io::stdout().lock().flush());
 }
@@ -72,15 +72,15 @@ fn note(write: impl FnOnce() -> io::Result<()>) {
     }
 }
 
-/// Returns whether nobody reads standard output any more, or it cannot be written.
+/// Returns true if standard output's reader has ended, or it cannot be written.
 pub fn is_closed() -> bool {
     STATE.lock().is_ok_and(|state| !matches!(*state, State::Open))
 }
 
-/// Hands on the rest.
+/// Writes the rest.
 ///
 /// # Errors
-/// When something could not be written; a pipe that its reader has closed is none.
+/// When something could not be written; a pipe that its reader has closed is no error.
 pub fn finish() -> io::Result<()> {
     flush();
     let Ok(mut state) = STATE.lock() else { return Ok(()) };
@@ -90,7 +90,7 @@ pub fn finish() -> io::Result<()> {
     }
 }
 
-/// Standard output for a file's contents: as they are in a pipe or a file, harmless in a terminal.
+/// Standard output for a file's contents: unchanged in a pipe or a file, harmless in a terminal.
 pub struct FileOutput {
     in_terminal: bool,
 }
@@ -117,8 +117,8 @@ impl Write for FileOutput {
     }
 }
 
-/// Data as a line of a terminal shows it: each control character, line breaks among them, as `\u{1b}`, and so each
-/// character that changes the direction of the text after it.
+/// Data in one line of a terminal: control characters, also line breaks, and characters that change the
+/// direction of the following text are shown as `\u{1b}`.
 pub fn shown(data: &str) -> Cow<'_, str> {
     if !data.contains(|character| is_harmful(character) || matches!(character, '\n' | '\t')) {
         return Cow::Borrowed(data);
@@ -132,12 +132,13 @@ pub fn shown(data: &str) -> Cow<'_, str> {
     }))
 }
 
-/// Data of several lines, as a terminal shows it.
+/// Data in several lines of a terminal.
 pub fn shown_lines(data: &str) -> Cow<'_, str> {
     harmless(data, false)
 }
 
-/// A text of several lines without what could change a terminal; with `styled`, our own colours stay.
+/// A text of several lines without sequences that could change a terminal; with `styled`, our own colours
+/// stay.
 fn harmless(text: &str, styled: bool) -> Cow<'_, str> {
     if !text.contains(is_harmful) {
         return Cow::Borrowed(text);
@@ -167,8 +168,8 @@ fn push(text: &mut String, character: char) {
     }
 }
 
-/// The length of the sequence that `text` begins with, if it is one of those that set a style and hide nothing: bold,
-/// dim, underlined, a colour, and back to plain.
+/// The length of the sequence at the beginning of `text`, if it only sets a style and hides nothing: bold,
+/// dim, underlined, a colour, or plain.
 fn style_length(text: &str) -> usize {
     let Some((codes, _)) = text.strip_prefix("\x1b[").and_then(|rest| rest.split_once('m')) else { return 0 };
     let is_style = matches!(codes, "0" | "1" | "2" | "4")

@@ -1,4 +1,4 @@
-//! `campaign preview`: what a recipient gets, and what is wrong with it, before anybody gets it.
+//! `campaign preview`: shows and checks what a recipient gets, before sending.
 
 mod css;
 mod dry_run;
@@ -28,7 +28,7 @@ use sample::Sample;
 
 pub use sample::Selection;
 
-/// Show what a recipient gets, and what is wrong with it
+/// Show what a recipient gets, with findings
 ///
 /// Nothing is sent and nothing is changed, unless --send-to or --write asks for it. Findings are errors, which stop a
 /// campaign, and warnings, which you judge; with an error the exit status is 65.
@@ -37,10 +37,10 @@ pub use sample::Selection;
 pub struct Preview {
     /// The campaign's id
     campaign: Uuid,
-    /// For this recipient, by id or address; may be given several times [default: the first]
+    /// Show it for this recipient, by id or address; may be given several times [default: the first]
     #[arg(long = "recipient", value_name = "ID-OR-ADDRESS")]
     recipients: Vec<String>,
-    /// Render the campaign for every recipient and count what is found
+    /// Render the campaign for every recipient and count the findings
     #[arg(long)]
     check: bool,
     /// Show the HTML source instead of the text
@@ -140,9 +140,9 @@ pub async fn send_tests(
     send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
 }
 
-/// Renders a campaign for all its recipients, as `--check` does, and says what is found on standard error.
+/// Renders a campaign for all its recipients, as `--check` does, and prints the findings on standard error.
 ///
-/// Whether its links to unsubscribe can be made is a matter of the function's environment, and not looked at here.
+/// It does not check unsubscribe links, because they depend on the function's environment.
 ///
 /// # Errors
 /// When there are errors, which stop the campaign.
@@ -164,7 +164,7 @@ pub async fn check_all(campaign: Uuid) -> Result<(), Failure> {
     show::stopped(&findings)
 }
 
-/// A campaign, and what previewing it needs.
+/// A campaign, and what its preview needs.
 pub struct Case {
     database: Database,
     campaign: Campaign,
@@ -178,7 +178,7 @@ impl Case {
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        // Without its variables the links are missing, and the checks say so.
+        // Without these variables there are no links, and the checks report it.
         let keys = KeyStore::new(&settings.unsubscribe).current().await.ok().flatten();
         let links = Links::with_keys(&settings.unsubscribe, keys).ok();
         let sender = Sender::new(&campaign, settings.configuration_set.as_deref(), links.as_ref());
@@ -190,7 +190,7 @@ impl Case {
             .map_err(|error| Failure::new(Exit::Data, format!("campaign {}: {error}", self.campaign.id)))
     }
 
-    /// What is wrong with the campaign itself.
+    /// Findings on the campaign itself.
     fn findings(&self) -> Findings {
         let mut findings = Findings::default();
         let Campaign { from_address, reply_to, source, .. } = &self.campaign;
@@ -200,7 +200,7 @@ impl Case {
         findings
     }
 
-    /// Whether the timeline takes what is sent, as `send-batch` finds out before its first claim.
+    /// Checks whether the activities table can take activities, as `send-batch` does before its first claim.
     async fn check_activities_table(
         &self,
         settings: &Settings,
@@ -243,7 +243,7 @@ impl Case {
 }
 
 impl Sample {
-    /// What is wrong with what this recipient gets, or why it gets nothing.
+    /// Findings on what this recipient gets, or the reason why it gets nothing.
     fn findings(&self) -> Vec<Finding> {
         match &self.message {
             Ok(message) => examine_message(&message.content),

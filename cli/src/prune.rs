@@ -1,4 +1,4 @@
-//! `campaign prune`: deletes what campaigns that have ended leave behind.
+//! `campaign prune`: deletes what ended campaigns leave behind.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -11,18 +11,18 @@ use campaign_sender::store::settings::DatabaseAccess;
 
 /// Delete what campaigns that ended long ago leave behind
 ///
-/// Of campaigns that are sent or cancelled: their batches and SES's events of their recipients, which the functions use
-/// while events still come; and transient bounces and reservations of the rate of that age. With --recipients also their
-/// recipients (their counters stay). Activities are never deleted: the timeline is the CRM's.
+/// It deletes the batches and SES's events of campaigns that are sent or cancelled, and transient bounces and
+/// reservations of the rate of that age. With --recipients it also deletes the recipients of these campaigns;
+/// their counters stay. Activities are never deleted, because the timeline is the CRM's.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign prune --older-than 180d
   campaign prune --older-than 400d --recipients --yes")]
 pub struct Prune {
-    /// How long ago they ended, at least: so many days (180d); 30d or more
+    /// The least age of ended campaigns in days (180d); 30d or more
     #[arg(long, value_name = "AGE", value_parser = days)]
     older_than: i32,
-    /// Delete the recipients, too: who was written to is then known by the activities alone
+    /// Delete the recipients, too; only the activities then show who got an email
     #[arg(long)]
     recipients: bool,
     /// Do not ask
@@ -30,7 +30,7 @@ pub struct Prune {
     yes: bool,
 }
 
-/// An age in days. SES's events of an email may come for weeks, and look for its recipient.
+/// An age in days. SES's events of an email may arrive for weeks and need its recipient.
 fn days(text: &str) -> Result<i32, String> {
     let days = text.trim().strip_suffix('d').and_then(|days| days.parse().ok());
     days.filter(|days| (30..=36_500).contains(days))
@@ -46,7 +46,8 @@ impl Prune {
         let age: [(&(dyn ToSql + Sync), Type); 1] = [(&self.older_than, Type::INT4)];
         let campaigns = database.query(include_str!("prune/candidates.sql"), &age, patiently()).await?;
         let mut deleted = [0_i64; 3];
-        // A campaign is a transaction: no lock is held for long, and what was deleted stays so if this is interrupted.
+        // Each campaign is one transaction, so no lock is held for long, and an interrupted command keeps its
+        // progress.
         for campaign in &campaigns {
             let id: Uuid = campaign.get("id");
             let parameters: [(&(dyn ToSql + Sync), Type); 2] =

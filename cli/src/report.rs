@@ -1,4 +1,4 @@
-//! `campaign report`: what became of a campaign, as one page to read, print and pass on, or as data.
+//! `campaign report`: the results of a campaign, as one page to read, print and pass on, or as data.
 
 mod axis;
 mod chart;
@@ -15,11 +15,11 @@ use super::failure::{Exit, Failure};
 use super::{connect, output};
 use campaign_sender::store::settings::DatabaseAccess;
 
-/// Write what became of a campaign, as one self-contained HTML page with plots or as data
+/// Write the results of a campaign as one self-contained HTML page with plots, or as data
 ///
-/// The page has sends over time; delivery, bounces and complaints by domain; opens and clicks over time, as SES's events
-/// tell them. No address is on it. It needs nothing from elsewhere and no script, and is fit to print. The data are those
-/// of the views campaign_results and campaign_link_results and of the function campaign_domain_results.
+/// The page shows sends over time; delivery, bounces and complaints by domain; opens and clicks over time,
+/// from SES's events. It shows no addresses, loads nothing, runs no script, and can be printed. The data are
+/// those of the views campaign_results and campaign_link_results and of the function campaign_domain_results.
 #[derive(clap::Args)]
 #[command(
     group = clap::ArgGroup::new("form").required(true).args(["html", "json", "csv"]),

@@ -1,4 +1,4 @@
-//! `campaign resolve`: settles recipients that are in doubt, by a person's decision or from the log.
+//! `campaign resolve`: settles uncertain recipients, by a person's decision or from the log.
 
 mod accepted;
 mod by_hand;
@@ -30,7 +30,7 @@ pub struct Resolve {
     /// The campaign's id
     #[arg(value_parser = id)]
     campaign: Uuid,
-    /// What they become: `sent` (with its activity), `failed`, or `pending` again and sent once more (`resend`)
+    /// The new status: `sent` (with its activity), `failed`, or `pending` to be sent again (`resend`)
     #[arg(long = "as", value_enum, value_name = "OUTCOME", requires_all = ["by", "why"])]
     decision: Option<Decision>,
     /// Only this recipient; may be given several times
@@ -88,11 +88,11 @@ impl Resolve {
     }
 }
 
-/// A campaign, and what recording outcomes of it needs.
+/// A campaign, and what recording its outcomes needs.
 struct Case {
     database: Database,
     campaign: Campaign,
-    /// `None`: they do not compile, and subjects are taken as they stand in the campaign.
+    /// `None`: they do not compile, and the subject's template is used as the subject.
     templates: Option<Templates>,
     activities: ActivitiesTable,
 }

@@ -1,4 +1,4 @@
-//! `campaign retry-failed`: failed recipients of chosen codes are sent to once more.
+//! `campaign retry-failed`: sends again to failed recipients with the given codes.
 
 use clap::builder::NonEmptyStringValueParser;
 use tokio_postgres::types::{ToSql, Type};
@@ -11,8 +11,8 @@ use campaign_sender::store::settings::DatabaseAccess;
 
 /// Put failed recipients of chosen error codes back to `pending`, behind all others, to be sent to again
 ///
-/// Only recipients that are `failed` now: whoever was accepted, or may have been, is never among them. A campaign that
-/// was `sent` is `sending` again.
+/// It changes only recipients that are `failed` now, and none whose email SES accepted or may have accepted.
+/// A campaign that was `sent` is `sending` again.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, override_usage = USAGE)]
 pub struct RetryFailed {
@@ -22,7 +22,7 @@ pub struct RetryFailed {
     /// The error codes, as `campaign status` shows them
     #[arg(long = "code", value_name = "CODE", required = true, num_args = 1.., value_parser = NonEmptyStringValueParser::new())]
     codes: Vec<String>,
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -34,7 +34,8 @@ Examples:
   campaign retry-failed 5f0c2c1e-… --code render --dry-run
   campaign retry-failed 5f0c2c1e-… --code MessageRejected --code BadRequestException";
 
-/// Codes of recipients whose message SES had taken, or may have taken: sending again might be a second email.
+/// Codes of recipients whose message SES accepted or may have accepted: sending again might be a second
+/// email.
 const HELD: [(&str, &str); 3] = [
     ("rejected", "SES had accepted those emails, and found malware in them"),
     ("rendering_failure", "SES had accepted those emails"),
@@ -48,7 +49,7 @@ impl RetryFailed {
     }
 }
 
-/// What is to be done.
+/// The work to do.
 struct Retry {
     campaign: Uuid,
     codes: Vec<String>,
@@ -117,7 +118,7 @@ impl Retry {
     async fn retry(&self, database: &Database) -> Result<(String, i64), Failure> {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&self.campaign, Type::UUID), (&self.codes, Type::TEXT_ARRAY)];
-        // One transaction, whose locks come in the order of all others: recipients, cursor, campaign.
+        // One transaction, with the same order of locks as everywhere: recipients, cursor, campaign.
         let session = database.session().await?;
         database.begin(&session).await?;
         let again = session.query_typed(include_str!("retry_failed/retry.sql"), &parameters).await?;

@@ -1,4 +1,4 @@
-//! `campaign send`: the life of a campaign, and running one from here.
+//! `campaign send`: the life cycle of a campaign, and running one from this machine.
 
 pub mod change;
 mod create;
@@ -22,7 +22,7 @@ pub struct Send {
     test: Option<Test>,
 }
 
-/// A test: recipients and activities stay as they are.
+/// A test does not change recipients and activities.
 #[derive(Args)]
 struct Test {
     /// The campaign's id, for a test of it
@@ -81,7 +81,7 @@ impl Send {
         }
     }
 
-    /// Whether it shows a bar of its own in a terminal.
+    /// Returns true if the command shows its own progress bar in a terminal.
     pub fn shows_progress(&self) -> bool {
         matches!(self.order, Some(Order::Run(_)))
     }

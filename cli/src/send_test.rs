@@ -1,4 +1,4 @@
-//! Samples of a campaign to addresses of one's own: nothing of them is recorded, and no recipient is touched.
+//! Sends samples of a campaign to one's own addresses. Nothing is recorded, and no recipient changes.
 
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use aws_sdk_sesv2::types::{Destination, MessageTag};
@@ -15,16 +15,16 @@ use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::send::Sender;
 use campaign_sender::ses::Ses;
 
-/// Stands before the subject of a test.
+/// The prefix of a test's subject.
 const PREFIX: &str = "[Test] ";
 
 /// Sends what `recipient` would get to each of `addresses`, through the SES of the environment.
 ///
-/// The message is the recipient's own but for its subject, its tags, and its id: `ses-events` passes its events over,
-/// and a link to unsubscribe in it is nobody's.
+/// The message is the recipient's, except for its subject, its tags and its id: `ses-events` ignores its
+/// events, and its unsubscribe link belongs to nobody.
 ///
 /// # Errors
-/// What is wrong with the recipient's data or an address, before anything is sent; and what SES refused.
+/// What is wrong with the recipient's data or an address, before anything is sent; or SES's refusal.
 pub async fn run(
     campaign: &Campaign,
     sender: &Sender,
@@ -62,7 +62,8 @@ pub async fn run(
     Ok(())
 }
 
-/// The request as a test to this address. It has no tag `recipient_id`, for its events are nobody's.
+/// The request as a test to this address. It has no tag `recipient_id`, because its events belong to no
+/// recipient.
 fn marked(request: SendEmailInputBuilder, campaign: &Campaign, address: &str) -> SendEmailInputBuilder {
     let mut content = request.get_content().clone();
     let subject = content.as_mut().and_then(|content| content.simple.as_mut()?.subject.as_mut());

@@ -2,6 +2,7 @@
 
 mod advice;
 mod gather;
+mod now;
 mod text;
 
 use std::io::{self, IsTerminal as _};
@@ -19,12 +20,12 @@ use campaign_sender::store::settings::DatabaseAccess;
 
 /// Show where campaigns stand, or one of them in detail
 ///
-/// For one campaign: progress, rate, time to the end, outcomes by code with an example, batches at work, and what to do
-/// next. Addresses are masked unless --show-addresses is given.
+/// For one campaign: progress, rate, time to the end, outcomes by code with an example, batches at work, why nothing is
+/// being sent if that is so, and what to do next. Addresses are masked unless --show-addresses is given.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Status {
-    /// The campaign's id [default: the latest campaigns, in a table]
+    /// The campaign's id [default: a table of campaigns, those that are live and those sent last first]
     #[arg(value_parser = id)]
     campaign: Option<Uuid>,
     /// Draw it again and again, until the campaign is at its end or Ctrl-C
@@ -39,14 +40,23 @@ pub struct Status {
     /// Show whole addresses
     #[arg(long, requires = "campaign")]
     show_addresses: bool,
+    /// Only campaigns with one of these statuses, separated by commas
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', conflicts_with = "campaign", value_parser = STATUSES)]
+    status: Vec<String>,
+    /// Only campaigns of this organization
+    #[arg(long, value_name = "ID", conflicts_with = "campaign", value_parser = id)]
+    organization: Option<Uuid>,
     /// How many campaigns the table has
     #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "campaign")]
     limit: u32,
 }
 
+const STATUSES: [&str; 7] = ["draft", "scheduled", "sending", "paused", "sent", "cancelled", "failed"];
+
 const EXAMPLES: &str = "\
 Examples:
   campaign status
+  campaign status --status sending,paused --organization 0a77c3d2-…
   campaign status 5f0c2c1e-… --watch
   campaign status 5f0c2c1e-… --json | jq .progress.remaining";
 
@@ -62,6 +72,10 @@ pub struct Overview {
     /// Emails of those sent that SES rejected after it had accepted them.
     pub rejected: i64,
     pub scheduled_at: Option<String>,
+    /// After this time nothing is sent.
+    pub send_before: Option<String>,
+    /// How long it has been due, where no invocation has begun to send it.
+    pub overdue_seconds: Option<f64>,
     pub started_at: Option<String>,
     pub completed_at: Option<String>,
 }
@@ -92,6 +106,8 @@ pub struct Example {
 #[serde(rename_all = "camelCase")]
 pub struct Lane {
     pub batch_id: i64,
+    /// 1, 2, 3, … within the campaign.
+    pub number: i64,
     /// `working`, `lost` (its lease ended without a record) or `open` (free for the next claim).
     pub state: &'static str,
     pub first_position: i64,
@@ -128,6 +144,8 @@ pub struct Detail {
     /// Nothing is claimed of any campaign, because the database may have lost what it had committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_hold: Option<HistoryHold>,
+    /// Why nothing is being sent, or that an invocation is at work; of a campaign that is sending, or due.
+    pub now: Option<now::Now>,
     pub outcomes: Vec<Outcome>,
     pub lanes: Vec<Lane>,
     /// What a person may do.
@@ -166,11 +184,21 @@ impl Status {
         }
     }
 
+    fn table(&self, campaigns: &[Overview]) -> String {
+        match campaigns {
+            [] if self.status.is_empty() && self.organization.is_none() => {
+                "There are no campaigns yet: campaign send create --help\n".to_owned()
+            }
+            [] => "No campaign is like that.\n".to_owned(),
+            campaigns => text::table(campaigns, text::width()),
+        }
+    }
+
     /// What there is to show, and whether that will not change any more.
     async fn look(&self, database: &Database) -> Result<(String, bool), Failure> {
         let Some(id) = self.campaign else {
-            let campaigns = gather::overviews(database, self.limit).await?;
-            let picture = if self.json { json(&campaigns)? } else { text::table(&campaigns, text::width()) };
+            let campaigns = gather::overviews(database, &self.status, self.organization, self.limit).await?;
+            let picture = if self.json { json(&campaigns)? } else { self.table(&campaigns) };
             return Ok((picture, false));
         };
         let detail = gather::detail(database, id, self.show_addresses)

@@ -1,4 +1,4 @@
-//! `campaign suppressions`: the addresses that are not written to, as files and as a list.
+//! `campaign suppressions`: imports, exports and lists addresses that get no email.
 
 mod columns;
 mod export;
@@ -17,7 +17,7 @@ use super::{connect, id};
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 
-/// Import, export and show the addresses that are not written to, or read in SES's own list
+/// Import, export and list addresses that get no email, or read SES's own list
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  campaign suppressions list --email ada@example.com\n  campaign suppressions import --organization 0a77… --reason unsubscribe gone.csv\n  campaign suppressions pull-ses"
@@ -47,14 +47,14 @@ impl Suppressions {
     }
 }
 
-/// Whose suppressions.
+/// The scope of suppressions.
 #[derive(Args, Clone, Copy)]
 #[group(multiple = false)]
 struct Whose {
-    /// The organization's
+    /// Suppressions of this organization
     #[arg(long, value_name = "ID", value_parser = id)]
     organization: Option<Uuid>,
-    /// Those that hold for all organizations
+    /// Suppressions that apply to all organizations
     #[arg(long)]
     account_wide: bool,
 }
@@ -106,7 +106,7 @@ struct Chunk {
     created_at: Vec<Option<std::time::SystemTime>>,
 }
 
-/// What became of addresses that were written.
+/// The result of writing addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Written {
     added: u64,
@@ -120,7 +120,7 @@ fn write_sql(rows: &str) -> String {
 }
 
 impl Written {
-    /// What [`write_sql`] answers, of so many addresses.
+    /// Reads the result of [`write_sql`] for this number of addresses.
     fn from_row(row: Option<&Row>, addresses: u64) -> Written {
         let count = |name| row.map_or(0, |row| row.get::<_, i64>(name).unsigned_abs());
         let (added, strengthened) = (count("added"), count("strengthened"));

@@ -1,4 +1,5 @@
-//! A function URL on this machine: what comes by HTTP becomes an event of payload format 2.0, and the answer a page.
+//! A function URL on this machine: an HTTP request becomes an event of payload format 2.0, and the answer
+//! becomes an HTTP response.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads>
 
@@ -16,20 +17,20 @@ use tokio::sync::oneshot;
 
 use super::lambda::serve;
 
-/// As Lambda has it.
+/// Lambda's limit.
 const MAX_BODY: usize = 6 * 1024 * 1024;
 
-/// A function behind a URL of its own, until this is dropped.
+/// A function behind its own URL, until this value is dropped.
 pub struct FunctionUrl {
     url: String,
     _serving: oneshot::Sender<()>,
 }
 
 impl FunctionUrl {
-    /// Serves a function that answers events; `None` is a failed invocation.
+    /// Serves a function that answers events; `None` means a failed invocation.
     ///
     /// # Errors
-    /// When no port is to be had.
+    /// When no port is free.
     pub fn start<H, F>(function: H) -> io::Result<FunctionUrl>
     where
         H: Fn(Value) -> F + Clone + Send + 'static,
@@ -40,7 +41,7 @@ impl FunctionUrl {
         Ok(FunctionUrl { url: format!("http://{address}"), _serving: serving })
     }
 
-    /// Where it is, without a slash at the end.
+    /// Its URL, without a slash at the end.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -76,7 +77,7 @@ fn event(parts: &Parts, body: &Bytes) -> Value {
     })
 }
 
-/// `None`: it is no answer of payload format 2.0.
+/// `None`: the answer is not of payload format 2.0.
 fn response(answer: &Value) -> Option<Response<Full<Bytes>>> {
     let status = u16::try_from(answer["statusCode"].as_u64()?).ok()?;
     let mut response = Response::builder().status(status);
@@ -99,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// The whole answer to a request, as it goes over the wire.
+    /// The whole response to a request, in bytes.
     fn ask(url: &FunctionUrl, request: &str) -> String {
         let mut stream = TcpStream::connect(url.url().strip_prefix("http://").unwrap()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();

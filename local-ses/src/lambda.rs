@@ -1,4 +1,4 @@
-//! The Lambda Runtime API, and a built function that is driven over it as Lambda does.
+//! The Lambda Runtime API, and a built function that is invoked over it as by Lambda.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
@@ -21,13 +21,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
-/// A running function with its own Runtime API. It is killed when this is dropped.
+/// A running function with its own Runtime API. Dropping it kills the function.
 pub struct Function {
     process: Child,
     runtime_api: Arc<RuntimeApi>,
     logs: Arc<Mutex<Vec<String>>>,
     invocations: u64,
-    /// The Runtime API is served until this is dropped.
+    /// Dropping it stops the Runtime API.
     _serving: oneshot::Sender<()>,
 }
 
@@ -48,7 +48,7 @@ pub enum InvocationError {
 }
 
 impl Function {
-    /// Starts an executable with these variables and no other than `PATH`.
+    /// Starts an executable with these variables and `PATH`, and no others.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -83,7 +83,7 @@ impl Function {
         self.begin(event, timeout).and_then(|begun| self.finish(&begun))
     }
 
-    /// Hands the function an event without waiting for the answer.
+    /// Passes an event to the function without waiting for the answer.
     ///
     /// # Errors
     /// When the process has ended.
@@ -91,7 +91,7 @@ impl Function {
         self.begin_raw(&event.to_string(), timeout)
     }
 
-    /// As [`Function::begin`], with what need not be JSON.
+    /// As [`Function::begin`], with a body that need not be JSON.
     ///
     /// # Errors
     /// When the process has ended.
@@ -100,7 +100,8 @@ impl Function {
         self.hand_over(event.to_owned(), (now + timeout).as_millis(), timeout)
     }
 
-    /// As [`Function::begin`], with a deadline that is no time of this epoch: `cargo lambda watch` sends such.
+    /// As [`Function::begin`], with a deadline that is not a time since 1970; `cargo lambda watch` sends such
+    /// a deadline.
     ///
     /// # Errors
     /// When the process has ended.
@@ -156,12 +157,12 @@ impl Function {
         signal(self.pid(), "STOP");
     }
 
-    /// Lets it go on (`SIGCONT`).
+    /// Continues the process (`SIGCONT`).
     pub fn thaw(&self) {
         signal(self.pid(), "CONT");
     }
 
-    /// Whether the process lives.
+    /// Returns true if the process is running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
@@ -171,14 +172,14 @@ impl Function {
         self.process.id()
     }
 
-    /// What the process has written so far, line by line.
+    /// The lines that the process has written so far.
     pub fn logs(&self) -> Vec<String> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Sends a signal, such as `INT`, to a process; false if there is none. By the shell's own `kill`: the program of that
-/// name is not on every machine.
+/// Sends a signal, for example `INT`, to a process; false if there is no such process. It uses the shell's
+/// own `kill`, because not every machine has the program of that name.
 pub fn signal(pid: u32, name: &str) -> bool {
     let command = format!("kill -{name} {pid}");
     Command::new("sh")
@@ -271,8 +272,7 @@ impl RuntimeApi {
     }
 }
 
-/// Serves on a port of its own, on a thread of its own, until the other end of `stopped` is dropped. Returns the
-/// address.
+/// Serves on its own port and thread until the other end of `stopped` is dropped. Returns the address.
 pub(super) fn serve<H, F>(handler: H, mut stopped: oneshot::Receiver<()>) -> io::Result<String>
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,

@@ -1,4 +1,4 @@
-//! The local SES endpoint, spoken to by the AWS SDK over HTTP.
+//! The local SES endpoint, called by the AWS SDK over HTTP.
 
 use std::time::{Duration, Instant};
 
@@ -362,7 +362,7 @@ async fn idle_connections_are_closed_on_demand_and_the_next_request_opens_anothe
     assert_eq!(endpoint.statistics().connections, 1, "kept alive");
     endpoint.close_idle_connections();
     assert_eq!(endpoint.statistics().open_connections, 0);
-    // A client that was frozen meanwhile learns of it only by trying: that request is lost.
+    // A client that was frozen meanwhile finds out only by a request, and that request is lost.
     if let Err(lost) = send(&client, "c@example.com").await {
         assert!(is_unanswered(&Err(lost)));
         send(&client, "c@example.com").await.unwrap();
@@ -467,7 +467,7 @@ async fn the_simulator_s_addresses_have_the_simulator_s_events() {
     assert_eq!((&inner, &body(1)), (&bounce["detail"], bounce));
 }
 
-/// Speaks to the endpoint as another process would; returns the status line and the body.
+/// Sends a request like another process; returns the status line and the body.
 async fn local(endpoint: &SesEndpoint, request: &str, body: &str) -> (String, String) {
     let address = endpoint.url().trim_start_matches("http://").to_owned();
     let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();

@@ -1,5 +1,5 @@
-//! What happens when nothing goes wrong any more: leases end, invocations run one after the other and are answered, SES
-//! takes everything.
+//! A world without further faults: leases end, invocations run one after the other and get answers, SES
+//! accepts everything.
 
 use campaign_sender::domain::recipient::Status;
 
@@ -10,8 +10,9 @@ use crate::world::{Answer, Attempt, Bounds, Phase, Sending, Step, World};
 /// More steps than a calm world of three recipients can need.
 const PATIENCE: usize = 200;
 
-/// Whether the campaign becomes `sent` with an outcome for everybody, from a world without living invocations. (One
-/// that lives ends by itself, in a world that is looked at too.) A person sets a paused campaign going again.
+/// Returns true if the campaign becomes `sent` with an outcome for everybody, from a world without running
+/// invocations. (A running invocation ends in another world, which is checked too.) A person resumes a paused
+/// campaign.
 pub fn ends(world: &World, removed: &Removed) -> bool {
     let mut w = world.clone();
     if w.tables.campaign == Campaign::Cancelled {

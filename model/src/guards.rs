@@ -20,7 +20,7 @@ pub enum Guard {
 }
 
 impl Guard {
-    /// All guards with their names, and what each says.
+    /// All guards with their names and rules.
     pub const ALL: [(Guard, &'static str, &'static str); 14] = [
         (
             Guard::MarkBeforeHandOver,
@@ -93,7 +93,7 @@ impl Guard {
 pub struct Removed(pub Vec<Guard>);
 
 impl Removed {
-    /// Whether this guard holds.
+    /// Returns true if this guard is not left out.
     pub fn keeps(&self, guard: Guard) -> bool {
         !self.0.contains(&guard)
     }

@@ -7,6 +7,7 @@
 
 mod calm;
 mod guards;
+mod replay;
 mod tables;
 mod words;
 mod world;
@@ -25,9 +26,13 @@ const USAGE: &str = "\
 ./dev model --bounds R,L,I,F,O  check R recipients, L invocations at a time, I in all, F faults, O orders of people
 ./dev model --guards            list the guards, one a line
 ./dev model --without GUARD…    leave guards out, and print a schedule that breaks a promise
-./dev model --each-guard        leave out each guard in turn; fails where no promise breaks";
+./dev model --each-guard        leave out each guard in turn; fails where no promise breaks
+./dev model --replay [SEED]     run schedules on the SQL statements in PostgreSQL, and compare the tables
+                                after each step; with a seed one random schedule, in words
+./dev model --replay --without GUARD
+                                the same with a guard left out of the model alone: the tables differ";
 
-/// The size of the world in which a missing guard is looked for is raised until it is found.
+/// To show that a guard is needed, the size of the world is raised until a promise is broken.
 const SEARCHES: [Bounds; 7] = [
     Bounds { recipients: 3, lanes: 1, lives: 2, faults: 0, orders: 0 },
     Bounds { recipients: 1, lanes: 1, lives: 3, faults: 2, orders: 2 },
@@ -72,15 +77,24 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["--each-guard"] => each_guard(),
+        ["--replay"] => replay::run(None, &Removed::default()),
+        ["--replay", "--without", name] => match Guard::named(name) {
+            Some(guard) => replay::run(None, &Removed(vec![guard])),
+            None => unknown_guard(name),
+        },
+        ["--replay", seed] => match seed.parse() {
+            Ok(seed) => replay::run(Some(seed), &Removed::default()),
+            Err(_) => {
+                eprintln!("--replay {seed}: expected a seed, which is a whole number");
+                ExitCode::from(2)
+            }
+        },
         ["--without", names @ ..] if !names.is_empty() => {
             let mut removed = Removed::default();
             for name in names.iter().filter(|name| **name != "--without") {
                 match Guard::named(name) {
                     Some(guard) => removed.0.push(guard),
-                    None => {
-                        eprintln!("--without {name}: no such guard; ./dev model --guards lists them");
-                        return ExitCode::from(2);
-                    }
+                    None => return unknown_guard(name),
                 }
             }
             without(&removed, true)
@@ -90,6 +104,11 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn unknown_guard(name: &str) -> ExitCode {
+    eprintln!("--without {name}: no such guard; ./dev model --guards lists them");
+    ExitCode::from(2)
 }
 
 fn read_bounds(text: &str) -> Option<Bounds> {
@@ -106,7 +125,7 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// All worlds of these sizes, each to its end.
+/// Checks all worlds of these sizes completely.
 fn check(sizes: &[Bounds]) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for bounds in sizes {
@@ -145,7 +164,7 @@ fn describe(bounds: &Bounds) -> String {
     )
 }
 
-/// A shortest schedule that breaks a promise where guards are left out. Fails if there is none.
+/// Finds a shortest schedule that breaks a promise without these guards. Fails if there is none.
 fn without(removed: &Removed, print: bool) -> ExitCode {
     for bounds in SEARCHES {
         let model = Sending { bounds: bounds.clone(), removed: removed.clone() };

@@ -540,6 +540,12 @@ impl Tables {
         }
     }
 
+    /// In the order of their positions.
+    fn in_order(&self, mut recipients: Vec<u8>) -> Vec<u8> {
+        recipients.sort_by_key(|r| self.recipients[usize::from(*r)].position);
+        recipients
+    }
+
     fn pending_again(&mut self, recipient: u8) {
         self.become_status(recipient, Status::Pending);
         let r = &mut self.recipients[usize::from(recipient)];
@@ -598,7 +604,7 @@ impl Tables {
 
     /// `retry_failed/*.sql`: no new decision on a second email, for none was accepted.
     pub fn retry(&mut self, removed: &Removed) {
-        for r in self.retried(removed) {
+        for r in self.in_order(self.retried(removed)) {
             self.pending_again(r);
         }
     }
@@ -618,7 +624,7 @@ impl Tables {
 
     /// `batch/doubt.sql`.
     pub fn resend(&mut self, removed: &Removed) {
-        for r in self.silent(removed) {
+        for r in self.in_order(self.silent(removed)) {
             self.pending_again(r);
         }
     }

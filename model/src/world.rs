@@ -249,7 +249,7 @@ impl World {
     }
 
     /// The next statement of an invocation, if it is at one.
-    fn statement(&self, at: usize) -> Option<Late> {
+    pub fn statement(&self, at: usize) -> Option<Late> {
         let i = &self.invocations[at];
         match &i.phase {
             Phase::Pay(record) | Phase::Takeover(record) => Some(Late::Record(record.clone())),
@@ -275,7 +275,7 @@ impl World {
     }
 
     /// The next checkpoint of an invocation, if sending has reached the mark.
-    fn checkpoint(&self, at: usize) -> Option<Late> {
+    pub fn checkpoint(&self, at: usize) -> Option<Late> {
         let i = &self.invocations[at];
         let marked = usize::from(i.marked);
         let reached = i.members.iter().take(marked).all(|m| m.1 != Attempt::Untried);
@@ -559,7 +559,7 @@ impl Sending {
     }
 
     /// Whether this step uses up a fault.
-    fn is_fault(w: &World, step: &Step) -> bool {
+    pub fn is_fault(w: &World, step: &Step) -> bool {
         match step {
             Step::Begin { again, .. } => *again,
             Step::Statement { small, .. } => *small,

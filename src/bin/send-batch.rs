@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         let handler = &handler;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
             let LambdaEvent { payload, context } = event;
-            // Boxed, for the types that are nested in this future are as deep as the compiler follows.
+            // It is boxed, because the types in this future are nested as deeply as the compiler allows.
             let work = async { Box::pin(handler.handle(&payload.json()?, context.deadline)).await };
             lambda::invocation(&context.request_id, work).await
         }))

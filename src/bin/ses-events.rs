@@ -1,4 +1,4 @@
-//! The Lambda function `ses-events`: takes what SES says of sent emails into PostgreSQL.
+//! The Lambda function `ses-events`: records SES's events of sent emails in PostgreSQL.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The Lambda function `unsubscribe`, behind a function URL: takes people off the list.
+//! The Lambda function `unsubscribe`, behind a function URL: unsubscribes people.
 
 use std::process::ExitCode;
 

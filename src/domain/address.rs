@@ -1,7 +1,7 @@
-//! Email addresses: by what one mailbox is told from another, and what SES takes.
+//! Email addresses: the canonical form, by which mailboxes are compared, and the form that SES accepts.
 //!
-//! SES takes an ASCII local part and a domain in Punycode (RFC 3492), and answers anything else with an error
-//! for the whole request (Amazon SES API v2, `SendEmail`, `Destination`).
+//! SES accepts an ASCII local part and a domain in Punycode (RFC 3492), and answers anything else with an
+//! error for the whole request (Amazon SES API v2, `SendEmail`, `Destination`).
 
 mod unicode;
 
@@ -19,7 +19,7 @@ pub enum InvalidAddress {
     /// Not `local@domain`.
     #[error("it is not of the form local@domain")]
     Form,
-    /// Two words, most likely: who is meant cannot be known.
+    /// White space within the address: most likely two words, so the mailbox is unknown.
     #[error("white space or a control character stands within it")]
     Space,
     /// RFC 5321, 4.5.3.1.1: 64 octets; RFC 5322, 3.2.3: a dot-atom.
@@ -35,9 +35,9 @@ pub enum InvalidAddress {
 /// The canonical form of an address. Two addresses are one mailbox if they have the same one; it is the form in which
 /// suppressions are stored, and in which SES is given an address.
 ///
-/// White space and invisible characters do not count, letter case does not, and a domain beyond ASCII is its Punycode. It
-/// is the same as the SQL function `canonical_address` for every text that PostgreSQL can hold; a test compares the two.
-/// The form of a form is the form itself.
+/// White space and invisible characters do not count, letter case does not, and a domain beyond ASCII is its
+/// Punycode. It is the same as the SQL function `canonical_address` for every text that PostgreSQL can hold;
+/// a test compares the two. The canonical form of a canonical form is itself.
 pub fn canonical(address: &str) -> Cow<'_, str> {
     if address.bytes().all(|byte| byte.is_ascii_graphic()) {
         return ascii_lowercase(address);
@@ -51,8 +51,9 @@ pub fn canonical(address: &str) -> Cow<'_, str> {
     }
 }
 
-/// The address as SES takes it, which is its canonical form. White space around it does not count, and within it is an
-/// error: of `Ada ada@example.com`, the form would be somebody else's address.
+/// The address as SES accepts it, which is its canonical form. White space around it is ignored. White space
+/// within it is an error, because the canonical form of `Ada ada@example.com` would be somebody else's
+/// address.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -73,8 +74,8 @@ pub fn sendable(address: &str) -> Result<String, InvalidAddress> {
     Ok(canonical.into_owned())
 }
 
-/// A sender's address as SES takes it: as [`sendable`], but the part before @ keeps its letter case, in which SES
-/// compares it with the verified addresses of the account.
+/// A sender's address as SES accepts it. It is as in [`sendable`], but the part before @ keeps its letter
+/// case, in which SES compares it with the account's verified addresses.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -99,7 +100,7 @@ fn ascii_lowercase(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A domain beyond ASCII as DNS has it; none where it is not one that can be mapped.
+/// A domain beyond ASCII as DNS has it; `None` if it cannot be mapped.
 fn ascii_domain(domain: &str) -> Option<String> {
     let known = |character: char| character.is_ascii() || unicode::is_mappable(character);
     if domain.is_ascii() || domain.chars().count() > MAX_DOMAIN || !domain.chars().all(known) {
@@ -117,7 +118,7 @@ fn ascii_domain(domain: &str) -> Option<String> {
     Some(labels?.join("."))
 }
 
-/// The domain beyond ASCII is one that IDNA allows (RFC 5890), such as `ascii` spells it.
+/// Returns true if IDNA allows the domain beyond ASCII (RFC 5890); `ascii` is its Punycode.
 fn is_registrable(address: &str, ascii: &str) -> bool {
     let visible = visible(address);
     let domain = visible.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -147,6 +148,18 @@ pub fn masked(address: &str) -> String {
         Some((local, domain)) => format!("{}…@{domain}", local.chars().next().unwrap_or_default()),
         None => "…".to_owned(),
     }
+}
+
+/// Words of SES, PostgreSQL or a proxy, with the addresses in them masked.
+pub fn without_addresses(text: &str) -> String {
+    let separates = |c: char| c.is_whitespace() || "<>()[]{},;:\"'=".contains(c);
+    let mask = |piece: &str| {
+        let word = piece.trim_end_matches(|c| separates(c) || c == '.');
+        let is_address =
+            word.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'));
+        if is_address { masked(word) + &piece[word.len()..] } else { piece.to_owned() }
+    };
+    text.split_inclusive(separates).map(mask).collect()
 }
 
 #[cfg(test)]
@@ -254,7 +267,7 @@ mod tests {
         assert_eq!(sendable(&format!("a@{}.example", "\u{fc}".repeat(64))), Err(Domain));
     }
 
-    /// An oracle that has no frozen lists: what a domain of one such character is by the `idna` crate.
+    /// The oracle, which has no frozen lists: the `idna` crate's result for a domain of one such character.
     #[test]
     fn every_character_of_a_domain_is_what_idna_makes_of_it_or_is_not_sendable() {
         let mut sent = 0;
@@ -289,5 +302,19 @@ mod tests {
     fn a_log_shows_no_address() {
         assert_eq!(masked("ada@example.com"), "a…@example.com");
         assert_eq!(masked("nonsense"), "…");
+    }
+
+    #[test]
+    fn an_address_in_the_words_of_others_is_masked() {
+        for (words, masked) in [
+            ("not verified: ada@example.com", "not verified: a…@example.com"),
+            ("<ada@example.com>, at once", "<a…@example.com>, at once"),
+            ("Key (email)=(ada@example.com) exists.", "Key (email)=(a…@example.com) exists."),
+            ("\"ada@example.com\".", "\"a…@example.com\"."),
+            ("https://example.com/?to=ada@example.com.", "https://example.com/?to=a…@example.com."),
+            ("no address @ all", "no address @ all"),
+        ] {
+            assert_eq!(without_addresses(words), masked);
+        }
     }
 }

@@ -1,20 +1,20 @@
-//! What an attempt to send one message came to.
+//! The result of an attempt to send one message.
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Accepted, under this message id.
     Accepted(String),
-    /// Certainly not accepted: too fast.
+    /// Certainly not accepted: SES throttles.
     Throttled(String),
-    /// Certainly not accepted: no more today.
+    /// Certainly not accepted: the daily quota is used up.
     QuotaExhausted(String),
-    /// Certainly not accepted: the request never reached SES, or SES asks for it anew.
+    /// Certainly not accepted: the request never reached SES, or SES asks to repeat it.
     NotSent(String),
-    /// Certainly not accepted: something other than SES turned the request away (a proxy, a firewall). It says
-    /// nothing of the recipient.
+    /// Certainly not accepted: something other than SES turned the request away (a proxy, a firewall). This
+    /// says nothing about the recipient.
     Intercepted(String),
-    /// Certainly not accepted as part of a bulk call; by itself it gets an answer that is its own.
+    /// Certainly not accepted as part of a bulk call; sent singly, it gets an answer of its own.
     Singly(String),
     /// Certainly not accepted, and final for this recipient.
     Refused {

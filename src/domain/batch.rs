@@ -1,4 +1,4 @@
-//! A claimed batch, and what is said of it while it is sent.
+//! A claimed batch, and its checkpoints.
 
 use std::time::Instant;
 
@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::outcome::Entry;
 
-/// Variables of one recipient, in bytes: one with more of them fails, for its data is not what it claims.
+/// The most bytes of variables of one recipient; a recipient with more fails, because the claim does not
+/// return them.
 pub const MAX_VARIABLES_BYTES: i32 = 256 * 1024;
 
 /// A claimed batch.
@@ -16,18 +17,29 @@ pub struct Batch {
     pub id: i64,
     /// This invocation's claim.
     pub token: Uuid,
-    /// How many recipients the high-water mark moves at a time; it has moved once with the claim.
+    /// The step: how many recipients the mark moves at a time. It has moved once with the claim.
     pub step: usize,
     /// When its sends may start, and how many per second; `None`: no rate is known.
     pub pace: Option<(Instant, f64)>,
     /// The refusal that every recipient of the campaign has met so far, and how many have.
     pub refusal: (Option<String>, i32),
+    /// When sending must end, for the campaign's sake.
+    pub limit: Option<Limit>,
     /// The recipients in the order of their positions; none of them had an outcome when they were claimed.
     pub recipients: Vec<Recipient>,
 }
 
+/// When the sends of a campaign must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// No send starts at this instant or later.
+    pub at: Instant,
+    /// Why the campaign is halted then.
+    pub reason: String,
+}
+
 impl Batch {
-    /// For how many recipients sends were reserved.
+    /// The number of recipients for which sends were reserved.
     pub fn to_send(&self) -> usize {
         self.recipients.iter().filter(|recipient| !recipient.suppressed).count()
     }
@@ -36,7 +48,7 @@ impl Batch {
 /// One recipient of a claimed batch.
 #[derive(Clone, Debug)]
 pub struct Recipient {
-    /// Orders the claims.
+    /// The position, which orders the claims.
     pub position: i64,
     /// Its id, and its email's.
     pub id: Uuid,
@@ -48,7 +60,7 @@ pub struct Recipient {
     pub variables: Option<String>,
     /// The size of the variables, in bytes.
     pub variables_bytes: i32,
-    /// Whether the organization's suppression list has the address.
+    /// True if the address is suppressed or opted out.
     pub suppressed: bool,
 }
 

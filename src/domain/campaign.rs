@@ -1,5 +1,7 @@
 //! A campaign as the functions work on it.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use super::result::Progress;
@@ -13,7 +15,7 @@ pub struct Campaign {
     /// Its organization.
     pub organization_id: Uuid,
     /// The column `status`.
-    pub status: String,
+    pub status: CampaignStatus,
     /// Sending, scheduled for a time that has come, or sent and recipients were added since.
     pub sendable: bool,
     /// Scheduled, but without a time.
@@ -36,6 +38,78 @@ pub struct Campaign {
     pub attempted: bool,
     /// Its counters.
     pub progress: Progress,
+}
+
+impl Campaign {
+    /// Why an invocation that names the campaign fails, where it is not a matter of time.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        match self.status {
+            CampaignStatus::Draft => {
+                Some("is a draft: set its status to 'sending', or to 'scheduled' with a time")
+            }
+            CampaignStatus::Scheduled if self.unscheduled => {
+                Some("is scheduled without a time: set its scheduled_at")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The status of a campaign: the column `status` of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CampaignStatus {
+    /// It is being written; nothing is sent.
+    Draft,
+    /// It is sent from `scheduled_at` on.
+    Scheduled,
+    /// It is being sent.
+    Sending,
+    /// A person or a function has stopped it; it may go on.
+    Paused,
+    /// Every recipient has an outcome.
+    Sent,
+    /// A person has ended it.
+    Cancelled,
+    /// It was given up. (No function sets this status.)
+    Failed,
+}
+
+impl CampaignStatus {
+    /// All of them.
+    pub const ALL: [CampaignStatus; 7] = [
+        CampaignStatus::Draft,
+        CampaignStatus::Scheduled,
+        CampaignStatus::Sending,
+        CampaignStatus::Paused,
+        CampaignStatus::Sent,
+        CampaignStatus::Cancelled,
+        CampaignStatus::Failed,
+    ];
+
+    /// Reads the column. Nothing is sent of a campaign whose status this release does not know: it counts as `failed`.
+    pub fn of(text: &str) -> CampaignStatus {
+        let known = CampaignStatus::ALL.into_iter().find(|status| status.as_str() == text);
+        known.unwrap_or(CampaignStatus::Failed)
+    }
+
+    /// The text of the column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CampaignStatus::Draft => "draft",
+            CampaignStatus::Scheduled => "scheduled",
+            CampaignStatus::Sending => "sending",
+            CampaignStatus::Paused => "paused",
+            CampaignStatus::Sent => "sent",
+            CampaignStatus::Cancelled => "cancelled",
+            CampaignStatus::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for CampaignStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The templates of a campaign, as its row has them.

@@ -1,4 +1,4 @@
-//! How an invocation's time is shared out: sending stops early enough that recording always fits.
+//! How an invocation's time is divided, so that sending stops early enough for recording.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,20 +14,21 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 pub struct Deadline {
     /// No send starts after this.
     pub last_start: Instant,
-    /// A send that has no answer by then is in doubt; recording begins.
+    /// A send that has no answer by then is uncertain; recording begins.
     pub last_answer: Instant,
-    /// What is not recorded by then is owed to the next invocation.
+    /// Outcomes that are not recorded by then are handed to the next invocation as `unrecorded`.
     pub last_record: Instant,
     /// The invocation's end.
     pub end: Instant,
 }
 
 impl Deadline {
-    /// Shares out the time from `now` to the invocation's deadline, in milliseconds since 1970. A deadline that
-    /// lies before `now` means 'unknown' (`cargo lambda watch` sends such): `fallback` is taken then.
+    /// Divides the time from `now` to the invocation's deadline, which is in milliseconds since 1970. A
+    /// deadline before `now` means 'unknown' (`cargo lambda watch` sends such a deadline); then the
+    /// invocation has the time `fallback`.
     ///
-    /// An eighth of the time, 1 to 10 s, is kept for recording, another, 0.5 to 5 s, for answers under way; but of less
-    /// than 3 s a third for each.
+    /// An eighth of the time, 1 to 10 s, is kept for recording, and another eighth, 0.5 to 5 s, for
+    /// outstanding answers. Less than 3 s is divided into thirds.
     pub fn new(deadline_ms: u64, now: SystemTime, instant: Instant, fallback: Duration) -> Deadline {
         let remaining = SystemTime::UNIX_EPOCH
             .checked_add(Duration::from_millis(deadline_ms))

@@ -1,16 +1,17 @@
-//! What becomes of recipients in doubt that SES never reports on.
+//! The policy for uncertain recipients that SES never reports on.
 
 use std::time::Duration;
 
-/// What is done about a recipient that stays `uncertain`.
+/// What happens to a recipient that stays `uncertain`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UncertainPolicy {
-    /// Nothing: nobody gets an email twice, and a person decides (`campaign resolve`).
+    /// Nothing happens until a person decides (`campaign resolve`), so nobody gets an email twice.
     #[default]
     Hold,
-    /// It is sent again after this time, if the campaign's events that happened since have come without one of it.
+    /// It is sent again after this time, if later events of the campaign have arrived and none of this
+    /// recipient.
     Resend {
-        /// Far longer than SES's events usually take.
+        /// The time, which should be far longer than SES's events usually take.
         after: Duration,
     },
 }

@@ -1,4 +1,4 @@
-//! The event that an invocation is given: what to send next.
+//! The event of an invocation, which says what to send next.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -7,10 +7,10 @@ use crate::domain::outcome::Debt;
 
 /// The largest batch that an event may ask for, in recipients.
 pub const MAX_BATCH_SIZE: u32 = 10_000;
-/// Loops that the state machine may run at a time: what an inline `Map` of Step Functions allows.
+/// The most lanes of the state machine: the concurrency that an inline `Map` of Step Functions allows.
 const MAX_LANES: u64 = 40;
 
-/// An invocation's order.
+/// What an invocation is asked to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// `{}`, or a scheduled event of EventBridge: take the campaign that is most due.
@@ -41,7 +41,7 @@ impl InvalidEvent {
     }
 }
 
-/// A value as it stands in an error message: whole when short, else its first 80 characters.
+/// A value as shown in an error message: the whole value if it is short, else its first 80 characters.
 fn shorten(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(80) {
@@ -91,7 +91,8 @@ impl Event {
                     .ok_or_else(|| InvalidEvent::new("batchSize", size, "a whole number from 1 to 10000"))?,
             ),
         };
-        // For the state machine, which hands its input on as it is. Checked here, before anything is sent.
+        // `lanes` is for the state machine, which hands its input on unchanged. It is checked here, before
+        // anything is sent.
         if let Some(lanes) = fields.get("lanes")
             && !lanes.as_u64().is_some_and(|lanes| (1..=MAX_LANES).contains(&lanes))
         {
@@ -107,7 +108,7 @@ impl Event {
                 )
             })?),
         };
-        // What is owed to one campaign says nothing of the recipients of another.
+        // Unrecorded outcomes of one campaign cannot be recorded for another.
         if let Some(other) = unrecorded.as_ref().and_then(|debt| debt.campaign_id)
             && other != campaign_id
         {

@@ -1,27 +1,30 @@
-//! The reputation guard: whether what SES's events say of a campaign is bad enough to stop it. Pure.
+//! The reputation guard decides whether SES's events of a campaign are bad enough to stop it. It is pure.
 //!
 //! Amazon reviews an account whose bounce rate passes 5 %, or whose complaint rate passes 0.1 %
-//! (<https://docs.aws.amazon.com/ses/latest/dg/reputationdashboard-reputation-metrics.html>). Few emails prove no
-//! rate: a limit is passed when the rate is above it with 95 % confidence, and not before a minimum of emails.
+//! (<https://docs.aws.amazon.com/ses/latest/dg/reputationdashboard-reputation-metrics.html>). A few emails do
+//! not prove a rate: a limit is passed when the rate is above it with 95 % confidence, after a minimum number
+//! of emails.
 
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// Of fewer emails that SES rejected nothing is concluded; or of fewer than `GUARD_MIN_SAMPLE`, where that is less.
+use super::halt;
+
+/// The least number of rejected emails that stops a campaign, or `GUARD_MIN_SAMPLE` if that is less.
 const MIN_REJECTED: u64 = 20;
 /// The part of a campaign's emails that SES may reject after it has accepted them.
 const MAX_REJECT_RATE: f64 = 0.5;
 /// The standard normal quantile of 95 %, one-sided.
 const Z: f64 = 1.644_853_6;
 
-/// What is too much.
+/// The limits of the guard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// `GUARD_MAX_BOUNCE_RATE`, of emails that were delivered or bounced; 0.05 unless set.
     pub bounce_rate: f64,
     /// `GUARD_MAX_COMPLAINT_RATE`, of emails that were delivered; 0.001 unless set.
     pub complaint_rate: f64,
-    /// `GUARD_MIN_SAMPLE`: of fewer emails nothing is concluded; 100 unless set.
+    /// `GUARD_MIN_SAMPLE`: a campaign with fewer emails is not judged; 100 unless set.
     pub min_sample: u32,
 }
 
@@ -31,7 +34,7 @@ impl Default for Limits {
     }
 }
 
-/// A campaign, and what became of its emails since the guard last paused it.
+/// A campaign, and the feedback on its emails since the guard last paused it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watched {
@@ -45,9 +48,9 @@ pub struct Watched {
     pub recent: bool,
     /// Emails delivered.
     pub delivered: u64,
-    /// Emails that bounced for good.
+    /// Emails that bounced permanently.
     pub bounced: u64,
-    /// Emails complained of.
+    /// Emails that led to a complaint.
     pub complained: u64,
     /// Emails that SES rejected after it had accepted them.
     pub rejected: u64,
@@ -58,15 +61,15 @@ pub struct Watched {
 pub struct Stop {
     /// The campaign.
     pub campaign_id: Uuid,
-    /// What was judged, so that it is not held against the campaign again: its own feedback, and where the
-    /// organization's was too bad, that of all its campaigns.
+    /// The campaigns whose feedback was judged, so that it does not count again: the campaign itself, and all
+    /// campaigns of the organization if their common figures passed a limit.
     pub judged: Vec<Uuid>,
     /// The `status_reason`, for a person.
     pub reason: String,
 }
 
-/// The campaigns to pause: each whose own rates pass a limit; and where those of all other recent campaigns of
-/// its organization together do, each that is sending.
+/// The campaigns to pause: each campaign whose own rates pass a limit, and, if the common rates of all other
+/// recent campaigns of an organization pass a limit, each of these that is sending.
 pub fn judge(watched: &[Watched], limits: &Limits) -> Vec<Stop> {
     let mut stops: Vec<Stop> = Vec::new();
     let mut rest = Vec::new();
@@ -97,45 +100,40 @@ pub fn judge(watched: &[Watched], limits: &Limits) -> Vec<Stop> {
     stops
 }
 
-/// Whether SES rejects most of a campaign's emails, in words: then it is what the campaign says, not the list.
+/// The reason in words if SES rejects most of a campaign's emails; the cause is then the campaign's content,
+/// not its list.
 fn rejection(campaign: &Watched, limits: &Limits) -> Option<String> {
     let (rejected, accepted) = (campaign.rejected, campaign.delivered + campaign.bounced + campaign.rejected);
     let enough = rejected >= MIN_REJECTED.min(u64::from(limits.min_sample).max(1));
     (enough && lower_bound(rejected, accepted) > MAX_REJECT_RATE).then(|| {
         let rate = rate(rejected, accepted);
-        format!(
-            "{rejected} of {accepted} emails were rejected by Amazon SES after it had accepted them ({rate}): \
-             correct the content, then set the status to 'sending'"
-        )
+        let excess = halt::rejections(rejected, accepted, &rate);
+        format!("{excess}: correct the content, then set the status to 'sending'")
     })
 }
 
-/// Which limit these campaigns together pass, in words.
+/// The limit that these campaigns pass together, in words.
 fn excess(campaigns: &[&Watched], limits: &Limits) -> Option<String> {
     let sum = |of: fn(&Watched) -> u64| campaigns.iter().map(|campaign| of(campaign)).sum::<u64>();
     let (delivered, bounced) = (sum(|c| c.delivered), sum(|c| c.bounced));
     let complained = sum(|c| c.complained);
     let passes = |count, of, limit| of >= u64::from(limits.min_sample) && lower_bound(count, of) > limit;
     let returned = delivered + bounced;
-    // What was complained of was delivered, whether that event has come or not.
+    // An email that led to a complaint was delivered, even if that event has not arrived.
     let received = delivered.max(complained);
     if passes(bounced, returned, limits.bounce_rate) {
         let limit = percent(limits.bounce_rate);
-        Some(format!(
-            "{bounced} of {returned} emails bounced ({}), more than {limit}",
-            rate(bounced, returned)
-        ))
+        Some(halt::bounces(bounced, returned, &rate(bounced, returned), &limit))
     } else if passes(complained, received, limits.complaint_rate) {
         let (limit, rate) = (percent(limits.complaint_rate), rate(complained, received));
-        Some(format!("{complained} of {received} recipients complained ({rate}), more than {limit}"))
+        Some(halt::complaints(complained, received, &rate, &limit))
     } else {
         None
     }
 }
 
-/// The rate of which `count` out of `of` give 95 % confidence that it is at least so high: the lower end of
-/// Wilson's score interval with continuity correction, which holds for counts of one and two as well
-/// (Newcombe 1998, method 4).
+/// The rate that `count` out of `of` exceed with 95 % confidence: the lower bound of Wilson's score interval
+/// with continuity correction, which holds for counts of one and two as well (Newcombe 1998, method 4).
 fn lower_bound(count: u64, of: u64) -> f64 {
     if count == 0 || of == 0 {
         return 0.0;
@@ -188,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_rate_passes_its_limit_when_it_is_above_it_with_confidence() {
-        // Clopper and Pearson's exact bounds, which these come close to from below.
+        // Clopper and Pearson's exact bounds. The results are close to them from below.
         for (count, of, exact) in [(1, 10, 0.0051), (1, 100, 0.0005), (12, 100, 0.0707), (60, 1000, 0.0481)] {
             let bound = lower_bound(count, of);
             assert!((bound - exact).abs() < 0.0035, "{count} of {of}: {bound}, exact {exact}");

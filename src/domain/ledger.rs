@@ -1,17 +1,19 @@
-//! Who has had what: the state of a batch while it is sent. Pure; the clock and the network are elsewhere.
+//! The state of a batch while it is sent: which recipient has which outcome. It is pure and is given the
+//! time.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use super::answer::Answer;
 use super::batch::{Batch, Checkpoint};
+use super::halt;
 use super::outcome::{Entry, Line, Outcome};
 use super::stop::{SAME_REFUSALS, Stop};
 use super::trouble::same_refusals;
 
-/// How often one recipient is tried whose request something other than SES turns away.
+/// How often a recipient is tried if something other than SES turns its request away.
 const MAX_INTERCEPTIONS: u8 = 5;
-/// Sends that may start while the mark is on its way, at most: a bulk call.
+/// The most sends that may start while a checkpoint moves the mark: one bulk call.
 const MAX_AHEAD: usize = 50;
 
 /// The state of one batch.
@@ -21,36 +23,36 @@ pub struct Ledger<'a> {
     subjects: Vec<Option<String>>,
     /// Recipients up to here (exclusive) have been started or settled.
     next: usize,
-    /// Recipients up to here (exclusive) may be handed to SES; PostgreSQL knows it.
+    /// Recipients up to here (exclusive) may be handed to SES; PostgreSQL has committed this mark.
     marked: usize,
-    /// The mark that is on its way to PostgreSQL.
+    /// The mark that a running checkpoint sets.
     moving: usize,
     /// Recipients that SES certainly did not accept, to be tried again.
     again: VecDeque<usize>,
-    /// Of these, those that are to be sent singly.
+    /// Those of the recipients to be tried again that are sent singly.
     alone: VecDeque<usize>,
     /// How often something other than SES has turned each recipient's request away.
     interceptions: Vec<u8>,
-    /// Those with whom that happened too often for this batch, and the last reason.
+    /// The recipients that were turned away too often for this batch, and the last reason.
     aside: (Vec<usize>, Option<String>),
     /// Outcomes that no checkpoint has noted yet.
     unnoted: Vec<usize>,
     checkpoints: i32,
-    /// The refusal that the last recipients have met, all of them, and how many have. It begins below zero where a
-    /// person has set the campaign going again in spite of it.
+    /// The refusal that each of the last recipients has met, and their number. The number begins below zero
+    /// if a person has resumed the campaign in spite of the refusal.
     refusal: (Option<String>, i32),
     /// Where that count began.
     granted: i32,
     /// The recipients of this batch that have met it.
     alike: Vec<usize>,
-    /// They halt the campaign.
+    /// The refusals halt the campaign.
     alike_halt: bool,
     first: bool,
     stop: Option<Stop>,
 }
 
 impl<'a> Ledger<'a> {
-    /// The state in which a claim leaves it. `first`: nothing of the campaign was ever accepted.
+    /// The state after the claim. `first` means that SES has not accepted any email of the campaign yet.
     pub fn new(batch: &'a Batch, first: bool) -> Self {
         let size = batch.recipients.len();
         let marked = batch.step.min(size);
@@ -76,7 +78,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// The next recipient to hand to SES, if one may be.
+    /// The next recipient that may be handed to SES.
     pub fn next_recipient(&mut self) -> Option<usize> {
         if self.stop.is_some() {
             return None;
@@ -95,17 +97,18 @@ impl<'a> Ledger<'a> {
         self.alone.pop_front().filter(|_| self.stop.is_none())
     }
 
-    /// A message that was started was not sent after all: it is the next.
+    /// A message that was started was not sent after all: its recipient is the next one.
     pub fn give_back(&mut self, index: usize) {
         self.again.push_front(index);
     }
 
-    /// The reason why recipients are left that something other than SES turned away again and again, if there are any.
+    /// The reason why something other than SES turned recipients away too often, if there are such
+    /// recipients.
     pub fn set_aside(&self) -> Option<String> {
         self.aside.1.clone()
     }
 
-    /// Nothing more is to be started, now or after a checkpoint.
+    /// True if nothing more is to be started, now or after a checkpoint.
     pub fn is_idle(&self) -> bool {
         let again = !self.again.is_empty() || !self.alone.is_empty();
         self.stop.is_some() || !again && self.next == self.batch.recipients.len()
@@ -136,7 +139,7 @@ impl<'a> Ledger<'a> {
         self.unnoted.push(index);
     }
 
-    /// SES has answered at this time, or has not.
+    /// Notes the answer of SES, or that there is none, at this time.
     pub fn answer(&mut self, index: usize, answer: Answer, at: SystemTime) {
         let recipient = &self.batch.recipients[index];
         match answer {
@@ -186,16 +189,14 @@ impl<'a> Ledger<'a> {
         self.refusal.1 += 1;
         self.alike.push(index);
         if let (Some(refusal), SAME_REFUSALS..) = &self.refusal {
-            let whom = if self.first { "of the first" } else { "of" };
-            let count = SAME_REFUSALS - self.granted;
-            let more = if self.first { "" } else { " in a row" };
-            let reason = format!("each {whom} {count} recipients{more} was refused: {refusal}");
+            let reason = halt::same_refusal(SAME_REFUSALS - self.granted, self.first, refusal);
             self.stop(Stop::Halt(reason));
             self.alike_halt = true;
         }
     }
 
-    /// Counts anew, unless the campaign halts already: what comes then was under way.
+    /// Restarts the count, unless the campaign already halts: later answers belong to requests that were sent
+    /// before.
     fn begin_streak(&mut self, refusal: Option<String>) {
         if !self.alike_halt {
             (self.refusal, self.granted) = ((refusal, 0), 0);
@@ -203,14 +204,15 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Sending will soon reach the mark.
+    /// True if sending will soon reach the mark.
     pub fn needs_mark(&self) -> bool {
         let ahead = (self.batch.step / 8).min(MAX_AHEAD);
         self.stop.is_none() && self.moving < self.batch.recipients.len() && self.next + ahead >= self.moving
     }
 
-    /// The next checkpoint: what is not noted yet, and a mark moved on where sending will soon reach it. From then
-    /// on a crash leaves in doubt what is under way now, and at most one step.
+    /// The next checkpoint: the outcomes that are not noted yet, and a new mark if sending will soon reach
+    /// the old one. From then on a crash makes the currently unanswered requests and at most one step
+    /// uncertain.
     pub fn checkpoint(&mut self) -> Checkpoint {
         if self.needs_mark() {
             self.moving = (self.next + self.batch.step).min(self.batch.recipients.len());
@@ -233,15 +235,16 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// PostgreSQL knows the mark that was on its way.
+    /// The checkpoint is committed, and with it its mark.
     pub fn mark_moved(&mut self) {
         self.marked = self.moving;
     }
 
-    /// An outcome for every recipient, why sending stopped early, and the refusal that the last have met. With
-    /// `cut_off`, what SES has not answered yet is in doubt. Where as many as halt a campaign were refused alike, the
-    /// cause is not theirs: they are deferred. Should it be theirs after all, the campaign must not halt at them for
-    /// ever: when it is set going again, twice as many and more are allowed for.
+    /// Returns an outcome for every recipient, why sending stopped early, and the refusal that the last
+    /// recipients have met. With `cut_off`, requests that SES has not answered yet are uncertain. If so many
+    /// recipients met the same refusal that the campaign halts, the cause is not theirs, and they are
+    /// deferred. If it is theirs after all, the campaign must not halt at them for ever: after it is resumed,
+    /// at least twice as many refusals are allowed.
     pub fn close(mut self, cut_off: bool) -> (Vec<Line>, Option<Stop>, (Option<String>, i32)) {
         if self.alike_halt {
             for index in std::mem::take(&mut self.alike) {
@@ -270,7 +273,7 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// The text without what is each recipient's own: addresses, and the ids of requests.
+/// The text without addresses and request ids, which differ for each recipient.
 fn without_addresses(text: &str) -> String {
     let is_own = |word: &str| {
         let id = word.len() >= 16 && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');

@@ -1,4 +1,5 @@
-//! Mailboxes such as `News <news@example.com>`: read from a column or the command line, and written as SES takes them.
+//! Mailboxes, for example `News <news@example.com>`: parsed from a column or the command line, and written as
+//! SES accepts them.
 
 use std::fmt::{self, Write as _};
 
@@ -7,25 +8,25 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::address::{self, InvalidAddress};
 
-/// What Amazon SES takes as one mailbox, with the display name as it is encoded: it refuses more with `Address length is
-/// more than 320 characters long`.
+/// The most characters that Amazon SES accepts as one mailbox, with the encoded display name. It refuses more
+/// with `Address length is more than 320 characters long`.
 const MAX_MAILBOX: usize = 320;
 /// RFC 2047, 2: an encoded word has at most 75 characters, of which `=?UTF-8?Q?` and `?=` are 12.
 const MAX_ENCODED: usize = 63;
 
-/// One mailbox: an address, and the name that people see in its place.
+/// One mailbox: an address, and optionally a display name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox {
     /// The display name, as people read it.
     name: String,
-    /// As SES takes it.
+    /// The address as SES accepts it.
     address: String,
 }
 
-/// Why a text is no mailbox.
+/// Why a text is not a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMailbox {
-    /// Nothing is there.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
     /// `News <news@example.com`, or text behind the bracket.
@@ -34,17 +35,18 @@ pub enum InvalidMailbox {
     /// `A <a@example.com>, B <b@example.com>`.
     #[error("it has more than one address")]
     Several,
-    /// The address itself.
+    /// The address is invalid.
     #[error("{0}")]
     Address(#[from] InvalidAddress),
-    /// More than SES takes.
+    /// It is longer than SES accepts.
     #[error("it is too long: name and address have at most {MAX_MAILBOX} characters together, once encoded")]
     Length,
 }
 
 impl Mailbox {
-    /// Reads `ADDRESS`, `<ADDRESS>` or `NAME <ADDRESS>`. The name need not be quoted: `Acme, Inc. <news@example.com>` is
-    /// what a person means by it. Line breaks and other control characters in it count as white space.
+    /// Reads `ADDRESS`, `<ADDRESS>` or `NAME <ADDRESS>`. The name need not be quoted: `Acme, Inc.
+    /// <news@example.com>` is read as a person means it. Line breaks and other control characters in the name
+    /// count as white space.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -80,14 +82,14 @@ impl Mailbox {
         &self.address
     }
 
-    /// What a person sees: the name, or the address where there is none.
+    /// What a person sees: the name, or the address if there is no name.
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { &self.address } else { &self.name }
     }
 }
 
-/// As a header has it (RFC 5322, 3.4): the name as a phrase, as a quoted string where it has other characters than those
-/// of a phrase, and in encoded words (RFC 2047) where it is beyond ASCII.
+/// The mailbox as a header has it (RFC 5322, 3.4). The name is a phrase, a quoted string if it has characters
+/// that a phrase may not have, or encoded words (RFC 2047) if it has characters beyond ASCII.
 impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.is_empty() {
@@ -105,7 +107,8 @@ impl fmt::Display for Mailbox {
     }
 }
 
-/// The form of a text, with which an error can show a mailbox that it must not tell: `… <…@….…>`.
+/// The shape of a text, for example `… <…@….…>`, with which an error can describe a mailbox without showing
+/// the address.
 pub fn mailbox_shape(text: &str) -> String {
     let mut shape = String::new();
     for character in text.chars() {
@@ -128,7 +131,7 @@ fn on_one_line(text: &str) -> String {
     text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What a quoted string (RFC 5322, 3.2.4) says, if the text is one from its beginning to its end.
+/// The content of a quoted string (RFC 5322, 3.2.4), if the whole text is one.
 fn unquoted(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     let mut said = String::with_capacity(inner.len());
@@ -143,7 +146,7 @@ fn unquoted(text: &str) -> Option<String> {
     Some(said)
 }
 
-/// RFC 5322, 3.2.3. What is an encoded word already is an atom, too, unless a dot is in it.
+/// RFC 5322, 3.2.3. An encoded word without a dot is an atom, too.
 fn is_atom(word: &str) -> bool {
     let special = |byte: u8| !byte.is_ascii_graphic() || b"()<>[]:;@\\,.\"".contains(&byte);
     let is_encoded = word.starts_with("=?") && word.ends_with("?=") && word.matches('?').count() == 4;
@@ -151,7 +154,7 @@ fn is_atom(word: &str) -> bool {
         && (is_encoded && word.bytes().all(|byte| byte.is_ascii_graphic()) || !word.bytes().any(special))
 }
 
-/// The text in encoded words that break between characters: in the encoding that comes out shorter.
+/// The text in encoded words that break between characters, in the shorter of the two encodings.
 fn encoded_words(text: &str) -> String {
     let by_bytes = |characters: &str| {
         characters.bytes().fold(String::new(), |mut encoded, byte| {
@@ -258,7 +261,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is written is one mailbox for whoever reads it, with the name that was meant.
+        /// Other parsers read the result as one mailbox with the intended name.
         #[test]
         fn a_mailbox_that_is_written_is_read_again(name in "[ -~é\u{4f8b}]{0,40}", domain in "[a-zü]{1,9}") {
             let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");

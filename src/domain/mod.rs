@@ -1,14 +1,17 @@
-//! What is decided, and by which rules: pure functions and the values that they take and return. No clock is read here,
-//! and nothing is asked of a network.
+//! The rules by which things are decided: pure functions and the values that they take and return. Nothing
+//! here reads a clock or uses a network.
 
 pub mod address;
 pub mod answer;
 pub mod batch;
 pub mod campaign;
+pub mod cause;
 pub mod deadline;
 pub mod doubt;
+pub mod error_kind;
 pub mod event;
 pub mod guard;
+pub mod halt;
 pub mod ledger;
 pub mod mailbox;
 pub mod outcome;

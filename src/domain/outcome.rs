@@ -1,4 +1,4 @@
-//! What became of one recipient in one batch, and what is owed to the tables.
+//! The outcome of one recipient in one batch, and outcomes that are not recorded yet.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +39,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The status that the recipient's row is to have.
+    /// The status that the recipient's row gets.
     pub fn status(&self) -> Status {
         match self {
             Outcome::Sent { .. } => Status::Sent,
@@ -62,8 +62,8 @@ pub struct Line {
     pub subject: Option<String>,
 }
 
-/// The outcome of one recipient, in the short form in which it is noted at a checkpoint and owed to the next
-/// invocation: `[recipient, status, message id or code, milliseconds since 1970 or error]`.
+/// The outcome of one recipient in a short form, in which checkpoints note it and `next.unrecorded` carries
+/// it: `[recipient, status, message id or code, milliseconds since 1970 or error]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The recipient's id.
@@ -112,7 +112,7 @@ pub fn epoch_millis(at: SystemTime) -> u64 {
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// What an invocation sent and could not record: carried by `next.unrecorded` to the next invocation.
+/// What an invocation sent and could not record; `next.unrecorded` carries it to the next invocation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Debt {
     /// The campaign; absent in what release 0.1 wrote.
@@ -127,12 +127,13 @@ pub struct Debt {
     /// The outcomes, as far as they fit.
     #[serde(with = "entries")]
     pub outcomes: Vec<Entry>,
-    /// Whether `outcomes` holds all of the batch. If not, the batch is left to its lease: the rest of it comes
-    /// into doubt, and SES's events settle it.
+    /// True if `outcomes` has all outcomes of the batch. Otherwise the batch stays open until its lease ends;
+    /// then the other recipients become uncertain, and SES's events settle them.
     pub whole: bool,
 }
 
-/// The largest `next.unrecorded`, in bytes: Step Functions hands on 256 KiB (262,144 bytes) at most.
+/// The largest `next.unrecorded`, in bytes: Step Functions passes at most 256 KiB (262,144 bytes) from state
+/// to state.
 pub const MAX_DEBT_BYTES: usize = 200 * 1024;
 
 impl Debt {
@@ -141,7 +142,8 @@ impl Debt {
         serde_json::from_value(value.clone()).ok()
     }
 
-    /// The debt of a batch, cut to [`MAX_DEBT_BYTES`]: messages that SES accepted are kept first.
+    /// The unrecorded outcomes of a batch, cut to [`MAX_DEBT_BYTES`]; messages that SES accepted are kept
+    /// first.
     pub fn of_batch(
         campaign_id: Uuid,
         batch_id: i64,
@@ -154,7 +156,8 @@ impl Debt {
         let kept = entries
             .iter()
             .take_while(|entry| {
-                // With a separator, and a space after each as others write JSON who pass it on.
+                // The size includes separators with a space after each, because an orchestrator may write
+                // JSON in this way.
                 let size = serde_json::to_vec(entry).map_or(usize::MAX, |json| json.len() + 6);
                 let fits = size <= room;
                 room = room.saturating_sub(size);
@@ -226,7 +229,7 @@ mod tests {
             Uuid::nil(),
             std::iter::once(failed.clone()).chain((1..10_000).map(sent)),
         );
-        // Also as Python writes it.
+        // Python's way to write JSON is checked too.
         let spaced = serde_json::to_string(&debt).unwrap().replace(',', ", ").replace(':', ": ");
         assert!(spaced.len() <= MAX_DEBT_BYTES);
         assert!(debt.outcomes.len() > 1_200 && !debt.whole && !debt.outcomes.contains(&failed));

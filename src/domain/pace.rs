@@ -1,9 +1,10 @@
-//! When the next send may start: the rate that was reserved, exactly, and less of it while SES says 'too fast'.
-//! Pure: time comes in as a value.
+//! When the next send may start. The pace follows the reserved rate exactly, and a lower rate while SES
+//! throttles. It is pure: the time is an argument.
 //!
-//! The generic cell rate algorithm, with a rate and a burst that are lowered when SES turns a call away and come back
-//! while it accepts (additive increase, multiplicative decrease). How much SES takes at one instant it does not say,
-//! so a process learns it, and keeps it from batch to batch; where nobody knows the rate, it learns that too.
+//! It uses the generic cell rate algorithm, with a rate and a burst that decrease when SES throttles a call
+//! and increase again while it accepts (additive increase, multiplicative decrease). SES does not state how
+//! much it takes at one instant, so each process learns it and keeps it from batch to batch. If the rate is
+//! unknown, the process learns that too.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +12,19 @@ use super::answer::Answer;
 use super::send_api::{MAX_ENTRIES, SendApi};
 use super::stop::Stop;
 
-/// The pause after an answer that says 'too fast', or a connection that was not made: the first, and the longest.
+/// The pause after a throttled call or a failed connection: the first, and the longest.
 const HOLD: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// How long nothing may be accepted, for want of rate or connection, before the batch is given back.
+/// The batch is given back if nothing is accepted for this long because of throttling or failed connections.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How much longer a batch to which SES has said 'too fast' goes on than was reserved for it.
+/// How much longer than its reserved time a throttled batch continues.
 const GRACE: Duration = Duration::from_millis(250);
-/// The largest burst, in seconds of the rate: so much of the time that was not used may be caught up.
+/// The largest burst, in seconds of the rate: this much unused time may be caught up.
 pub const BURST_SECONDS: f64 = 0.25;
-/// The part of the rate that is left when SES says 'too fast', and of the burst.
+/// The part of the rate, and of the burst, that is left after a throttled call.
 const DECREASE: (f64, f64) = (0.8, 0.5);
-/// The part of the rate that comes back with each second of accepted messages, and of the burst.
+/// The part of the rate, and of the burst, that comes back with each second of accepted messages.
 const INCREASE: (f64, f64) = (0.05, 0.002);
-/// The part of itself by which a rate that nobody says grows in each second of accepted messages.
+/// The part by which a learned rate grows with each second of accepted messages.
 const GROWTH: f64 = 0.2;
 
 /// What a process has learned of SES's limits.
@@ -31,7 +32,7 @@ const GROWTH: f64 = 0.2;
 pub struct Learned {
     /// The part of the largest burst that SES takes.
     burst: f64,
-    /// Messages per second that it takes, where nobody says so: what it took before it turned some away.
+    /// Messages per second, if the rate is unknown: what SES accepted before it throttled.
     per_second: Option<f64>,
 }
 
@@ -50,17 +51,18 @@ impl Learned {
 pub struct Pace {
     /// When the next send may start.
     next: Instant,
-    /// Per second, as reserved; `None`: nobody knows the rate.
+    /// Messages per second, as reserved; `None`: the rate is unknown.
     reserved: Option<f64>,
-    /// When the time ends that was reserved for the batch, and others have theirs.
+    /// The end of the batch's reserved time; the following time is reserved for others.
     ends_at: Option<Instant>,
-    /// Per second, as it is used now; `None`: nothing limits.
+    /// Messages per second, as used now; `None`: no limit.
     per_second: Option<f64>,
     learned: Learned,
     hold: Duration,
-    /// When the last refusal that counted came: calls that were under way then may be refused for the same cause.
+    /// The time of the last refusal that counted; calls that were sent before it may be refused for the same
+    /// cause.
     turned_away_at: Option<Instant>,
-    /// Messages that were accepted since then, or since the batch began.
+    /// Messages that were accepted since the last refusal, or since the batch began.
     accepted_since: (u32, Instant),
     last_accepted: Instant,
     any_accepted: bool,
@@ -69,7 +71,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A pace that starts at an instant with so many messages per second, if these are known, for so many messages.
+    /// A pace for `count` messages that starts at an instant with a rate per second, if that is known.
     pub fn new(pace: Option<(Instant, f64)>, count: usize, learned: Learned, now: Instant) -> Pace {
         let (start, reserved) = pace.unzip();
         let start = start.unwrap_or(now);
@@ -91,7 +93,7 @@ impl Pace {
         }
     }
 
-    /// Whether a send may start now.
+    /// Returns true if a send may start now.
     pub fn allows(&self, now: Instant) -> bool {
         now >= self.next
     }
@@ -101,7 +103,7 @@ impl Pace {
         self.next
     }
 
-    /// So many sends start at once.
+    /// Notes that `count` sends start at once.
     pub fn start(&mut self, now: Instant, count: usize) {
         if let Some(per_second) = self.per_second {
             let taken = seconds(count, per_second);
@@ -118,12 +120,12 @@ impl Pace {
         (self.learned.burst * largest).max(1.0)
     }
 
-    /// How many recipients the next bulk call may have; `None`: it is a single send.
+    /// The most recipients of the next bulk call; `None`: the next call is a single send.
     pub fn call_size(&self, api: SendApi) -> Option<usize> {
         api.call_size(self.per_second, self.burst())
     }
 
-    /// SES has answered, for one message of a call that was started then.
+    /// Notes SES's answer for one message of a call that was started at `started_at`.
     pub fn note(&mut self, answer: &Answer, started_at: Instant, now: Instant) {
         match answer {
             Answer::Accepted(_) => {
@@ -146,7 +148,7 @@ impl Pace {
             Answer::Intercepted(reason) => {
                 self.hold_back(Stop::Intercepted(reason.clone()), started_at, now);
             }
-            // It is sent once more, by itself, and has its place in the pace then.
+            // It is sent once more, singly, and takes its place in the pace then.
             Answer::Singly(_) => {
                 let given_back = self.per_second.map_or(0.0, |per_second| seconds(1, per_second));
                 self.next = self.next.checked_sub(Duration::from_secs_f64(given_back)).unwrap_or(self.next);
@@ -158,8 +160,7 @@ impl Pace {
         }
     }
 
-    /// Pauses sending. Calls that were under way together and are turned away count once; returns whether this one
-    /// counted.
+    /// Pauses sending. Overlapping refusals count once; returns whether this one counted.
     fn hold_back(&mut self, reason: Stop, started_at: Instant, now: Instant) -> bool {
         self.held_for = Some(reason);
         if self.turned_away_at.is_some_and(|at| started_at <= at) {
@@ -171,7 +172,7 @@ impl Pace {
         true
     }
 
-    /// Lowers the rate and the burst. Where nobody knows the rate, it is what SES took since the last refusal.
+    /// Lowers the rate and the burst. An unknown rate becomes what SES accepted since the last refusal.
     fn decrease(&mut self, now: Instant) {
         let (accepted, since) = std::mem::replace(&mut self.accepted_since, (0, now));
         let time = now.saturating_duration_since(since).as_secs_f64().max(0.001);
@@ -181,7 +182,7 @@ impl Pace {
         self.learned.burst *= DECREASE.1;
     }
 
-    /// One message was accepted.
+    /// Notes one accepted message.
     fn increase(&mut self) {
         let Some(per_second) = self.per_second else { return };
         self.per_second = Some(match self.reserved {
@@ -195,34 +196,36 @@ impl Pace {
         self.reserved.map_or(1.0, |per_second| per_second.min(1.0))
     }
 
-    /// Why the batch is to be given back, if nothing was accepted for too long.
+    /// The reason to give the batch back, if nothing was accepted for too long.
     pub fn given_up(&self, now: Instant) -> Option<Stop> {
         self.held_for.clone().filter(|_| now >= self.last_accepted + PATIENCE)
     }
 
-    /// Whether SES has said 'too fast', and what is left would be sent in the time of others.
+    /// Returns true if SES has throttled, and the remaining recipients would be sent in the time that is
+    /// reserved for others.
     pub fn is_over(&self, now: Instant) -> bool {
         self.throttled && self.ends_at.is_some_and(|at| now >= at)
     }
 
-    /// Why the batch came to nothing, if all that was tried was turned away.
+    /// The reason why nothing of the batch was accepted, if every attempt was turned away.
     pub fn turned_away(&self) -> Option<Stop> {
         self.held_for.clone().filter(|_| !self.any_accepted)
     }
 
-    /// Messages per second at which the batch ended, if SES has said 'too fast' to it and a rate was reserved.
+    /// The rate at which the batch ended, in messages per second, if SES throttled it and a rate was
+    /// reserved.
     pub fn throttled_to(&self) -> Option<f64> {
         self.per_second.filter(|_| self.throttled && self.reserved.is_some())
     }
 
-    /// What the next batch of this process is to know.
+    /// What the next batch of this process starts with.
     pub fn learned(&self) -> Learned {
         let per_second = if self.reserved.is_none() { self.per_second } else { self.learned.per_second };
         Learned { per_second, ..self.learned }
     }
 }
 
-/// How long so many messages take, in seconds.
+/// How long `count` messages take, in seconds.
 fn seconds(count: usize, per_second: f64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "a call has 50 recipients at most")]
     let count = count as f64;
@@ -247,7 +250,7 @@ mod tests {
         Answer::Throttled(String::new())
     }
 
-    /// How many sends start within a time, if each is asked for as soon as it may be.
+    /// The number of sends that start within a time, if each starts as soon as it may.
     fn sends(pace: &mut Pace, from: Instant, time: Duration) -> u32 {
         let mut count = 0;
         while pace.next() < from + time {
@@ -259,8 +262,8 @@ mod tests {
         count
     }
 
-    /// An SES with a token bucket: who sends for so many seconds as fast as the pace allows, call by call, has so many
-    /// messages accepted and so many refused.
+    /// Sends to an SES with a token bucket for a number of seconds, as fast as the pace allows, and returns
+    /// how many messages were accepted and how many were refused.
     fn against_a_bucket(
         pace: &mut Pace,
         start: Instant,
@@ -333,7 +336,7 @@ mod tests {
         for n in 1..=4 {
             let started_at = now + n * SECOND;
             pace.start(started_at, 10);
-            // Also where the answer comes before the next call's turn.
+            // This holds also if the answer arrives before the next call's turn.
             pace.note(&throttled(), started_at, started_at + Duration::from_millis(1));
             pace.note(&throttled(), started_at, started_at + Duration::from_millis(50));
             rates.push(pace.throttled_to().unwrap().round());

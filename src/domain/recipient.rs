@@ -1,18 +1,18 @@
-//! The life of a recipient: one enum, and one total function of what may follow what.
+//! The life cycle of a recipient: one enum, and one total function that says which status may follow which.
 //!
-//! `recipient_may_become` in `migrations/` is the same function for the statements that change a recipient's
-//! status; no status is set without it.
+//! `recipient_may_become` in `migrations/` is the same function, for the statements that record outcomes and
+//! events.
 
 use std::fmt;
 
-/// What became of one recipient: the `status` of its row.
+/// The status of a recipient: the column `status` of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// No outcome yet, and certainly not accepted by SES.
     Pending,
     /// SES accepted the message. Final.
     Sent,
-    /// Certainly not accepted, and not worth another try by itself.
+    /// Certainly not accepted, and not tried again automatically.
     Failed,
     /// On the organization's suppression list. Final for this campaign.
     Suppressed,
@@ -25,17 +25,17 @@ impl Status {
     pub const ALL: [Status; 5] =
         [Status::Pending, Status::Sent, Status::Failed, Status::Suppressed, Status::Uncertain];
 
-    /// Whether what is known now may turn this status into `next`.
+    /// Returns true if new evidence may change this status into `next`.
     ///
-    /// Nothing becomes less than `sent`. What is in doubt is settled by evidence only, and by a decision
-    /// (`campaign resolve`, or the policy for doubt without a word) where there is none: only that, and `campaign
+    /// A `sent` recipient keeps its status. Evidence settles an `uncertain` recipient, or a decision
+    /// (`campaign resolve`, or the policy `resend`). Only a decision, by one of these or by `campaign
     /// retry-failed`, leads back to `pending`.
     pub fn may_become(self, next: Status) -> bool {
         use Status::{Failed, Pending, Sent, Suppressed, Uncertain};
         match (self, next) {
             (Pending, Sent | Failed | Suppressed | Uncertain) => true,
             (Uncertain, Sent | Failed) => true,
-            // A refusal that was believed, and then SES's own word that the message was sent.
+            // SES's evidence that the message was sent outweighs an earlier refusal.
             (Failed, Sent) => true,
             (Pending | Uncertain | Failed, Pending)
             | (Uncertain, Suppressed | Uncertain)

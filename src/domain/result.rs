@@ -1,8 +1,9 @@
-//! The batch result: what an invocation did, and what its orchestrator does next.
+//! The result of a batch: what an invocation did, and what its orchestrator does next.
 
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::domain::cause::Cause;
 use crate::domain::outcome::Debt;
 
 /// What the orchestrator does with the campaign now.
@@ -37,14 +38,17 @@ pub struct BatchResult {
     pub wait_seconds: u64,
     /// What became of this batch.
     pub batch: BatchCounts,
-    /// Whether its activities were written.
+    /// The activities of this batch.
     pub activities: Activities,
-    /// Where the campaign stands.
+    /// The counters of the campaign.
     pub progress: Progress,
-    /// Why, where that is not plain.
+    /// The reason, if the status needs one.
     pub reason: Option<String>,
     /// The next invocation's event.
     pub next: Option<Next>,
+    /// The reason as a cause, of a wait: for `campaign status`, not for the orchestrator.
+    #[serde(skip)]
+    pub cause: Option<Cause>,
 }
 
 /// The recipients of one batch by outcome; `claimed` is the sum of the others.
@@ -62,7 +66,7 @@ pub struct BatchCounts {
 /// The activities of one batch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Activities {
-    /// False when PostgreSQL could not be reached after sending; `next.unrecorded` then carries what is owed.
+    /// False if PostgreSQL could not record what was sent; `next.unrecorded` then carries it.
     pub success: bool,
     /// Emails of this batch that are in the timeline.
     pub count: u32,
@@ -102,7 +106,7 @@ pub struct Next {
     pub unrecorded: Option<Debt>,
 }
 
-/// The longest result, in bytes of JSON: what Step Functions hands on from state to state.
+/// The longest result, in bytes of JSON: what Step Functions passes from state to state.
 pub const MAX_RESULT_BYTES: usize = 256 * 1024;
 /// The longest `reason` and `activities.error`, in characters.
 const MAX_TEXT: usize = 2000;
@@ -130,6 +134,7 @@ impl BatchResult {
             progress: Progress::default(),
             reason: None,
             next: None,
+            cause: None,
         }
     }
 }

@@ -1,17 +1,18 @@
-//! Which of SES's calls sends, and for how many recipients at once.
+//! Which call of SES is used, and for how many recipients at once.
 
 /// Recipients of one bulk call (Amazon SES API v2, `SendBulkEmail`: 50 destinations).
 pub const MAX_ENTRIES: usize = 50;
 /// A bulk call carries what the rate allows in this time, in seconds: SES limits a call's recipients by the rate per
 /// second, and takes them all at once.
 const CALL_SECONDS: f64 = 0.1;
-/// The smallest bulk call that is worth what it puts in doubt at once.
+/// The smallest bulk call. A smaller one would not be worth the number of recipients that become uncertain at
+/// once.
 const WORTHWHILE: usize = 10;
 
-/// Which of SES's calls sends: `SEND_API`.
+/// Which call of SES is used: `SEND_API`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendApi {
-    /// Bulk calls at 100 messages per second and above, and where the rate is not known; single ones below.
+    /// Bulk calls at 100 messages per second and above, and if the rate is unknown; single calls below.
     Auto,
     /// `SendBulkEmail` for all that fit in.
     Bulk,
@@ -20,8 +21,8 @@ pub enum SendApi {
 }
 
 impl SendApi {
-    /// How many recipients a bulk call may have at a rate per second (if it is known), of which SES takes no more than
-    /// `burst` at one instant; `None`: the next call is a single one.
+    /// How many recipients a bulk call may have at a rate per second (if it is known), if SES takes at most
+    /// `burst` messages at one instant; `None`: the next call is a single one.
     pub fn call_size(self, per_second: Option<f64>, burst: f64) -> Option<usize> {
         let most = per_second.map_or(f64::INFINITY, |rate| (rate * CALL_SECONDS).round()).min(burst).max(1.0);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive")]

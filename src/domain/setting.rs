@@ -1,4 +1,4 @@
-//! Values of settings, and what is said of one that is missing or malformed.
+//! Values of settings, and the errors for missing and malformed ones.
 
 /// A variable that is missing or malformed. Values of secrets are not in it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +31,7 @@ pub fn given(value: Option<String>) -> Option<String> {
 /// Reads a value.
 ///
 /// # Errors
-/// When it is none, or `valid` says no.
+/// When the value is missing, or `valid` refuses it.
 pub fn parse<T: std::str::FromStr>(
     name: &'static str,
     value: &str,

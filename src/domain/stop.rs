@@ -1,5 +1,7 @@
 //! Why a batch ends before every recipient has an outcome.
 
+use super::campaign::CampaignStatus;
+
 /// As many recipients in a row that meet the same refusal halt a campaign.
 pub const SAME_REFUSALS: i32 = 20;
 
@@ -21,7 +23,7 @@ pub enum Stop {
     /// A cause that holds for every recipient.
     Halt(String),
     /// The campaign is not `sending` any more.
-    Status(String),
+    Status(CampaignStatus),
     /// Another invocation has taken the batch over.
     ClaimLost,
 }

@@ -1,38 +1,38 @@
-//! What keeps answers that are not SES's, or that nobody understands, from running through a whole campaign: a circuit
-//! breaker. Pure.
+//! A circuit breaker: it stops a campaign when answers are not SES's or cannot be understood. It is pure.
 //!
-//! A call whose recipients are in doubt weighs as much as four calls that SES answered clearly. From its first one on,
-//! calls are made one at a time, each for one recipient, until SES answers clearly. A batch to which a weight was
-//! carried begins so. A batch stops when the weight
-//! reaches `STOP`; the weight is carried from batch to batch, and the campaign halts when it reaches `HALT`.
+//! A call whose recipients are uncertain weighs as much as four calls that SES answered clearly. After the
+//! first such call, calls are made one at a time, each for one recipient, until SES answers clearly. A batch
+//! that begins with a carried weight begins in this way. A batch stops when the weight reaches `STOP`; the
+//! weight is carried from batch to batch, and the campaign halts when it reaches `HALT`.
 
 use super::answer::Answer;
+use super::halt;
 use super::stop::Stop;
 
-/// What one call in doubt adds. A call that SES answers clearly takes 1 away.
+/// The weight of one uncertain call. A call that SES answers clearly subtracts 1.
 const DOUBT: i32 = 4;
-/// The weight at which a batch stops: five calls in doubt, one after another.
+/// The weight at which a batch stops: five uncertain calls in a row.
 const STOP: i32 = 20;
-/// The weight at which the campaign halts: five batches more that began with a call in doubt, or twenty that only
-/// met what is not SES.
+/// The weight at which the campaign halts: five more batches that began with an uncertain call, or twenty
+/// batches that got only answers that are not SES's.
 const HALT: i32 = 40;
-/// As many bulk calls of one batch whose answers cannot be read: no more are made.
+/// After this number of unreadable answers to bulk calls in one batch, no more bulk calls are made.
 const UNREADABLE_BULK_CALLS: u32 = 2;
-/// How the weight stands in the place where the same refusals are counted (`campaign_cursors.refusal`).
+/// The form of the weight in the column in which equal refusals are counted (`campaign_cursors.refusal`).
 const PREFIX: &str = "no clear answer: ";
 
-/// The same refusals that were carried, if it is they and not a weight.
+/// The carried refusals, if the column has these and not a weight.
 pub fn same_refusals(carried: &(Option<String>, i32)) -> (Option<String>, i32) {
     let is_weight = carried.0.as_deref().is_some_and(|text| text.starts_with(PREFIX));
     if is_weight { (None, 0) } else { carried.clone() }
 }
 
-/// What came of one call.
+/// The result of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// SES answered, whatever it said.
     Clear,
-    /// Most of its recipients are in doubt, for this reason.
+    /// Most of its recipients are uncertain, for this reason.
     Doubtful(&'a str, &'a str),
     /// Something other than SES answered.
     Intercepted,
@@ -133,12 +133,8 @@ impl Trouble {
 
     fn stop(&self, stop: Stop) -> Stop {
         match stop {
-            Stop::Intercepted(_) if self.weight >= HALT => {
-                Stop::Halt(format!("something other than SES answers each time: {}", self.reason))
-            }
-            Stop::Doubtful(..) if self.weight >= HALT => {
-                Stop::Halt(format!("no clear answer from SES, time after time: {}", self.reason))
-            }
+            Stop::Intercepted(_) if self.weight >= HALT => Stop::Halt(halt::not_ses(&self.reason)),
+            Stop::Doubtful(..) if self.weight >= HALT => Stop::Halt(halt::no_clear_answer(&self.reason)),
             stop => stop,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::campaign::CampaignStatus;
+use crate::domain::cause::Cause;
 use crate::domain::result::Status;
 use crate::domain::stop::Stop;
 
@@ -23,11 +25,13 @@ pub struct Verdict {
     pub wait: Duration,
     /// Why, where that is not plain.
     pub reason: Option<String>,
+    /// The same as a cause, of a wait.
+    pub cause: Option<Cause>,
 }
 
 impl Verdict {
     fn plain(status: Status) -> Verdict {
-        Verdict { status, wait: Duration::ZERO, reason: None }
+        Verdict { status, wait: Duration::ZERO, reason: None, cause: None }
     }
 
     /// Every recipient has an outcome.
@@ -41,8 +45,8 @@ impl Verdict {
     }
 
     /// More to send, after `wait`.
-    pub fn wait(wait: Duration, reason: impl Into<String>) -> Verdict {
-        Verdict { status: Status::Wait, wait, reason: Some(reason.into()) }
+    pub fn wait(wait: Duration, cause: Cause, reason: impl Into<String>) -> Verdict {
+        Verdict { status: Status::Wait, wait, reason: Some(reason.into()), cause: Some(cause) }
     }
 
     /// The campaign is paused for a cause that would fail every recipient.
@@ -53,78 +57,96 @@ impl Verdict {
     /// Others hold what is left, for `lease` at most.
     pub fn busy(lease: Duration) -> Verdict {
         let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
-        Verdict::wait(wait, "another invocation or an open import holds the rest")
+        Verdict::wait(wait, Cause::Busy, "another invocation or an open import holds the rest")
+    }
+
+    /// A transaction that has added recipients is still open.
+    pub fn open_import(wait: Duration) -> Verdict {
+        Verdict { cause: Some(Cause::OpenImport), ..Verdict::busy(wait) }
     }
 
     /// A person has stopped the campaign, and other invocations hold batches of it for `lease` at most: it is said to be
     /// stopped when nothing is under way any more.
-    pub fn under_way(status: &str, lease: Duration) -> Verdict {
+    pub fn under_way(status: CampaignStatus, lease: Duration) -> Verdict {
         let wait = lease.clamp(Duration::from_secs(1), BUSY_WAIT);
         Verdict::wait(
             wait,
+            Cause::Busy,
             format!("the campaign is {status}, and another invocation is still sending a batch of it"),
         )
     }
 
     /// Another transaction holds a lock on the campaign.
     pub fn locked(reason: &str) -> Verdict {
-        Verdict::wait(AWAY_WAIT, format!("another transaction holds a lock on the campaign: {reason}"))
+        Verdict::wait(
+            AWAY_WAIT,
+            Cause::Locked,
+            format!("another transaction holds a lock on the campaign: {reason}"),
+        )
     }
 
     /// The sending rate is reserved by others for so long.
     pub fn rate_reserved(reserved: Duration) -> Verdict {
         let wait = reserved.clamp(Duration::from_secs(1), Duration::from_secs(60));
-        Verdict::wait(wait, "other invocations have reserved the account's sending rate")
+        Verdict::wait(wait, Cause::RateReserved, "other invocations have reserved the account's sending rate")
     }
 
     /// The database may have lost what it had committed, so nothing is sent for so long: `reason` says what was noticed.
     pub fn history_changed(hold: Duration, reason: &str) -> Verdict {
         let reason = format!("{reason}. Nothing is sent until SES's events had time to come");
-        Verdict::wait(hold.max(Duration::from_secs(1)), reason)
+        Verdict::wait(hold.max(Duration::from_secs(1)), Cause::HistoryChanged, reason)
     }
 
     /// The account may send no more today.
     pub fn quota_exhausted(message: &str) -> Verdict {
-        Verdict::wait(QUOTA_WAIT, format!("SES: {message}"))
+        Verdict::wait(QUOTA_WAIT, Cause::QuotaExhausted, format!("SES: {message}"))
     }
 
     /// The campaign's own status does not allow sending.
-    pub fn of_status(status: &str, reason: Option<String>) -> Verdict {
+    pub fn of_status(status: CampaignStatus, reason: Option<String>) -> Verdict {
         match status {
-            "sent" => Verdict::done(),
-            "paused" => Verdict { reason, ..Verdict::plain(Status::Paused) },
-            "failed" => Verdict {
+            CampaignStatus::Sent => Verdict::done(),
+            // (It was `sending` again when this was asked.)
+            CampaignStatus::Sending => Verdict::more(),
+            CampaignStatus::Paused => Verdict { reason, ..Verdict::plain(Status::Paused) },
+            CampaignStatus::Failed => Verdict {
                 reason: reason.or_else(|| Some("the campaign's status is failed".to_owned())),
                 ..Verdict::plain(Status::Cancelled)
             },
-            "draft" | "scheduled" => Verdict {
+            CampaignStatus::Draft | CampaignStatus::Scheduled => Verdict {
                 reason: Some(format!("the campaign was set back to {status}")),
                 ..Verdict::plain(Status::Paused)
             },
-            _ => Verdict { reason, ..Verdict::plain(Status::Cancelled) },
+            CampaignStatus::Cancelled => Verdict { reason, ..Verdict::plain(Status::Cancelled) },
         }
     }
 
     /// A batch is recorded, with recipients left or with a reason to stop; `status` is the campaign's.
-    pub fn of_batch(stop: Option<&Stop>, status: &str, status_reason: Option<String>) -> Verdict {
+    pub fn of_batch(stop: Option<&Stop>, status: CampaignStatus, status_reason: Option<String>) -> Verdict {
         match stop {
             Some(Stop::Halt(reason)) => Verdict::halted(reason),
-            _ if status != "sending" => Verdict::of_status(status, status_reason),
+            _ if status != CampaignStatus::Sending => Verdict::of_status(status, status_reason),
             None | Some(Stop::Deadline | Stop::ClaimLost | Stop::Status(_)) => Verdict::more(),
-            Some(Stop::Throttled) => {
-                Verdict::wait(THROTTLED_WAIT, "SES says that the maximum sending rate is exceeded")
-            }
+            Some(Stop::Throttled) => Verdict::wait(
+                THROTTLED_WAIT,
+                Cause::Throttled,
+                "SES says that the maximum sending rate is exceeded",
+            ),
             Some(Stop::QuotaExhausted(message)) => Verdict::quota_exhausted(message),
             Some(Stop::Unreachable(cause)) => {
-                Verdict::wait(AWAY_WAIT, format!("SES could not be reached: {cause}"))
+                Verdict::wait(AWAY_WAIT, Cause::SesUnreachable, format!("SES could not be reached: {cause}"))
             }
-            Some(Stop::Intercepted(answer)) => {
-                Verdict::wait(AWAY_WAIT, format!("something other than SES answered: {answer}"))
-            }
+            Some(Stop::Intercepted(answer)) => Verdict::wait(
+                AWAY_WAIT,
+                Cause::NotSes,
+                format!("something other than SES answered: {answer}"),
+            ),
             // Each time costs a recipient in doubt, so it waits longer each time.
-            Some(Stop::Doubtful(answer, times)) => {
-                Verdict::wait(AWAY_WAIT * *times, format!("SES did not answer clearly: {answer}"))
-            }
+            Some(Stop::Doubtful(answer, times)) => Verdict::wait(
+                AWAY_WAIT * *times,
+                Cause::UnclearAnswers,
+                format!("SES did not answer clearly: {answer}"),
+            ),
         }
     }
 }

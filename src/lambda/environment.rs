@@ -12,7 +12,7 @@ use crate::domain::setting::{InvalidVariable, given, parse};
 use crate::message::link_settings::UnsubscribeSettings;
 use crate::store::settings::{DatabaseAccess, database_access};
 
-/// What the environment says.
+/// The settings of the functions.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `DATABASE_URL`, `DATABASE_IAM_AUTH`, `DATABASE_SECRET_ARN`, `DATABASE_SCHEMA`: PostgreSQL 14 or newer.
@@ -25,7 +25,7 @@ pub struct Settings {
     pub max_send_rate: Option<f64>,
     /// `BATCH_SIZE`, recipients per batch when the event names none; 500 unless set.
     pub batch_size: u32,
-    /// `SEND_API`: which of SES's calls sends; chosen by the rate unless set.
+    /// `SEND_API`: which call of SES is used; chosen by the rate unless set.
     pub send_api: SendApi,
     /// `SEND_CONCURRENCY`, requests to SES at a time; 50 unless set.
     pub concurrency: usize,
@@ -38,16 +38,16 @@ pub struct Settings {
     pub guard: Limits,
     /// `NOTICE_EVENT_BUS`: the EventBridge bus that `ses-events` tells of campaigns that it pauses; none unless set.
     pub notice_event_bus: Option<String>,
-    /// The function's name for its metrics; `None` where none are to be written. `METRICS`, `on` or `off`, decides;
-    /// unless it is set they are written on Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`.
+    /// The function's name for its metrics; `None` if none are written. `METRICS` is `on` or `off`; unless it
+    /// is set, metrics are written on Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`.
     pub metrics: Option<String>,
-    /// `UNSUBSCRIBE_URL`, `UNSUBSCRIBE_SECRET`, `UNSUBSCRIBE_MAILTO`: how a recipient gets off the list.
+    /// `UNSUBSCRIBE_URL`, `UNSUBSCRIBE_SECRET`, `UNSUBSCRIBE_MAILTO`: how a recipient unsubscribes.
     pub unsubscribe: UnsubscribeSettings,
-    /// `LAMBDA_TIMEOUT_SECONDS`: how long an invocation may take whose deadline is not known; 60 s unless set.
+    /// `LAMBDA_TIMEOUT_SECONDS`: the time of an invocation whose deadline is unknown; 60 s unless set.
     pub fallback_timeout: Duration,
 }
 
-/// The name of a function that no one has given a name.
+/// The name of a function that has none.
 pub const LOCAL_FUNCTION: &str = "local";
 impl Settings {
     /// Reads this process's environment.
@@ -148,7 +148,7 @@ fn is_table_name(name: &str) -> bool {
     false
 }
 
-/// What follows the SQL identifier at the beginning of `text`; `None` if there is none.
+/// The text after the SQL identifier at the beginning of `text`; `None` if there is no identifier.
 fn after_identifier(text: &str) -> Option<&str> {
     if let Some(mut quoted) = text.strip_prefix('"') {
         if quoted.starts_with('"') && !quoted.starts_with("\"\"") {

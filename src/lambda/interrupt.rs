@@ -1,25 +1,25 @@
-//! A wish from outside to end the batch under way early, and cleanly.
+//! A request from outside to end the current batch early and cleanly.
 
 use tokio::sync::watch;
 
-/// Once it is raised, no send starts any more: what SES has accepted is recorded, and whoever was not tried is
-/// `pending` again, as at an invocation's deadline.
+/// Once it is raised, no send starts any more. What SES has accepted is recorded, and recipients that were
+/// not tried are `pending` again, as at an invocation's deadline.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Option<watch::Receiver<bool>>);
 
 impl Interrupt {
-    /// One that is never raised.
+    /// An interrupt that is never raised.
     pub fn never() -> Interrupt {
         Interrupt(None)
     }
 
-    /// One that is raised by sending `true`.
+    /// An interrupt that is raised by sending `true`.
     pub fn channel() -> (watch::Sender<bool>, Interrupt) {
         let (raise, raised) = watch::channel(false);
         (raise, Interrupt(Some(raised)))
     }
 
-    /// Whether it is raised.
+    /// Returns true if it is raised.
     pub fn is_raised(&self) -> bool {
         self.0.as_ref().is_some_and(|raised| *raised.borrow())
     }

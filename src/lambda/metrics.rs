@@ -1,6 +1,6 @@
-//! Metrics as lines of CloudWatch's embedded metric format, which Lambda's log carries for nothing.
+//! Metrics as log lines in CloudWatch's embedded metric format, which need no requests to CloudWatch.
 //!
-//! One document per batch, made here: `ARCHITECTURE.md` says why not by a crate.
+//! One document per batch, written here; docs/decisions/0013-metrics-without-a-crate.md says why.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -16,12 +16,13 @@ use crate::domain::result::BatchCounts;
 
 const NAMESPACE: &str = "CampaignSender";
 
-/// How long each of many requests took, in milliseconds: at most a tenth less than it was, and 10 s at most.
+/// The durations of many requests in milliseconds, rounded down by at most a tenth; 10 s at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latencies(BTreeMap<u32, u32>);
 
 impl Latencies {
-    /// Adds one. A metric may have 100 distinct values in a document, which steps of a tenth stay below.
+    /// Adds a duration. A metric may have 100 distinct values in a document; steps of a tenth stay below
+    /// that.
     pub fn record(&mut self, latency: Duration) {
         let ms = u32::try_from(latency.as_millis()).unwrap_or(u32::MAX).min(10_000);
         let step = |value: &u32| Some(value + (value / 10).max(1));
@@ -34,11 +35,11 @@ impl Latencies {
     }
 }
 
-/// What is measured of one batch.
+/// The measurements of one batch.
 pub struct BatchMetrics<'a> {
-    /// Which campaign.
+    /// The campaign.
     pub campaign_id: Uuid,
-    /// Whose it is.
+    /// Its organization.
     pub organization_id: Uuid,
     /// Its recipients by outcome.
     pub counts: BatchCounts,
@@ -46,7 +47,7 @@ pub struct BatchMetrics<'a> {
     pub send_latency: &'a Latencies,
     /// How long the outcomes took to record.
     pub record_latency: Duration,
-    /// From the event to here.
+    /// The time from the event until now.
     pub duration: Duration,
 }
 
@@ -57,12 +58,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Under a function's name, which is the only dimension; `None` switches them off.
+    /// Metrics under a function's name, which is the only dimension; `None` switches them off.
     pub fn new(function_name: Option<String>) -> Metrics {
         Metrics { function_name }
     }
 
-    /// Whether anything is written.
+    /// Returns true if metrics are written.
     pub fn are_on(&self) -> bool {
         self.function_name.is_some()
     }
@@ -96,12 +97,12 @@ impl Metrics {
         }
     }
 
-    /// Writes how long ago the oldest recipient that is in doubt came into it; zero if there is none.
+    /// Writes for how long the oldest uncertain recipient has been uncertain; zero if there is none.
     pub fn oldest_uncertain(&self, age: Duration) {
         self.write(|function_name| oldest_uncertain_document(function_name, age, SystemTime::now()));
     }
 
-    /// Writes for how long the campaign that waits longest has been due, or sending without a new batch.
+    /// Writes the longest time for which a campaign has been due, or sending without a new batch.
     pub fn oldest_due(&self, age: Duration) {
         self.write(|function_name| oldest_due_document(function_name, age, SystemTime::now()));
     }
@@ -111,8 +112,8 @@ impl Metrics {
         self.write(|function_name| guard_document(function_name, campaign_id, SystemTime::now()));
     }
 
-    /// Writes how many of SES's events did not fit the recipient that their tags name, and how many emails SES rejected
-    /// after it had accepted them; nothing where there are none.
+    /// Writes how many of SES's events did not fit the recipient that their tags name, and how many emails
+    /// SES rejected after accepting them; writes nothing if there are none.
     pub fn events(&self, misfit: u64, rejected: u64) {
         if misfit + rejected > 0 {
             self.write(|function_name| {
@@ -125,7 +126,7 @@ impl Metrics {
 
     fn write(&self, document: impl FnOnce(&str) -> Value) {
         if let Some(function_name) = &self.function_name {
-            // A metric that cannot be written is not worth an email.
+            // A metric that cannot be written must not stop an email.
             let _ = writeln!(std::io::stdout().lock(), "{}", document(function_name));
         }
     }
@@ -150,7 +151,8 @@ fn batch_document(function_name: &str, batch: &BatchMetrics<'_>, now: SystemTime
     of_campaign(document, batch.campaign_id, batch.organization_id)
 }
 
-/// As properties, not as dimensions: CloudWatch bills each combination of dimensions as a metric of its own.
+/// They are properties and not dimensions, because CloudWatch bills each combination of dimensions as a
+/// metric of its own.
 fn of_campaign(mut document: Value, campaign_id: Uuid, organization_id: Uuid) -> Value {
     document["campaign_id"] = json!(campaign_id);
     document["organization_id"] = json!(organization_id);
@@ -172,7 +174,7 @@ fn guard_document(function_name: &str, campaign_id: Uuid, now: SystemTime) -> Va
 }
 
 fn document(function_name: &str, now: SystemTime, metrics: &[(&str, &str, Value)]) -> Value {
-    // A list without values is none that CloudWatch takes.
+    // CloudWatch does not accept a list without values.
     let metrics: Vec<_> = metrics.iter().filter(|(_, _, value)| value["Values"] != json!([])).collect();
     let mut document = json!({
         "_aws": {

@@ -1,4 +1,5 @@
-//! What the functions' `main`s share: start with one clear line or not at all, and speak the Runtime API.
+//! What the functions' `main`s share: they stop with one clear line if they cannot start, and speak the
+//! Runtime API.
 
 pub mod environment;
 pub mod interrupt;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tracing::Instrument as _;
 
+use crate::domain::error_kind::ErrorKind;
 use crate::lambda::environment::LOCAL_FUNCTION;
 use crate::store::DatabaseError;
 use crate::store::activities::TableError;
@@ -23,14 +25,14 @@ use crate::store::activities::TableError;
 #[derive(Debug)]
 pub struct Failure {
     /// The error type.
-    pub kind: &'static str,
+    pub kind: ErrorKind,
     /// What happened, and what to do.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure of this type.
-    pub fn new(kind: &'static str, message: impl Display) -> Failure {
+    /// Creates a failure of this type.
+    pub fn new(kind: ErrorKind, message: impl Display) -> Failure {
         Failure { kind, message: message.to_string() }
     }
 }
@@ -39,13 +41,13 @@ impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Failure {
         let kind = match error {
             DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_) | DatabaseError::Locked(_) => {
-                "DatabaseUnavailable"
+                ErrorKind::DatabaseUnavailable
             }
-            DatabaseError::SchemaMismatch(_) => "SchemaMismatch",
+            DatabaseError::SchemaMismatch(_) => ErrorKind::SchemaMismatch,
             DatabaseError::Refused(_)
             | DatabaseError::Insecure(_)
             | DatabaseError::WrongEncoding(_)
-            | DatabaseError::NoCredentials(_) => "DatabaseRefused",
+            | DatabaseError::NoCredentials(_) => ErrorKind::DatabaseRefused,
         };
         Failure::new(kind, error)
     }
@@ -54,7 +56,7 @@ impl From<DatabaseError> for Failure {
 impl From<TableError> for Failure {
     fn from(error: TableError) -> Failure {
         match error {
-            TableError::Unusable(error) => Failure::new("UnusableActivitiesTable", error),
+            TableError::Unusable(error) => Failure::new(ErrorKind::UnusableActivitiesTable, error),
             TableError::Database(error) => error.into(),
         }
     }
@@ -62,16 +64,16 @@ impl From<TableError> for Failure {
 
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Diagnostic {
-        tracing::error!(error_type = failure.kind, error = failure.message, "the invocation failed");
-        Diagnostic { error_type: failure.kind.to_owned(), error_message: failure.message }
+        tracing::error!(error_type = failure.kind.as_str(), error = failure.message, "the invocation failed");
+        Diagnostic { error_type: failure.kind.as_str().to_owned(), error_message: failure.message }
     }
 }
 
-/// An event as it came. Lambda hands over JSON and nothing else; an emulator may hand over what it was given.
+/// An event as it arrived. Lambda passes only JSON; an emulator may pass anything.
 pub struct Payload(Result<Value, String>);
 
 impl<'de> Deserialize<'de> for Payload {
-    /// Never fails: the runtime would give such a failure an error type of its own.
+    /// This never fails, because the runtime would give the failure an error type of its own.
     fn deserialize<D: Deserializer<'de>>(event: D) -> Result<Payload, D::Error> {
         Ok(Payload(Value::deserialize(event).map_err(|error| error.to_string())))
     }
@@ -84,27 +86,30 @@ impl Payload {
     /// `InvalidEvent`, if it is not JSON.
     pub fn json(self) -> Result<Value, Failure> {
         self.0.map_err(|error| {
-            Failure::new("InvalidEvent", format!("the event is not JSON ({error}): expected an object"))
+            Failure::new(
+                ErrorKind::InvalidEvent,
+                format!("the event is not JSON ({error}): expected an object"),
+            )
         })
     }
 }
 
-/// One invocation: everything that it logs carries the request's id, its failure too.
+/// Runs one invocation. All its log lines have the request's id, also the one about its failure.
 ///
 /// # Errors
-/// The failure, as Lambda is told of it.
+/// The failure, in the form that Lambda gets.
 pub async fn invocation<T>(
     request_id: &str,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Diagnostic> {
     let span = tracing::info_span!("invocation", request_id);
-    // An invocation's future is large and deep; the runtime around it need not be.
+    // An invocation's future is large and deep, so it is boxed and not part of the runtime's future.
     let work: Pin<Box<dyn Future<Output = Result<T, Failure>> + '_>> = Box::pin(work);
     async { work.await.map_err(Diagnostic::from) }.instrument(span).await
 }
 
-/// Runs a function on a single-threaded runtime: what it waits for is the network, and one thread is what a
-/// function's share of a CPU is.
+/// Runs a function on a single-threaded runtime, because it mostly waits for the network and has less than
+/// one CPU.
 pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCode {
     if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         eprintln!(
@@ -135,7 +140,7 @@ pub fn run<E: Display>(function: impl AsyncFnOnce() -> Result<(), E>) -> ExitCod
     }
 }
 
-/// `lambda_runtime` insists on variables that Lambda always sets and emulators often do not.
+/// `lambda_runtime` requires variables that Lambda always sets and emulators often do not.
 #[allow(unsafe_code, reason = "the process has one thread yet, so nothing reads the environment meanwhile")]
 fn set_what_an_emulator_leaves_out() {
     for (name, value) in [

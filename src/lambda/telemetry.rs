@@ -5,14 +5,14 @@ use std::io;
 
 use tracing_subscriber::EnvFilter;
 
-/// Without `RUST_LOG`: this package's own events at level `info`, and the warnings of all others. The runtime would
-/// log the failure of an invocation once more.
+/// The filter without `RUST_LOG`: this package's own events from level `info` on, and the warnings of all
+/// others. The runtime is left out, because it would log an invocation's failure a second time.
 const DEFAULT_FILTER: &str = "warn,campaign_sender=info,lambda_runtime::layers::panic=off";
 
 /// Starts logging to standard output.
 ///
 /// # Errors
-/// When `RUST_LOG` is no filter, in one line.
+/// When `RUST_LOG` is not a filter, in one line.
 pub fn start() -> Result<(), String> {
     let filter = match env::var("RUST_LOG").unwrap_or_default().trim() {
         "" => EnvFilter::new(DEFAULT_FILTER),

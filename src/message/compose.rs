@@ -8,7 +8,8 @@ use crate::domain::address;
 use crate::domain::batch::{MAX_VARIABLES_BYTES, Recipient};
 use crate::domain::outcome::Outcome;
 use crate::message::link::Link;
-use crate::message::render::{Content, Person, RenderError, Templates};
+use crate::message::part::Part;
+use crate::message::render::{Parts, Person, RenderError, Templates};
 
 /// A message that is ready for SES.
 pub struct Message {
@@ -17,7 +18,7 @@ pub struct Message {
     /// The address as SES takes it.
     pub address: String,
     /// What was rendered.
-    pub content: Content,
+    pub content: Parts,
     /// The value of its `List-Unsubscribe`.
     pub list_unsubscribe: Option<String>,
 }
@@ -25,7 +26,7 @@ pub struct Message {
 impl Message {
     /// The size of its content, in bytes.
     pub fn bytes(&self) -> usize {
-        let of = |part: &Option<String>| part.as_ref().map_or(0, String::len);
+        let of = |part: &Option<Part>| part.as_ref().map_or(0, Part::len);
         self.content.subject.len() + of(&self.content.html) + of(&self.content.text)
     }
 }
@@ -64,7 +65,7 @@ pub fn prepare(templates: &Templates, recipient: &Recipient, link: Option<&Link<
         unsubscribe_url: link.map(|link| link.url.as_str()),
     };
     // A defect that one recipient's data brings to light costs that recipient, not the batch.
-    let rendered = catch_unwind(AssertUnwindSafe(|| templates.render(&person)))
+    let rendered = catch_unwind(AssertUnwindSafe(|| templates.parts(&person)))
         .unwrap_or_else(|_| Err(RenderError::crashed()));
     match rendered {
         Ok(content) => {

@@ -60,7 +60,7 @@ fn list_id(campaign: &Campaign) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::campaign::Source;
+    use crate::domain::campaign::{CampaignStatus, Source};
     use crate::domain::result::Progress;
     use crate::message::link::Links;
     use crate::message::link_settings::UnsubscribeSettings;
@@ -72,7 +72,7 @@ mod tests {
         Campaign {
             id: Uuid::from_u128(0xca),
             organization_id: Uuid::from_u128(0x0a),
-            status: "sending".to_owned(),
+            status: CampaignStatus::Sending,
             sendable: true,
             unscheduled: false,
             resumed_in_doubt: false,

@@ -7,27 +7,31 @@ mod look;
 mod style;
 mod walk;
 
+use std::ops::Range;
+
 use html5gum::emitters::default::{DefaultEmitter, StartTag};
 use html5gum::{Token, Tokenizer};
 
 pub use look::{Look, Script};
-pub use walk::{Event, walk};
+pub use walk::{Event, Open, Walk, walk};
 
 /// A piece of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// The beginning of an element, with its attributes in the order of their names; names are in lower case.
     Tag(String, Attributes),
-    /// The end of an element, and where its tag begins, in bytes.
-    End(String, usize),
+    /// The end of an element, and where its tag stands, in bytes.
+    End(String, Range<usize>),
     /// Text, also that of `style`, `script`, `title` and the like.
     Text(String),
 }
 
-/// The attributes of an element, with character references resolved, and where its tag ends, in bytes.
+/// The attributes of an element, with character references resolved, and where its tag stands, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     values: Vec<(String, String)>,
+    /// Before the tag's `<`.
+    pub start: usize,
     /// Behind the tag's `>`.
     pub end: usize,
 }
@@ -43,6 +47,25 @@ impl Attributes {
 /// Elements whose content is no markup.
 const RAW: [&str; 4] = ["style", "script", "title", "textarea"];
 
+/// Whether the content of an element is read in another way than markup is, so that its end tag may be the only markup
+/// in it.
+pub fn is_raw(name: &str) -> bool {
+    matches!(
+        name,
+        "title"
+            | "textarea"
+            | "plaintext"
+            | "script"
+            | "style"
+            | "iframe"
+            | "xmp"
+            | "noembed"
+            | "noframe"
+            | "noframes"
+            | "noscript"
+    )
+}
+
 /// Splits a page into its pieces, with character references resolved. Comments are left out, conditional ones too,
 /// which only Outlook reads.
 pub fn pieces(html: &str) -> impl Iterator<Item = Piece> {
@@ -52,9 +75,10 @@ pub fn pieces(html: &str) -> impl Iterator<Item = Piece> {
     Tokenizer::new_with_emitter(html, emitter).filter_map(move |token| match token.ok()? {
         Token::StartTag(StartTag { name, attributes, span, .. }) => {
             let values = attributes.iter().map(|(name, value)| (text(name), text(&value.value)));
-            Some(Piece::Tag(text(&name), Attributes { values: values.collect(), end: span.end }))
+            let values = values.collect();
+            Some(Piece::Tag(text(&name), Attributes { values, start: span.start, end: span.end }))
         }
-        Token::EndTag(tag) => Some(Piece::End(text(&tag.name), tag.span.start)),
+        Token::EndTag(tag) => Some(Piece::End(text(&tag.name), tag.span.start..tag.span.end)),
         Token::String(string) => Some(Piece::Text(text(&string.value))),
         _ => None,
     })
@@ -68,7 +92,7 @@ pub struct Start {
     /// Behind the name: where an attribute can be added.
     pub after_name: usize,
     /// The value of its attribute `style`, without quotes.
-    pub style: Option<std::ops::Range<usize>>,
+    pub style: Option<Range<usize>>,
 }
 
 /// The elements of a page, by where they begin, in bytes; and the contents of its `style` elements.
@@ -199,7 +223,7 @@ mod tests {
         let Some(Piece::End(_, at)) = rest.iter().find(|piece| matches!(piece, Piece::End(..))) else {
             panic!()
         };
-        assert!(html[*at..].starts_with("</A >"), "{at}");
+        assert_eq!(&html[at.clone()], "</A >");
     }
 
     #[test]

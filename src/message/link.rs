@@ -1,9 +1,9 @@
-//! The link with which a recipient unsubscribes, as it stands in an email and its headers.
+//! A recipient's unsubscribe link, for the email and its headers.
 
 use super::link_settings::UnsubscribeSettings;
 use super::token::{Keys, Subject};
 
-/// Makes links; prepared once, so that a link costs one HMAC.
+/// Makes links. It is prepared once, so that a link costs one HMAC.
 #[derive(Clone, Debug)]
 pub struct Links {
     base: String,
@@ -12,7 +12,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// Prepares for what the environment says.
+    /// Prepares links from the settings of the environment.
     ///
     /// # Errors
     /// The variable that is not set, as the reason for which a campaign halts.
@@ -49,16 +49,16 @@ impl Links {
 /// One recipient's link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link<'a> {
-    /// Where the page is, and where one click posts to.
+    /// The URL of the page, to which one click posts.
     pub url: String,
-    /// Where the token starts in it.
+    /// The start of the token in it.
     start: usize,
     mailto: Option<&'a str>,
 }
 
 impl Link<'_> {
-    /// The value of `List-Unsubscribe` (RFC 2369, 3.2 and RFC 8058, 3.1): the HTTPS link, then the mailbox, if there
-    /// is one. The subject of what is mailed there has the token, so that it tells who wrote.
+    /// The value of `List-Unsubscribe` (RFC 2369, 3.2 and RFC 8058, 3.1): the HTTPS link, then the mailbox,
+    /// if there is one. The subject of emails to the mailbox has the token, so that it identifies the sender.
     pub fn header(&self) -> String {
         match self.mailto {
             None => format!("<{}>", self.url),
@@ -70,7 +70,7 @@ impl Link<'_> {
     }
 }
 
-/// What an address may have and the path of a `mailto` URL may not (RFC 6068, 2).
+/// Characters that an address may have and the path of a `mailto` URL may not (RFC 6068, 2).
 fn escaped(mailbox: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const RESERVED: &AsciiSet = &CONTROLS
@@ -121,7 +121,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the settings let pass, a mail program finds the link and the mailbox, and the token in each.
+        /// For all valid settings, a mail program finds the link and the mailbox, and the token in each.
         #[test]
         fn any_settings_that_are_taken_make_a_header_of_urls(
             url in "https://[a-zA-Z0-9._~:/%?#<>, -]{1,12}",
@@ -132,7 +132,7 @@ mod tests {
                 "UNSUBSCRIBE_SECRET" => Some("a-key-of-thirty-two-characters-or-more".to_owned()),
                 _ => mailto.map(str::to_owned),
             });
-            // Where only the mailbox is refused, the link alone is looked at.
+            // If only the mailbox is refused, only the link is checked.
             if let Ok(settings) = read(Some(&mailto)).or_else(|_| read(None)) {
                 let (has_mailbox, links) = (settings.mailto.is_some(), Links::new(&settings).unwrap());
                 let link = links.of(subject());

@@ -5,7 +5,7 @@ use super::token::Keys;
 use crate::domain::address;
 use crate::domain::setting::InvalidVariable;
 
-/// The longest base URL and mailbox, so that `List-Unsubscribe` stays within what SES takes.
+/// The longest base URL and mailbox, so that `List-Unsubscribe` stays within SES's limit.
 const MAX_URL: usize = 300;
 const MAX_MAILTO: usize = 200;
 const URL_FORM: &str = "https://HOST/PATH, without query, of at most 300 characters";
@@ -13,21 +13,22 @@ pub(crate) const SECRET_FORM: &str =
     "keys of at least 32 characters each, separated by commas: the first one signs, all of them verify";
 const MAILTO_FORM: &str = "an address such as unsubscribe@example.com, of at most 200 characters";
 
-/// What the environment says of unsubscribing; `send-batch` can do without only for transactional campaigns.
+/// The settings of unsubscribing; `send-batch` can do without them only for transactional campaigns.
 #[derive(Clone, Debug, Default)]
 pub struct UnsubscribeSettings {
-    /// `UNSUBSCRIBE_URL`: where the function `unsubscribe` is, without a slash at the end.
+    /// `UNSUBSCRIBE_URL`: the URL of the function `unsubscribe`, without a slash at the end.
     pub url: Option<String>,
     /// `UNSUBSCRIBE_SECRET`: the keys of tokens.
     pub keys: Option<Keys>,
-    /// `UNSUBSCRIBE_SECRET_ARN`: instead, a secret of Secrets Manager with the same content, read at run time.
+    /// `UNSUBSCRIBE_SECRET_ARN`: a secret of Secrets Manager with the same content in place of it, read at
+    /// run time.
     pub secret_arn: Option<String>,
-    /// `UNSUBSCRIBE_MAILTO`: a mailbox that takes unsubscriptions, too.
+    /// `UNSUBSCRIBE_MAILTO`: a mailbox that also takes unsubscribe requests.
     pub mailto: Option<String>,
 }
 
 impl UnsubscribeSettings {
-    /// Reads an environment given as a function, which has nothing for an empty variable.
+    /// Reads an environment given as a function, which returns `None` for an empty variable.
     ///
     /// # Errors
     /// The first variable that is malformed.
@@ -48,7 +49,7 @@ impl UnsubscribeSettings {
         })
     }
 
-    /// Settings that make links which lead nowhere, to look at a campaign where the real ones are not known.
+    /// Settings for links that lead nowhere, to check a campaign if the real settings are unknown.
     pub fn stand_in() -> UnsubscribeSettings {
         UnsubscribeSettings {
             url: Some("https://unsubscribe.example.com".to_owned()),
@@ -58,7 +59,7 @@ impl UnsubscribeSettings {
         }
     }
 
-    /// Whether there are keys, for the function that needs them.
+    /// Checks that there are keys, for the function that needs them.
     ///
     /// # Errors
     /// When neither `UNSUBSCRIBE_SECRET` nor `UNSUBSCRIBE_SECRET_ARN` is set.
@@ -68,7 +69,7 @@ impl UnsubscribeSettings {
     }
 }
 
-/// RFC 8058 wants HTTPS; plain HTTP is for this machine alone.
+/// RFC 8058 requires HTTPS; plain HTTP is only for this machine.
 fn base_url(value: &str) -> Result<String, InvalidVariable> {
     let url = value.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| {

@@ -5,6 +5,7 @@ pub mod headers;
 pub mod html;
 pub mod link;
 pub mod link_settings;
+pub mod part;
 pub mod preflight;
 pub mod render;
 pub mod token;

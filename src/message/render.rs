@@ -8,14 +8,18 @@ mod footer;
 mod limits;
 mod namespace;
 mod numbers;
+mod outline;
 #[cfg(test)]
 mod poison;
+mod seams;
+#[cfg(test)]
+mod sharing;
 mod text;
 mod untracked;
 mod variables;
 
 use std::borrow::Cow;
-use std::io;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -23,7 +27,10 @@ use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior};
 
 use crate::domain::campaign::Source;
+use crate::message::part::Part;
 use numbers::Written;
+use outline::{Kind, Outline};
+use seams::{Reading, Seams};
 use variables::{Data, Variables, object};
 
 /// Instructions that one part of one email may take.
@@ -38,10 +45,29 @@ const MAX_PART_BYTES: usize = 2 * 1024 * 1024;
 pub struct Templates {
     environment: Environment<'static>,
     shared: Data,
-    has_html: bool,
-    has_text: bool,
+    subject: Outline,
+    html: Option<Outline>,
+    text: Option<Outline>,
     transactional: bool,
+    lessons: RefCell<Lessons>,
 }
+
+/// What is known of the pages of earlier recipients.
+#[derive(Default)]
+struct Lessons {
+    seams: Option<Rc<Seams>>,
+    /// How often seams were learned.
+    count: usize,
+    /// Recipients in a row for whom they did not hold.
+    misses: usize,
+    /// Recipients whose page was read as a whole, or went as a whole.
+    wholes: usize,
+}
+
+/// Recipients in a row whose pages differ from what was learned, before it is learned anew.
+const MAX_MISSES: usize = 3;
+/// How often seams are learned for one campaign in one process.
+const MAX_LESSONS: usize = 8;
 
 /// What is rendered for: one recipient's own data.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +81,28 @@ pub struct Person<'a> {
     /// The link with which it unsubscribes, for `{{ unsubscribe_url }}`, which no variable overrides. It ends in the
     /// link's token.
     pub unsubscribe_url: Option<&'a str>,
+}
+
+/// What one recipient gets, and what of it all recipients share.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// One line.
+    pub subject: String,
+    /// The HTML part.
+    pub html: Option<Part>,
+    /// The text part: the campaign's own, or derived from the HTML.
+    pub text: Option<Part>,
+}
+
+impl Parts {
+    /// The parts as they are sent to one recipient alone.
+    pub fn join(self) -> Content {
+        Content {
+            subject: self.subject,
+            html: self.html.map(String::from),
+            text: self.text.map(String::from),
+        }
+    }
 }
 
 /// What one recipient gets.
@@ -129,23 +177,30 @@ impl Templates {
         let Source { campaign_name, subject, html, text, variables, transactional } = source;
         let filled = |body: &String| !body.trim().is_empty();
         let (html, text) = (html.filter(filled), text.filter(filled));
-        let (has_html, has_text) = (html.is_some(), text.is_some());
-        if !has_html && !has_text {
+        if html.is_none() && text.is_none() {
             return Err(InvalidTemplate("the campaign has neither html nor text".to_owned()));
         }
-        for (name, template) in [("subject", Some(subject)), ("html", html), ("text", text)] {
+        for (name, template) in
+            [("subject", Some(&subject)), ("html", html.as_ref()), ("text", text.as_ref())]
+        {
             if let Some(template) = template {
-                let template = readable(name, &template)?;
+                let template = readable(name, template)?;
                 environment.add_template_owned(name, template).map_err(|error| {
                     InvalidTemplate(format!("the template does not compile: {}", describe(name, &error)))
                 })?;
             }
         }
+        let outline = |name: &str, kind| {
+            let template = environment.get_template(name).ok();
+            template.map(|template| Outline::new(template.source(), kind))
+        };
+        let (html, text) = (outline("html", Kind::Html), outline("text", Kind::Text));
         let shared = object(variables.as_deref())
             .map_err(|found| InvalidTemplate(format!("the campaign's variables are {found}")))?;
         let with_name = variables::with(&shared.object, "campaign_name", Value::from(campaign_name));
         let shared = Data { object: with_name, ..shared };
-        Ok(Templates { environment, shared, has_html, has_text, transactional })
+        let (subject, lessons) = (Outline::of_whole(), RefCell::default());
+        Ok(Templates { environment, shared, subject, html, text, transactional, lessons })
     }
 
     fn try_out(&mut self) -> Result<(), InvalidTemplate> {
@@ -158,9 +213,10 @@ impl Templates {
         let (context, _) = self.context(&nobody).map_err(|error| InvalidTemplate(error.0))?;
         // A variable that only recipients have is not what is looked for.
         self.environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-        let parts = [("subject", true), ("html", self.has_html), ("text", self.has_text)];
-        for (name, _) in parts.into_iter().filter(|(_, present)| *present) {
-            match self.rendered(name, &context) {
+        let parts =
+            [("subject", Some(&self.subject)), ("html", self.html.as_ref()), ("text", self.text.as_ref())];
+        for (name, outline) in parts.into_iter().filter_map(|(name, outline)| Some((name, outline?))) {
+            match self.rendered(name, outline, &context) {
                 Err(error) if fails_for_everybody(&error) => {
                     let reason = describe(name, &error);
                     return Err(InvalidTemplate(format!("the template cannot be rendered: {reason}")));
@@ -178,28 +234,82 @@ impl Templates {
     /// # Errors
     /// In one line, with the part, the line and the variable that is not there.
     pub fn render(&self, person: &Person<'_>) -> Result<Content, RenderError> {
-        let (context, written) = self.context(person)?;
-        numbers::shown_as([&written, &self.shared.written], || self.render_with(person, &context))
+        Ok(self.parts(person)?.join())
     }
 
-    fn render_with(&self, person: &Person<'_>, context: &Value) -> Result<Content, RenderError> {
-        let part = |name: &str, present: bool| present.then(|| self.part(name, context)).transpose();
-        let subject = one_line(&self.part("subject", context)?);
-        let mut html = part("html", self.has_html)?;
-        let mut text = part("text", self.has_text)?;
+    /// The same, with what all recipients share apart from what is this one's own. Joined, the parts are the same
+    /// whatever was rendered before; where they are taken apart is not.
+    ///
+    /// # Errors
+    /// As [`Templates::render`].
+    pub fn parts(&self, person: &Person<'_>) -> Result<Parts, RenderError> {
+        let (context, written) = self.context(person)?;
+        numbers::shown_as([&written, &self.shared.written], || self.parts_with(person, &context))
+    }
+
+    /// For how many recipients nothing could be shared, although the template has something to share.
+    pub fn wholes(&self) -> usize {
+        self.lessons.borrow().wholes
+    }
+
+    fn parts_with(&self, person: &Person<'_>, context: &Value) -> Result<Parts, RenderError> {
+        let part = |name: &str, outline: &Option<Outline>| {
+            outline.as_ref().map(|outline| self.part(name, outline, context)).transpose()
+        };
+        let subject = one_line(&String::from(self.part("subject", &self.subject, context)?));
+        let mut html = part("html", &self.html)?;
+        let mut text = part("text", &self.text)?;
         let footer = person.unsubscribe_url.filter(|_| !self.transactional);
-        if let (Some(url), Some(html)) = (footer, &mut html) {
-            footer::add_to_html(html, url);
+        if let Some(page) = html.take() {
+            // Of the HTML with its footer, so that a derived text has the link as well.
+            let reading = self.reading(page, footer, text.is_none());
+            html = Some(reading.html);
+            text = text.or(reading.text);
         }
-        // Of the HTML with its footer, so that a derived text has the link as well.
-        text = text.or_else(|| html.as_deref().map(text::of_html));
         if let (Some(url), Some(text)) = (footer, &mut text) {
             footer::add_to_text(text, url);
         }
-        if let (Some(url), Some(html)) = (person.unsubscribe_url, &mut html) {
-            untracked::mark(html, url);
+        if let (Some(url), Some(part)) = (person.unsubscribe_url, &mut html)
+            && !untracked::mark_pieces(part, url)
+        {
+            let mut whole = part.join();
+            untracked::mark(&mut whole, url);
+            *part = Part::whole(whole);
+            self.lessons.borrow_mut().wholes += 1;
         }
-        Ok(Content { subject, html, text })
+        Ok(Parts { subject, html, text })
+    }
+
+    /// The page with its footer, if there is a link for one, and its text, if that is derived.
+    fn reading(&self, page: Part, footer: Option<&str>, derives: bool) -> Reading {
+        let outline = self.html.as_ref().filter(|_| page.shared().is_some());
+        let Some(outline) = outline else { return read_whole(page, footer, derives) };
+        if footer.is_none() && !derives {
+            return Reading { html: page, text: None };
+        }
+        let mut lessons = self.lessons.borrow_mut();
+        if lessons.seams.is_none() && lessons.count < MAX_LESSONS {
+            lessons.seams = Some(Rc::new(Seams::learn(outline.fragments(), &page, footer, derives)));
+            (lessons.count, lessons.misses) = (lessons.count + 1, 0);
+        }
+        let read = match &lessons.seams {
+            Some(seams) => seams.read(page, footer),
+            None => Err(page),
+        };
+        match read {
+            Ok(reading) => {
+                lessons.misses = 0;
+                reading
+            }
+            Err(page) => {
+                lessons.misses += 1;
+                lessons.wholes += 1;
+                if lessons.misses == MAX_MISSES {
+                    lessons.seams = None;
+                }
+                read_whole(page, footer, derives)
+            }
+        }
     }
 
     /// Renders the subject alone.
@@ -208,8 +318,10 @@ impl Templates {
     /// As [`Templates::render`].
     pub fn subject(&self, person: &Person<'_>) -> Result<String, RenderError> {
         let (context, written) = self.context(person)?;
-        let subject = numbers::shown_as([&written, &self.shared.written], || self.part("subject", &context))?;
-        Ok(one_line(&subject))
+        let subject = numbers::shown_as([&written, &self.shared.written], || {
+            self.part("subject", &self.subject, &context)
+        })?;
+        Ok(one_line(&String::from(subject)))
     }
 
     fn context(&self, person: &Person<'_>) -> Result<(Value, Rc<Written>), RenderError> {
@@ -227,18 +339,27 @@ impl Templates {
         Ok((context, own.written))
     }
 
-    fn part(&self, name: &str, context: &Value) -> Result<String, RenderError> {
-        self.rendered(name, context).map_err(|error| RenderError(describe(name, &error)))
+    fn part(&self, name: &str, outline: &Outline, context: &Value) -> Result<Part, RenderError> {
+        self.rendered(name, outline, context).map_err(|error| RenderError(describe(name, &error)))
     }
 
-    fn rendered(&self, name: &str, context: &Value) -> Result<String, minijinja::Error> {
+    fn rendered(&self, name: &str, outline: &Outline, context: &Value) -> Result<Part, minijinja::Error> {
         let template = self.environment.get_template(name)?;
-        // What is filled in seldom doubles the template.
-        let mut output = Bounded(Vec::with_capacity(template.source().len() * 5 / 4));
+        let mut output = outline.output(MAX_PART_BYTES);
         template.render_captured_to(context, &mut output)?;
-        String::from_utf8(output.0)
+        output
+            .into_part()
             .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
     }
+}
+
+fn read_whole(page: Part, footer: Option<&str>, derives: bool) -> Reading {
+    let mut page = String::from(page);
+    if let Some(url) = footer {
+        footer::add_to_html(&mut page, url);
+    }
+    let text = derives.then(|| Part::whole(text::of_html(&page)));
+    Reading { html: Part::whole(page), text }
 }
 
 /// Whether a part that was rendered without a recipient's data fails with it as well.
@@ -335,23 +456,6 @@ fn describe(part: &str, error: &minijinja::Error) -> String {
         ErrorKind::OutOfFuel => format!("it takes too many steps ({part}{place}: at most {FUEL})"),
         ErrorKind::WriteFailure => format!("it grows beyond {MAX_PART_BYTES} bytes ({part}{place})"),
         kind => format!("{} ({part}{place})", error.detail().map_or_else(|| kind.to_string(), str::to_owned)),
-    }
-}
-
-/// Output that refuses to grow beyond [`MAX_PART_BYTES`].
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_PART_BYTES {
-            return Err(io::Error::other("too large"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

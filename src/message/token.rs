@@ -26,6 +26,12 @@ pub struct Subject {
     pub organization_id: Uuid,
 }
 
+/// The token with which a link ends, which looks the same however the rest is escaped; or the whole where it is
+/// shorter.
+pub fn of_url(url: &str) -> &str {
+    url.get(url.len().saturating_sub(LENGTH)..).unwrap_or(url)
+}
+
 /// The keys of tokens: the first signs, all of them verify. `Debug` shows none.
 #[derive(Clone)]
 pub struct Keys(Vec<hmac::Key>);

@@ -3,10 +3,21 @@
 use std::time::Instant;
 use tokio_postgres::types::{Json, Type};
 
-use crate::domain::batch::Checkpoint;
+use super::claim::limit;
+use crate::domain::batch::{Checkpoint, Limit};
+use crate::domain::campaign::CampaignStatus;
 use crate::store::{Database, DatabaseError};
 
-/// Commits a checkpoint and returns the campaign's status; `None`: the claim was lost, and nothing was written.
+/// What the campaign's row says at a checkpoint.
+#[derive(Debug)]
+pub struct Seen {
+    /// The campaign's status.
+    pub status: CampaignStatus,
+    /// When sending must end.
+    pub limit: Option<Limit>,
+}
+
+/// Commits a checkpoint and returns what the campaign's row says; `None`: the claim was lost, and nothing was written.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -14,7 +25,8 @@ pub async fn commit(
     database: &Database,
     checkpoint: &Checkpoint,
     until: Instant,
-) -> Result<Option<String>, DatabaseError> {
+) -> Result<Option<Seen>, DatabaseError> {
+    let asked_at = Instant::now();
     let outcomes = (!checkpoint.outcomes.is_empty()).then_some(Json(&checkpoint.outcomes));
     let rows = database
         .query(
@@ -29,5 +41,7 @@ pub async fn commit(
             until,
         )
         .await?;
-    Ok(rows.first().map(|row| row.get(0)))
+    Ok(rows
+        .first()
+        .map(|row| Seen { status: CampaignStatus::of(row.get("status")), limit: limit(row, asked_at) }))
 }

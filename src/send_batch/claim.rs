@@ -9,7 +9,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::domain::batch::{Batch, MAX_VARIABLES_BYTES, Recipient};
+use crate::domain::batch::{Batch, Limit, MAX_VARIABLES_BYTES, Recipient};
+use crate::domain::campaign::CampaignStatus;
 use crate::domain::deadline::Deadline;
 use crate::domain::outcome::Entry;
 use crate::store::{Database, DatabaseError, Locks};
@@ -40,8 +41,10 @@ pub enum Claim {
     },
     /// Every recipient has an outcome; the campaign is `sent`.
     Complete,
-    /// Other invocations hold the rest, or an import is still open: ask again after this time.
+    /// Other invocations hold the rest: ask again after this time.
     Busy(Duration),
+    /// A transaction that has added recipients is still open: ask again after this time.
+    OpenImport(Duration),
     /// Others have reserved the sending rate for longer than this invocation lives: ask again after this time.
     RateReserved(Duration),
     /// The database may have lost what it had committed: nothing is claimed from it for this time.
@@ -53,12 +56,14 @@ pub enum Claim {
     },
     /// Another transaction, not an invocation, holds a lock on the campaign: what PostgreSQL says of it.
     Locked(String),
+    /// The time is over by which the campaign was to be sent, and this claim has paused it: why.
+    TooLate(String),
     /// The campaign is scheduled, and due after this time.
     Scheduled(Duration),
     /// The campaign's status does not allow sending.
     Stopped {
         /// The status.
-        status: String,
+        status: CampaignStatus,
         /// Other invocations hold batches of it for so long, at most.
         under_way: Option<Duration>,
     },
@@ -124,7 +129,7 @@ fn max_batch_bytes() -> i64 {
 /// When PostgreSQL does not answer by the time of the last start.
 pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, DatabaseError> {
     let size = i32::try_from(wish.size).unwrap_or(i32::MAX);
-    let rows = loop {
+    let (asked_at, rows) = loop {
         // The lease begins when the statement does, so a statement that has waited for long is made anew.
         let now = Instant::now();
         let lease = wish.deadline.lease(now).as_secs_f64();
@@ -134,7 +139,7 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
             Err(DatabaseError::Locked(reason)) => return Ok(Claim::Locked(reason)),
             Err(DatabaseError::Unreachable(_) | DatabaseError::Unavailable(_))
                 if until < wish.deadline.last_start => {}
-            answer => break answer?,
+            answer => break (now, answer?),
         }
     };
     let row = rows.first().expect("a function with OUT parameters returns one row");
@@ -153,6 +158,7 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
                 (after(row.get::<_, Option<f64>>("starts_in").unwrap_or_default()), per_second)
             }),
             refusal: (row.get("refusal"), row.get("refusal_count")),
+            limit: limit(row, asked_at),
             recipients: recipients(row),
         }),
         Some("takeover") => Claim::Takeover {
@@ -165,16 +171,18 @@ pub async fn claim(database: &Database, wish: &Wish<'_>) -> Result<Claim, Databa
                 .unwrap_or_default(),
         },
         Some("complete") => Claim::Complete,
-        Some("busy" | "inserting" | "pending") => Claim::Busy(retry),
+        Some("busy" | "pending") => Claim::Busy(retry),
+        Some("inserting") => Claim::OpenImport(retry),
         Some("rate") => Claim::RateReserved(retry),
         Some("history") => Claim::HistoryChanged {
             hold: retry,
             reason: row.get::<_, Option<String>>("reason").unwrap_or_default(),
         },
         Some("scheduled") => Claim::Scheduled(retry),
+        Some("paused") if row.get::<_, Option<&str>>("reason").is_some() => Claim::TooLate(row.get("reason")),
         // Without a status, the campaign was deleted a moment ago.
         status => Claim::Stopped {
-            status: status.unwrap_or("cancelled").to_owned(),
+            status: status.map_or(CampaignStatus::Cancelled, CampaignStatus::of),
             under_way: row
                 .get::<_, Option<f64>>("under_way_seconds")
                 .map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e6))),
@@ -208,9 +216,18 @@ async fn ask(
         (&witness, Type::TEXT),
         (&hold, Type::FLOAT8),
     ];
-    let sql = "SELECT * FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    let sql = "SELECT *, (send_limit($1)).* FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let locks = if wish.alone { LOCK_PATIENCE.0 } else { LOCK_PATIENCE.1 };
     database.query_with(Locks::AtMost(locks), sql, &parameters, until).await
+}
+
+/// When sends must end by the columns of `send_limit`, which PostgreSQL reckoned by its clock after `asked_at`: on this
+/// process's monotonic clock it is never later than that.
+pub fn limit(row: &Row, asked_at: Instant) -> Option<Limit> {
+    let seconds: f64 = row.get::<_, Option<f64>>("seconds_to_send")?;
+    // No invocation lives for a day.
+    let at = asked_at + Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0));
+    Some(Limit { at, reason: row.get::<_, Option<String>>("too_late").unwrap_or_default() })
 }
 
 /// An instant so many seconds from now, or before.

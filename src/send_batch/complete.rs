@@ -11,8 +11,10 @@ use crate::store::{Database, DatabaseError};
 pub enum Completion {
     /// Every recipient has an outcome; the campaign is `sent`.
     Complete,
-    /// Other invocations hold the rest, or a transaction that has added recipients is still open.
+    /// Other invocations hold the rest.
     Busy,
+    /// A transaction that has added recipients is still open.
+    OpenImport,
     /// There are recipients to send.
     Pending,
 }
@@ -30,7 +32,8 @@ pub async fn complete(
     let rows = database.query("SELECT complete_campaign($1)", &parameters, until).await?;
     Ok(match rows.first().map(|row| row.get::<_, String>(0)).as_deref() {
         Some("complete") => Completion::Complete,
-        Some("busy" | "inserting") => Completion::Busy,
+        Some("busy") => Completion::Busy,
+        Some("inserting") => Completion::OpenImport,
         _ => Completion::Pending,
     })
 }

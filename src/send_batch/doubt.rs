@@ -15,7 +15,7 @@ use crate::store::{Database, DatabaseError};
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
-pub async fn settle_silent_doubt(
+pub async fn resend_unreported(
     database: &Database,
     campaign_id: Option<Uuid>,
     after: Duration,

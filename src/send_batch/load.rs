@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::domain::campaign::{Campaign, Source};
+use crate::domain::campaign::{Campaign, CampaignStatus, Source};
 use crate::domain::result::Progress;
 use crate::store::{Database, DatabaseError};
 
@@ -98,7 +98,7 @@ fn campaign(row: &Row) -> Campaign {
     Campaign {
         id: row.get("id"),
         organization_id: row.get("organization_id"),
-        status: row.get("status"),
+        status: CampaignStatus::of(row.get("status")),
         sendable: row.get("sendable"),
         unscheduled: row.get("unscheduled"),
         resumed_in_doubt: row.get("resumed_in_doubt"),

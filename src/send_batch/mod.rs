@@ -1,98 +1,75 @@
-//! One invocation of `send-batch`, from its event to its result. The one module that knows the order of steps:
-//! pay what is owed, load, claim, send, record, answer.
+//! One invocation of `send-batch`, from its event to its result.
+//!
+//! [`Handler::work_on`] is the order of the steps: load, record what is owed, prepare, claim, send, record, answer. Each
+//! step is a file of its own and returns what the next one needs, or the [`Exit`] by which the invocation ends.
 
+pub mod answer;
+pub mod begin;
+mod candidates;
 pub mod checkpoint;
 pub mod claim;
+mod close;
 pub mod complete;
 pub mod doubt;
+mod exit;
+mod invocation;
+pub mod last_invocation;
+pub mod lines;
 pub mod load;
-pub mod pay;
+mod next_batch;
+mod owed;
+mod prepare;
 pub mod record;
+mod recorder;
 pub mod refused;
 pub mod send;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use tokio::sync::OnceCell;
 use tracing::Instrument as _;
-use uuid::Uuid;
 
-use self::claim::{Claim, History, Wish};
-use self::complete::Completion;
-use self::load::Loaded;
-use self::record::{Closing, Record, Recorded, Statement};
+use self::answer::Answer;
+use self::candidates::Candidates;
+use self::claim::{History, Wish};
+use self::exit::Exit;
+use self::invocation::Invocation;
+use self::prepare::{Material, Preparation};
+use self::record::Record;
+use self::recorder::Recorder;
 use self::send::{Report, Sender, Sending};
 use crate::domain::batch::Batch;
-use crate::domain::campaign::Campaign;
-use crate::domain::campaign::Source;
-use crate::domain::deadline::Deadline;
+use crate::domain::campaign::{Campaign, CampaignStatus};
+use crate::domain::cause::Cause;
 use crate::domain::doubt::UncertainPolicy;
-use crate::domain::event::Event;
-use crate::domain::outcome::Line;
-use crate::domain::outcome::{Debt, Entry};
+use crate::domain::error_kind::ErrorKind;
 use crate::domain::pace::Learned;
-use crate::domain::recipient::Status as RecipientStatus;
-use crate::domain::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
-use crate::domain::stop::Stop;
-use crate::domain::verdict::{AWAY_WAIT, Verdict};
+use crate::domain::result::{BatchResult, Status};
+use crate::domain::verdict::Verdict;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
 use crate::lambda::interrupt::Interrupt;
-use crate::lambda::metrics::{BatchMetrics, Metrics};
-use crate::message::link::Links;
-use crate::message::preflight::Severity;
-use crate::message::preflight::campaign::examine_campaign;
-use crate::message::render::{InvalidTemplate, Templates};
-use crate::ses::Ses;
-use crate::store::activities::{TableError, plan, refusal};
-use crate::store::keys::KeyStore;
-use crate::store::{Database, DatabaseError};
+use crate::lambda::metrics::Metrics;
+use crate::ses::{Quota, Ses};
 
-/// Campaigns that a tick looks at before it answers that nothing is due. What it cannot work on costs it a third of its
-/// time at most, too.
-const MAX_CANDIDATES: usize = 200;
-/// Lost batches that one invocation settles before it sends one itself.
-const MAX_TAKEOVERS: usize = 20;
+use crate::store::Database;
 
-/// Parts in which activities that were refused are tried again, when a campaign goes on.
-const MAX_REFUSED_PARTS: usize = 64;
-
-/// The activities that are written.
-const ACTIONS: [&str; 1] = ["email_sent"];
-
-/// What lives as long as the process: connections, and what was compiled for the last campaign.
+/// What lives as long as the process: connections, and what was learned for the last campaign.
 pub struct Handler {
     settings: Settings,
     metrics: Metrics,
     database: Database,
-    ses: OnceCell<Ses>,
-    /// Learned with the first campaign, and again when PostgreSQL says that the activities table has changed.
-    record_statement: RefCell<Option<Rc<Statement>>>,
-    templates: RefCell<Option<(Source, Rc<Templates>)>>,
-    learned: Cell<Learned>,
+    recorder: Recorder,
+    preparation: Preparation,
     history: History,
-    keys: KeyStore,
+    ses: OnceCell<Ses>,
+    learned: Cell<Learned>,
     interrupt: Interrupt,
 }
-
-/// What one invocation is about.
-struct Invocation {
-    token: Uuid,
-    deadline: Deadline,
-    started_at: Instant,
-    batch_size: u32,
-    /// The event named no campaign.
-    due: bool,
-}
-
-/// A campaign's templates, or why they do not compile.
-type Compiled = Result<Rc<Templates>, InvalidTemplate>;
-/// What each email of a campaign is made of, its links to unsubscribe too; or why it cannot be sent.
-type Ready = Result<(Rc<Templates>, Option<Links>), String>;
 
 impl Handler {
     /// Prepares an instance; nothing is connected or fetched yet.
@@ -103,19 +80,18 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
+            recorder: Recorder::new(database.clone(), settings.activities_table.clone()),
+            preparation: Preparation::new(&settings.unsubscribe),
             history: History::new(settings.history_hold),
-            keys: KeyStore::new(&settings.unsubscribe),
             settings,
             database,
             ses: OnceCell::new(),
-            record_statement: RefCell::new(None),
-            templates: RefCell::new(None),
             learned: Cell::new(Learned::NOTHING),
             interrupt: Interrupt::never(),
         })
     }
 
-    /// The same, whose batches end early when `interrupt` is raised.
+    /// The same handler, whose batches end early when `interrupt` is raised.
     #[must_use]
     pub fn interruptible(self, interrupt: Interrupt) -> Handler {
         Handler { interrupt, ..self }
@@ -124,148 +100,256 @@ impl Handler {
     /// Handles one event; `deadline_ms` is the invocation's deadline in milliseconds since 1970.
     ///
     /// # Errors
-    /// `InvalidEvent`, `UnknownCampaign`, `CampaignNotReady`, `UnusableActivitiesTable`, `DatabaseUnavailable`,
-    /// `DatabaseRefused`, `UnsubscribeSecretUnavailable`: nothing was claimed then, or nothing was sent of what was claimed.
+    /// Each [`ErrorKind`]: nothing was claimed then, or nothing was sent of what was claimed.
     pub async fn handle(&self, event: &serde_json::Value, deadline_ms: u64) -> Result<BatchResult, Failure> {
-        let started_at = Instant::now();
-        let fallback = self.settings.fallback_timeout;
-        let deadline = Deadline::new(deadline_ms, SystemTime::now(), started_at, fallback);
-        let event = Event::parse(event).map_err(|error| Failure::new("InvalidEvent", error))?;
-        let (campaign_id, batch_size, unrecorded) = match event {
-            Event::Due => (None, None, None),
-            Event::Batch { campaign_id, batch_size, unrecorded } => {
-                (Some(campaign_id), batch_size, unrecorded)
-            }
+        let invocation = Invocation::new(event, deadline_ms, &self.settings)?;
+        let Some(id) = invocation.campaign_id else { return self.most_due(&invocation).await };
+        let owing = |failure: Failure| match invocation.debt.clone() {
+            Some(debt) => Ok(Answer::owing(debt, failure).into_result(id, invocation.batch_size)),
+            None => Err(failure),
         };
-        let invocation = Invocation {
-            token: Uuid::new_v4(),
-            deadline,
-            started_at,
-            batch_size: batch_size.unwrap_or(self.settings.batch_size),
-            due: campaign_id.is_none(),
-        };
-        if let UncertainPolicy::Resend { after } = self.settings.uncertain {
-            let settled =
-                doubt::settle_silent_doubt(&self.database, campaign_id, after, deadline.last_start).await;
-            if let Err(error) = settled {
-                return invocation.owe(campaign_id, unrecorded, error.into());
-            }
+        if let Err(failure) = self.apply_uncertain_policy(&invocation).await {
+            return owing(failure);
         }
-        let Some(id) = campaign_id else { return self.most_due(&invocation).await };
-        let campaign = match self.load(Some(id), &[], &invocation).await {
-            Ok(Loaded { campaign: Some(campaign), .. }) => campaign,
-            Ok(_) => return Err(Failure::new("UnknownCampaign", format!("there is no campaign {id}"))),
-            Err(error) => return invocation.owe(campaign_id, unrecorded, error),
-        };
-        let result = self.run_in_span(&campaign, unrecorded, &invocation).await?;
-        result.ok_or_else(|| Failure::new("UnknownCampaign", format!("there is no campaign {id}")))
+        let unknown = || Failure::new(ErrorKind::UnknownCampaign, format!("there is no campaign {id}"));
+        match begin::load(&self.recorder, Some(id), &[], invocation.deadline.last_start).await {
+            Ok(loaded) => {
+                let campaign = loaded.campaign.ok_or_else(unknown)?;
+                self.attend(&campaign, &invocation).await?.ok_or_else(unknown)
+            }
+            Err(error) => owing(error.into()),
+        }
     }
 
-    /// Works on the campaign that is most due. Nothing that one campaign holds keeps the others from their turn: one
-    /// that others work on is passed over; so is one that cannot be read or worked on, with a line in the log, and it
-    /// is left alone for a while.
+    /// Works on the campaign that is most due and that no other invocation works on.
     async fn most_due(&self, invocation: &Invocation) -> Result<BatchResult, Failure> {
-        let time = invocation.deadline.last_start.saturating_duration_since(invocation.started_at);
-        let look_until = invocation.started_at + time / 3;
-        let mut passed_over = Vec::new();
-        // When the most due campaign cannot be read, all that are due are tried one by one.
-        let mut one_by_one: Option<std::vec::IntoIter<Uuid>> = None;
-        while passed_over.len() < MAX_CANDIDATES && Instant::now() < look_until {
-            let named = match one_by_one.as_mut().map(Iterator::next) {
-                Some(None) => break,
-                Some(named) => named,
-                None => None,
-            };
-            let campaign = match (self.load(named, &passed_over, invocation).await, named) {
-                (Ok(Loaded { campaign, resting, .. }), _) => {
-                    if passed_over.is_empty() && !resting.is_empty() {
-                        let campaigns: Vec<String> = resting.iter().map(Uuid::to_string).collect();
-                        tracing::warn!(
-                            campaigns = campaigns.join(" "),
-                            "campaigns are due and left alone for a while, because earlier invocations that worked on them did not come back or failed"
-                        );
-                    }
-                    match campaign {
-                        Some(campaign) => campaign,
-                        None if named.is_some() => continue,
-                        None => break,
-                    }
-                }
-                (Err(TableError::Database(DatabaseError::Refused(error))), None) => {
-                    tracing::error!(%error, "a campaign that is due cannot be read; the others are tried one by one");
-                    let due = load::due(&self.database, &passed_over, invocation.deadline.last_start).await?;
-                    one_by_one = Some(due.into_iter());
-                    continue;
-                }
-                (Err(TableError::Database(DatabaseError::Refused(error))), Some(id)) => {
-                    self.pass_over(id, &DatabaseError::Refused(error).to_string(), invocation).await;
-                    passed_over.push(id);
-                    continue;
-                }
-                (Err(error), _) => return invocation.owe(None, None, error),
-            };
-            let run = AssertUnwindSafe(self.run_in_span(&campaign, None, invocation)).catch_unwind().await;
-            match run {
+        self.apply_uncertain_policy(invocation).await?;
+        let mut candidates = Candidates::new(&self.recorder, invocation);
+        while let Some(campaign) = candidates.next().await? {
+            match AssertUnwindSafe(self.attend(&campaign, invocation)).catch_unwind().await {
                 Ok(Ok(Some(result))) => return Ok(result),
-                Ok(Ok(None)) => {
-                    if campaign.attempted {
-                        self.forget_attempt(campaign.id, invocation).await;
-                    }
+                Ok(Ok(None)) => {}
+                Ok(Err(failure)) if failure.kind == ErrorKind::DatabaseUnavailable => return Err(failure),
+                Ok(Err(Failure { kind, message })) => {
+                    candidates.give_up(campaign.id, &format!("{kind}: {message}")).await;
                 }
-                Ok(Err(failure)) if failure.kind == "DatabaseUnavailable" => return Err(failure),
-                Ok(Err(failure)) => {
-                    self.pass_over(
-                        campaign.id,
-                        &format!("{}: {}", failure.kind, failure.message),
-                        invocation,
-                    )
-                    .await;
+                Err(_) => {
+                    let reason = "the function panicked";
+                    candidates.give_up(campaign.id, reason).await;
+                    self.note(&campaign, Cause::Panicked, reason, invocation).await;
                 }
-                Err(_) => self.pass_over(campaign.id, "the function panicked", invocation).await,
             }
-            passed_over.push(campaign.id);
         }
-        self.report_oldest_doubt(invocation.deadline.last_start).await;
+        self.report_ages(invocation.deadline.last_start).await;
         Ok(BatchResult::idle())
     }
 
-    /// A campaign that cannot be worked on: invocations that are not about it leave it alone for a while.
-    async fn pass_over(&self, id: Uuid, reason: &str, invocation: &Invocation) {
-        tracing::error!(campaign_id = %id, reason, "a campaign that is due cannot be worked on; it is passed over and tried again later");
-        if let Err(error) = load::note_attempt(&self.database, id, invocation.deadline.last_start).await {
-            tracing::warn!(%error, "that could not be noted");
-        }
-    }
-
-    async fn forget_attempt(&self, id: Uuid, invocation: &Invocation) {
-        if let Err(error) = load::forget_attempt(&self.database, id, invocation.deadline.last_start).await {
-            tracing::warn!(%error, campaign_id = %id, "an attempt could not be taken back");
-        }
-    }
-
-    async fn run_in_span(
+    /// Works on one campaign, and makes the result of it. `None`: other invocations work on it, and this one may look
+    /// for another campaign.
+    async fn attend(
         &self,
         campaign: &Campaign,
-        unrecorded: Option<Debt>,
         invocation: &Invocation,
     ) -> Result<Option<BatchResult>, Failure> {
         let span = tracing::info_span!("batch", campaign_id = %campaign.id, organization_id = %campaign.organization_id);
-        let result = self.run(campaign, unrecorded, invocation).instrument(span).await?;
-        let result = result.map(BatchResult::bounded);
+        let work = async {
+            let worked = self.work_on(campaign, invocation).await;
+            self.finish(campaign, worked, invocation).await
+        };
+        let result = work.instrument(span).await;
+        let until = invocation.deadline.last_record;
+        if let Err(failure) = &result {
+            last_invocation::of_failure(&self.database, campaign.id, failure, until).await;
+        }
+        let result = result?;
         if let Some(result) = &result {
-            if result.status == Status::Halted {
-                self.metrics.halted(campaign.id, campaign.organization_id);
-            }
-            // A claim forgets the attempt itself.
-            if campaign.attempted && result.batch.claimed == 0 {
-                self.forget_attempt(campaign.id, invocation).await;
-            }
+            last_invocation::of_result(&self.database, result, until).await;
+        }
+        // (A claim forgets the attempt itself.)
+        let claimed = result.as_ref().is_some_and(|result| result.batch.claimed > 0);
+        if campaign.attempted && !claimed {
+            self.forget_attempt(campaign, invocation).await;
         }
         Ok(result)
     }
 
-    /// A tick that finds nothing to do has the time to look how long emails have been in doubt, and campaigns due.
-    async fn report_oldest_doubt(&self, until: Instant) {
+    /// The order of the steps.
+    async fn work_on(&self, campaign: &Campaign, invocation: &Invocation) -> Result<Answer, Exit> {
+        let until = invocation.deadline.last_start;
+        let compiled = self.preparation.compile(&campaign.source);
+        let templates = compiled.as_ref().ok().map(Rc::as_ref);
+        owed::pay(&self.recorder, campaign, templates, invocation.debt.as_ref(), until).await?;
+        let material = self.preparation.prepare(campaign, &compiled).await?;
+        owed::retry_refused(&self.recorder, campaign, templates, until).await?;
+
+        let ses = self.ses.get_or_init(Ses::from_env).await;
+        let quota = ses.quota(until.saturating_duration_since(Instant::now()) / 2).await;
+        let wish = self.wish(campaign, ses, quota, invocation)?;
+        let (batch, claimed_at) =
+            next_batch::next_batch(&self.recorder, &self.metrics, campaign, templates, &wish).await?;
+        // (A campaign that became `sending` a moment ago was not halted before.)
+        let material = material.map_err(Exit::halt)?;
+
+        let report = self.send(campaign, &material, ses, &batch, claimed_at, invocation).await;
+        let times = (invocation.started_at, invocation.deadline.last_record);
+        close::close(&self.recorder, &self.metrics, campaign, &batch, report, ses.region(), times).await
+    }
+
+    /// What the claim is asked for.
+    fn wish<'a>(
+        &'a self,
+        campaign: &'a Campaign,
+        ses: &'a Ses,
+        quota: Quota,
+        invocation: &Invocation,
+    ) -> Result<Wish<'a>, Exit> {
+        let left_today = quota.left_today.unwrap_or(u32::MAX);
+        if left_today == 0 && campaign.sendable {
+            return Err(Exit::Verdict(Verdict::quota_exhausted("the daily sending quota is used up")));
+        }
+        let rates = [quota.per_second, self.settings.max_send_rate];
+        Ok(Wish {
+            campaign_id: campaign.id,
+            token: invocation.token,
+            size: invocation.batch_size.min(left_today.max(1)),
+            alone: invocation.takes_any_campaign(),
+            region: ses.region(),
+            per_second: rates.into_iter().flatten().reduce(f64::min),
+            catch_up: self.learned.get().catch_up(),
+            deadline: invocation.deadline,
+            templates_hash: &campaign.templates_hash,
+            history: &self.history,
+        })
+    }
+
+    async fn send(
+        &self,
+        campaign: &Campaign,
+        material: &Material,
+        ses: &Ses,
+        batch: &Batch,
+        claimed_at: Instant,
+        invocation: &Invocation,
+    ) -> Report {
+        let configuration_set = self.settings.configuration_set.as_deref();
+        let sending = Sending {
+            database: &self.database,
+            ses,
+            templates: &material.templates,
+            sender: &Sender::new(campaign, configuration_set, material.links.as_ref()),
+            deadline: invocation.deadline,
+            interrupt: &self.interrupt,
+            concurrency: self.settings.concurrency,
+            api: self.settings.send_api,
+            first: campaign.progress.sent == 0,
+            learned: self.learned.get(),
+            claimed_at,
+        };
+        let report = sending.run(batch).await;
+        self.learned.set(report.learned);
+        ses.spend(report.sent());
+        report
+    }
+
+    /// Makes the result of how the work on a campaign ended.
+    async fn finish(
+        &self,
+        campaign: &Campaign,
+        worked: Result<Answer, Exit>,
+        invocation: &Invocation,
+    ) -> Result<Option<BatchResult>, Failure> {
+        let until = invocation.deadline.last_start;
+        let answer = match worked {
+            Ok(answer) => answer,
+            Err(Exit::Owed(answer)) => *answer,
+            Err(Exit::AnotherCampaign { note }) => {
+                if let Some((cause, reason)) = note {
+                    self.note(campaign, cause, &reason, invocation).await;
+                }
+                return Ok(None);
+            }
+            Err(Exit::Failure(failure)) => return Err(failure),
+            Err(Exit::Verdict(verdict)) => self.without_batch(campaign, verdict, until).await,
+            Err(Exit::Status(status)) => self.stopped(campaign, status, until).await?,
+            Err(Exit::Paused(reason)) => {
+                tracing::error!(reason, "the campaign is halted");
+                let stopped = self.stopped(campaign, CampaignStatus::Paused, until).await?;
+                Answer { verdict: Verdict::halted(reason), ..stopped }
+            }
+            Err(Exit::Halt { reason, batch }) => {
+                let halted = self.halt(campaign, &reason, until).await;
+                match (halted, batch) {
+                    (Ok(()), None) => self.without_batch(campaign, Verdict::halted(reason), until).await,
+                    (Ok(()), Some(batch)) => *batch,
+                    (Err(failure), None) => return Err(failure),
+                    (Err(Failure { message, .. }), Some(batch)) => {
+                        Answer { verdict: Verdict::halted(format!("{reason} ({message})")), ..*batch }
+                    }
+                }
+            }
+        };
+        if answer.verdict.status == Status::Halted {
+            self.metrics.halted(campaign.id, campaign.organization_id);
+        }
+        Ok(Some(answer.into_result(campaign.id, invocation.batch_size)))
+    }
+
+    /// An answer without a batch. Where sending has not started, the recipients are counted for it, if PostgreSQL does so
+    /// in time.
+    async fn without_batch(&self, campaign: &Campaign, verdict: Verdict, until: Instant) -> Answer {
+        let mut progress = campaign.progress;
+        if progress.total == 0 && verdict.status != Status::Done {
+            progress = load::count(&self.database, campaign.id, until).await.unwrap_or(progress);
+        }
+        Answer::without_batch(verdict, progress)
+    }
+
+    /// The campaign's status does not allow sending; its counters are read once more, for they may have changed.
+    async fn stopped(
+        &self,
+        campaign: &Campaign,
+        status: CampaignStatus,
+        until: Instant,
+    ) -> Result<Answer, Failure> {
+        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
+        let campaign = loaded.campaign.unwrap_or_else(|| campaign.clone());
+        let verdict = Verdict::of_status(status, campaign.status_reason.clone());
+        Ok(self.without_batch(&campaign, verdict, until).await)
+    }
+
+    /// Notes why nothing was sent, for `campaign status`.
+    async fn note(&self, campaign: &Campaign, cause: Cause, reason: &str, invocation: &Invocation) {
+        let until = invocation.deadline.last_record;
+        last_invocation::passed_over(&self.database, campaign.id, cause, reason, until).await;
+    }
+
+    /// Pauses a campaign for a cause that would fail every recipient.
+    async fn halt(&self, campaign: &Campaign, reason: &str, until: Instant) -> Result<(), Failure> {
+        let record = Record { halt: Some(reason), ..Record::nothing(campaign.id) };
+        self.recorder.record(&record, until).await?;
+        tracing::error!(reason, "the campaign is halted");
+        Ok(())
+    }
+
+    /// Sends again to recipients that SES never reported on, where the policy says so.
+    async fn apply_uncertain_policy(&self, invocation: &Invocation) -> Result<(), Failure> {
+        let UncertainPolicy::Resend { after } = self.settings.uncertain else { return Ok(()) };
+        let until = invocation.deadline.last_start;
+        doubt::resend_unreported(&self.database, invocation.campaign_id, after, until).await?;
+        Ok(())
+    }
+
+    async fn forget_attempt(&self, campaign: &Campaign, invocation: &Invocation) {
+        let forgotten =
+            load::forget_attempt(&self.database, campaign.id, invocation.deadline.last_start).await;
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, campaign_id = %campaign.id, "an attempt could not be taken back");
+        }
+    }
+
+    /// Metrics of how long emails have been uncertain and campaigns due: an invocation that finds nothing to do has time
+    /// to look.
+    async fn report_ages(&self, until: Instant) {
         if !self.metrics.are_on() {
             return;
         }
@@ -277,575 +361,5 @@ impl Handler {
             Ok(age) => self.metrics.oldest_due(age),
             Err(error) => tracing::warn!(%error, "how long campaigns have been due could not be read"),
         }
-    }
-
-    /// Loads the campaign and, the first time, learns how the activities table is written.
-    async fn load(
-        &self,
-        id: Option<Uuid>,
-        passed_over: &[Uuid],
-        invocation: &Invocation,
-    ) -> Result<Loaded, TableError> {
-        let table = &self.settings.activities_table;
-        let unknown = self.record_statement.borrow().is_none().then_some(table.as_str());
-        let until = invocation.deadline.last_start;
-        let loaded = load::load(&self.database, id, passed_over, unknown, until).await?;
-        if let Some(catalogue) = &loaded.catalogue {
-            let table = plan::learn_from(&self.database, table, catalogue, &ACTIONS, &[], until).await?;
-            *self.record_statement.borrow_mut() = Some(Rc::new(Statement::new(&table)));
-        }
-        Ok(loaded)
-    }
-
-    /// Works on one campaign. `None`: another invocation is at it, and this one may look for another campaign.
-    async fn run(
-        &self,
-        campaign: &Campaign,
-        unrecorded: Option<Debt>,
-        invocation: &Invocation,
-    ) -> Result<Option<BatchResult>, Failure> {
-        let compiled = self.compile(&campaign.source);
-        let templates = compiled.as_ref().ok().map(Rc::as_ref);
-        if let Some(debt) = unrecorded
-            && let Err(error) = self.pay(campaign, templates, &debt, invocation).await
-        {
-            return invocation.owe(Some(campaign.id), Some(debt), error).map(Some);
-        }
-        if campaign.status == "draft" || campaign.unscheduled {
-            let problem = match campaign.status.as_str() {
-                "draft" => "is a draft: set its status to 'sending', or to 'scheduled' with a time",
-                _ => "is scheduled without a time: set its scheduled_at",
-            };
-            return Err(Failure::new("CampaignNotReady", format!("campaign {} {problem}", campaign.id)));
-        }
-        let links = self.links_for(campaign).await?;
-        let ready = compiled.as_ref().map(Rc::clone).map_err(ToString::to_string);
-        let ready: Ready = ready.and_then(|ready| Ok((ready, links?)));
-        if campaign.sendable
-            && let Err(reason) = &ready
-        {
-            return self.halt(campaign, reason, invocation).await.map(Some);
-        }
-        if campaign.sendable
-            && let Some(error) = preflight(campaign)
-        {
-            return self.halt(campaign, &error, invocation).await.map(Some);
-        }
-        if campaign.resumed_in_doubt {
-            self.settle_refused(campaign, templates, invocation).await?;
-        }
-        let ses = self.ses.get_or_init(Ses::from_env).await;
-        let time = invocation.deadline.last_start.saturating_duration_since(Instant::now());
-        let quota = ses.quota(time / 2).await;
-        let left_today = quota.left_today.unwrap_or(u32::MAX);
-        let wish = Wish {
-            campaign_id: campaign.id,
-            token: invocation.token,
-            size: invocation.batch_size.min(left_today.max(1)),
-            alone: invocation.due,
-            region: ses.region(),
-            per_second: [quota.per_second, self.settings.max_send_rate]
-                .into_iter()
-                .flatten()
-                .reduce(f64::min),
-            catch_up: self.learned.get().catch_up(),
-            deadline: invocation.deadline,
-            templates_hash: &campaign.templates_hash,
-            history: &self.history,
-        };
-        if left_today == 0 && campaign.sendable {
-            let verdict = Verdict::quota_exhausted("the daily sending quota is used up");
-            return Ok(Some(self.answer(campaign, verdict, invocation).await));
-        }
-        self.claim(campaign, (&compiled, &ready), (ses, &wish), invocation).await
-    }
-
-    /// Claims a batch and sends it; the batches of lost invocations that stand before it are settled first. `None`:
-    /// another invocation is at it, and this one may look for another campaign.
-    async fn claim(
-        &self,
-        campaign: &Campaign,
-        (compiled, ready): (&Compiled, &Ready),
-        (ses, wish): (&Ses, &Wish<'_>),
-        invocation: &Invocation,
-    ) -> Result<Option<BatchResult>, Failure> {
-        let templates = compiled.as_ref().ok().map(Rc::as_ref);
-        for _ in 0..MAX_TAKEOVERS {
-            let claimed_at = Instant::now();
-            crate::crash_point!("claim-before");
-            let claim = claim::claim(&self.database, wish).await?;
-            crate::crash_point!("claim-after");
-            match claim {
-                Claim::Batch(batch) => {
-                    let (templates, links) = match ready {
-                        Ok((templates, links)) => (templates, links.as_ref()),
-                        // It became `sending` a moment ago.
-                        Err(reason) => return self.halt(campaign, reason, invocation).await.map(Some),
-                    };
-                    let result = self
-                        .send_and_record(campaign, (templates, links), ses, batch, claimed_at, invocation)
-                        .await;
-                    return Ok(Some(result));
-                }
-                Claim::Takeover { batch_id, noted } => {
-                    tracing::warn!(
-                        batch_id,
-                        noted = noted.len(),
-                        "taking over the batch of a lost invocation"
-                    );
-                    let token = invocation.token;
-                    let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
-                    let recorded = self.settle(campaign, templates, noted, closing, invocation).await?;
-                    if let Some(reason) = recorded.as_ref().and_then(discarded) {
-                        return self.halt(campaign, &reason, invocation).await.map(Some);
-                    }
-                    crate::crash_point!("takeover-after");
-                }
-                Claim::Busy(_) if invocation.due => return Ok(None),
-                Claim::Busy(lease) => {
-                    return Ok(Some(self.answer(campaign, Verdict::busy(lease), invocation).await));
-                }
-                Claim::Locked(reason) => {
-                    tracing::warn!(reason, "another transaction holds a lock on the campaign");
-                    if invocation.due {
-                        return Ok(None);
-                    }
-                    return Ok(Some(self.answer(campaign, Verdict::locked(&reason), invocation).await));
-                }
-                // Of all campaigns alike, so a tick looks for no other.
-                Claim::HistoryChanged { hold, reason } => {
-                    tracing::error!(
-                        reason,
-                        hold_seconds = hold.as_secs(),
-                        "the database's history has changed"
-                    );
-                    self.metrics.history_changed();
-                    let verdict = Verdict::history_changed(hold, &reason);
-                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
-                }
-                Claim::RateReserved(_) if invocation.due => return Ok(None),
-                Claim::RateReserved(reserved) => {
-                    let verdict = Verdict::rate_reserved(reserved);
-                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
-                }
-                Claim::Scheduled(due) => {
-                    let verdict = Verdict::wait(due, "the campaign is scheduled for later");
-                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
-                }
-                Claim::Complete => return self.stopped(campaign, "sent", invocation).await.map(Some),
-                Claim::Stopped { .. } if invocation.due => return Ok(None),
-                Claim::Stopped { status, under_way: Some(lease) } => {
-                    let verdict = Verdict::under_way(&status, lease);
-                    return Ok(Some(self.answer(campaign, verdict, invocation).await));
-                }
-                Claim::Stopped { status, under_way: None } => {
-                    return self.stopped(campaign, &status, invocation).await.map(Some);
-                }
-            }
-        }
-        Ok(Some(self.answer(campaign, Verdict::more(), invocation).await))
-    }
-
-    /// The templates of a campaign, compiled once as long as they stay the same.
-    fn compile(&self, source: &Source) -> Compiled {
-        if let Some((known, templates)) = self.templates.borrow().as_ref()
-            && known == source
-        {
-            return Ok(Rc::clone(templates));
-        }
-        let templates = Rc::new(Templates::compile(source.clone())?);
-        *self.templates.borrow_mut() = Some((source.clone(), Rc::clone(&templates)));
-        Ok(templates)
-    }
-
-    /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
-    /// The inner error is the reason for which a campaign halts.
-    async fn links_for(&self, campaign: &Campaign) -> Result<Result<Option<Links>, String>, Failure> {
-        let keys = match self.keys.current().await {
-            Err(error) if !campaign.source.transactional => {
-                return Err(Failure::new("UnsubscribeSecretUnavailable", error));
-            }
-            keys => keys.ok().flatten(),
-        };
-        Ok(match Links::with_keys(&self.settings.unsubscribe, keys) {
-            Ok(links) => Ok(Some(links)),
-            Err(_) if campaign.source.transactional => Ok(None),
-            Err(reason) => Err(reason),
-        })
-    }
-
-    /// Records what an earlier invocation sent. Paying twice changes nothing.
-    async fn pay(
-        &self,
-        campaign: &Campaign,
-        templates: Option<&Templates>,
-        debt: &Debt,
-        invocation: &Invocation,
-    ) -> Result<(), TableError> {
-        let reopen = debt.outcomes.iter().any(|entry| entry.outcome.status() == RecipientStatus::Pending);
-        let closing = Closing {
-            batch_id: debt.batch_id,
-            token: debt.claim_token,
-            whole: debt.whole,
-            reopen,
-            doubt: false,
-        };
-        self.settle(campaign, templates, debt.outcomes.clone(), closing, invocation).await?;
-        tracing::info!(outcomes = debt.outcomes.len(), "recorded what was owed");
-        Ok(())
-    }
-
-    /// Makes emails `sent` that SES accepted and whose activities the table refused, each with its activity: a person
-    /// has set the campaign to `sending` again. What is refused again stays in doubt and halts nothing, for it may be
-    /// refused for its own sake; a table that takes no activity halts the next batch.
-    async fn settle_refused(
-        &self,
-        campaign: &Campaign,
-        templates: Option<&Templates>,
-        invocation: &Invocation,
-    ) -> Result<(), TableError> {
-        let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
-        let entries = refused::entries(&self.database, campaign.id, until).await?;
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
-        let statement = self.statement(until).await?;
-        let (mut parts, mut written) = (vec![lines.as_slice()], 0);
-        for _ in 0..MAX_REFUSED_PARTS {
-            let Some(part) = parts.pop() else { break };
-            let record = Record { lines: part, ..Record::nothing(campaign.id) };
-            match record::record_whole(&self.database, &statement, &record, until).await {
-                Ok(recorded) => written += recorded.map_or(0, |recorded| recorded.activities),
-                Err(DatabaseError::Refused(_)) if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                }
-                Err(DatabaseError::Refused(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        tracing::info!(written, of = lines.len(), "recorded emails whose activities had been refused");
-        Ok(())
-    }
-
-    /// Records outcomes that are known only in their short form.
-    async fn settle(
-        &self,
-        campaign: &Campaign,
-        templates: Option<&Templates>,
-        entries: Vec<Entry>,
-        closing: Closing,
-        invocation: &Invocation,
-    ) -> Result<Option<Recorded>, TableError> {
-        let (until, subject) = (invocation.deadline.last_start, &campaign.source.subject);
-        let lines = pay::lines(&self.database, campaign.id, templates, subject, entries, until).await?;
-        let record = Record { closing: Some(closing), lines: &lines, ..Record::nothing(campaign.id) };
-        self.record(&record, until).await
-    }
-
-    async fn record(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, TableError> {
-        let recorded = self.record_once(record, until).await?;
-        // A row that another statement changed at the same moment looks as if its change had been discarded. A second
-        // record of the same outcomes changes nothing else, and sees what is there.
-        match recorded {
-            Some(recorded) if recorded.discarded > 0 => self.record_once(record, until).await,
-            recorded => Ok(recorded),
-        }
-    }
-
-    /// Records, whatever the activities table has become since it was learned: where PostgreSQL refuses, its shape
-    /// is learned again once, and what is refused all the same is recorded apart.
-    async fn record_once(&self, record: &Record<'_>, until: Instant) -> Result<Option<Recorded>, TableError> {
-        let mut statement = self.statement(until).await?;
-        let mut outcome = record::record_whole(&self.database, &statement, record, until).await;
-        if outcome.as_ref().is_err_and(refusal::may_be_of_the_shape) {
-            *self.record_statement.borrow_mut() = None;
-            let learned = self.statement(until).await?;
-            if learned != statement {
-                tracing::warn!("the activities table has changed, and was learned again");
-                statement = learned;
-                outcome = record::record_whole(&self.database, &statement, record, until).await;
-            }
-        }
-        match outcome {
-            Err(error @ DatabaseError::Refused(_)) => {
-                Ok(record::record_apart(&self.database, &statement, record, error, until).await?)
-            }
-            outcome => Ok(outcome?),
-        }
-    }
-
-    async fn statement(&self, until: Instant) -> Result<Rc<Statement>, TableError> {
-        if let Some(known) = self.record_statement.borrow().as_ref() {
-            return Ok(Rc::clone(known));
-        }
-        let table = &self.settings.activities_table;
-        let table = plan::learn(&self.database, table, &ACTIONS, &[], until).await?;
-        let statement = Rc::new(Statement::new(&table));
-        *self.record_statement.borrow_mut() = Some(Rc::clone(&statement));
-        Ok(statement)
-    }
-
-    async fn send_and_record(
-        &self,
-        campaign: &Campaign,
-        (templates, links): (&Templates, Option<&Links>),
-        ses: &Ses,
-        batch: Batch,
-        claimed_at: Instant,
-        invocation: &Invocation,
-    ) -> BatchResult {
-        let sender = Sender::new(campaign, self.settings.configuration_set.as_deref(), links);
-        let sending = Sending {
-            database: &self.database,
-            ses,
-            templates,
-            sender: &sender,
-            deadline: invocation.deadline,
-            interrupt: &self.interrupt,
-            concurrency: self.settings.concurrency,
-            api: self.settings.send_api,
-            first: campaign.progress.sent == 0,
-            learned: self.learned.get(),
-            claimed_at,
-        };
-        let Report { lines, stop, refusal, throttled_to, learned, latencies } = sending.run(&batch).await;
-        self.learned.set(learned);
-        let counts = count(&lines);
-        ses.spend(counts.sent);
-        let halt = match &stop {
-            Some(Stop::Halt(reason)) => Some(reason.as_str()),
-            _ => None,
-        };
-        let closing = Closing {
-            batch_id: batch.id,
-            token: batch.token,
-            whole: true,
-            reopen: counts.deferred > 0,
-            doubt: false,
-        };
-        crate::crash_point!("record-before");
-        let until = invocation.deadline.last_record;
-        let record = Record {
-            campaign_id: campaign.id,
-            closing: Some(closing),
-            lines: &lines,
-            refused: &[],
-            halt,
-            refusal: (refusal.0.as_deref(), refusal.1),
-            throttled: throttled_to.map(|per_second| (ses.region(), per_second)),
-        };
-        let recording_at = Instant::now();
-        let recorded = self.record(&record, until).await;
-        self.metrics.batch(&BatchMetrics {
-            campaign_id: campaign.id,
-            organization_id: campaign.organization_id,
-            counts,
-            send_latency: &latencies,
-            record_latency: recording_at.elapsed(),
-            duration: invocation.started_at.elapsed(),
-        });
-        crate::crash_point!("record-after");
-        let recorded = match recorded {
-            Ok(Some(recorded)) => recorded,
-            Ok(None) => {
-                return self.answer(campaign, Verdict::of_status("cancelled", None), invocation).await;
-            }
-            Err(error) => return invocation.unrecorded(campaign, &batch, counts, lines, &error),
-        };
-        if let Some(reason) = discarded(&recorded) {
-            let activities = Activities::written(recorded.activities);
-            return match self.halt(campaign, &reason, invocation).await {
-                Ok(halted) => {
-                    BatchResult { batch: counts, activities, progress: recorded.progress, ..halted }
-                }
-                Err(failure) => {
-                    let verdict = Verdict::halted(format!("{reason} ({})", failure.message));
-                    invocation.result(campaign.id, verdict, counts, activities, recorded.progress)
-                }
-            };
-        }
-        let counts = BatchCounts {
-            sent: counts.sent - recorded.refused,
-            uncertain: counts.uncertain + recorded.refused,
-            ..counts
-        };
-        let verdict = self.verdict(campaign.id, counts, stop.as_ref(), &recorded, invocation).await;
-        tracing::info!(
-            sent = counts.sent,
-            failed = counts.failed,
-            suppressed = counts.suppressed,
-            uncertain = counts.uncertain,
-            deferred = counts.deferred,
-            duration_ms = u64::try_from(invocation.started_at.elapsed().as_millis()).unwrap_or(u64::MAX),
-            status = ?verdict.status,
-            reason = verdict.reason,
-            "batch recorded"
-        );
-        let activities = Activities::written(recorded.activities);
-        invocation.result(campaign.id, verdict, counts, activities, recorded.progress)
-    }
-
-    async fn verdict(
-        &self,
-        campaign_id: Uuid,
-        counts: BatchCounts,
-        stop: Option<&Stop>,
-        recorded: &Recorded,
-        invocation: &Invocation,
-    ) -> Verdict {
-        let refused = recorded.halted.clone().map(Stop::Halt);
-        let stop = refused.as_ref().or(stop);
-        let verdict = Verdict::of_batch(stop, &recorded.status, recorded.status_reason.clone());
-        if verdict.status != Status::Continue || counts.deferred > 0 || recorded.progress.remaining > 0 {
-            return verdict;
-        }
-        // By the counters nobody is left; the recipients themselves have the last word.
-        match complete::complete(&self.database, campaign_id, invocation.deadline.last_record).await {
-            Ok(Completion::Complete) => Verdict::done(),
-            Ok(Completion::Busy) => Verdict::busy(Duration::from_secs(1)),
-            Ok(Completion::Pending) | Err(_) => verdict,
-        }
-    }
-
-    /// A cause that would fail every recipient: the campaign is paused, with the reason.
-    async fn halt(
-        &self,
-        campaign: &Campaign,
-        reason: &str,
-        invocation: &Invocation,
-    ) -> Result<BatchResult, Failure> {
-        let until = invocation.deadline.last_start;
-        let record = Record { halt: Some(reason), ..Record::nothing(campaign.id) };
-        self.record(&record, until).await?;
-        tracing::error!(reason, "the campaign is halted");
-        Ok(self.answer(campaign, Verdict::halted(reason), invocation).await)
-    }
-
-    /// The campaign's status does not allow sending; its counters are read once more, for they may have changed.
-    async fn stopped(
-        &self,
-        campaign: &Campaign,
-        status: &str,
-        invocation: &Invocation,
-    ) -> Result<BatchResult, Failure> {
-        let until = invocation.deadline.last_start;
-        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
-        let campaign = loaded.campaign.unwrap_or_else(|| campaign.clone());
-        let verdict = Verdict::of_status(status, campaign.status_reason.clone());
-        Ok(self.answer(&campaign, verdict, invocation).await)
-    }
-
-    /// An answer without a batch. Where sending has not started, the recipients are counted for it, if PostgreSQL
-    /// does so in time.
-    async fn answer(&self, campaign: &Campaign, verdict: Verdict, invocation: &Invocation) -> BatchResult {
-        let mut progress = campaign.progress;
-        if progress.total == 0 && verdict.status != Status::Done {
-            let counted = load::count(&self.database, campaign.id, invocation.deadline.last_start).await;
-            progress = counted.unwrap_or(progress);
-        }
-        let (batch, activities) = (BatchCounts::default(), Activities::written(0));
-        invocation.result(campaign.id, verdict, batch, activities, progress)
-    }
-}
-
-impl Invocation {
-    fn result(
-        &self,
-        campaign_id: Uuid,
-        verdict: Verdict,
-        batch: BatchCounts,
-        activities: Activities,
-        progress: Progress,
-    ) -> BatchResult {
-        let goes_on = matches!(verdict.status, Status::Continue | Status::Wait);
-        BatchResult {
-            campaign_id: Some(campaign_id),
-            status: verdict.status,
-            wait_seconds: verdict.wait.as_secs() + u64::from(verdict.wait.subsec_nanos() > 0),
-            batch,
-            activities,
-            progress,
-            reason: verdict.reason,
-            next: goes_on.then_some(Next { campaign_id, batch_size: self.batch_size, unrecorded: None }),
-        }
-    }
-
-    /// Sent, and not recorded: the next invocation is given what is owed.
-    fn unrecorded(
-        &self,
-        campaign: &Campaign,
-        batch: &Batch,
-        counts: BatchCounts,
-        lines: Vec<Line>,
-        error: &TableError,
-    ) -> BatchResult {
-        let entries =
-            lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
-        let debt = Debt::of_batch(campaign.id, batch.id, batch.token, entries);
-        tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
-        let verdict = Verdict::wait(AWAY_WAIT, "the batch is sent and not recorded yet");
-        let activities = Activities { success: false, count: 0, error: Some(error.to_string()) };
-        let mut result = self.result(campaign.id, verdict, counts, activities, campaign.progress);
-        result.next = result.next.map(|next| Next { unrecorded: Some(debt), ..next });
-        result
-    }
-
-    /// PostgreSQL failed before anything was sent. Where something is owed, the answer hands it on.
-    fn owe(
-        &self,
-        campaign_id: Option<Uuid>,
-        debt: Option<Debt>,
-        error: TableError,
-    ) -> Result<BatchResult, Failure> {
-        let failure = Failure::from(error);
-        let (Some(campaign_id), Some(debt)) = (campaign_id, debt) else { return Err(failure) };
-        tracing::error!(error = failure.message, "what is owed could not be recorded");
-        let verdict = Verdict::wait(AWAY_WAIT, "an earlier batch is sent and not recorded yet");
-        let activities = Activities { success: false, count: 0, error: Some(failure.message) };
-        let mut result =
-            self.result(campaign_id, verdict, BatchCounts::default(), activities, Progress::default());
-        result.next = result.next.map(|next| Next { unrecorded: Some(debt), ..next });
-        Ok(result.bounded())
-    }
-}
-
-/// Why a campaign cannot go on whose outcomes PostgreSQL took and did not keep, if that is so.
-fn discarded(recorded: &Recorded) -> Option<String> {
-    if recorded.discarded > 0 {
-        return Some(format!(
-            "PostgreSQL did not keep the outcomes of {} recipients, without an error: a trigger on campaign_recipients discards updates. Nobody of this batch is sent to again; remove the trigger, then set the status to 'sending'",
-            recorded.discarded
-        ));
-    }
-    (recorded.gone > 0).then(|| {
-        format!(
-            "{} emails have no recipient any more: their rows were deleted while they were sent, so these emails have no activity in the timeline",
-            recorded.gone
-        )
-    })
-}
-
-/// What would be wrong for every recipient, as far as the campaign alone shows it: its links before the first batch, its
-/// mailboxes before each.
-fn preflight(campaign: &Campaign) -> Option<String> {
-    let html = campaign.source.html.as_deref().filter(|_| campaign.progress.sent == 0);
-    let findings = examine_campaign(&campaign.from_address, &campaign.reply_to, html);
-    findings.into_iter().find(|finding| finding.severity == Severity::Error).map(|finding| finding.text)
-}
-
-fn count(lines: &[Line]) -> BatchCounts {
-    let of = |status| {
-        let count = lines.iter().filter(|line| line.outcome.status() == status).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
-    };
-    BatchCounts {
-        claimed: u32::try_from(lines.len()).unwrap_or(u32::MAX),
-        sent: of(RecipientStatus::Sent),
-        failed: of(RecipientStatus::Failed),
-        suppressed: of(RecipientStatus::Suppressed),
-        uncertain: of(RecipientStatus::Uncertain),
-        deferred: of(RecipientStatus::Pending),
     }
 }

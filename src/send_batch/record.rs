@@ -8,6 +8,8 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::load::progress;
+use crate::domain::campaign::CampaignStatus;
+use crate::domain::halt;
 use crate::domain::outcome::{Line, Outcome};
 use crate::domain::recipient::Status;
 use crate::domain::result::Progress;
@@ -73,7 +75,7 @@ impl<'a> Record<'a> {
 #[derive(Debug)]
 pub struct Recorded {
     /// The campaign's status.
-    pub status: String,
+    pub status: CampaignStatus,
     /// Why it has that status, where a reason is given.
     pub status_reason: Option<String>,
     /// Its counters.
@@ -89,6 +91,16 @@ pub struct Recorded {
     pub discarded: u64,
     /// Accepted emails whose recipient is not in the table any more.
     pub gone: u64,
+}
+
+impl Recorded {
+    /// Why the campaign cannot go on whose outcomes PostgreSQL took and did not keep, if that is so.
+    pub fn not_kept(&self) -> Option<String> {
+        if self.discarded > 0 {
+            return Some(halt::outcomes_discarded(self.discarded));
+        }
+        (self.gone > 0).then(|| halt::recipients_deleted(self.gone))
+    }
 }
 
 /// An email that SES accepted and whose activity the table refuses.
@@ -161,7 +173,7 @@ pub async fn record_apart(
     for Refused { line, error } in &refused {
         tracing::error!(recipient_id = %line.recipient_id, error, "an activity is refused; its email is uncertain");
     }
-    let reason: String = format!("{} takes no activity: {refusal}", statement.table);
+    let reason = halt::no_activity(&statement.table, &refusal.to_string());
     let reason: String = reason.chars().take(MAX_REASON).collect();
     // With all of its outcomes the batch is closed; those that are recorded already change nothing.
     let ids: HashSet<Uuid> = refused.iter().map(|refused| refused.line.recipient_id).collect();
@@ -325,7 +337,7 @@ pub async fn record(
     ];
     let rows = database.query(statement, &parameters, until).await?;
     Ok(rows.first().map(|row| Recorded {
-        status: row.get("status"),
+        status: CampaignStatus::of(row.get("status")),
         status_reason: row.get("status_reason"),
         progress: progress(row),
         activities: u32::try_from(row.get::<_, i64>("activities")).unwrap_or(u32::MAX),

@@ -15,14 +15,16 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use super::checkpoint;
+use super::checkpoint::{self, Seen};
 use crate::domain::answer::Answer;
-use crate::domain::batch::{Batch, Checkpoint};
+use crate::domain::batch::{Batch, Checkpoint, Limit};
+use crate::domain::campaign::CampaignStatus;
 use crate::domain::deadline::Deadline;
 use crate::domain::ledger::Ledger;
 use crate::domain::outcome::Line;
 use crate::domain::outcome::epoch_millis;
 use crate::domain::pace::{Learned, Pace};
+use crate::domain::recipient::Status as RecipientStatus;
 use crate::domain::send_api::SendApi;
 use crate::domain::stop::Stop;
 use crate::domain::trouble::{Kind, Trouble};
@@ -61,6 +63,14 @@ pub struct Report {
     pub learned: Learned,
     /// How long SES took to answer, request by request.
     pub latencies: Latencies,
+}
+
+impl Report {
+    /// How many messages SES accepted.
+    pub fn sent(&self) -> u32 {
+        let sent = self.lines.iter().filter(|line| line.outcome.status() == RecipientStatus::Sent);
+        u32::try_from(sent.count()).unwrap_or(u32::MAX)
+    }
 }
 
 /// What sending one batch needs.
@@ -109,6 +119,7 @@ impl Sending<'_> {
         let mut last_checkpoint = self.claimed_at;
         let mut pace = Pace::new(batch.pace, batch.to_send(), self.learned, Instant::now());
         let mut trouble = Trouble::new(&batch.refusal);
+        let mut limit = batch.limit.clone();
 
         loop {
             let now = Instant::now();
@@ -121,6 +132,11 @@ impl Sending<'_> {
             } else if now >= self.deadline.last_start || pace.is_over(now) {
                 ledger.stop(trouble.weigh(pace.turned_away().unwrap_or(Stop::Deadline)));
             }
+            if let Some(limit) = too_late(limit.as_ref(), now)
+                && !ledger.is_idle()
+            {
+                ledger.stop(Stop::Halt(limit.reason.clone()));
+            }
             let may_start = now < status_read_at + STATUS_VALIDITY
                 && pace.allows(now)
                 && flights.len() < if trouble.is_careful() { 1 } else { self.concurrency }
@@ -130,6 +146,11 @@ impl Sending<'_> {
             let in_bulk = self.ses.takes_bulk_calls() && !trouble.is_careful();
             let api = if in_bulk { self.api } else { SendApi::Single };
             if may_start && let Some(call) = self.next_call(batch, &mut ledger, pace.call_size(api)) {
+                // Rendering takes time too.
+                if too_late(limit.as_ref(), Instant::now()).is_some() {
+                    call.indexes().into_iter().rev().for_each(|index| ledger.give_back(index));
+                    continue;
+                }
                 pace.start(now, call.len());
                 bytes_in_flight += call.bytes();
                 crate::crash_point!("send-before");
@@ -146,8 +167,10 @@ impl Sending<'_> {
                 commit = Some(Box::pin(self.commit(checkpoint, now)));
             }
 
+            let limit_at = limit.as_ref().map(|limit| limit.at);
             let wake = [pace.next(), last_checkpoint + CHECKPOINT_INTERVAL, self.deadline.last_start]
                 .into_iter()
+                .chain(limit_at)
                 .filter(|at| *at > now)
                 .fold(self.deadline.last_answer, Instant::min);
             tokio::select! {
@@ -161,10 +184,11 @@ impl Sending<'_> {
                 (read_at, result) = async { commit.as_mut().expect("guarded").await }, if commit.is_some() => {
                     commit = None;
                     match result {
-                        Ok(Some(status)) => {
+                        Ok(Some(Seen { status, limit: now_limit })) => {
                             status_read_at = read_at;
+                            limit = now_limit;
                             ledger.mark_moved();
-                            if status != "sending" {
+                            if status != CampaignStatus::Sending {
                                 ledger.stop(Stop::Status(status));
                             }
                         }
@@ -305,10 +329,15 @@ impl Sending<'_> {
         &self,
         checkpoint: Checkpoint,
         read_at: Instant,
-    ) -> (Instant, Result<Option<String>, DatabaseError>) {
+    ) -> (Instant, Result<Option<Seen>, DatabaseError>) {
         crate::crash_point!("checkpoint-before");
         let result = checkpoint::commit(self.database, &checkpoint, self.deadline.last_answer).await;
         crate::crash_point!("checkpoint-after");
         (read_at, result)
     }
+}
+
+/// The limit, if it is over.
+fn too_late(limit: Option<&Limit>, now: Instant) -> Option<&Limit> {
+    limit.filter(|limit| now >= limit.at)
 }

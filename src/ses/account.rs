@@ -1,4 +1,4 @@
-//! What the account may send: `GetAccount`, asked again every few minutes.
+//! The account's quota: the result of `GetAccount`, asked again every few minutes.
 //!
 //! <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html>
 
@@ -9,13 +9,13 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::SdkError;
 use aws_sdk_sesv2::operation::get_account::{GetAccountError, GetAccountOutput};
 
-/// How long an answer holds. `GetAccount` itself may be called once a second, by all functions together.
+/// How long an answer is valid. `GetAccount` itself may be called once a second, by all functions together.
 const VALIDITY: Duration = Duration::from_secs(180);
-/// After a call that failed; twice as long after each that follows, up to [`VALIDITY`].
+/// The pause after a failed call; it doubles after each further failure, up to [`VALIDITY`].
 const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// Between the attempts of a call as long as nothing is known: many invocations may begin at once.
+/// The pause between attempts as long as the quota is unknown, because many invocations may begin at once.
 const ATTEMPT_AFTER: Duration = Duration::from_millis(300);
-/// A batch waits no longer for an answer: the first, and any later one.
+/// The longest time that a batch waits for the first answer, and for later ones.
 const TIMEOUT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
 
 /// The account's quota, as far as it is known.
@@ -23,20 +23,20 @@ const TIMEOUT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_se
 pub struct Quota {
     /// `MaxSendRate`, messages per second.
     pub per_second: Option<f64>,
-    /// What is left of `Max24HourSend` in the rolling window of 24 hours; `None`: no limit, or not known.
+    /// The rest of `Max24HourSend` in the rolling window of 24 hours; `None`: no limit, or unknown.
     pub left_today: Option<u32>,
 }
 
-/// What was heard of it last.
+/// The last answer.
 #[derive(Clone, Copy)]
 struct Heard {
     quota: Quota,
     expires: Instant,
-    /// How often in a row it could not be heard.
+    /// The number of failed calls in a row.
     failures: u32,
 }
 
-/// The quota as it was last heard.
+/// The quota of the last answer.
 #[derive(Default)]
 pub(super) struct Cache(Mutex<Option<Heard>>);
 
@@ -72,7 +72,7 @@ impl Cache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts what was accepted since the quota was heard.
+    /// Counts messages that were accepted since the last answer.
     pub(super) fn spend(&self, accepted: u32) {
         if let Some(heard) = self.heard().as_mut() {
             heard.quota.left_today = heard.quota.left_today.map(|left| left.saturating_sub(accepted));
@@ -80,7 +80,8 @@ impl Cache {
     }
 }
 
-/// Asks SES; with `again`, also after an answer that says nothing of the account (too many calls, a server's error).
+/// Asks SES; with `again`, repeatedly after answers that do not have the quota (too many calls, a server
+/// error).
 async fn ask(client: &Client, again: bool) -> Result<GetAccountOutput, SdkError<GetAccountError>> {
     loop {
         match client.get_account().send().await {
@@ -124,7 +125,7 @@ mod tests {
         assert_eq!(of(200.0, 150.0), Quota { per_second: Some(14.0), left_today: Some(50) });
         assert_eq!(of(200.0, 250.0).left_today, Some(0));
         assert_eq!(of(-1.0, 250.0).left_today, None);
-        // No account has nothing: the answer did not say.
+        // An account has more than nothing, so the answer lacked this value.
         assert_eq!(of(0.0, 0.0).left_today, None);
     }
 }

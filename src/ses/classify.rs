@@ -1,7 +1,7 @@
-//! What SES's answer, or the lack of one, means for a message.
+//! The meaning of SES's answer, or of its absence, for a message.
 //!
-//! SES has no idempotency token, so all depends on whether it can have accepted the message. Only what certainly
-//! was not accepted may be sent again.
+//! SES has no idempotency token, so everything depends on whether it can have accepted the message. A message
+//! may be sent again only if it certainly was not accepted.
 
 use std::error::Error;
 
@@ -16,9 +16,9 @@ use super::text::{MAX_CODE, MAX_TEXT, bounded, excerpt};
 use super::wording::wording;
 use crate::domain::answer::Answer;
 
-/// What AWS's answers bear: the error's code, and the id of the request.
+/// The headers of AWS's answers: the error's code, and the id of the request.
 const MARKS: [&str; 2] = ["x-amzn-errortype", "x-amzn-requestid"];
-/// The longest message id that is taken for one, in bytes. SES's own have 60.
+/// The longest valid message id, in bytes. SES's ids have 60.
 const MAX_MESSAGE_ID: usize = 500;
 
 /// The result of a `SendEmail` call.
@@ -31,7 +31,7 @@ pub fn classify(result: SingleResult, recipient: &str) -> Answer {
     match result {
         Ok(output) => accepted(output.message_id),
         Err(error) => match failure(&error, recipient) {
-            // It was by itself.
+            // The message was already sent singly.
             Answer::Singly(reason) => Answer::Halt(reason),
             answer => answer,
         },
@@ -40,10 +40,9 @@ pub fn classify(result: SingleResult, recipient: &str) -> Answer {
 
 /// Classifies the result of a `SendBulkEmail` call: one answer for each recipient, in their order.
 ///
-/// A call that SES refused as a whole (one malformed entry is enough) says nothing of its entries: they are to be
-/// sent singly. So are those of a call that the endpoint does not have. A call without an answer that can be
-/// understood leaves all of them in doubt, and so does one with another number of results than entries: whose they
-/// are, nobody can say.
+/// If SES refused the call as a whole (one malformed entry is enough), or if the endpoint does not support
+/// the call, its entries are sent singly. If the answer cannot be read, all entries are uncertain; so they
+/// are if the number of results differs from the number of entries, because the results cannot be assigned.
 pub fn classify_bulk(result: BulkResult, recipients: &[String]) -> Vec<Answer> {
     let whole = match result {
         Ok(output) if output.bulk_email_entry_results.len() == recipients.len() => {
@@ -63,13 +62,14 @@ pub fn classify_bulk(result: BulkResult, recipients: &[String]) -> Vec<Answer> {
     vec![whole; recipients.len()]
 }
 
-/// Why the endpoint has no `SendBulkEmail`, if that is what it says: the next bulk call would be in vain too.
+/// The endpoint's message that it does not support `SendBulkEmail`, so that further bulk calls would fail
+/// too.
 pub fn no_bulk_calls(result: &BulkResult) -> Option<String> {
     let error = result.as_ref().err()?;
     let SdkError::ServiceError(service) = error else { return None };
     let words = Words::of(service.err(), service.raw());
     let said = words.said();
-    // What is not there may also be the configuration set.
+    // The missing thing may also be the configuration set.
     let names = said.message.to_ascii_lowercase().contains("configuration");
     (said.has_no_such_call() && wording(said.message, "").is_none() && !names).then(|| said.reason())
 }
@@ -79,7 +79,7 @@ fn has_no_such_call<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) 
     Words::of(service.err(), service.raw()).said().has_no_such_call()
 }
 
-/// One result of a bulk call. A status of a name that is not known says nothing; its words may.
+/// One result of a bulk call. If its status is unknown, only its message is considered.
 fn entry(result: BulkEmailEntryResult, recipient: &str) -> Answer {
     let status = result.status.as_ref().map_or("", |status| status.as_str());
     let (code, message) = (bounded(status, MAX_CODE), result.error.as_deref().unwrap_or_default());
@@ -89,7 +89,7 @@ fn entry(result: BulkEmailEntryResult, recipient: &str) -> Answer {
     match code_of(&code) {
         Some("SUCCESS") => accepted(result.message_id),
         Some(code) if !has_id => said(code).answer(recipient),
-        // Without an error, only what was accepted has an id.
+        // Without an error, only an accepted message has an id.
         None if has_id && message.is_empty() => accepted(result.message_id),
         None if !has_id && !code.is_empty() => {
             let by_words = said(&code).by_words(recipient);
@@ -99,8 +99,8 @@ fn entry(result: BulkEmailEntryResult, recipient: &str) -> Answer {
     }
 }
 
-/// The code by which `SendEmail` calls what the status of an entry says, where it has one: a cause has one name,
-/// whichever call met it. `None`: no status of this name is known. SES API version 1 writes them `MessageRejected`.
+/// `SendEmail`'s error code for the status of an entry, if it has one, so that a cause has the same code for
+/// both calls. `None`: the status is unknown. SES API version 1 writes them in the form `MessageRejected`.
 fn code_of(status: &str) -> Option<&'static str> {
     let name: String = status.chars().filter(|c| *c != '_').map(|c| c.to_ascii_uppercase()).collect();
     Some(match name.as_str() {
@@ -134,7 +134,7 @@ fn accepted(message_id: Option<String>) -> Answer {
     }
 }
 
-/// A call that was not answered with success.
+/// Classifies a call without a success answer.
 fn failure<E>(error: &SdkError<E, HttpResponse>, recipient: &str) -> Answer
 where
     E: Error + ProvideErrorMetadata + 'static,
@@ -155,12 +155,12 @@ where
         }
         SdkError::TimeoutError(_) => Answer::uncertain("timed_out", &root_cause(error)),
         SdkError::ResponseError(_) => Answer::unreadable(&root_cause(error)),
-        // The connection broke after it was made; and whatever the SDK may add.
+        // The connection broke after it was made; future variants of the SDK's error count as this too.
         _ => Answer::uncertain("connection_lost", &root_cause(error)),
     }
 }
 
-/// The code and the words of an error answer, bounded.
+/// The code and the message of an error answer, cut to a maximum length.
 struct Words {
     status: u16,
     code: String,
@@ -172,7 +172,7 @@ impl Words {
     fn of(error: &impl ProvideErrorMetadata, raw: &HttpResponse) -> Words {
         let headers = raw.headers();
         let body = raw.body().bytes().unwrap_or_default();
-        // The SDK gives no code where it cannot read the body; the header has it all the same.
+        // If the SDK cannot read the body, it has no code, but the header has it.
         let header = || headers.get(MARKS[0]).map(|code| code.split(':').next().unwrap_or_default());
         let code = error.code().or_else(header).unwrap_or_default();
         let message = match error.message() {
@@ -194,7 +194,8 @@ impl Words {
     }
 }
 
-/// Whether the connection was never made: name resolution, connect and TLS handshake come before the request.
+/// Returns true if the connection was never made: name resolution, connect and TLS handshake come before the
+/// request.
 fn never_connected(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         error
@@ -203,14 +204,14 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Whether the HTTP client has never had the request: there was no endpoint, no region, or nothing to sign with. All
-/// that goes wrong in that client has an error of its own in the chain.
+/// Returns true if the HTTP client never got the request, because there was no endpoint, no region or no
+/// credentials. Errors of that client have their own error type in the chain.
 fn never_dispatched(error: &(dyn Error + 'static)) -> bool {
     !chain(error).any(|error| error.is::<hyper_util::client::legacy::Error>() || error.is::<std::io::Error>())
 }
 
 fn root_cause(error: &(dyn Error + 'static)) -> String {
-    // The cause of credentials that are not there is a list of several lines.
+    // The error for missing credentials has several lines.
     let cause = chain(error).last().map(ToString::to_string).unwrap_or_default();
     bounded(&cause.split_whitespace().collect::<Vec<_>>().join(" "), MAX_TEXT)
 }

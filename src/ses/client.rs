@@ -1,4 +1,4 @@
-//! The SDK's client, set up so that nothing is sent twice behind our back.
+//! The SDK's client, configured so that it never sends anything twice by itself.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +17,11 @@ use super::{Quota, classify, classify_bulk, no_bulk_calls};
 use crate::aws::http_client;
 use crate::domain::answer::Answer;
 
-/// A connection that has been idle for this long is not used again. SES closes idle ones later than that, so a
-/// request does not meet a connection that is being closed, which would put its message in doubt.
+/// A connection that has been idle for this long is not used again. SES closes idle connections later than
+/// that, so a request does not meet a connection that is being closed, which would make its message
+/// uncertain.
 const MAX_IDLE: Duration = Duration::from_secs(3);
-/// Until TCP and TLS stand. A connection that is not made by then certainly carried no message.
+/// The time limit for TCP and TLS. A connection that is not made by then certainly carried no message.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A client of SES whose connections are fresh.
@@ -28,13 +29,13 @@ pub struct Ses {
     config: SdkConfig,
     client: Mutex<(Client, SystemTime)>,
     quota: Cache,
-    /// The endpoint has said that it has no bulk calls, or does not answer them so that it can be understood.
+    /// True if the endpoint does not support bulk calls, or answers them unreadably.
     only_single: AtomicBool,
 }
 
 impl Ses {
-    /// Reads the SDK's environment (`AWS_*`). The SDK's own retries are off: what may be retried is decided by
-    /// [`classify`], for a request that timed out may have been accepted.
+    /// Reads the SDK's environment (`AWS_*`). The SDK's own retries are off: [`classify`] decides what may be
+    /// retried, because a request that timed out may have been accepted.
     pub async fn from_env() -> Ses {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::disabled())
@@ -47,18 +48,18 @@ impl Ses {
         Ses { config, client, quota: Cache::default(), only_single: AtomicBool::new(false) }
     }
 
-    /// The region, by whose name the sending rate is shared.
+    /// The region; the sending rate is shared under its name.
     pub fn region(&self) -> &str {
         self.config.region().map_or("", AsRef::as_ref)
     }
 
-    /// What the account may send, as heard a few minutes ago at most; unknown where SES does not say, or not within
+    /// The account's quota, at most a few minutes old; unknown if SES does not state it, or not within
     /// `patience`.
     pub async fn quota(&self, patience: Duration) -> Quota {
         self.quota.get(&self.client(), patience).await
     }
 
-    /// Counts what was accepted towards the quota.
+    /// Counts accepted messages towards the quota.
     pub fn spend(&self, accepted: u32) {
         self.quota.spend(accepted);
     }
@@ -89,14 +90,14 @@ impl Ses {
         }
     }
 
-    /// Whether bulk calls are worth a try: false once the endpoint has said that it has none, for as long as this
-    /// process lives.
+    /// Returns true if bulk calls may be tried. It is false for the rest of the process after the endpoint
+    /// has said that it does not support them.
     pub fn takes_bulk_calls(&self) -> bool {
         !self.only_single.load(Ordering::Relaxed)
     }
 
-    /// The client. Where it was last used longer ago than an idle connection lives, by the wall clock (which goes
-    /// on while Lambda has the environment frozen), it comes with new connections.
+    /// The client. If its last use is longer ago than an idle connection lives, by the wall clock (which
+    /// continues while Lambda has frozen the environment), it has new connections.
     fn client(&self) -> Client {
         let mut client = self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = SystemTime::now();
@@ -113,7 +114,7 @@ impl Ses {
     }
 }
 
-/// A client for what only reads, in the command line: repeating that does no harm, so the SDK may.
+/// A client for reads of the command line. Repeating a read does no harm, so the SDK may retry.
 pub async fn reading_client() -> Client {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard())

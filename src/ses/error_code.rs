@@ -1,9 +1,10 @@
-//! What an error answer means for a message, by its HTTP status, its code and its words: one total match. Pure.
+//! The meaning of an error answer for a message, by its HTTP status, its code and its message: one total
+//! match. Pure.
 
 use super::wording::{Wording, wording};
 use crate::domain::answer::Answer;
 
-/// An error as it was answered: by SES, or by something on the way.
+/// An error answer, from SES or from something on the network path.
 #[derive(Clone, Copy, Debug)]
 pub struct Said<'a> {
     /// The HTTP status; 400 for an entry of a bulk call.
@@ -12,17 +13,17 @@ pub struct Said<'a> {
     pub code: &'a str,
     /// SES's message; else the beginning of the body.
     pub message: &'a str,
-    /// It bears what only AWS's answers bear, so that a code of any name is SES's.
+    /// True if it has headers that only AWS's answers have, so that any code is SES's.
     pub has_mark: bool,
 }
 
 impl Said<'_> {
-    /// The code, or what stands for it where there is none.
+    /// The code, or its replacement if there is none.
     pub fn name(&self) -> String {
         if self.code.is_empty() { format!("http_{}", self.status) } else { self.code.to_owned() }
     }
 
-    /// The code and the words.
+    /// The code and the message.
     pub fn reason(&self) -> String {
         match self.message {
             "" => self.name(),
@@ -30,20 +31,21 @@ impl Said<'_> {
         }
     }
 
-    /// The endpoint does not have the call that was made; or, by `NotFoundException`, what it names: that too is
-    /// said of the call alone.
+    /// Returns true if the endpoint does not support the call, or, for `NotFoundException`, lacks what the
+    /// call names; both are about the call and not about a recipient.
     pub fn has_no_such_call(&self) -> bool {
         matches!(self.status, 404 | 405 | 501)
             || matches!(self.code, "NotFoundException" | "UnknownOperationException" | "InvalidAction")
             || self.code.starts_with("UnsupportedOperation")
     }
 
-    /// Classifies it, for `recipient` where it is about one.
+    /// Classifies it, for `recipient` if it is about one.
     ///
-    /// - Below 400 it is no error, and was not understood: in doubt.
-    /// - 408, 460 and 499 say that somebody on the way did not wait for the answer: in doubt.
-    /// - 5xx is in doubt whatever it says, but for 501: the server cannot do it at all (RFC 9110, 15.6.2).
-    /// - Any other 4xx was not accepted. Only with a code of AWS is it SES's word of the recipient.
+    /// - A status below 400 is not an error, but the answer was not understood: uncertain.
+    /// - 408, 460 and 499 mean that something on the network path did not wait for the answer: uncertain.
+    /// - 5xx is uncertain whatever the message, except 501: the server does not support it at all (RFC 9110,
+    ///   15.6.2).
+    /// - Any other 4xx was not accepted. Only with an AWS error code does it concern the recipient.
     pub fn answer(&self, recipient: &str) -> Answer {
         match self.status {
             ..400 => Answer::unreadable(&self.reason()),
@@ -52,8 +54,8 @@ impl Said<'_> {
         }
     }
 
-    /// What the words say of all recipients goes before the code, for endpoints other than SES have codes of their
-    /// own.
+    /// A message about all recipients takes precedence over the code, because endpoints other than SES have
+    /// other codes.
     pub fn by_words(&self, recipient: &str) -> Option<Answer> {
         wording(self.message, recipient).map(|words| match words {
             Wording::QuotaUsedUp => Answer::QuotaExhausted(self.message.to_owned()),
@@ -62,8 +64,9 @@ impl Said<'_> {
         })
     }
 
-    /// Codes: Amazon SES API v2, `SendEmail`, Errors; `BulkEmailEntryResult`, Status; Amazon SES API version 1; Common
-    /// Errors of AWS's APIs; and what AWS's SDKs take for throttling (`aws_runtime::retries::classifiers`).
+    /// Codes: Amazon SES API v2, `SendEmail`, Errors; `BulkEmailEntryResult`, Status; Amazon SES API version
+    /// 1; Common Errors of AWS's APIs; and what AWS's SDKs classify as throttling
+    /// (`aws_runtime::retries::classifiers`).
     fn by_code(&self, recipient: &str) -> Answer {
         let says = |words: &str| self.message.to_ascii_lowercase().contains(words);
         match self.code {
@@ -89,16 +92,16 @@ impl Said<'_> {
                     Answer::Throttled(self.message.to_owned())
                 }
             }
-            // SES says that it did not get to this entry, and not whose fault that was.
+            // SES says that it did not process this entry, and does not say why.
             "TRANSIENT_FAILURE" => Answer::Singly(self.reason()),
             _ if self.has_no_such_call() && self.is_of_ses() => Answer::Singly(self.reason()),
-            // A clock that is set meanwhile: the signature is made anew with each attempt.
+            // A clock that is being corrected: each attempt is signed again.
             "InvalidSignatureException" | "SignatureDoesNotMatch"
                 if says("signature expired") || says("signature not yet current") =>
             {
                 Answer::NotSent(self.reason())
             }
-            // Credentials that are renewed meanwhile, a clock that is set, and what was changed at the same moment.
+            // Credentials that are being renewed, a clock that is being corrected, and concurrent changes.
             "ExpiredTokenException"
             | "ExpiredToken"
             | "RequestExpired"
@@ -129,7 +132,7 @@ impl Said<'_> {
             | "TEMPLATE_NOT_FOUND"
             | "TEMPLATE_DOES_NOT_EXIST"
             | "INVALID_SENDING_POOL_NAME" => Answer::Halt(self.reason()),
-            // A failure or a loss of patience of SES's own, whatever the status.
+            // A failure or a time-out of SES itself, whatever the status.
             "InternalFailure"
             | "InternalServerError"
             | "InternalServiceErrorException"
@@ -142,13 +145,14 @@ impl Said<'_> {
             }
             _ if self.status == 429 => Answer::Throttled(self.message.to_owned()),
             _ if !self.is_of_ses() => Answer::Intercepted(self.reason()),
-            // Who sends is not a recipient's matter.
+            // The sender's identity does not depend on the recipient.
             _ if matches!(self.status, 401 | 403) => Answer::Halt(self.reason()),
             _ => Answer::Refused { code: self.code.to_owned(), message: self.message.to_owned() },
         }
     }
 
-    /// Whether it is SES that speaks. A code that a proxy may have as well is SES's only by AWS's mark.
+    /// Returns true if the answer is SES's. A code that a proxy may use as well is SES's only with AWS's
+    /// headers.
     fn is_of_ses(&self) -> bool {
         let is_known = matches!(
             self.code,
@@ -163,8 +167,9 @@ impl Said<'_> {
     }
 }
 
-/// Whether all the identities that SES lists as not verified are the recipient: in SES's sandbox recipients have
-/// to be verified too ('… The following identities failed the check in region EU-WEST-1: a@example.com').
+/// Returns true if the recipient is the only identity that SES lists as not verified: in SES's sandbox
+/// recipients have to be verified too ('… The following identities failed the check in region EU-WEST-1:
+/// a@example.com').
 fn only_about(recipient: &str, message: &str) -> bool {
     message.rsplit_once(": ").is_some_and(|(_, identities)| {
         identities.split(',').all(|identity| identity.trim().eq_ignore_ascii_case(recipient))

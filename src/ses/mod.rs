@@ -1,4 +1,4 @@
-//! The way to Amazon SES, API version 2.
+//! Access to Amazon SES, API version 2.
 
 mod account;
 mod classify;

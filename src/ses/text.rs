@@ -1,11 +1,11 @@
-//! Texts of others (SES, proxies, the SDK) are bounded where they come in. Pure.
+//! Cuts texts of others (SES, proxies, the SDK) to a maximum length. Pure.
 
-/// Characters of an error's text that are kept.
+/// The most characters of an error's message that are kept.
 pub const MAX_TEXT: usize = 1000;
-/// Characters of an error's code that are kept.
+/// The most characters of an error's code that are kept.
 pub const MAX_CODE: usize = 100;
 
-/// The text on one line: control characters become spaces, and what is longer than `max` characters is cut.
+/// The text in one line: control characters become spaces, and it is cut to `max` characters.
 pub fn bounded(text: &str, max: usize) -> String {
     let mut rest = text.chars();
     let kept = rest.by_ref().take(max).map(|c| if is_control(c) { ' ' } else { c });
@@ -17,15 +17,15 @@ pub fn bounded(text: &str, max: usize) -> String {
     kept
 }
 
-/// Control characters, and the two separators that end a line as they do.
+/// Control characters, and the two Unicode separators that end a line.
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// The beginning of a body in words, without addresses, for a reason that a person reads.
+/// The beginning of a body as text, without addresses, for a reason that a person reads.
 pub fn excerpt(body: &[u8]) -> String {
     const MAX: usize = 200;
-    // Four bytes a character at most, and room for white space.
+    // At most four bytes per character, and room for white space.
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX * 8)]);
     let words = text.split(|c: char| c.is_whitespace() || is_control(c));
     let words = words.filter(|word| !word.is_empty()).map(|word| if word.contains('@') { "…" } else { word });

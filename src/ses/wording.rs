@@ -1,29 +1,30 @@
-//! What the words of an error say, whatever its code is. Pure.
+//! The meaning of an error's message, whatever its code. Pure.
 //!
-//! SES version 1, proxies and endpoints that only speak its language have other codes for what SES says in the same
-//! words, and the entries of a bulk call may have none at all (`FAILED`).
+//! SES version 1, proxies and compatible endpoints use other codes with the same messages, and the entries of
+//! a bulk call may have no code at all (`FAILED`).
 
-/// What the words of an error say of all recipients.
+/// What an error's message means for all recipients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wording {
-    /// No more today.
+    /// The daily quota is used up.
     QuotaUsedUp,
     /// The account or the configuration set may not send.
     MayNotSend,
-    /// Too fast.
+    /// SES throttles.
     TooFast,
 }
 
-/// Auxiliary words, which may stand between what may not send and why.
+/// Auxiliary words, which may be between the subject and the cause.
 const LEFT_OUT: [&str; 8] = ["is", "was", "has", "been", "now", "currently", "temporarily", "email"];
-/// Who may not send ...
+/// What may not send ...
 const SUBJECTS: [&str; 4] = ["sending", "to send", "account", "configuration set"];
 /// ... and what was done to it.
 const STOPPED: [&str; 3] = ["paused", "suspended", "disabled"];
-/// Words of a refusal that is one recipient's own: their mailbox or account is suspended, or is not sent to.
+/// Words of a refusal that concerns one recipient: a mailbox or account that is suspended, or that is not
+/// sent to.
 const OF_ONE: [&str; 5] = ["recipient", "mailbox", "destination", "user", "suppress"];
 
-/// What an error says of all recipients, if it does.
+/// The meaning of a message for all recipients, if it has one.
 pub fn wording(text: &str, recipient: &str) -> Option<Wording> {
     let words = words(text);
     let says = |part: &str| words.contains(part);
@@ -38,7 +39,7 @@ pub fn wording(text: &str, recipient: &str) -> Option<Wording> {
     }
 }
 
-/// The words in lower case, with a space before and after each; without those that are left out.
+/// The words in lower case, with a space before and after each, without auxiliary words.
 fn words(text: &str) -> String {
     let text = text.to_ascii_lowercase();
     let words = text.split(|c: char| !c.is_alphanumeric());
@@ -50,7 +51,7 @@ fn may_not_send(words: &str) -> bool {
     SUBJECTS.into_iter().any(|subject| {
         STOPPED
             .into_iter()
-            // What is said of mailboxes by the servers that have them.
+            // Messages of mail servers about their mailboxes.
             .filter(|stopped| (subject, *stopped) != ("account", "disabled"))
             .any(|stopped| words.contains(&format!(" {subject} {stopped} ")))
     })

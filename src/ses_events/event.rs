@@ -1,4 +1,4 @@
-//! What one SES event says. Pure: a record's body goes in, and what it proves and tells comes out.
+//! Parses one SES event: from a record's body to what it proves and reports. It is pure.
 //!
 //! <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>
 
@@ -15,14 +15,14 @@ const MAX_TEXT: usize = 1000;
 /// The most destinations of an email that are looked at; a campaign's emails have one.
 const MAX_DESTINATIONS: usize = 10;
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
-    /// Something of a recipient.
+    /// An event of a recipient.
     Event(Box<Event>),
-    /// Something of an email that no campaign sent: it has not the tags of one.
+    /// An event of an email that no campaign sent: it has no tags of a campaign.
     OtherSender,
-    /// Nothing of any recipient: a delay, a subscription, a notice of SES or SNS about itself.
+    /// No event of a recipient: a delay, a subscription, a notice of SES or SNS about itself.
     Nothing,
 }
 
@@ -35,7 +35,7 @@ pub struct Event {
     pub recipient_id: Uuid,
     /// The tag `organization_id`, if there is one.
     pub organization_id: Option<Uuid>,
-    /// The addresses that the email was sent to, one a line; `None` where the event names none.
+    /// The addresses that the email was sent to, one per line; `None` if the event names none.
     pub destination: Option<String>,
     /// SES's message id.
     pub message_id: String,
@@ -43,15 +43,15 @@ pub struct Event {
     pub accepted_at: DateTime,
     /// When this happened.
     pub occurred_at: DateTime,
-    /// The subject as the recipient sees it. `None` where the event has none, or only one in the encoded words
-    /// of RFC 2047: it is then rendered again.
+    /// The subject as the recipient sees it. `None` if the event has none, or only one in encoded words (RFC
+    /// 2047); it is then rendered again.
     pub subject: Option<String>,
     /// What happened.
     pub kind: Kind,
 }
 
-/// A record that is no event of SES, or a damaged one. The message says what is wrong, with no more of the record
-/// than the value that is.
+/// A record that is not an event of SES, or a damaged one. The message says what is wrong and shows only the
+/// wrong value of the record.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAnEvent(String);
@@ -62,7 +62,7 @@ impl NotAnEvent {
     }
 }
 
-/// An SNS message that carries an EventBridge event is the deepest there is.
+/// The deepest wrapping is an SNS message that carries an EventBridge event.
 const MAX_WRAPPINGS: usize = 3;
 
 /// Reads the body of a record: an SES event as EventBridge has it, in an SNS notification, or bare.
@@ -71,7 +71,7 @@ const MAX_WRAPPINGS: usize = 3;
 /// [`NotAnEvent`] when the body is not JSON, not of SES, or an event of a campaign that lacks its message id or
 /// its time.
 pub fn parse_text(body: &str) -> Result<Said, NotAnEvent> {
-    // What SES says to a topic when it becomes an event destination.
+    // SES's first message to a topic that becomes an event destination.
     if body.starts_with("Successfully validated SNS topic") {
         return Ok(Said::Nothing);
     }
@@ -80,7 +80,7 @@ pub fn parse_text(body: &str) -> Result<Said, NotAnEvent> {
     parse(body)
 }
 
-/// As [`parse_text`], of a body that is JSON already.
+/// As [`parse_text`], for a body that is parsed JSON already.
 ///
 /// # Errors
 /// As [`parse_text`].
@@ -123,7 +123,7 @@ pub fn parse(body: Value) -> Result<Said, NotAnEvent> {
 
 /// Reads an SES event of this type.
 fn event(kind: &str, body: &Value) -> Result<Said, NotAnEvent> {
-    // The fields of a type stand under its name in camel case, "Rendering Failure" under "failure".
+    // The fields of a type are under its name in camel case, those of "Rendering Failure" under "failure".
     let name = match kind {
         "Send" => "send",
         "Delivery" => "delivery",
@@ -133,7 +133,7 @@ fn event(kind: &str, body: &Value) -> Result<Said, NotAnEvent> {
         "Click" => "click",
         "Reject" => "reject",
         "Rendering Failure" | "RenderingFailure" => "failure",
-        // DeliveryDelay, Subscription, AmazonSnsSubscriptionSucceeded, and what SES may add.
+        // DeliveryDelay, Subscription, AmazonSnsSubscriptionSucceeded, and types that SES may add.
         _ => return Ok(Said::Nothing),
     };
     let (mail, details) = (&body["mail"], &body[name]);
@@ -141,7 +141,7 @@ fn event(kind: &str, body: &Value) -> Result<Said, NotAnEvent> {
     let (Some(campaign_id), Some(recipient_id)) = (tag("campaign_id"), tag("recipient_id")) else {
         return Ok(Said::OtherSender);
     };
-    // A tag of that name which is no id is not this package's.
+    // A tag of that name whose value is not an id was not set by this package.
     let organization_id = match &mail["tags"]["organization_id"][0] {
         Value::Null => None,
         _ => match tag("organization_id") {
@@ -214,7 +214,7 @@ fn destination(mail: &Value) -> Option<String> {
     (!addresses.is_empty()).then(|| addresses.join("\n"))
 }
 
-/// The subject from the headers, where that is what the recipient sees.
+/// The subject from the headers, if the recipient sees it in this form.
 fn subject(mail: &Value) -> Option<String> {
     let header = || {
         let headers = mail["headers"].as_array()?;
@@ -227,17 +227,18 @@ fn subject(mail: &Value) -> Option<String> {
     (!subject.contains("=?")).then(|| clean(&without_tokens(&one_line(subject)), MAX_TEXT))
 }
 
-/// A text of an event as it may be stored.
+/// A text of an event, in the form in which it may be stored.
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(|text| clean(&without_tokens(text), MAX_TEXT))
 }
 
-/// The first `length` characters of a text, with spaces for control characters (of which PostgreSQL takes no NUL).
+/// The first `length` characters of a text, with spaces in place of control characters (PostgreSQL does not
+/// store NUL).
 fn clean(text: &str, length: usize) -> String {
     text.chars().take(length).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A value as it stands in an error message: its first 80 characters.
+/// A value as shown in an error message: its first 80 characters.
 fn shown(value: &Value) -> String {
     value.to_string().chars().take(80).collect()
 }

@@ -1,4 +1,4 @@
-//! The edges of the reputation guard ([`crate::domain::guard`]): what it is told, and what it does.
+//! The I/O of the reputation guard ([`crate::domain::guard`]): it reads the figures and pauses campaigns.
 
 use std::time::Instant;
 
@@ -8,13 +8,13 @@ use uuid::Uuid;
 use crate::domain::guard::{Stop, Watched};
 use crate::store::{Database, DatabaseError};
 
-/// Reads what `record.sql` answers.
+/// Reads the figures that `record.sql` returns.
 pub(super) fn read(json: Option<&str>) -> Vec<Watched> {
     json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
-/// Pauses campaigns, each if it is still sending, with its reason; answers which it did. What was judged is not
-/// judged again. Repeating it changes nothing.
+/// Pauses each of the campaigns that is still sending, with its reason, and returns those that it paused.
+/// Feedback that was judged does not count again. A repetition changes nothing.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`, or refuses.

@@ -1,4 +1,4 @@
-//! What happened to an email, and what follows from it. Pure.
+//! What happened to an email, and the consequences. Pure.
 //!
 //! <https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html>
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::recipient::Status;
 
-/// The activities of what SES tells, beyond `email_sent`.
+/// The actions of SES's events, in addition to `email_sent`.
 pub const ACTIONS: [&str; 6] = [
     "email_delivered",
     "email_bounced",
@@ -21,7 +21,7 @@ pub const ACTIONS: [&str; 6] = [
 /// The name under which a timeline shows that Apple loaded an email's images.
 const APPLE: &str = "Apple Mail Privacy Protection";
 
-/// What happened to an email, with what SES tells of it.
+/// What happened to an email, with SES's details.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the fields have SES's own names")]
 pub enum Kind {
@@ -58,20 +58,20 @@ pub enum Kind {
     },
 }
 
-/// Who opened an email, or followed a link.
+/// Who or what opened an email or followed a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// A person, as far as SES can tell.
     Person,
-    /// SES takes it for a machine: `isBotEvent` is `Likely`.
+    /// A machine, according to SES: `isBotEvent` is `Likely`.
     Machine,
     /// Apple's Mail Privacy Protection, which loads the images of every email, read or not.
     Apple,
 }
 
 impl Actor {
-    /// What SES's `isBotEvent`, the user agent and the address tell. Apple's proxies name themselves `Mozilla/5.0` and
-    /// nothing more; 17.0.0.0/8 is Apple's network.
+    /// Decides by SES's `isBotEvent`, the user agent and the IP address. Apple's proxies name themselves
+    /// `Mozilla/5.0` and nothing more; 17.0.0.0/8 is Apple's network.
     pub fn of(is_bot_event: &Value, user_agent: Option<&str>, ip_address: Option<&str>) -> Actor {
         let is_bot = match is_bot_event {
             Value::Bool(is_bot) => *is_bot,
@@ -90,28 +90,29 @@ impl Actor {
     }
 }
 
-/// What an event means for the recipient, its address and the sender. Every rule about events asks this.
+/// The meaning of an event for the recipient, its address and the sender. Every rule about events uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// SES accepted the message.
     Accepted,
-    /// The recipient's mail server took it.
+    /// The recipient's mail server accepted the message.
     Delivered,
     /// The recipient's mail server says that the address does not work.
     Bounced,
-    /// The recipient's mail server did not take it for the time being, or answered by itself; with SES's sub-type.
+    /// The recipient's mail server refused the message for now, or sent an automatic reply; with SES's
+    /// sub-type.
     SoftBounced(&'static str),
-    /// The recipient's mail server did not like what the message holds: that says nothing of the address.
+    /// The recipient's mail server refused the message's content, which says nothing about the address.
     ContentRefused,
-    /// A bounce of which SES does not know what it means.
+    /// A bounce that SES cannot classify.
     UnclearBounce,
-    /// SES did not try, because of a list of its own: nobody's mail server has bounced anything.
+    /// SES did not try, because of one of its own lists; no mail server has bounced the message.
     BounceBySes(SuppressedBy),
     /// The recipient complained.
     Complained,
-    /// The recipient says that the email is no spam.
+    /// The recipient reports that the email is not spam.
     NotSpam,
-    /// SES did not try, because the address stands on one of its lists for an earlier complaint.
+    /// SES did not try, because the address is on one of its lists because of an earlier complaint.
     ComplaintBySes(SuppressedBy),
     /// The email was opened.
     Opened(Actor),
@@ -152,7 +153,7 @@ impl SuppressedBy {
         })
     }
 
-    /// As the timeline names it.
+    /// The name in the timeline.
     pub fn as_str(self) -> &'static str {
         match self {
             SuppressedBy::Account => "account suppression list",
@@ -166,7 +167,7 @@ impl SuppressedBy {
 }
 
 impl Kind {
-    /// What follows from it.
+    /// The meaning of this event.
     pub fn meaning(&self) -> Meaning {
         match self {
             Kind::Send | Kind::UnsubscribeClick => Meaning::Accepted,
@@ -185,7 +186,7 @@ impl Kind {
         }
     }
 
-    /// The status that it proves. Whatever befell an email after SES had accepted it proves that it was sent.
+    /// The status that it proves. Every event after SES's acceptance proves that the email was sent.
     pub fn status(&self) -> Status {
         match self.meaning() {
             Meaning::Rejected => Status::Failed,
@@ -193,7 +194,7 @@ impl Kind {
         }
     }
 
-    /// Why the email was not sent: an error code, and SES's words.
+    /// Why the email was not sent: an error code, and SES's message.
     pub fn error(&self) -> Option<(&'static str, &str)> {
         match self {
             Kind::Reject { reason } => Some(("rejected", reason)),
@@ -215,8 +216,8 @@ impl Kind {
         }
     }
 
-    /// What kind of event of its recipient and action it is: only the first of each kind is an activity. There are a
-    /// handful of them, and two for each link of the email.
+    /// The kind of the event within its recipient and action; only the first event of each kind is an
+    /// activity. There are a handful of kinds, and two for each link of the email.
     pub fn key(&self) -> Uuid {
         match self {
             Kind::Click { link_key, by, .. } => hash(&format!("{by:?} {link_key}")),
@@ -224,7 +225,8 @@ impl Kind {
         }
     }
 
-    /// Who made it, if neither a person nor the recipient's mail server: `ses`, `machine` or `apple`.
+    /// What made the event, if neither a person nor the recipient's mail server did: `ses`, `machine` or
+    /// `apple`.
     pub fn made_by(&self) -> Option<&'static str> {
         match self.meaning() {
             Meaning::BounceBySes(_) | Meaning::ComplaintBySes(_) | Meaning::Rejected => Some("ses"),
@@ -234,7 +236,8 @@ impl Kind {
         }
     }
 
-    /// The description of its activity: what stands before the recipient's name or address, and after it.
+    /// The description of its activity: the text before the recipient's name or address, and the text after
+    /// it.
     pub fn wording(&self) -> (String, String) {
         let words = |before: &str, after: &str| (before.to_owned(), after.to_owned());
         match (self, self.meaning()) {
@@ -268,7 +271,7 @@ impl Kind {
         }
     }
 
-    /// What the metadata of its activity has beyond that of `email_sent`.
+    /// The metadata of its activity in addition to that of `email_sent`.
     pub fn details(&self) -> Map<String, Value> {
         let fields = match self {
             Kind::Bounce { bounce_type, sub_type, diagnostic_code } => {
@@ -299,8 +302,8 @@ impl Kind {
         fields.into_iter().filter(|(_, value)| !value.is_null()).collect()
     }
 
-    /// What the statement counts it as: `accepted`, `delivered`, `bounced`, `soft_bounced`, `complained` or `rejected`.
-    /// What SES made itself is not held against the sender.
+    /// What the statement counts it as: `accepted`, `delivered`, `bounced`, `soft_bounced`, `complained` or
+    /// `rejected`. Events that SES made itself do not count against the sender.
     pub fn feedback(&self) -> Option<&'static str> {
         match self.meaning() {
             Meaning::Accepted => matches!(self, Kind::Send).then_some("accepted"),
@@ -319,7 +322,7 @@ impl Kind {
         }
     }
 
-    /// Why the organization writes to this address no more, if so.
+    /// The reason for which the address is suppressed, if it is.
     pub fn suppression(&self) -> Option<&'static str> {
         match self.meaning() {
             Meaning::BounceBySes(SuppressedBy::Subscription) => Some("unsubscribe"),

@@ -1,8 +1,8 @@
-//! The function `ses-events`: what SES says of sent emails, into PostgreSQL.
+//! The function `ses-events`: records SES's events of sent emails in PostgreSQL.
 //!
-//! SES's events come at least once and in any order, so nothing here depends on how often or when: [`event`]
-//! reads what each says, [`record`] writes a batch of them with one statement that may be repeated, [`guard`] stops
-//! campaigns that harm the sender's reputation, [`notice`] tells of it. This module knows the order of steps.
+//! SES's events arrive at least once and in any order, so nothing here depends on their number or order.
+//! [`event`] parses each event, [`record`] writes a batch of them with one statement that may be repeated,
+//! [`guard`] stops campaigns that harm the sender's reputation, and [`notice`] tells EventBridge. This module knows the order of steps.
 
 pub mod event;
 pub mod guard;
@@ -26,6 +26,7 @@ use self::notice::Notices;
 use self::record::{Lost, Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
 use crate::domain::deadline::Deadline;
+use crate::domain::error_kind::ErrorKind;
 use crate::domain::guard::{Stop, Watched};
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
@@ -39,11 +40,11 @@ pub struct SesEvents {
     metrics: Metrics,
     notices: Notices,
     database: Database,
-    /// How the activities table is written, as learned last.
+    /// How the activities table is written, as it was last read.
     recorder: Mutex<Option<Arc<Recorder>>>,
 }
 
-/// As many events of one batch, and none that was recorded, are not refused for what they carry.
+/// If this number of events of one batch is refused and none is recorded, their content is not the cause.
 const SYSTEMIC: usize = 10;
 
 /// An event, and the id of its record.
@@ -65,17 +66,19 @@ impl SesEvents {
         })
     }
 
-    /// Takes a batch of records; `deadline_ms` is the invocation's deadline in milliseconds since 1970. When this
-    /// returns, all of them are recorded but those that the response names, and those that say nothing.
+    /// Records a batch of records; `deadline_ms` is the invocation's deadline in milliseconds since 1970.
+    /// When this returns, all events are recorded, except those of the records that the response names.
     ///
     /// # Errors
     /// `InvalidEvent`: neither a batch of SQS nor an EventBridge event of SES. `UnusableActivitiesTable`,
-    /// `DatabaseUnavailable`, `DatabaseRefused`: SQS delivers the whole batch again, which repeats nothing.
+    /// `DatabaseUnavailable`, `DatabaseRefused`: SQS delivers the whole batch again, and nothing is recorded
+    /// twice.
     pub async fn handle(&self, event: Value, deadline_ms: u64) -> Result<Response, Failure> {
         let now = Instant::now();
         let until =
             Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout).last_record;
-        let records = sqs::records(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
+        let records =
+            sqs::records(event).map_err(|problem| Failure::new(ErrorKind::InvalidEvent, problem))?;
         let mut batch = Batch::sort(records)?;
         if !batch.events.is_empty() {
             let mut events: Vec<&mut Event> =
@@ -111,8 +114,8 @@ impl SesEvents {
         })
     }
 
-    /// Says what a person should know of the batch: emails that SES accepted and then rejected, emails that the database
-    /// has forgotten, and events that do not fit the recipient that their tags name.
+    /// Logs what a person should know about the batch: emails that SES accepted and then rejected, emails
+    /// that the database has lost, and events that do not fit the recipient that their tags name.
     fn tell(&self, total: &Recorded) {
         for Rejected { campaign_id, count, total, reason } in &total.rejected {
             tracing::error!(%campaign_id, count, total, reason, "SES rejected emails that it had accepted");
@@ -136,8 +139,8 @@ impl SesEvents {
         self.metrics.events(misfit, rejected);
     }
 
-    /// Pauses the campaigns whose rates of bounces, complaints or rejections are too high. When this fails, SQS
-    /// delivers the batch again, and the rates are looked at again.
+    /// Pauses the campaigns whose rates of bounces, complaints or rejections are too high. If this fails, SQS
+    /// delivers the batch again, and the rates are judged again.
     async fn guard(&self, watched: &[Watched], until: Instant) -> Result<(), Failure> {
         let stops = crate::domain::guard::judge(watched, &self.settings.guard);
         if stops.is_empty() {
@@ -153,7 +156,7 @@ impl SesEvents {
         Ok(())
     }
 
-    /// How the activities table is written, learned the first time.
+    /// How the activities table is written; its columns are read the first time.
     async fn recorder(&self, until: Instant) -> Result<Arc<Recorder>, Failure> {
         let mut known = self.recorder.lock().await;
         if let Some(recorder) = &*known {
@@ -164,7 +167,7 @@ impl SesEvents {
         Ok(recorder)
     }
 
-    /// Learns it again. `None`: it is written as before.
+    /// Reads the table's columns again. `None`: it is written as before.
     async fn changed_recorder(
         &self,
         before: &Recorder,
@@ -176,18 +179,19 @@ impl SesEvents {
         Ok(changed.then_some(recorder))
     }
 
-    /// Reads the activities table's catalogue. Its enum may lack actions of [`ACTIONS`]: a timeline that has no word
-    /// for an opened email gets none, and doubt is settled all the same.
+    /// Reads the activities table's columns. Its enum may lack some of [`ACTIONS`]: such activities are left
+    /// out, and events settle uncertain recipients all the same.
     async fn learn(&self, until: Instant) -> Result<Recorder, Failure> {
         let name = &self.settings.activities_table;
         let table = plan::learn(&self.database, name, &["email_sent"], &ACTIONS, until).await?;
         Ok(Recorder::new(table))
     }
 
-    /// Records events, all with one statement. When PostgreSQL refuses what one of them holds (a check or trigger
-    /// of the CRM's table), the batch is halved until that one is alone; the ids of such records are returned.
-    /// Where each of the first ten is refused and none is recorded, what is left is not halved any more; and where
-    /// none at all is recorded, the refusal is not theirs, and is the error.
+    /// Records events with one statement. If PostgreSQL refuses the content of one of them (a check or
+    /// trigger of the CRM's table), the batch is halved until that event is alone; the ids of such records
+    /// are returned. If each of the first ten is refused and none is recorded, the rest is not halved any
+    /// more. If none at all is recorded, the content is not the cause, and the refusal is returned as the
+    /// error.
     async fn record(&self, events: &[Delivered], until: Instant) -> Result<(Recorded, Vec<String>), Failure> {
         let mut recorder = self.recorder(until).await?;
         let (mut total, mut taken) = (Recorded::default(), 0);
@@ -204,7 +208,7 @@ impl SesEvents {
                 Err(error) if !error.can_be_isolated() => return Err(error.into()),
                 Err(error) => error,
             };
-            // The table may have been altered since it was looked at.
+            // The table may have been changed since its columns were read.
             if first_error.is_none()
                 && let Some(changed) = self.changed_recorder(&recorder, until).await?
             {
@@ -235,7 +239,7 @@ impl SesEvents {
     }
 }
 
-/// The records of a batch by what they say.
+/// The records of a batch by their content.
 #[derive(Default)]
 struct Batch {
     events: Vec<Delivered>,
@@ -245,7 +249,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// A record that is no event fails alone. Without a queue that could take it back, the invocation fails.
+    /// A record that is not an event fails alone. If there is no queue to return it to, the invocation fails.
     fn sort(records: Vec<Record>) -> Result<Batch, Failure> {
         let mut batch = Batch::default();
         for Record { message_id, said } in records {
@@ -257,7 +261,7 @@ impl Batch {
                     tracing::error!(message_id, %problem, "a record is not an SES event");
                     batch.failures.push(message_id);
                 }
-                (Err(problem), None) => return Err(Failure::new("InvalidEvent", problem)),
+                (Err(problem), None) => return Err(Failure::new(ErrorKind::InvalidEvent, problem)),
             }
         }
         Ok(batch)

@@ -5,7 +5,7 @@ WITH pausing AS MATERIALIZED (
      WHERE c.status = 'sending'
      ORDER BY c.id FOR NO KEY UPDATE OF c
 ),
--- The fence: what a person has stopped or ended meanwhile stays so.
+-- The guard: a campaign that a person has paused or ended meanwhile is not changed.
 paused AS (
     UPDATE campaigns AS c SET status = 'paused', status_reason = p.reason
       FROM pausing AS p WHERE c.id = p.id

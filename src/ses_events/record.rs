@@ -1,4 +1,4 @@
-//! What a batch of events says, into PostgreSQL with one statement.
+//! Records a batch of events in PostgreSQL with one statement.
 
 use std::time::SystemTime;
 
@@ -16,39 +16,39 @@ use crate::domain::guard::Watched;
 use crate::store::activities::ActivitiesTable;
 use crate::store::{Database, DatabaseError};
 
-/// What became of a batch of events.
+/// The result of a batch of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Events whose recipient is there.
+    /// Events whose recipient exists.
     pub found: u64,
     /// Events that fit their recipient; the others changed nothing.
     pub known: u64,
-    /// Recipients that are proved sent.
+    /// Recipients that events proved sent.
     pub sent: u64,
-    /// Recipients that are proved failed.
+    /// Recipients that events proved failed.
     pub failed: u64,
     /// Activities written.
     pub activities: u64,
-    /// Addresses added to the suppressions, or there for a stronger reason now.
+    /// Addresses added to the suppressions, or stored there with a stronger reason now.
     pub suppressed: u64,
     /// Addresses taken out of the suppressions again, because deliveries outweigh their transient bounces.
     pub taken_back: u64,
-    /// Campaigns of which SES rejected emails that it had accepted.
+    /// Campaigns with emails that SES rejected after accepting them.
     pub rejected: Vec<Rejected>,
-    /// Campaigns of which SES reported emails that the database never handed over.
+    /// Campaigns with emails that SES reported and the database never handed over.
     pub lost: Vec<Lost>,
-    /// What is known of the campaigns whose rates of bounces or complaints may have risen, and of the others of
-    /// their organizations.
+    /// The figures of the campaigns whose bounce or complaint rates may have risen, and of the other
+    /// campaigns of their organizations.
     pub watched: Vec<Watched>,
 }
 
-/// Emails of a campaign that SES reported, and that this database never handed over: it has lost what it had committed.
+/// Emails of a campaign that SES reported and this database never handed over, so the database has lost data.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lost {
     /// The campaign, which is paused now.
     pub campaign_id: Uuid,
-    /// How many.
+    /// The number of these emails.
     pub count: u64,
 }
 
@@ -58,11 +58,11 @@ pub struct Lost {
 pub struct Rejected {
     /// The campaign.
     pub campaign_id: Uuid,
-    /// Of this batch of events.
+    /// Their number in this batch of events.
     pub count: u64,
-    /// Of all that were recorded.
+    /// Their number in all recorded events.
     pub total: u64,
-    /// SES's words of one of them.
+    /// SES's message about one of them.
     pub reason: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl std::ops::AddAssign for Recorded {
         self.taken_back += other.taken_back;
         self.rejected.extend(other.rejected);
         self.lost.extend(other.lost);
-        // Of a campaign that both name, the later one says more.
+        // If both name a campaign, the later figures are newer.
         self.watched.retain(|known| other.watched.iter().all(|new| new.campaign_id != known.campaign_id));
         self.watched.extend(other.watched);
     }
@@ -96,7 +96,7 @@ impl Recorder {
         Recorder { table, statement }
     }
 
-    /// Whether it writes the same as another one does.
+    /// Returns true if it writes the same as another statement.
     pub fn is_like(&self, other: &Recorder) -> bool {
         self.statement == other.statement
             && ACTIONS
@@ -104,15 +104,15 @@ impl Recorder {
                 .all(|action| self.table.knows_action(action) == other.table.knows_action(action))
     }
 
-    /// Records events of any recipients, of any campaigns, in any order; the same one may come any number of
-    /// times, also in one batch, and counts once. Those of unknown recipients, and those that do not fit their
-    /// recipient (another destination, organization or message id), change nothing.
+    /// Records events of any recipients of any campaigns, in any order. The same event may arrive any number
+    /// of times, also in one batch, and counts once. Events of unknown recipients, and events that do not fit
+    /// their recipient (another destination, organization or message id), change nothing.
     ///
-    /// An activity whose action the table's enum does not have is left out.
+    /// Activities whose action the table's enum lacks are left out.
     ///
     /// # Errors
-    /// When PostgreSQL does not answer by `until`, or refuses: nothing is recorded then, or (without an answer)
-    /// perhaps all.
+    /// When PostgreSQL does not answer by `until`, or refuses. After a refusal nothing is recorded; without
+    /// an answer either nothing or everything is.
     pub async fn record(
         &self,
         database: &Database,

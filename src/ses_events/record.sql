@@ -1,14 +1,13 @@
--- Records what SES says of recipients of any campaigns, all with one statement: recipients that it settles,
--- activities, suppressions and counters.
--- $1 … $20: the events, column by column; one row for each.
+-- Records SES's events of recipients of any campaigns with one statement: recipients that they settle, activities,
+-- suppressions and counters. $1 … $20: the events, column by column; one row for each.
 WITH event AS MATERIALIZED (
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
         AS e (recipient_id, campaign_id, tagged_organization, destination, status, message_id, accepted_at,
               occurred_at, subject, error_code, error, action, in_timeline, key, made_by, before, after, details,
               suppression, feedback)
 ),
--- The recipient that the tags name, and whether the event fits it. What the event does not say (a tag, a
--- destination), or is not known of the recipient (the message id of one in doubt), contradicts nothing.
+-- The recipient that the tags name, and whether the event fits it. A value that the event lacks (a tag, a
+-- destination) or the recipient lacks (the message id of an uncertain one) is no contradiction.
 found AS MATERIALIZED (
     SELECT e.*, r.organization_id, r.customer_id, r.customer_ref, r.email, r.name, canonical_address(r.email) AS address,
            c.name AS campaign_name, c.created_by, c.subject AS campaign_subject,
@@ -20,7 +19,7 @@ found AS MATERIALIZED (
       JOIN campaign_recipients AS r ON r.id = e.recipient_id AND r.campaign_id = e.campaign_id
       JOIN campaigns AS c ON c.id = r.campaign_id
 ),
--- The fence: what does not fit its recipient changes nothing.
+-- An event that does not fit its recipient changes nothing.
 known AS MATERIALIZED (
     SELECT * FROM found WHERE fits
 ),
@@ -32,14 +31,14 @@ unsettled AS MATERIALIZED (
      WHERE r.id IN (SELECT recipient_id FROM known) AND r.status <> 'sent'
      ORDER BY r.campaign_id, r.position FOR NO KEY UPDATE
 ),
--- One word per recipient, whatever the order of its events: that it was sent outweighs that it failed.
+-- One status per recipient, whatever the order of its events: `sent` outweighs `failed`.
 word AS (
     SELECT DISTINCT ON (k.recipient_id) k.*
       FROM known AS k JOIN unsettled AS u ON u.id = k.recipient_id
      ORDER BY k.recipient_id, k.status = 'sent' DESC, k.subject IS NULL, k.accepted_at, k.message_id
 ),
--- The fence: a word counts only where the life cycle allows it, so what is repeated changes nothing and `sent`
--- stays. Whatever follows looks at the rows that this very statement changed.
+-- A status is set only where the life cycle allows it, so repeated events change nothing and `sent` stays. The
+-- following CTEs look at the rows that this statement changed.
 settled AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = w.status,
@@ -51,9 +50,9 @@ settled AS (
     RETURNING r.id, r.campaign_id, r.previous_status, r.status, r.sent_at,
               coalesce(w.subject, w.campaign_subject) AS subject
 ),
--- Emails of which SES speaks and the database knows nothing: nobody has decided anything of the recipient since it was
--- added, and no batch that is open has handed it over. (A batch that is closed has left an outcome.) So the database has
--- lost what it had committed: a standby that was behind was promoted, a backup restored, or this is a copy.
+-- Emails that SES reports and the database does not know: no decision has touched the recipient since it was added,
+-- and no open batch has handed it over. (A closed batch has left an outcome.) So the database has lost data: a
+-- standby that was behind was promoted, a backup was restored, or this is a copy.
 lost AS MATERIALIZED (
     SELECT s.campaign_id, count(*) AS count
       FROM settled AS s JOIN unsettled AS u ON u.id = s.id
@@ -74,8 +73,9 @@ kind AS (
                   AND e.occurred_at = k.occurred_at AND e.newest IS NULL)
      GROUP BY 1, 2, 3, 4
 ),
--- The first event of a kind is noted, further ones are counted, repeated ones change nothing. Two statements that
--- bring the same one: the second waits for the first, and has it then. (Of a row that was inserted xmax is 0.)
+-- The first event of a kind is inserted, further events are counted, repeated events change nothing. If two
+-- statements bring the same event, the second waits for the first and then finds its row. (xmax is 0 in an inserted
+-- row.)
 noted AS (
     INSERT INTO recipient_events AS e (recipient_id, action, key, made_by, occurred_at, count, newest)
     SELECT k.recipient_id, k.action, k.key, k.made_by, k.first, cardinality(k.times),
@@ -89,8 +89,8 @@ noted AS (
                           excluded.newest, excluded.count) > 0
     RETURNING e.recipient_id, e.action, e.key, e.occurred_at, e.xmax = 0 AS is_first
 ),
--- The event of each new kind. Joined once, before anything is asked of the columns: so PostgreSQL takes a hash join,
--- however many there are.
+-- The event of each new kind. It is joined once, before any condition on its columns, so that PostgreSQL uses a hash
+-- join for any number of events.
 told AS MATERIALIZED (
     SELECT DISTINCT ON (k.recipient_id, k.action, k.key) k.*
       FROM noted AS n JOIN known AS k USING (recipient_id, action, key, occurred_at)
@@ -137,8 +137,8 @@ delivered AS MATERIALIZED (
      WHERE e.action = 'email_delivered'
        AND e.recipient_id IN (SELECT recipient_id FROM known WHERE feedback = 'soft_bounced')
 ),
--- What befell each address: messages that bounced transiently (null: and were delivered), the last delivery, and
--- whether it is suppressed for something else in this batch.
+-- The feedback of each address: messages that bounced transiently (null: and were delivered), the last delivery, and
+-- whether this batch suppresses it for another reason.
 address AS MATERIALIZED (
     SELECT k.organization_id, k.address AS email,
            coalesce(jsonb_object_agg(k.message_id, CASE WHEN d.recipient_id IS NULL
@@ -151,8 +151,8 @@ address AS MATERIALIZED (
      WHERE k.feedback IN ('soft_bounced', 'delivered') OR k.suppression IS NOT NULL
      GROUP BY 1, 2
 ),
--- Deliveries are noted only where there are bounces to outweigh. Two statements that bring bounces of one address:
--- the second waits for the first, and counts with its bounces.
+-- Deliveries are stored only if there are bounces to outweigh. If two statements bring bounces of one address, the
+-- second waits for the first and counts its bounces too.
 soft_bounced AS (
     INSERT INTO soft_bounces AS b (organization_id, email, bounces, delivered_at, suppressed_at)
     SELECT a.organization_id, a.email, a.bounces, a.delivered_at,
@@ -182,24 +182,29 @@ unwanted AS (
       FROM soft_bounced AS s JOIN address AS a USING (organization_id, email)
      WHERE a.bounced AND keeps_bouncing(s.bounces, s.delivered_at)
 ),
--- Deliveries that are reported after the bounces take back what these have done.
+-- Deliveries that are reported after the bounces take back the suppressions that these have caused.
 taken_back AS MATERIALIZED (
     SELECT take_back_soft_suppression(s.organization_id, s.email) AS done
       FROM soft_bounced AS s JOIN address AS a USING (organization_id, email)
      WHERE a.delivered_at IS NOT NULL AND s.suppressed_at < 'infinity'
        AND NOT keeps_bouncing(s.bounces, s.delivered_at)
 ),
--- A reason only gets stronger.
+-- A reason is only replaced by a stronger one. A bounce after an unsubscription is noted beside it, and holds when the
+-- unsubscription is taken back.
 suppressed AS (
     INSERT INTO suppressions AS s (organization_id, email, reason)
     SELECT DISTINCT ON (u.organization_id, u.email) u.organization_id, u.email, u.reason
       FROM unwanted AS u ORDER BY u.organization_id, u.email, suppression_strength(u.reason) DESC
-    ON CONFLICT (organization_id, email) DO UPDATE SET reason = excluded.reason
+    ON CONFLICT (organization_id, email) DO UPDATE
+       SET reason = CASE WHEN excluded.reason = 'bounce' THEN s.reason ELSE excluded.reason END,
+           outweighs_bounce = excluded.reason = 'bounce'
      WHERE suppression_strength(excluded.reason) > suppression_strength(s.reason)
-    RETURNING 1
+        OR excluded.reason = 'bounce' AND s.reason = 'unsubscribe' AND NOT s.outweighs_bounce
+    RETURNING NOT s.outweighs_bounce AS is_new
 ),
--- How far SES's reports of what it accepts have come, by its own clock; an event from the future has come now. Only
--- Send and Delivery show that: a configuration set that publishes bounces or opens alone says nothing of most emails.
+-- The time up to which SES has reported on emails that it accepted, by SES's own clock; an event from the future
+-- counts as now. Only Send and Delivery count, because a configuration set that publishes only bounces or opens
+-- reports nothing on most emails.
 hearing AS MATERIALIZED (
     SELECT c.campaign_id, least(h.at, now()) AS at
       FROM campaign_cursors AS c
@@ -230,7 +235,7 @@ counted AS (
     UPDATE campaigns AS c
        SET sent_count = c.sent_count + change.sent::int, failed_count = c.failed_count + change.failed::int,
            uncertain_count = c.uncertain_count + change.uncertain::int,
-           -- What else the database has lost nobody knows: it is not sent again before a person has looked.
+           -- Nobody knows what else the database has lost, so nothing is sent again before a person has looked.
            (status, status_reason) = (
                SELECT CASE WHEN stops THEN 'paused' ELSE c.status END,
                       CASE WHEN stops OR lost.count > 0 AND c.status = 'paused' AND c.status_reason IS NULL
@@ -336,7 +341,8 @@ linked AS (
        SET clicked_by_people = l.clicked_by_people + excluded.clicked_by_people,
            clicked_by_machines = l.clicked_by_machines + excluded.clicked_by_machines
 ),
--- Whose rates may have risen: also when the events are repeated, for the guard may not have come to it then.
+-- The campaigns whose rates may have risen, also by repeated events, because the guard may not have judged them the
+-- first time.
 suspect AS (
     SELECT DISTINCT organization_id FROM known WHERE feedback IN ('bounced', 'complained', 'rejected')
 ),
@@ -359,7 +365,7 @@ watched AS (
       FROM unjudged AS u JOIN campaigns AS c ON c.id = u.campaign_id
      WHERE u.first_at > now() - interval '7 days' OR c.status = 'sending'
 ),
--- The campaigns of which emails were rejected, for the log.
+-- The campaigns with rejected emails, for the log.
 rejected AS (
     SELECT jsonb_agg(jsonb_build_object(
                'campaignId', f.campaign_id, 'count', f.rejected, 'total', t.rejected, 'reason', e.error)) AS list
@@ -372,7 +378,7 @@ SELECT (SELECT count(*) FROM found) AS found,
        (SELECT count(*) FROM settled WHERE status = 'sent') AS sent,
        (SELECT count(*) FROM settled WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM entry) AS activities,
-       (SELECT count(*) FROM suppressed) AS suppressed,
+       (SELECT count(*) FROM suppressed WHERE is_new) AS suppressed,
        (SELECT count(*) FROM taken_back WHERE done) AS taken_back,
        (SELECT jsonb_agg(jsonb_build_object('campaignId', campaign_id, 'count', count))::text FROM lost) AS lost,
        (SELECT list::text FROM watched) AS watched,

@@ -1,4 +1,4 @@
-//! The function's input and output: a batch of an SQS queue, and which of its records are to come again.
+//! The function's input and output: a batch of an SQS queue, and the records that SQS delivers again.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
 
@@ -10,17 +10,17 @@ use super::event::{self, NotAnEvent, Said};
 /// One record of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// By which the record is reported as failed; `None`: the function itself is the target of an EventBridge rule,
-    /// or was invoked by hand, and there is no queue.
+    /// The id under which the record is reported as failed; `None` if there is no queue, because the function
+    /// is the target of an EventBridge rule or was invoked by hand.
     pub message_id: Option<String>,
-    /// What it says, or that it is no event.
+    /// Its content, or that it is not an event.
     pub said: Result<Said, NotAnEvent>,
 }
 
-/// Which records failed; SQS delivers them again, and in the end to the dead-letter queue.
+/// The failed records. SQS delivers them again, and in the end to the dead-letter queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Response {
-    /// One for each failed record.
+    /// One entry for each failed record.
     #[serde(rename = "batchItemFailures")]
     pub failures: Vec<ItemFailure>,
 }
@@ -33,7 +33,7 @@ pub struct ItemFailure {
     pub message_id: String,
 }
 
-/// Reads an invocation's event record by record: one that cannot be read does not hold the rest.
+/// Reads an invocation's event record by record, so that an unreadable record does not affect the others.
 ///
 /// # Errors
 /// A message for a person, when the event is neither a batch of SQS, nor an EventBridge event, nor a notification of

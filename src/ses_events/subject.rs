@@ -1,4 +1,4 @@
-//! The subject of an email that is proved sent, where the event does not have it.
+//! The subject of an email that an event proves sent, if the event does not have it.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,9 +14,9 @@ use crate::domain::recipient::Status;
 use crate::message::render::{Person, Templates};
 use crate::store::{Database, DatabaseError};
 
-/// Gives the events that prove an email sent and lack its subject what the campaign's template renders for the
-/// recipient, as long as that matters: only an email not yet recorded as sent needs it. What cannot be rendered
-/// stays without, and the activity shows the template.
+/// Renders the subject again for events that prove an email sent and lack its subject, unless the email is
+/// already recorded as sent. If the subject cannot be rendered, it stays empty, and the activity shows the
+/// template.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -45,7 +45,7 @@ pub async fn complete(
     Ok(())
 }
 
-/// The rows come campaign by campaign: each one's templates are compiled once.
+/// The rows are ordered by campaign, so the templates of each campaign are compiled once.
 fn render(rows: &[Row]) -> HashMap<Uuid, String> {
     let mut subjects = HashMap::new();
     let campaign = |row: &Row| row.get::<_, Uuid>("campaign_id");
@@ -80,6 +80,6 @@ fn render_one(templates: &Templates, row: &Row) -> Option<String> {
         variables: variables.as_deref(),
         unsubscribe_url: None,
     };
-    // One recipient's data must not take the events of all others down.
+    // One recipient's data must not make the events of all others fail.
     catch_unwind(AssertUnwindSafe(|| templates.subject(&person).ok())).ok().flatten()
 }

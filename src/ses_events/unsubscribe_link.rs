@@ -1,17 +1,18 @@
-//! The link to unsubscribe in what events hold: who has it can unsubscribe the recipient, so no text that is stored
-//! has it. Pure.
+//! Unsubscribe links in events. Everybody who has such a link can unsubscribe the recipient, so it is removed
+//! from every text that is stored. Pure.
 
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::message::token;
 
-/// How often a link may have been percent-encoded, as one that is a parameter of another.
+/// How often a link may have been percent-encoded, for example as a parameter of another link.
 const MAX_ENCODINGS: usize = 3;
-/// What stands in place of a token.
+/// The replacement of a token.
 const PLACEHOLDER: &str = "…";
 
-/// Whether a link holds the token of this recipient, wherever and however often it is percent-encoded.
+/// Returns true if a link has the token of this recipient, at any place and percent-encoded any number of
+/// times.
 pub fn is_of(link: &str, recipient_id: Uuid) -> bool {
     let names_recipient = |part: &[u8]| {
         part[0] == b'A' && token::named(part).is_some_and(|subject| subject.recipient_id == recipient_id)
@@ -26,7 +27,7 @@ pub fn is_of(link: &str, recipient_id: Uuid) -> bool {
     false
 }
 
-/// A text without the tokens in it, of whomever.
+/// A text without any recipient's token.
 pub fn without_tokens(text: &str) -> String {
     let is_token = |run: &str| run.len() == token::LENGTH && token::named(run.as_bytes()).is_some();
     let mut clean = text.to_owned();
@@ -43,7 +44,7 @@ pub fn without_tokens(text: &str) -> String {
     clean
 }
 
-/// The longest parts of a text that hold nothing but what tokens consist of, and may hold one.
+/// The longest parts of a text that consist of a token's characters only and are long enough for a token.
 fn runs(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
         .filter(|run| run.len() >= token::LENGTH)

@@ -1,7 +1,7 @@
 //! The timeline's table: this package's own, or the CRM's, whose columns may have other types.
 //!
-//! [`catalogue`] reads what PostgreSQL says about it, [`plan`] has PostgreSQL plan the insert before anything is
-//! claimed, [`refusal`] tells what a refused insert is refused for. This module fills the statements.
+//! [`catalogue`] reads PostgreSQL's catalogue, [`plan`] lets PostgreSQL plan the insert before anything is
+//! claimed, [`refusal`] classifies a refused insert. This module fills the statements.
 
 pub mod catalogue;
 pub mod plan;
@@ -18,7 +18,7 @@ pub struct ActivitiesTable {
     refused_actions: Vec<String>,
 }
 
-/// The table cannot take this package's activities. Found before anything is claimed.
+/// The table cannot take this package's activities. This is found before anything is claimed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ACTIVITIES_TABLE {table}: {problem}")]
 pub struct UnusableTable {
@@ -26,7 +26,7 @@ pub struct UnusableTable {
     problem: String,
 }
 
-/// Why the table could not be learned, or nothing recorded with it.
+/// Why the table's columns could not be read, or nothing could be recorded with it.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// It cannot take activities.
@@ -55,7 +55,8 @@ impl ActivitiesTable {
         self.catalogue.table.as_deref().unwrap_or_default()
     }
 
-    /// Whether the column `action` takes this action: by its length, its enum's labels and its domain's checks.
+    /// Returns true if the column `action` can hold this action, by its length, its enum's labels and its
+    /// domain's checks.
     pub fn knows_action(&self, action: &str) -> bool {
         self.catalogue.columns["action"].knows(action)
             && !self.refused_actions.iter().any(|refused| refused == action)
@@ -66,7 +67,8 @@ impl ActivitiesTable {
     /// to the column's length, and `{activity_time: EXPRESSION}` and `{entity_ref: EXPRESSION}` with the expression
     /// if the table has a column for it.
     ///
-    /// The casts name no length, and no domain: a value that is too long is refused by PostgreSQL, never cut.
+    /// The casts have no length and no domain, so PostgreSQL refuses a value that is too long and never cuts
+    /// it.
     pub fn fill(&self, statement: &str) -> String {
         let columns = &self.catalogue.columns;
         let email_sent = include_str!("activities/email_sent.sql").trim_end();
@@ -96,7 +98,7 @@ impl ActivitiesTable {
         self.catalogue.takes(column)
     }
 
-    /// The description in the length of its column, with an ellipsis where something is left out.
+    /// The description cut to the length of its column, with an ellipsis if it was cut.
     fn cut(&self, expression: &str) -> String {
         let Some(length) = self.catalogue.columns["description"].length else {
             return format!("({expression})");
@@ -110,7 +112,7 @@ impl ActivitiesTable {
     }
 }
 
-/// Replaces each `OPENING EXPRESSION}` by what `of` makes of the expression, which holds no brace.
+/// Replaces each `OPENING EXPRESSION}` by the result of `of`; the expression has no braces.
 fn expand(mut statement: String, opening: &str, of: impl Fn(&str) -> String) -> String {
     while let Some((before, rest)) = statement.split_once(opening) {
         let (expression, after) = rest.split_once('}').unwrap_or((rest, ""));
@@ -152,7 +154,7 @@ mod tests {
         with.columns.insert("entity_ref".to_owned(), column("varchar", Kind::Text));
         assert!(fill(with.clone(), statement).ends_with(", entity_ref)) SELECT 1, s.customer_ref::varchar"));
         assert!(fill(catalogue(), statement).ends_with(", source_ref)) SELECT 1"));
-        // A column that the table fills by itself is left to it.
+        // A column that the table fills itself is not written.
         with.columns.get_mut("entity_ref").unwrap().given = Some("is generated".to_owned());
         assert!(fill(with, statement).ends_with(", source_ref)) SELECT 1"));
     }

@@ -1,8 +1,8 @@
--- What PostgreSQL's catalogue says about the activities table $3, as `activities::Catalogue`.
+-- The activities table $3 in PostgreSQL's catalogue, in the form of `activities::Catalogue`.
 WITH name AS (
     SELECT parse_ident($3) AS part
 ),
--- Looked up by name, not by `to_regclass`: that raises an error where the role lacks USAGE on the schema.
+-- It is looked up by name, because `to_regclass` raises an error if the role lacks USAGE on the schema.
 activities AS (
     SELECT c.oid, n.oid AS schema, format('%I.%I', n.nspname, c.relname) AS name, c.relkind, c.relhasrules
       FROM name
@@ -10,7 +10,7 @@ activities AS (
       JOIN pg_namespace AS n ON n.oid = c.relnamespace
      WHERE CASE WHEN cardinality(name.part) = 1 THEN pg_table_is_visible(c.oid) ELSE n.nspname = name.part[1] END
 ),
--- Each column with its base type: a domain is followed to what it is over, which gives the length.
+-- Each column with its base type. A domain is followed to its base type, which gives the length.
 based AS (
     SELECT a.attname, a.atttypid, a.atttypmod, a.attnum, a.attgenerated, a.attidentity, t.typtype AS declared_typtype,
            base.oid AS type, base.typname, base.typtype, base.typcategory, base.typlen, base.typmod,
@@ -37,7 +37,7 @@ SELECT jsonb_build_object(
     'usage', coalesce((SELECT has_schema_privilege(schema, 'USAGE') FROM activities), true),
     'own', coalesce((SELECT obj_description(oid, 'pg_class') = 'made by campaign-sender' FROM activities), false),
     'plain', coalesce((SELECT relkind = 'r' AND NOT relhasrules FROM activities), false),
-    -- Where row level security holds for the role, a policy has to let it insert.
+    -- If row level security applies to the role, a policy has to allow the insert.
     'policy', coalesce((
         SELECT NOT row_security_active(f.oid) OR EXISTS (
                    SELECT FROM pg_policy AS p
@@ -45,11 +45,11 @@ SELECT jsonb_build_object(
                       AND EXISTS (SELECT FROM unnest(p.polroles) AS role
                                    WHERE role = 0 OR pg_has_role(role, 'USAGE')))
           FROM activities AS f), true),
-    -- A trigger may fill in what has no default.
+    -- A trigger may fill columns that have no default.
     'filled', EXISTS (
         SELECT FROM activities AS f JOIN pg_trigger AS t ON t.tgrelid = f.oid
          WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 7 = 7),
-    -- A column that the table of a view needs and the view does not have, where PostgreSQL itself inserts through it.
+    -- A column that the view's table requires and the view lacks, if PostgreSQL itself inserts through the view.
     'hidden', (
         SELECT format('%I of %s', a.attname, t.oid::regclass)
           FROM activities AS f

@@ -1,4 +1,4 @@
-//! What a URL of a database says: where it is, as whom to log in, and whether the way there is encrypted. Pure.
+//! Parses the URL of a database: its host, the user, and whether the connection is encrypted. Pure.
 
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-/// The parameters of a URL that are passed on as they are.
+/// The parameters of a URL that are passed on unchanged.
 const PASSED_ON: [&str; 15] = [
     "user",
     "password",
@@ -28,19 +28,19 @@ const PASSED_ON: [&str; 15] = [
     "load_balance_hosts",
 ];
 
-/// What `sslmode` asks for.
+/// The meaning of `sslmode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing in particular: unset, `allow` or `prefer`, which do not say that it may be left out.
+    /// Unset, `allow` or `prefer`: TLS is used unless the server is on this machine.
     #[default]
     Unset,
     /// `disable`.
     Disable,
-    /// `require`, `verify-ca` or `verify-full`: also towards this machine.
+    /// `require`, `verify-ca` or `verify-full`: TLS is used on this machine too.
     Require,
 }
 
-/// Which authorities may have issued the server's certificate, beside those that are built in.
+/// The authorities that may have issued the server's certificate, in addition to the built-in ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
     /// No others.
@@ -55,16 +55,16 @@ pub enum Roots {
 /// A database's address.
 #[derive(Clone, Debug)]
 pub struct Address {
-    /// Where it is, and as whom to log in.
+    /// The host and the user.
     pub config: Config,
-    /// What was said about encryption.
+    /// The meaning of `sslmode`.
     pub mode: Mode,
-    /// Who is believed.
+    /// The additional authorities.
     pub roots: Roots,
 }
 
 impl Address {
-    /// Reads a URL. The error completes a sentence, and does not show the URL.
+    /// Parses a URL. The error completes a sentence and does not show the URL.
     pub fn read(url: &str) -> Result<Address, String> {
         let (mut mode, mut roots) = (None, None);
         let (base, query) = apart(url);
@@ -75,14 +75,14 @@ impl Address {
             let (name, value) = (decoded(name), decoded(value));
             let twice = match name.as_str() {
                 "sslmode" => mode.replace(sslmode(&value)?).is_some(),
-                // As libpq takes it, for the URLs of JDBC.
+                // libpq accepts this form too, for the URLs of JDBC.
                 "ssl" if value == "true" => mode.replace(Mode::Require).is_some(),
                 "sslrootcert" => roots.replace(Roots::named(&value)?).is_some(),
                 name if PASSED_ON.contains(&name) || name.starts_with("keepalives_") => {
                     passed_on.push(pair);
                     false
                 }
-                // A ? in the password begins what looks like a parameter.
+                // A ? in the password looks like the beginning of parameters.
                 _ if query.contains('@') => {
                     return Err(
                         "it has a ? before an @: in a password, ? is written %3F and @ is written %40"
@@ -102,7 +102,7 @@ impl Address {
             if config.get_hostaddrs().is_empty() {
                 return Err("it names no host".to_owned());
             }
-            // The name that the certificate has to have.
+            // The host name that the certificate has to have.
             for address in config.get_hostaddrs().to_vec() {
                 config.host(address.to_string());
             }
@@ -110,13 +110,13 @@ impl Address {
         Ok(Address { config, mode: mode.unwrap_or_default(), roots: roots.unwrap_or_default() })
     }
 
-    /// A database that nothing was said about but where it is.
+    /// A database of which only the place is given.
     pub fn of(config: Config) -> Address {
         Address { config, mode: Mode::Unset, roots: Roots::BuiltIn }
     }
 
-    /// TLS, unless it is left out by `sslmode=disable`, or no network lies between: every host is this machine. The
-    /// sockets of a file system know no TLS.
+    /// Returns true if TLS is used: unless `sslmode=disable`, or every host is this machine, so that there is
+    /// no network between. Unix sockets have no TLS.
     pub fn is_encrypted(&self) -> bool {
         let hosts = self.config.get_hosts();
         let is_socket = |host: &Host| matches!(host, Host::Unix(_));
@@ -127,7 +127,7 @@ impl Address {
         }
     }
 
-    /// Every host is this machine, by its name and by the address that is given for it.
+    /// Returns true if every host is this machine, by its name and by its `hostaddr`.
     pub fn is_this_machine(&self) -> bool {
         let by_name = self.config.get_hosts().iter().all(|host| match host {
             Host::Tcp(host) => {
@@ -138,26 +138,26 @@ impl Address {
         by_name && self.config.get_hostaddrs().iter().copied().all(is_loopback)
     }
 
-    /// Its hosts and ports, for messages.
+    /// The hosts and ports, for messages.
     pub fn place(&self) -> String {
         let ports = self.config.get_ports();
         let port = |i: usize| ports.get(i).or(ports.first()).copied().unwrap_or(5432);
         let places = self.config.get_hosts().iter().enumerate().map(|(i, host)| match host {
-            // After an @ that was not encoded in the password, the rest of the password is in front of the host.
+            // If the password has an unencoded @, the rest of the password is before the host.
             Host::Tcp(host) => format!("{}:{}", host.rsplit('@').next().unwrap_or_default(), port(i)),
             Host::Unix(path) => format!("{}:{}", path.display(), port(i)),
         });
         places.collect::<Vec<_>>().join(",")
     }
 
-    /// What is given to the driver: it encrypts always, or never.
+    /// The driver's mode: it encrypts always or never.
     pub fn ssl_mode(&self) -> SslMode {
         if self.is_encrypted() { SslMode::Require } else { SslMode::Disable }
     }
 }
 
 impl Roots {
-    /// What `sslrootcert` names.
+    /// The meaning of `sslrootcert`.
     pub fn named(value: &str) -> Result<Roots, String> {
         match value {
             "" => Err("its sslrootcert is empty: expected a file, or system".to_owned()),
@@ -178,7 +178,7 @@ fn sslmode(value: &str) -> Result<Mode, String> {
     }
 }
 
-/// A URL without its query, and the query. A password may hold a question mark.
+/// A URL without its query, and the query. A password may have a question mark.
 fn apart(url: &str) -> (&str, &str) {
     let host = url.find('@').map_or(0, |at| at + 1);
     match url[host..].find('?') {
@@ -200,7 +200,7 @@ mod tests {
         // A ? before the host belongs to the password.
         let address = Address::read("postgres://app:se?cret@db.example.com/crm").unwrap();
         assert_eq!(address.config.get_password(), Some("se?cret".as_bytes()));
-        // An @ ends it, and what follows looks like a parameter.
+        // An @ ends the password, and the rest looks like a parameter.
         let error = Address::read("postgres://app:a@b?c=cret@db.example.com/crm").unwrap_err();
         assert!(error.contains("%3F") && !error.contains("cret"), "{error}");
     }
@@ -254,7 +254,8 @@ mod tests {
         for hosts in local.iter().chain(&remote) {
             assert!(!encrypted(hosts, "?sslmode=disable"), "{hosts}");
         }
-        // The address decides with the name: what is called another machine has to show that it is.
+        // Both the name and the address count: a host with the name of another machine has to prove its
+        // identity.
         assert!(encrypted("db.example.com", "?hostaddr=127.0.0.1"));
         assert!(encrypted("localhost", "?hostaddr=10.0.0.1"));
         assert!(!encrypted("localhost", "?hostaddr=::ffff:127.0.0.1"));

@@ -1,21 +1,22 @@
--- How each statement's transaction begins, in one message of the simple protocol. A statement that fails here leaves a
--- transaction that is aborted, and what comes after it fails as well.
+-- The beginning of each statement's transaction, in one message of the simple protocol. If a statement fails here,
+-- the transaction is aborted, and the statements after it fail as well.
 --
--- The comments are taken out before it is sent. {schema} is DATABASE_SCHEMA, an identifier without quotes in it.
+-- The comments are removed before it is sent. {schema} is DATABASE_SCHEMA, an identifier without quotes in it.
 -- {lock_timeout} is a number of milliseconds.
 BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE, NOT DEFERRABLE;
--- A statement of its own, before all others: each one is timed by the value that holds when it begins.
+-- This is a statement of its own before all others, because the value at the beginning of a statement limits the
+-- statement.
 SET LOCAL statement_timeout = 0;
 SELECT
--- Our tables before all others of the same name, temporary ones too. What the connection had comes behind, for types and
--- functions of extensions, and for the activities table.
+-- Our tables come before all others of the same name, also before temporary ones. The connection's own path follows,
+-- for types and functions of extensions and for the activities table.
 set_config('search_path', concat_ws(', ', 'pg_catalog', '"{schema}"', nullif(current_setting('search_path'), ''),
                                     'pg_temp'), true),
--- An answered COMMIT has to survive a crash. What asks for more than that (remote_write, remote_apply) is kept.
+-- An answered COMMIT has to survive a crash. Stricter values (remote_write, remote_apply) are kept.
 set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
                                       ELSE current_setting('synchronous_commit') END, true),
 set_config('lock_timeout', '{lock_timeout}', true),
--- Of PostgreSQL 17 and later.
+-- This setting exists in PostgreSQL 17 and later.
 CASE WHEN current_setting('server_version_num')::int >= 170000
      THEN set_config('transaction_timeout', '0', true) END,
 -- How values are read and written.

@@ -1,4 +1,4 @@
-//! Makes the pool's connections: from the access that is configured to a client.
+//! Makes the pool's connections from the configured access.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -15,10 +15,10 @@ use crate::store::settings::{DATABASE_URL_FORM, DatabaseAccess, DatabaseUrl, Log
 type Connecting<'a> =
     dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'a;
 
-/// The pool's way to a new connection, with the credentials of that moment.
+/// Makes new connections for the pool, with the credentials of that moment.
 pub struct Connector {
     pub credentials: Arc<Credentials>,
-    /// The encoding of a database that has another one than UTF-8.
+    /// The encoding of the database, if it is not UTF-8.
     pub encoding: Arc<OnceLock<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! By what PostgreSQL lets us in: a fixed password, one from Secrets Manager, or a token per connection.
+//! Credentials for PostgreSQL: a fixed password, one from Secrets Manager, or a token per connection.
 
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,15 +15,15 @@ use super::target::Target;
 use super::{secret, token};
 use crate::aws::http_client;
 
-/// Until Secrets Manager, or what gives out the AWS credentials, has answered one request.
+/// The time for one request to Secrets Manager, or to the provider of AWS credentials.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A token is valid for 15 minutes, and a connection made by it for as long as it lasts.
 const TOKEN_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// Nothing is asked so often that a connection is worth keeping.
+/// Requests are so rare that no connection is kept.
 const MAX_IDLE: Duration = Duration::from_secs(3);
 
-/// What the pool's next connection logs in with.
+/// The credentials of the pool's next connection.
 pub struct Credentials {
     source: Source,
     sdk: Sdk,
@@ -39,7 +39,7 @@ enum Source {
 
 struct Current {
     target: Target,
-    /// `None`: for good.
+    /// `None`: without end.
     until: Option<Instant>,
 }
 
@@ -55,8 +55,8 @@ impl Credentials {
         Credentials::new(Source::IamToken(target), current)
     }
 
-    /// A secret that is read for the first connection, and again when its password is refused; `place` is where the
-    /// database is, for a secret that does not say it.
+    /// A secret that is read for the first connection, and again when its password is refused; `place` is the
+    /// database's place, if the secret does not have it.
     pub fn secret(arn: String, place: Option<Config>, target: Target) -> Credentials {
         let current = Current { target, until: Some(Instant::now()) };
         Credentials::new(Source::Secret(arn, place), current)
@@ -66,17 +66,18 @@ impl Credentials {
         Credentials { source, sdk: Sdk::default(), current: Mutex::new(current) }
     }
 
-    /// Where to connect to now, and as whom.
+    /// The place and the user of the next connection.
     pub fn current(&self) -> Target {
         self.lock().target.clone()
     }
 
-    /// Fetches credentials where those at hand are not valid any more, or not yet.
+    /// Fetches credentials if there are none yet, or if they are not valid any more.
     pub async fn renew(&self) -> Result<(), CredentialsError> {
         if self.lock().until.is_none_or(|until| Instant::now() < until) {
             return Ok(());
         }
-        // What fetches is large, and is used seldom: it does not make every statement's future as large.
+        // The fetching future is large and rarely used; it is boxed so that not every statement's future is
+        // as large.
         let fetching: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(self.fetch());
         let fetched = fetching.await?;
         *self.lock() = fetched;
@@ -98,7 +99,7 @@ impl Credentials {
         }
     }
 
-    /// The password was refused; whether there may be another.
+    /// Notes that the password was refused, and returns true if there may be another.
     pub fn expire(&self) -> bool {
         let other = matches!(self.source, Source::Secret(..));
         if other {

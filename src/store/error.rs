@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean: whether another attempt is of use, and what is said of them.
+//! The meaning of PostgreSQL's errors: whether another attempt can help, and the messages.
 
 use std::error::Error as _;
 use std::fmt::{self, Display, Formatter};
@@ -10,29 +10,30 @@ use super::login_error::CredentialsError;
 use super::transaction::Aborted;
 use super::{schema, tls};
 
-/// How much of PostgreSQL's words is passed on, in characters.
+/// The most characters of PostgreSQL's message that are passed on.
 const LONGEST: usize = 1000;
 
-/// PostgreSQL did not do what it was asked.
+/// An error of PostgreSQL, or of the connection to it.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// No connection could be made, until there was no time left.
     #[error("{0}")]
     Unreachable(String),
-    /// It was reached and did not do it in time; the sentence says why. What a statement wrote may or may not have been
-    /// committed.
+    /// It was reached and did not finish in time; the message says why. The statement's changes may or may
+    /// not be committed.
     #[error("{0}")]
     Unavailable(String),
     /// The statement waited for a lock of another transaction for as long as it was allowed to.
     #[error("PostgreSQL: another transaction holds a lock: {0}")]
     Locked(String),
-    /// It refused the statement; trying again is of no use.
+    /// It refused the statement; another attempt cannot help.
     #[error("PostgreSQL refused the statement: {}", describe(.0))]
     Refused(#[source] tokio_postgres::Error),
-    /// The version of the schema does not fit this release; the sentence names both. The statement was not run.
+    /// The version of the schema does not fit this release; the message names both. The statement was not
+    /// run.
     #[error("{0}")]
     SchemaMismatch(String),
-    /// The way to it cannot be secured, and is not taken without.
+    /// The connection cannot be encrypted, and is not made without encryption.
     #[error("{0}")]
     Insecure(String),
     /// The database cannot hold every text.
@@ -40,28 +41,30 @@ pub enum DatabaseError {
         "the database has the encoding {0}: expected UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
     )]
     WrongEncoding(String),
-    /// There is nothing to log in with: the secret cannot be read or has another form, or no token can be signed.
+    /// There are no credentials: the secret cannot be read or has another form, or no token can be signed.
     #[error("PostgreSQL's credentials cannot be had: {0}")]
     NoCredentials(String),
 }
 
 impl DatabaseError {
-    /// The refusal may be for a part of what the statement carries (a value, a violated constraint, whatever a trigger
-    /// of the CRM raises), so that the rest of it may succeed: every SQLSTATE counts as such, but those of the
-    /// connection, the transaction, the server and its resources. What a trigger raises counts with any SQLSTATE.
+    /// Returns true if the cause may be a part of the statement's content (a value, a violated constraint, an
+    /// error of the CRM's trigger), so that the rest may succeed. This holds for every SQLSTATE, except those
+    /// of the connection, the transaction, the server and its resources. An error that a trigger raises
+    /// counts with any SQLSTATE.
     pub fn can_be_isolated(&self) -> bool {
         let DatabaseError::Refused(error) = self else { return false };
         error.as_db_error().is_some_and(|error| is_raised(error) || may_be_of_a_part(error.code().code()))
     }
 
-    /// A table, a column or a function is not there, which may be because the schema has another version by now.
+    /// Returns true if a table, a column or a function does not exist; the schema may have another version by
+    /// now.
     pub fn may_be_of_the_schema(&self) -> bool {
         let DatabaseError::Refused(error) = self else { return false };
         error.code().is_some_and(|code| matches!(code.code(), "42P01" | "42703" | "42883"))
     }
 }
 
-/// A PL/pgSQL function raised it, so it says what that function thinks of a row, whatever the SQLSTATE is.
+/// A PL/pgSQL function raised it, so its cause is a row, whatever the SQLSTATE is.
 fn is_raised(error: &DbError) -> bool {
     error.routine() == Some("exec_stmt_raise")
 }
@@ -78,19 +81,19 @@ fn may_be_of_a_part(sqlstate: &str) -> bool {
 
 /// Why an attempt failed.
 pub enum Failure {
-    /// No connection was made; a later attempt may have one.
+    /// No connection was made; a later attempt may succeed.
     Unreachable(String),
-    /// A new connection may do what this one did not.
+    /// A new connection may succeed.
     BrokeOff(String),
     /// A conflict with another transaction, which is over now.
     Conflict(String),
     /// Another transaction held a lock for too long.
     Locked(String),
-    /// It was at work until there was no time left.
+    /// The statement ran until the time was over.
     Slow,
-    /// The way to it cannot be secured.
+    /// The connection cannot be encrypted.
     Insecure(String),
-    /// Another attempt is of no use.
+    /// Another attempt cannot help.
     Lasting(DatabaseError),
 }
 
@@ -109,7 +112,7 @@ impl Display for Failure {
 }
 
 impl Failure {
-    /// The connection has answered everything, and is as good as before.
+    /// The connection has answered everything and can be used again.
     pub fn leaves_the_connection(&self) -> bool {
         match self {
             Failure::Conflict(_) | Failure::Locked(_) => true,
@@ -123,7 +126,7 @@ impl Failure {
         }
     }
 
-    /// What is said of it when there is no time for another attempt at `place`.
+    /// The error if there is no time for another attempt at `place`.
     pub fn at_the_end(self, place: &str) -> DatabaseError {
         DatabaseError::Unavailable(match self {
             Failure::Lasting(error) => return error,
@@ -175,7 +178,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
 
 impl From<Aborted> for Failure {
     fn from(aborted: Aborted) -> Failure {
-        // A server that is in recovery lets no transaction write. The next connection may lead to the one that does.
+        // A server in recovery does not allow writes. The next connection may lead to the primary.
         if aborted.at_begin && aborted.error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) {
             return Failure::BrokeOff(describe(&aborted.error));
         }
@@ -209,7 +212,7 @@ impl From<tokio_postgres::Error> for Failure {
             (Some("40"), _) => Failure::Conflict(describe(&error)),
             // Connections, resources, an operator's intervention, a server that starts, stops or fails over.
             (Some("08" | "53" | "57"), _)
-            // A read-only server, and sessions that PostgreSQL ended for their idle or long transaction.
+            // A read-only server, and sessions that PostgreSQL ended because of an idle or long transaction.
             | (_, "25006" | "25P03" | "25P04")
                 // A trigger that raises such a code has not lost the connection, and raises it again.
                 if !error.as_db_error().is_some_and(is_raised) => Failure::BrokeOff(describe(&error)),
@@ -220,8 +223,8 @@ impl From<tokio_postgres::Error> for Failure {
 
 /// PostgreSQL's message with its SQLSTATE, or the cause at the bottom of a connection's error.
 ///
-/// Details are left out: they show what rows hold, addresses among it. For a wait for a lock, the first line of the
-/// context is there, which names the table.
+/// Details are left out, because they show data of rows, for example addresses. For a wait for a lock, the
+/// first line of the context is included, which names the table.
 pub fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => {
@@ -234,7 +237,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// A text of which no more is passed on than can be read.
+/// A text, cut to a readable length.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),

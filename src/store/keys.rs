@@ -1,5 +1,5 @@
-//! The keys of tokens as they are now: fixed, or a secret of Secrets Manager that is read at run time, so that a key
-//! is rotated without a deployment.
+//! The current keys of tokens: fixed ones, or a secret of Secrets Manager that is read at run time, so that
+//! keys are rotated without a deployment.
 
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,11 @@ use crate::store::credentials::Secrets;
 
 /// How long keys are used before the secret is read again.
 const FRESH: Duration = Duration::from_secs(5 * 60);
-/// The least time between two reads for a token that no known key signed: a forged token must not cost a request.
+/// The least time between two reads for tokens of unknown keys, so that not every forged token costs a
+/// request.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Where the keys come from, and those that were read last.
+/// The source of the keys, and the keys that were read last.
 pub struct KeyStore {
     source: Source,
     known: Mutex<Known>,
@@ -38,7 +39,7 @@ struct Known {
 }
 
 impl KeyStore {
-    /// For what the environment says; fetches nothing yet.
+    /// For the settings of the environment; fetches nothing yet.
     pub fn new(settings: &UnsubscribeSettings) -> KeyStore {
         let source = match &settings.secret_arn {
             Some(arn) => Source::Secret { arn: arn.clone(), secrets: Box::default() },
@@ -47,8 +48,8 @@ impl KeyStore {
         KeyStore { source, known: Mutex::default() }
     }
 
-    /// The keys, at most five minutes old; `None` where neither variable is set. Keys that were read before are used
-    /// for longer if Secrets Manager does not answer.
+    /// The keys, at most five minutes old; `None` if neither variable is set. If Secrets Manager does not
+    /// answer, the keys that were read last are used for longer.
     ///
     /// # Errors
     /// When there are no keys yet and the secret cannot be read, or is of another form. The message does not show it.
@@ -90,7 +91,8 @@ impl KeyStore {
     }
 
     async fn fetch(&self, secrets: &Secrets, arn: &str) -> Result<Keys, String> {
-        // What fetches is large, and is used seldom: it does not make an invocation's future as large.
+        // The fetching future is large and rarely used; it is boxed so that an invocation's future is not as
+        // large.
         let fetching: Pin<Box<dyn Future<Output = _> + Send + '_>> = Box::pin(read(secrets, arn));
         let keys = fetching.await?;
         self.lock().keys = Some((keys.clone(), Instant::now()));

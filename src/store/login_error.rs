@@ -1,12 +1,12 @@
-//! Why there is nothing to log in with.
+//! Why there are no credentials.
 
-/// There is nothing to log in with.
+/// There are no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// What gives out credentials did not answer; it may later.
+    /// The provider of credentials did not answer; a later attempt may succeed.
     #[error("{0}")]
     Unreachable(String),
-    /// There are none, and trying again is of no use.
+    /// There are none, and another attempt cannot help.
     #[error("{0}")]
     NoCredentials(String),
 }

@@ -1,10 +1,11 @@
-//! The way to PostgreSQL: at most two connections, statements that may be repeated, and a bound on every wait.
+//! Access to PostgreSQL: at most two connections, statements that may be repeated, and a limit on every wait.
 //!
-//! Every statement of this package is written so that running it twice claims, records and counts nothing twice (at
-//! worst it gives away a little sending time), so a connection that breaks, also one that died while Lambda had the
-//! environment frozen, costs a new connection and nothing else. Each runs in a transaction of its own, which says what
-//! it needs and takes one round trip (module `transaction`). None is prepared by name and nothing is set for longer than a
-//! transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex them.
+//! Every statement of this package may be run twice: nothing is claimed, recorded or counted twice (at worst
+//! a little sending time is lost). So a broken connection, also one that broke while Lambda had frozen the
+//! environment, costs only a new connection. Each statement runs in a transaction of its own, which sets what
+//! it needs and takes one round trip (module `transaction`). No statement is prepared by name and nothing is
+//! set for longer than a transaction, so that RDS Proxy and `PgBouncer` in transaction mode can multiplex
+//! them.
 
 pub mod activities;
 mod address;
@@ -39,13 +40,13 @@ use transaction::Begin;
 
 pub use error::DatabaseError;
 
-/// Connections of one function instance.
+/// The most connections of one function instance.
 const MAX_CONNECTIONS: usize = 2;
 /// The pauses between attempts: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// The same after a conflict with another transaction.
 const CONFLICT_BACKOFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
-/// The time kept for PostgreSQL's answer that a lock was not had.
+/// The time that is kept for PostgreSQL's answer that it did not get a lock.
 const LOCK_ANSWER: Duration = Duration::from_millis(250);
 /// How long the transaction of a session waits for a lock.
 const SESSION_LOCK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,14 +65,14 @@ pub struct Database {
     /// The encoding of the database, if it is not UTF-8.
     encoding: Arc<OnceLock<String>>,
     begin: Begin,
-    /// What goes between [`Begin`] and the statement until the schema is known to fit.
+    /// The check between [`Begin`] and the statement, until the schema is known to fit.
     schema_check: Arc<str>,
     schema_fits: Arc<AtomicBool>,
     schema: String,
 }
 
 impl Database {
-    /// Prepares a pool; connects, and fetches what is needed for that, when the first statement comes.
+    /// Prepares a pool. It connects, and fetches credentials, with the first statement.
     ///
     /// # Errors
     /// When the URL cannot be read, in one line without the password.
@@ -79,7 +80,8 @@ impl Database {
         let credentials = Arc::new(connector::credentials(access)?);
         let encoding = Arc::new(OnceLock::new());
         let connector = Connector { credentials: Arc::clone(&credentials), encoding: Arc::clone(&encoding) };
-        // A connection is looked at, not tried out, before it is used: a statement finds out by itself.
+        // A connection is not tested by a query before it is used, because the statement itself shows whether
+        // it works.
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(Config::new(), connector, settings);
         let pool =
@@ -96,8 +98,8 @@ impl Database {
         })
     }
 
-    /// Runs a statement that may be repeated, in a transaction of its own, over new connections if need be, until it
-    /// is committed or refused, or `until` has come. It waits for locks as long as there is time.
+    /// Runs a statement that may be repeated, in a transaction of its own, over new connections if necessary,
+    /// until it is committed or refused, or until `until`. It waits for locks as long as there is time.
     ///
     /// # Errors
     /// [`DatabaseError::Unavailable`] at `until` at the latest; [`DatabaseError::Refused`] and
@@ -111,10 +113,11 @@ impl Database {
         self.query_with(Locks::Awaited, sql, parameters, until).await
     }
 
-    /// The same with a say in how long it waits for locks.
+    /// The same, with a limit on how long it waits for locks.
     ///
     /// # Errors
-    /// As [`query`](Database::query), and [`DatabaseError::Locked`] at once where the wait for a lock is bounded.
+    /// As [`query`](Database::query), and [`DatabaseError::Locked`] at once if the wait for a lock is
+    /// limited.
     pub async fn query_with(
         &self,
         locks: Locks,
@@ -127,7 +130,7 @@ impl Database {
         loop {
             let failure = match self.attempt(locks, sql, parameters, until).await {
                 Ok(rows) => return Ok(rows),
-                // The schema may have changed since it was found to fit: the next attempt looks again.
+                // The schema may have changed since it was checked; the next attempt checks it again.
                 Err(Interrupted::Failed(Failure::Lasting(error)))
                     if error.may_be_of_the_schema() && self.schema_fits.swap(false, Ordering::Relaxed) =>
                 {
@@ -140,7 +143,7 @@ impl Database {
                     return Err(DatabaseError::Locked(reason));
                 }
                 Err(Interrupted::Failed(failure)) => failure,
-                // The last error says more than that there is no time left.
+                // The last error is more useful than the message that there is no time left.
                 Err(Interrupted::OutOfTime(stage)) => {
                     let failure = last.unwrap_or_else(|| stage.failure());
                     return Err(failure.at_the_end(&self.place()));
@@ -190,7 +193,12 @@ impl Database {
         }
     }
 
-    /// Where PostgreSQL is, for messages: host and port.
+    /// Closes the connections that no statement uses. The next statement opens one.
+    pub fn close_idle_connections(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
+    /// PostgreSQL's host and port, for messages.
     pub fn place(&self) -> String {
         self.credentials.current().place()
     }
@@ -201,7 +209,7 @@ impl Database {
             self.credentials.renew().await?;
         }
         let connection = match self.pool.get().await {
-            // The password has been rotated since the secret was read.
+            // The password may have been rotated since the secret was read.
             Err(PoolError::Backend(error)) if is_wrong_password(&error) && self.credentials.expire() => {
                 self.credentials.renew().await?;
                 self.pool.get().await
@@ -215,27 +223,28 @@ impl Database {
         }
     }
 
-    /// A connection of its own, for a transaction or a stream of rows. It is closed when it is dropped, and what it
-    /// had not committed is rolled back.
+    /// A separate connection for a transaction or a stream of rows. Dropping it closes it and rolls back what
+    /// is not committed.
     ///
     /// # Errors
-    /// When PostgreSQL cannot be reached, or does not let us in.
+    /// When PostgreSQL cannot be reached or refuses the login.
     pub async fn session(&self) -> Result<Session, DatabaseError> {
         let connection = self.connection().await.map_err(|error| error.at_the_end(&self.place()))?;
         Ok(Object::take(connection))
     }
 
-    /// Begins a transaction in a session: read committed, our tables first, in a version that fits this release.
+    /// Begins a transaction in a session, with read committed and our tables first, and checks that the
+    /// schema's version fits this release.
     ///
     /// # Errors
-    /// What PostgreSQL said.
+    /// PostgreSQL's error.
     pub async fn begin(&self, session: &Client) -> Result<(), DatabaseError> {
         let begin = self.begin.script(SESSION_LOCK_TIMEOUT);
         Ok(session.batch_execute(&(begin + &self.schema_check)).await?)
     }
 
-    /// The SQL that begins a transaction which changes the schema, whatever version it has. What it creates is in our
-    /// schema; each lock is waited for as long as `lock_timeout`.
+    /// The SQL that begins a transaction which changes the schema, whatever its version. New objects are
+    /// created in our schema; the transaction waits for each lock as long as `lock_timeout`.
     pub fn begin_migration(&self, lock_timeout: Duration) -> String {
         let schema = &self.schema;
         format!("{}\nSET LOCAL search_path = \"{schema}\", pg_temp;\n", self.begin.script(lock_timeout))
@@ -246,10 +255,11 @@ impl Database {
         &self.schema
     }
 
-    /// Runs a script of several statements, once and in no transaction but those that it begins itself.
+    /// Runs a script of several statements once, without a transaction except those that the script begins
+    /// itself.
     ///
     /// # Errors
-    /// What PostgreSQL said.
+    /// PostgreSQL's error.
     pub async fn run_script(&self, sql: &str) -> Result<(), DatabaseError> {
         let connection =
             Checkout(Some(self.connection().await.map_err(|error| error.at_the_end(&self.place()))?));
@@ -264,13 +274,13 @@ impl Database {
 pub enum Locks {
     /// As long as there is time for the statement.
     Awaited,
-    /// As long as this for each, and then it fails with [`DatabaseError::Locked`].
+    /// This long for each lock; then the statement fails with [`DatabaseError::Locked`].
     AtMost(Duration),
 }
 
 impl Locks {
-    /// PostgreSQL's `lock_timeout`. It ends shortly before the time of the statement does, so that PostgreSQL can still
-    /// say that it was a lock, and which.
+    /// PostgreSQL's `lock_timeout`. It ends shortly before the statement's time, so that PostgreSQL can still
+    /// report the lock.
     fn timeout(self, until: Instant) -> Duration {
         let left = until.saturating_duration_since(Instant::now());
         let left = left.saturating_sub((left / 10).min(LOCK_ANSWER));
@@ -288,7 +298,7 @@ enum Interrupted {
     OutOfTime(Stage),
 }
 
-/// What there was not enough time for.
+/// The step for which there was not enough time.
 #[derive(Clone, Copy)]
 enum Stage {
     Connecting,
@@ -308,7 +318,7 @@ impl Stage {
 struct Pauses {
     /// After a broken connection.
     long: Duration,
-    /// After a conflict: whoever won it is done.
+    /// After a conflict: the other transaction has finished.
     short: Duration,
 }
 
@@ -332,8 +342,8 @@ impl Pauses {
     }
 }
 
-/// A connection that is closed, not reused, when the attempt with it fails or is given up: another statement
-/// must not queue behind one that may still be running.
+/// A connection that is closed and not reused when the attempt with it fails or is given up, so that no
+/// statement waits behind one that may still be running.
 struct Checkout(Option<Object>);
 
 impl Checkout {

@@ -1,7 +1,7 @@
-//! Which version of the schema this release works with.
+//! The version of the schema with which this release works.
 //!
-//! Each connection pool makes sure of it with its first statement: a check goes before it in the same transaction and the
-//! same round trip. If it fails, the statement is not run.
+//! Each connection pool checks it with its first statement: the check comes before the statement in the same
+//! transaction and the same round trip. If it fails, the statement is not run.
 
 /// SQLSTATE of a version that does not fit, as `schema.sql` raises it.
 pub const MISMATCH: &str = "CS001";

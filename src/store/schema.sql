@@ -1,7 +1,7 @@
 -- Fails unless this release, which was made for version {version}, works with the schema of the database: its version
 -- must be at least that one, and the lowest version whose functions it still works with must not be above it.
 --
--- The comments are taken out before it is sent. {schema} is DATABASE_SCHEMA, an identifier without quotes in it.
+-- The comments are removed before it is sent. {schema} is DATABASE_SCHEMA, an identifier without quotes in it.
 ;DO $$
 DECLARE
     v_version int;

@@ -1,4 +1,4 @@
-//! Secrets Manager: a secret of RDS's own form, or one of `username` and `password` alone, as RDS manages them.
+//! Secrets Manager: a secret in RDS's form, or one with only `username` and `password`, as RDS manages them.
 //!
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html>
 
@@ -9,7 +9,7 @@ use tokio_postgres::Config;
 
 use super::login_error::CredentialsError;
 
-/// Reads the database's secret. What `place` says of host, port and database goes before what the secret says.
+/// Reads the database's secret. Host, port and database of `place` take precedence over those of the secret.
 pub async fn read(sdk: &SdkConfig, arn: &str, place: Option<&Config>) -> Result<Config, CredentialsError> {
     parse(&text(sdk, arn).await?, place)
         .map_err(|reason| CredentialsError::NoCredentials(format!("the secret {arn} {reason}")))
@@ -21,7 +21,7 @@ pub async fn text(sdk: &SdkConfig, arn: &str) -> Result<String, CredentialsError
     let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
         let reason = format!("Secrets Manager: {}", DisplayErrorContext(&error));
         match error {
-            // The SDK has tried again by now, where that was of use.
+            // The SDK has already retried where that can help.
             SdkError::ServiceError(error) if error.raw().status().is_server_error() => {
                 CredentialsError::Unreachable(reason)
             }
@@ -34,7 +34,7 @@ pub async fn text(sdk: &SdkConfig, arn: &str) -> Result<String, CredentialsError
     Ok(answer.secret_string().unwrap_or_default().to_owned())
 }
 
-/// What a secret says. The error completes a sentence that begins with the secret's name.
+/// Parses a secret. The error completes a sentence that begins with the secret's name.
 fn parse(secret: &str, place: Option<&Config>) -> Result<Config, String> {
     let form = "expected username, password, host, port and dbname, as RDS writes them; without host and dbname, \
                 DATABASE_URL has to name them";
@@ -52,7 +52,7 @@ fn parse(secret: &str, place: Option<&Config>) -> Result<Config, String> {
     };
     let port = port.ok_or_else(|| format!("has a port that is none: {form}"))?;
     let mut config = place.cloned().unwrap_or_default();
-    // By setters: in a URL, a password such as "a/b@c%" would have to be escaped.
+    // The values are set by setters, because in a URL a password like "a/b@c%" would have to be escaped.
     config.user(text("username")?).password(text("password")?);
     if place.is_none() {
         config.host(text("host")?).port(port);
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!((config.get_ports(), config.get_dbname()), (&[6432][..], Some("crm")));
         assert_eq!(config.get_connect_timeout(), Some(&std::time::Duration::from_secs(7)));
 
-        // A proxy before the database that the secret names.
+        // A proxy in front of the database that the secret names.
         let whole = r#"{"username": "u", "password": "p", "host": "db", "port": 5555, "dbname": "crm"}"#;
         let config = read(whole, "postgres://other@proxy.example.com").unwrap();
         assert_eq!(config.get_hosts(), [tokio_postgres::config::Host::Tcp("proxy.example.com".to_owned())]);

@@ -1,10 +1,10 @@
-//! Where the database is, and by what it lets us in: the variables `DATABASE_…`.
+//! The database's place and credentials: the variables `DATABASE_…`.
 
 use std::env;
 
 use crate::domain::setting::{InvalidVariable, given, parse};
 
-/// The address of the database; its `Debug` does not show it, for it carries a password.
+/// The URL of the database; its `Debug` does not show it, because it may have a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
@@ -28,7 +28,7 @@ pub struct DatabaseAccess {
     pub login: Login,
     /// `DATABASE_SCHEMA`: where the tables are.
     pub schema: Schema,
-    /// `PGSSLROOTCERT`: a file of certificate authorities, or `system`, where the URL names none.
+    /// `PGSSLROOTCERT`: a file of certificate authorities, or `system`, if the URL names none.
     pub root_certificates: Option<String>,
 }
 
@@ -37,13 +37,14 @@ pub struct DatabaseAccess {
 pub enum Login {
     /// `DATABASE_URL`, with its password if it has one.
     Url(DatabaseUrl),
-    /// `DATABASE_URL` with `DATABASE_IAM_AUTH=true`: each connection is made with a token of its own.
+    /// `DATABASE_URL` with `DATABASE_IAM_AUTH=true`: each connection uses a token of its own.
     IamToken(DatabaseUrl),
     /// `DATABASE_SECRET_ARN`: a Secrets Manager secret of RDS's own form.
     Secret {
-        /// The secret, for the user and the password, and for the place unless the next says it.
+        /// The secret, which has the user and the password, and the place unless the URL has it.
         arn: String,
-        /// `DATABASE_URL` without a password: host, port and database, which a secret that RDS manages does not say.
+        /// `DATABASE_URL` without a password: host, port and database, which a secret that RDS manages does
+        /// not have.
         place: Option<DatabaseUrl>,
     },
 }
@@ -55,7 +56,7 @@ impl From<DatabaseUrl> for DatabaseAccess {
 }
 
 impl DatabaseAccess {
-    /// Reads this process's environment, for what needs a database and nothing else.
+    /// Reads this process's environment, for programs that need only a database.
     ///
     /// # Errors
     /// The first variable that is missing or malformed.
@@ -64,8 +65,8 @@ impl DatabaseAccess {
     }
 }
 
-/// The name of a schema; `public` unless another is given. It stands between double quotes in SQL, and needs no escape
-/// there or in a string.
+/// The name of a schema; `public` unless another is given. It is written between double quotes in SQL and
+/// needs no escaping there or in a string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema(String);
 
@@ -78,7 +79,7 @@ impl Schema {
     /// Reads the value of `DATABASE_SCHEMA`.
     ///
     /// # Errors
-    /// When it is no name that PostgreSQL stores without quotes being doubled.
+    /// When it is not a name that PostgreSQL stores, or has quotes in it.
     pub fn read(name: String) -> Result<Schema, InvalidVariable> {
         let starts = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
         let valid = starts && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '-'));
@@ -99,7 +100,7 @@ impl Default for Schema {
     }
 }
 
-/// What `DATABASE_URL` is to be.
+/// The expected form of `DATABASE_URL`.
 pub const DATABASE_URL_FORM: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 
 /// Reads an environment given as a function.
@@ -141,7 +142,7 @@ fn login(variable: &dyn Fn(&str) -> Option<String>) -> Result<Login, InvalidVari
     }
 }
 
-/// The database's URL alone, for what needs nothing else.
+/// The database's URL, for programs that need nothing else.
 ///
 /// # Errors
 /// When it is missing or malformed.

@@ -1,4 +1,4 @@
-//! Where to connect to, and the connection that is made.
+//! The target of a connection, and how the connection is made.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::tls;
 /// How long one attempt may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where to connect to, as whom, and how the way there is secured.
+/// The place, the user, and how the connection is encrypted.
 #[derive(Clone)]
 pub struct Target {
     address: Address,
@@ -21,13 +21,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// For an address.
+    /// The target of an address.
     ///
     /// # Errors
     /// When the file of `sslrootcert` is unusable.
     pub fn new(address: Address) -> Result<Target, String> {
         let tls = Arc::new(OnceLock::new());
-        // Other roots take their time too, and are wanted only where there is TLS.
+        // Reading other roots takes time too, so they are only read if TLS is used.
         if matches!(address.roots, Roots::File(_)) {
             let _ = tls.set(tls::connector(&address.roots)?);
         }
@@ -56,7 +56,7 @@ impl Target {
         self.address.place()
     }
 
-    /// Connects. `encoding` is given the encoding of a database that has another one than UTF-8.
+    /// Connects. `encoding` is set to the encoding of a database that is not in UTF-8.
     pub async fn connect(
         &self,
         encoding: &OnceLock<String>,
@@ -84,7 +84,7 @@ impl Target {
     }
 }
 
-/// Keeps the encoding of a database that has another one than UTF-8.
+/// Notes the encoding of a database that is not in UTF-8.
 fn note_encoding(encoding: &OnceLock<String>, said: Option<&str>) {
     if let Some(other) = said.filter(|said| *said != "UTF8") {
         let _ = encoding.set(other.to_owned());

@@ -1,5 +1,5 @@
-//! TLS towards PostgreSQL: certificates and names are always verified, against the public roots, Amazon RDS's own, and
-//! what `sslrootcert` adds.
+//! TLS to PostgreSQL: certificates and names are always verified, against the public roots, Amazon RDS's
+//! roots, and those that `sslrootcert` adds.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::Roots;
 
-/// Amazon RDS's certificate authorities of all regions; RDS Proxy and Aurora Serverless use public ones.
+/// Amazon RDS's certificate authorities of all regions. RDS Proxy and Aurora Serverless use public ones.
 const RDS_ROOTS: &[u8] = include_bytes!("../../certs/rds-global-bundle.pem");
 
-/// What encrypts connections.
+/// The connector that encrypts connections.
 ///
 /// # Errors
 /// When the file of `sslrootcert` cannot be read, or has no certificate.
@@ -45,9 +45,9 @@ fn add(store: &mut RootCertStore, file: &Path) -> Result<(), String> {
     if added == 0 { Err(unusable("holds no certificate: expected PEM")) } else { Ok(()) }
 }
 
-/// What is wrong with the connection that TLS was to secure, with the way out; `None` for other errors.
+/// What is wrong with the TLS connection, and what to do; `None` for other errors.
 ///
-/// Another attempt would end alike, and none may go on without TLS.
+/// Another attempt would fail in the same way, and no connection is made without TLS.
 pub fn complaint(error: &tokio_postgres::Error) -> Option<String> {
     let source = std::error::Error::source(error)?;
     if error.to_string().contains("TLS") && source.to_string() == "server does not support TLS" {

@@ -1,4 +1,4 @@
-//! IAM authentication: a presigned request in the place of a password.
+//! IAM authentication: a presigned request in place of a password.
 //!
 //! <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html>
 
@@ -16,7 +16,7 @@ use tokio_postgres::config::Host;
 
 use super::login_error::CredentialsError;
 
-/// The longest that RDS allows.
+/// The longest validity that RDS allows.
 const VALIDITY: Duration = Duration::from_secs(15 * 60);
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// What `generate_db_auth_token` of boto3 makes of the same.
+    /// The result of boto3's `generate_db_auth_token` for the same input.
     const TOKEN: &str = "crm.abc.us-east-1.rds.amazonaws.com:5432/?Action=connect&DBUser=send%20er\
         &X-Amz-Algorithm=AWS4-HMAC-SHA256\
         &X-Amz-Credential=AKIDEXAMPLE%2F20261124%2Fus-east-1%2Frds-db%2Faws4_request\

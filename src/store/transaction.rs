@@ -1,9 +1,9 @@
-//! The transaction of a statement: it says itself what it needs, whatever the defaults of the database, the role and
+//! The transaction of a statement. It sets what it needs, whatever the defaults of the database, the role and
 //! the connection are.
 //!
-//! Nothing is set on the connection: a pooler in transaction mode gives each transaction another one, with what other
-//! clients have left behind. `BEGIN`, the statement and `COMMIT` are sent together, so that the whole takes one round
-//! trip.
+//! Nothing is set on the connection, because a pooler in transaction mode may give each transaction a
+//! different one, with settings that other clients have left behind. `BEGIN`, the statement and `COMMIT` are
+//! sent together, so that the whole takes one round trip.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use super::Parameters;
 pub struct Begin(String);
 
 impl Begin {
-    /// With the tables of this schema, which is an identifier without quotes in it.
+    /// A beginning with the tables of this schema, which is an identifier without quotes.
     pub fn in_schema(schema: &str) -> Begin {
         let lines: Vec<&str> =
             include_str!("begin.sql").lines().filter(|line| !line.starts_with("--")).collect();
         Begin(lines.join("\n").replace("{schema}", schema))
     }
 
-    /// The script that begins one in which no lock is waited for longer than this; zero: without end.
+    /// The script that begins a transaction with this limit on each wait for a lock; zero: no limit.
     pub fn script(&self, lock_timeout: Duration) -> String {
         let millis = i32::try_from(lock_timeout.as_millis()).unwrap_or(i32::MAX);
         self.0.replace("{lock_timeout}", &millis.to_string())
@@ -33,16 +33,16 @@ impl Begin {
 
 /// A transaction that was not committed.
 pub struct Aborted {
-    /// Why; the first error, of which the others are consequences.
+    /// The first error, which caused the others.
     pub error: Error,
-    /// The transaction could not begin. If the statement ran, then in a transaction of its own.
+    /// True if the transaction could not begin. The statement may then have run in a transaction of its own.
     pub at_begin: bool,
 }
 
 /// Runs a statement in a transaction of its own, and returns when that is committed.
 ///
-/// When this returns, PostgreSQL has answered everything, or the connection is broken. When it is dropped before, the
-/// connection must be closed.
+/// When this returns, PostgreSQL has answered everything, or the connection is broken. If the future is
+/// dropped before, the connection must be closed.
 pub async fn run(
     client: &Client,
     begin: &str,

@@ -9,4 +9,4 @@ SELECT e.organization_id::{type of organization_id}, e.created_by::{type of user
         || CASE WHEN e.customer_ref IS NULL THEN '{}' ELSE jsonb_build_object('customerRef', e.customer_ref) END
        )::{type of metadata},
        'email'::{type of source}, e.id::{type of source_ref}{activity_time: now()}{entity_ref: e.customer_ref}
-  FROM entry AS e
+  FROM entry AS e WHERE e.changed

@@ -8,7 +8,7 @@ pub mod record;
 pub mod request;
 pub mod response;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -20,6 +20,7 @@ use self::record::{Standing, Statements};
 use self::request::{Request, Wish};
 use self::response::Response;
 use crate::domain::deadline::Deadline;
+use crate::domain::error_kind::ErrorKind;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
 use crate::message::token::{self, Subject};
@@ -29,6 +30,8 @@ use crate::store::{Database, DatabaseError};
 
 /// How long a person, or a mailbox provider, is kept waiting for PostgreSQL.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// Requests that come closer together than this share a connection.
+const BUSY: Duration = Duration::from_secs(2);
 /// The activities that are written.
 const ACTIONS: [&str; 2] = ["email_unsubscribed", "email_resubscribed"];
 
@@ -39,6 +42,8 @@ pub struct Unsubscribe {
     pages: Pages,
     database: Database,
     statements: Mutex<Option<Arc<Statements>>>,
+    /// When the last request was answered.
+    answered_at: Arc<std::sync::Mutex<Option<Instant>>>,
 }
 
 impl Unsubscribe {
@@ -50,7 +55,14 @@ impl Unsubscribe {
         settings.unsubscribe.require_keys().map_err(|error| error.to_string())?;
         let keys = KeyStore::new(&settings.unsubscribe);
         let database = Database::new(&settings.database)?;
-        Ok(Unsubscribe { settings, keys, pages: Pages::new(), database, statements: Mutex::new(None) })
+        Ok(Unsubscribe {
+            settings,
+            keys,
+            pages: Pages::new(),
+            database,
+            statements: Mutex::new(None),
+            answered_at: Arc::default(),
+        })
     }
 
     /// Answers one request; `deadline_ms` is the invocation's deadline in milliseconds since 1970. Only a POST with a
@@ -64,9 +76,30 @@ impl Unsubscribe {
         let now = Instant::now();
         let deadline = Deadline::new(deadline_ms, SystemTime::now(), now, self.settings.fallback_timeout);
         let until = deadline.last_record.min(now + PATIENCE);
-        let request = Request::read(event).map_err(|problem| Failure::new("InvalidEvent", problem))?;
-        let page = self.answer(&request, until).await?;
-        Ok(self.pages.response(&page, request.head))
+        let request =
+            Request::read(event).map_err(|problem| Failure::new(ErrorKind::InvalidEvent, problem))?;
+        let page = self.answer(&request, until).await;
+        self.rest(now);
+        Ok(self.pages.response(&page?, request.head))
+    }
+
+    /// Leaves no connection behind, for Lambda may keep an idle instance for a long time, in which it runs nothing: the
+    /// connection is closed before the answer, unless requests follow one another so closely that each would cost a login.
+    fn rest(&self, began_at: Instant) {
+        let now = Instant::now();
+        let last = self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        if last.is_none_or(|last| began_at.duration_since(last) > BUSY) {
+            self.database.close_idle_connections();
+            return;
+        }
+        // After the last of them, where the process goes on running.
+        let (database, answered_at) = (self.database.clone(), Arc::clone(&self.answered_at));
+        tokio::spawn(async move {
+            tokio::time::sleep(BUSY).await;
+            if *answered_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(now) {
+                database.close_idle_connections();
+            }
+        });
     }
 
     async fn answer(&self, request: &Request, until: Instant) -> Result<Page, Failure> {

@@ -16,8 +16,12 @@ use crate::domain::mailbox::Mailbox;
 pub enum Page {
     /// Asks whether to unsubscribe.
     Ask(Names),
-    /// Has unsubscribed; the way back is one button.
+    /// Has unsubscribed, and this link may take it back: by one button, a minute after its last change.
     Unsubscribed(Names),
+    /// Asked to subscribe again within a minute of the link's last change; nothing has changed.
+    TooSoon(Names),
+    /// Has unsubscribed, also by another link or elsewhere: this link does not take that back.
+    UnsubscribedElsewhere(Names),
     /// Has subscribed again.
     SubscribedAgain(Names),
     /// The address is off the list for a reason that a button does not take back.
@@ -50,18 +54,25 @@ impl Page {
             address: address::masked(&address::canonical(&standing.email)),
         };
         match (wish, standing.reason.as_deref()) {
-            (_, Some("unsubscribe")) => Page::Unsubscribed(names),
-            (_, Some("complaint" | "manual")) => Page::Final(names),
-            (Wish::SubscribeAgain, None) => Page::SubscribedAgain(names),
+            (Wish::SubscribeAgain, Some("unsubscribe")) if standing.revocable => Page::TooSoon(names),
             // Asking for more emails does not make an address take them.
             (Wish::SubscribeAgain, Some(_)) => Page::Final(names),
+            (_, Some("unsubscribe")) if standing.revocable => Page::Unsubscribed(names),
+            (_, Some("unsubscribe")) => Page::UnsubscribedElsewhere(names),
+            (_, Some("complaint" | "manual")) => Page::Final(names),
+            (Wish::SubscribeAgain, None) => Page::SubscribedAgain(names),
             (_, _) => Page::Ask(names),
         }
     }
 
     fn status(&self) -> u16 {
         match self {
-            Page::Ask(_) | Page::Unsubscribed(_) | Page::SubscribedAgain(_) | Page::Final(_) => 200,
+            Page::Ask(_)
+            | Page::Unsubscribed(_)
+            | Page::TooSoon(_)
+            | Page::UnsubscribedElsewhere(_)
+            | Page::SubscribedAgain(_)
+            | Page::Final(_) => 200,
             Page::BadLink | Page::BadForm => 400,
             Page::WrongMethod => 405,
             Page::Gone => 410,
@@ -74,6 +85,8 @@ impl Page {
         match self {
             Page::Ask(names) => ("ask", Some(names)),
             Page::Unsubscribed(names) => ("unsubscribed", Some(names)),
+            Page::TooSoon(names) => ("too_soon", Some(names)),
+            Page::UnsubscribedElsewhere(names) => ("unsubscribed_elsewhere", Some(names)),
             Page::SubscribedAgain(names) => ("subscribed_again", Some(names)),
             Page::Final(names) => ("final", Some(names)),
             Page::BadLink => ("bad_link", None),
@@ -147,6 +160,7 @@ mod tests {
             from_address: from_address.to_owned(),
             reason: reason.map(str::to_owned),
             changed: false,
+            revocable: true,
         }
     }
 
@@ -178,6 +192,13 @@ mod tests {
         }
         assert_eq!(page(Wish::SubscribeAgain, Some("bounce")), "final");
         assert_eq!(page(Wish::SubscribeAgain, None), "subscribed_again");
+        assert_eq!(page(Wish::SubscribeAgain, Some("unsubscribe")), "too_soon");
+
+        let elsewhere = Standing { revocable: false, ..standing("n@example.com", Some("unsubscribe")) };
+        let page = |wish| Page::of(wish, &elsewhere).content().0;
+        assert_eq!(page(Wish::Look), "unsubscribed_elsewhere");
+        assert_eq!(page(Wish::Unsubscribe), "unsubscribed_elsewhere");
+        assert_eq!(page(Wish::SubscribeAgain), "final");
     }
 
     #[test]
@@ -186,6 +207,8 @@ mod tests {
         for (page, status) in [
             (Page::Ask(names.clone()), 200),
             (Page::Unsubscribed(names.clone()), 200),
+            (Page::TooSoon(names.clone()), 200),
+            (Page::UnsubscribedElsewhere(names.clone()), 200),
             (Page::SubscribedAgain(names.clone()), 200),
             (Page::Final(names), 200),
             (Page::BadLink, 400),

@@ -20,6 +20,8 @@ pub struct Standing {
     pub reason: Option<String>,
     /// Whether this wish has changed anything.
     pub changed: bool,
+    /// This link made the entry, and nobody has confirmed it since: the link may take it back.
+    pub revocable: bool,
 }
 
 /// The statements, for the activities table in use.
@@ -78,5 +80,6 @@ fn standing(row: &Row) -> Standing {
         from_address: row.get("from_address"),
         reason: row.get("reason"),
         changed: row.get("changed"),
+        revocable: row.get("revocable"),
     }
 }

@@ -1,42 +1,11 @@
--- Unsubscribes recipient $1 of organization $2, all with one statement: the suppression, the recipient's mark, the
--- campaign's counter and the activity. Running it again changes nothing.
-WITH known AS MATERIALIZED (
-    SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id,
-           canonical_address(r.email) AS address, c.name AS campaign_name, c.created_by, c.from_address
-      FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
-     WHERE r.id = $1 AND c.organization_id = $2
-),
--- The fence: of two statements that meet here, the second waits for the first, and has nothing to mark then.
-marked AS (
-    UPDATE campaign_recipients AS r SET unsubscribed_at = now()
-      FROM known AS k
-     WHERE r.id = k.id AND r.campaign_id = k.campaign_id AND r.unsubscribed_at IS NULL
-    RETURNING r.id
-),
--- A reason only gets stronger: a person's word is more than a bounce, and less than a complaint or `manual`.
--- Rows are locked in one order everywhere: recipient, suppression, campaign.
-suppressed AS (
-    INSERT INTO suppressions (organization_id, email, reason)
-    SELECT k.organization_id, k.address, 'unsubscribe' FROM known AS k WHERE (SELECT count(*) FROM marked) >= 0
-    ON CONFLICT (organization_id, email) DO UPDATE SET reason = excluded.reason
-     WHERE suppressions.reason = 'bounce'
-    RETURNING 1
-),
-counted AS (
-    UPDATE campaigns AS c SET unsubscribed_count = c.unsubscribed_count + 1
-      FROM known AS k
-     WHERE c.id = k.campaign_id AND EXISTS (SELECT FROM marked) AND (SELECT count(*) FROM suppressed) >= 0
-),
--- Also where the mark is old and somebody had taken the suppression away since.
-entry AS MATERIALIZED (
-    SELECT k.*, 'email_unsubscribed' AS action,
-           'Unsubscribed from emails: ' || coalesce(nullif(btrim(k.name), ''), k.email) AS description
-      FROM known AS k WHERE EXISTS (SELECT FROM marked) OR EXISTS (SELECT FROM suppressed)
+-- Unsubscribes recipient $1 of organization $2, all with one statement: what `unsubscribe_by_link` writes, and the activity.
+-- Running it again changes nothing.
+WITH entry AS MATERIALIZED (
+    SELECT u.*, 'email_unsubscribed' AS action,
+           'Unsubscribed from emails: ' || coalesce(nullif(btrim(u.name), ''), u.email) AS description
+      FROM unsubscribe_by_link($1, $2) AS u
 ),
 activity AS (
     {activity}
 )
-SELECT k.email, k.from_address, EXISTS (SELECT FROM entry) AS changed,
-       CASE WHEN s.reason IN ('complaint', 'manual') THEN s.reason ELSE 'unsubscribe' END AS reason
-  FROM known AS k
-  LEFT JOIN suppressions AS s ON s.organization_id = k.organization_id AND s.email = k.address
+SELECT email, from_address, reason, changed, revocable FROM entry

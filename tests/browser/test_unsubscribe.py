@@ -39,6 +39,12 @@ class Recipient:
             [self.organization, reason],
         )
 
+    def rest(self):
+        """Lets the minute pass after which a link may be used again."""
+        self.database.execute(
+            "UPDATE campaign_recipients SET link_used_at = link_used_at - interval '1 minute' WHERE id = %s", [self.id]
+        )
+
     @property
     def suppressed(self):
         """Why nobody writes to it, or None."""
@@ -80,10 +86,16 @@ def test_the_page_asks_unsubscribes_and_offers_a_way_back(recipient, unsubscribe
     ]:
         fits(page)
         shoot(page, f"{name}-{look}")
+        recipient.rest()
         page.get_by_role("button", name=button).click()
         assert heading(page) == title
         assert recipient.suppressed == reason
     assert recipient.activities == ["email_unsubscribed", "email_resubscribed", "email_unsubscribed"]
+    page.get_by_role("button", name="Subscribe again").click()
+    assert heading(page) == "Please try again in a minute"
+    fits(page)
+    shoot(page, f"4-too-soon-{look}")
+    assert recipient.suppressed == "unsubscribe"
     page.goto(f"{unsubscribe.url}/{recipient.token}")
     assert heading(page) == "You are unsubscribed", "the link itself tells it, too"
 
@@ -108,6 +120,7 @@ def test_the_keyboard_is_enough_and_shows_where_it_is(recipient, unsubscribe, op
     page.keyboard.press("Enter")
     page.wait_for_url("**")
     page.get_by_role("heading", name="You are unsubscribed").wait_for()
+    recipient.rest()
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
     page.get_by_role("heading", name="You are subscribed again").wait_for()
@@ -122,6 +135,9 @@ def test_axe_finds_nothing_on_any_page(recipient, unsubscribe, open_page, access
     accessible(page)
     page.get_by_role("button").click()
     accessible(page)
+    page.get_by_role("button").click()
+    accessible(page)
+    recipient.rest()
     page.get_by_role("button").click()
     accessible(page)
     recipient.suppress("complaint")

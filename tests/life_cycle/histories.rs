@@ -1,5 +1,6 @@
-//! Random histories of evidence: what was sent, refused, suppressed or is in doubt, recorded in any order and any
-//! number of times, by those who hold a claim and by those who have lost it, also two at once.
+//! Random histories of evidence: sent, refused, suppressed and uncertain outcomes are recorded in any order
+//! and any number of times, by invocations that hold a claim and by those that have lost it, also by two at
+//! once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -18,18 +19,19 @@ use crate::{Statements, line};
 
 const RECIPIENTS: usize = 6;
 
-/// What is known of one recipient: of the nth of them, which status, and by which of two messages.
+/// The evidence on one recipient: the number of the recipient, a status, and one of two messages.
 type Word = (usize, usize, u8);
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A debt, a late invocation, or a replay of the log: outcomes without a claim.
+    /// Unrecorded outcomes, a late invocation, or a replay of the log: outcomes without a claim.
     Owed(Vec<Word>),
     /// Two of them at the same moment.
     Together(Vec<Word>, Vec<Word>),
-    /// A batch is claimed, and its outcomes are recorded; `true`: the statement is made twice.
+    /// A batch is claimed, and its outcomes are recorded; `true`: the statement runs twice.
     Batch(u32, Vec<Word>, bool),
-    /// A batch is claimed and its invocation lost. Another takes it over, with what was noted; `true`: twice.
+    /// A batch is claimed, and its invocation is lost. Another one takes the batch over, with the noted
+    /// outcomes; `true`: twice.
     Lost(u32, Vec<Word>, bool),
 }
 
@@ -134,7 +136,7 @@ impl History<'_> {
         self.recipients.iter().map(|id| states[id].clone()).collect()
     }
 
-    /// What holds after every step, whatever it was.
+    /// The invariants after every step.
     fn check(&mut self, before: &[State], after: &[State], step: &Step) -> Result<(), TestCaseError> {
         for (n, (before, after)) in before.iter().zip(after).enumerate() {
             prop_assert!(
@@ -147,7 +149,8 @@ impl History<'_> {
             if before.status == Status::Sent {
                 prop_assert_eq!(before, after);
             }
-            // Alone, that SES accepted a message counts whoever says so. Anything else counts as part of its batch.
+            // Without a claim, only evidence that SES accepted a message counts. Anything else counts as part
+            // of its batch.
             let words: &[Word] = match step {
                 Step::Owed(words) => words,
                 _ => &[],
@@ -185,7 +188,7 @@ impl History<'_> {
     }
 }
 
-/// By one change that the life cycle allows, or several, or none.
+/// The status changed by one change that the life cycle allows, by several, or by none.
 fn may_have_become(from: Status, to: Status) -> bool {
     from == to || Status::ALL.into_iter().any(|by| from.may_become(by) && may_have_become(by, to))
 }

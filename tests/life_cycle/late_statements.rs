@@ -1,5 +1,5 @@
-//! Statements that PostgreSQL runs late: the connection was lost, or the time to wait for it was up, and the
-//! invocation has made another since.
+//! Statements that PostgreSQL runs late: the connection was lost or the wait timed out, and the invocation
+//! has run another statement since.
 
 use campaign_sender::domain::batch::Checkpoint;
 use campaign_sender::domain::outcome::Outcome;
@@ -33,7 +33,7 @@ fn a_claim_that_comes_late_takes_nothing_back_from_the_one_that_was_answered() {
     statements.runtime.block_on(checkpoint::commit(&statements.database, &checkpoint, soon())).unwrap();
     let before = open_batches(&mut world, campaign);
 
-    // The rate has fallen since: a new claim would be given fewer.
+    // The rate has fallen since, so a new claim would get fewer recipients.
     let Claim::Batch(late) = statements.claim(campaign, token, 100, 1.0) else { panic!("no batch") };
     assert_eq!(late.recipients.len(), 100);
     assert_eq!(open_batches(&mut world, campaign), before);
@@ -126,7 +126,8 @@ fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
     statements.record(campaign, Some(debt), &refused());
     assert_eq!(world.statuses(campaign), [("failed".to_owned(), 1)].into());
 
-    // A person decides that it is sent again, at its old position; the invocation that does so is lost.
+    // A person decides that the recipient is sent to again, at its old position; the invocation that sends is
+    // lost.
     world.database.execute("UPDATE campaign_recipients SET status = 'pending', error_code = NULL", &[]);
     let second = Uuid::new_v4();
     let Claim::Batch(_) = statements.claim(campaign, second, 1, 1e6) else { panic!("no batch") };
@@ -140,10 +141,10 @@ fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
     let closing = Closing { batch_id, token: third, whole: true, reopen: true, doubt: true };
     statements.record(campaign, Some(closing), &[]);
     assert_eq!(world.statuses(campaign), [("uncertain".to_owned(), 1)].into());
-    // The debt comes again. It knows nothing of the second attempt.
+    // The unrecorded outcomes arrive again. They know nothing about the second attempt.
     statements.record(campaign, Some(debt), &refused());
     assert_eq!(world.statuses(campaign), [("uncertain".to_owned(), 1)].into());
-    // That SES accepted a message counts whoever says so.
+    // Evidence that SES accepted a message counts, whatever its source.
     let accepted = Outcome::Sent { message_id: "message-1".to_owned(), at: std::time::SystemTime::now() };
     statements.record(campaign, Some(debt), &[line(recipient, accepted)]);
     assert_eq!(world.statuses(campaign), [("sent".to_owned(), 1)].into());

@@ -24,7 +24,7 @@ use support::database::TestDatabase;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-/// The package's own way to a test's database.
+/// The package's own connection to a test's database.
 struct Statements {
     runtime: Runtime,
     database: Database,
@@ -51,7 +51,7 @@ impl Statements {
         statements
     }
 
-    /// Claims up to `size` recipients, at a rate that is so high that it limits nothing unless told otherwise.
+    /// Claims up to `size` recipients, by default at a rate that is too high to limit anything.
     fn claim(&self, campaign_id: Uuid, token: Uuid, size: u32, per_second: f64) -> Claim {
         let deadline_ms =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + Duration::from_secs(60);

@@ -205,7 +205,8 @@ def policy(account, role, sid):
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         # moto answers a document of CloudFormation as Python writes it, which is YAML.
         for statement in (yaml.safe_load(document) if isinstance(document, str) else document)["Statement"]:
-            if statement["Sid"] == sid:
+            # moto puts None in the place of AWS::NoValue.
+            if isinstance(statement, dict) and statement["Sid"] == sid:
                 return statement["Resource"]
     return None
 
@@ -255,6 +256,45 @@ def test_every_parameter_reaches_what_it_is_for(account):
     assert [found.rpartition("/")[2] for found in sets] == ["spring", "summer"]
 
 
+SECRETS = {name: SECRET.replace("crm-", f"{name}-") for name in ("send-batch", "ses-events", "unsubscribe")}
+USERS = {name: f"arn:aws:rds-db:{REGION}:{ACCOUNT}:dbuser:db-ABC/{name}" for name in SECRETS}
+
+
+def database_of(account, made, stack, function):
+    """How a function logs in, and what its role may read and connect as."""
+    variables = variables_of(account, f"{stack}-{function}")
+    role = made[f"{''.join(word.title() for word in function.split('-'))}Role"]
+    return (
+        variables["DATABASE_URL"], variables["DATABASE_SECRET_ARN"], str(variables["DATABASE_IAM_AUTH"]).lower(),
+        policy(account, role, "ReadOwnDatabaseSecret") or policy(account, role, "ReadDatabaseSecret"),
+        policy(account, role, "ConnectAsOwnUser") or policy(account, role, "ConnectByIam"))
+
+
+def test_each_function_may_have_a_login_of_its_own_and_reads_no_others_secret(account):
+    place = "postgres://db.example.com:5432/crm"
+    made = create(account, "secrets", {
+        "SesIdentities": "example.com", "DatabaseUrl": place, "DatabaseSecretArn": SECRETS["send-batch"],
+        "SesEventsDatabaseSecretArn": SECRETS["ses-events"],
+        "UnsubscribeDatabaseSecretArn": SECRETS["unsubscribe"], "DatabaseSecretKeyArn": KEY})
+    for name, secret in SECRETS.items():
+        assert database_of(account, made, "secrets", name) == (place, secret, "", secret, None)
+
+    urls = {name: f"postgres://{name}@db.example.com:5432/crm" for name in USERS}
+    made = create(account, "users", {
+        "SesIdentities": "example.com", "DatabaseUrl": urls["send-batch"], "DatabaseIamUserArn": USERS["send-batch"],
+        "SesEventsDatabaseUrl": urls["ses-events"], "SesEventsDatabaseIamUserArn": USERS["ses-events"],
+        "UnsubscribeDatabaseUrl": urls["unsubscribe"], "UnsubscribeDatabaseIamUserArn": USERS["unsubscribe"]})
+    for name, user in USERS.items():
+        assert database_of(account, made, "users", name) == (urls[name], "", "true", None, user)
+
+    # A URL with a password for one of them beside the secret of the others.
+    own = "postgres://unsubscribe:password@db.example.com/crm"
+    made = create(account, "mixed", {
+        **BY_SECRET, "UnsubscribeDatabaseUrl": own, "SesEventsDatabaseUrl": "none"})
+    assert database_of(account, made, "mixed", "unsubscribe") == (own, "", "", None, None)
+    assert database_of(account, made, "mixed", "ses-events") == (BY_SECRET["DatabaseUrl"], SECRET, "", SECRET, None)
+
+
 @pytest.mark.parametrize(
     ("more", "refused"),
     [
@@ -263,6 +303,9 @@ def test_every_parameter_reaches_what_it_is_for(account):
         ({"SubnetIds": "subnet-1"}, "SubnetIds need SecurityGroupIds"),
         ({"SecurityGroupIds": "sg-1"}, "SecurityGroupIds need SubnetIds"),
         ({"DatabaseSecretKeyArn": KEY}, "DatabaseSecretKeyArn goes with DatabaseSecretArn"),
+        ({"SesEventsDatabaseIamUserArn": USERS["ses-events"]}, "SesEventsDatabaseIamUserArn goes with"),
+        ({"UnsubscribeDatabaseUrl": "postgres://u@h/d", "UnsubscribeDatabaseSecretArn": SECRET,
+          "UnsubscribeDatabaseIamUserArn": USERS["unsubscribe"]}, "UnsubscribeDatabaseIamUserArn goes with"),
         ({"SesIdentities": ""}, "Parameter SesIdentities failed"),
         ({"SesIdentities": "example.com,nobody"}, "Parameter SesIdentities failed"),
         ({"UnsubscribeUrl": "http://example.com"}, "Parameter UnsubscribeUrl failed"),

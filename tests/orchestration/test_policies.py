@@ -26,8 +26,9 @@ def allowed(role):
         policies.append(resources[choice["If"][1]["Ref"]]["Properties"]["PolicyDocument"])
     actions = set()
     for statement in (statement for policy in policies for statement in policy["Statement"]):
-        # What a condition adds.
-        statement = statement.get("If", [None, statement])[1]
+        # What conditions add.
+        while "If" in statement:
+            statement = statement["If"][1]
         if statement["Effect"] == "Allow":
             found = statement["Action"]
             actions.update([found] if isinstance(found, str) else found)

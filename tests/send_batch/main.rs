@@ -8,6 +8,7 @@ mod alive;
 mod answers;
 mod bulk;
 mod crashes;
+mod late;
 mod memory;
 mod mime;
 mod outcomes;

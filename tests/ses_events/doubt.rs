@@ -1,6 +1,6 @@
 //! Recipients in doubt of whom SES says nothing.
 
-use campaign_sender::send_batch::doubt::settle_silent_doubt;
+use campaign_sender::send_batch::doubt::resend_unreported;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::database_url;
 
@@ -15,9 +15,7 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let settled = runtime.block_on(async {
         let until = Instant::now() + Duration::from_secs(20);
-        settle_silent_doubt(&Database::new(&url.clone().into()).unwrap(), campaign, AFTER, until)
-            .await
-            .unwrap()
+        resend_unreported(&Database::new(&url.clone().into()).unwrap(), campaign, AFTER, until).await.unwrap()
     });
     settled.into_iter().map(|(_, recipients)| recipients).collect()
 }

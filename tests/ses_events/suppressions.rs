@@ -81,6 +81,33 @@ fn a_reason_only_gets_stronger() {
     assert_eq!(reasons, ["complaint", "manual", "complaint", "unsubscribe", "complaint"]);
 }
 
+#[test]
+fn a_bounce_after_an_unsubscription_is_noted_beside_it_once() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let recipient = world.add_recipient(campaign, "ada@example.com");
+    let sql = "INSERT INTO suppressions (organization_id, email, reason, link_recipient_id)
+               VALUES ($1, 'ada@example.com', 'unsubscribe', $2)";
+    world.database.execute(sql, &[&ORGANIZATION, &recipient]);
+    let mut versions = Vec::new();
+    for _ in 0..2 {
+        assert!(deliver(&mut function, &[event("bounce-permanent", campaign, recipient)]).is_empty());
+        let sql = "SELECT reason, outweighs_bounce, link_recipient_id, ctid::text FROM suppressions";
+        let row = &world.database.query(sql, &[])[0];
+        let entry = (row.get::<_, String>(0), row.get::<_, bool>(1), row.get::<_, Option<Uuid>>(2));
+        assert_eq!(
+            entry,
+            ("unsubscribe".to_owned(), true, Some(recipient)),
+            "the link may still take its word back"
+        );
+        versions.push(row.get::<_, String>(3));
+    }
+    assert_eq!(versions[0], versions[1]);
+    assert!(deliver(&mut function, &[event("complaint", campaign, recipient)]).is_empty());
+    assert_eq!(suppressions(&mut world, ORGANIZATION), expected(&[("ada@example.com", "complaint")]));
+}
+
 /// A message to this address that bounced transiently, or was delivered, on this day of November; each message is
 /// of a campaign of its own.
 fn message(world: &mut World, email: &str, kind: &str, day: u32) -> Value {

@@ -8,4 +8,5 @@ mod locks;
 mod pooler;
 mod round_trip;
 mod schemas;
+mod statements;
 mod tls;

@@ -48,9 +48,12 @@ impl Server {
     /// What a function looks at before its first statement.
     fn record_the_schema(&self) {
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
-        let sql = "CREATE TABLE campaign_schema (version int PRIMARY KEY, compatible_from int NOT NULL);
-                   INSERT INTO campaign_schema VALUES (1, 1); GRANT SELECT ON campaign_schema TO PUBLIC";
-        postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(sql).unwrap();
+        let sql = format!(
+            "CREATE TABLE campaign_schema (version int PRIMARY KEY, compatible_from int NOT NULL);
+             INSERT INTO campaign_schema VALUES ({}, 1); GRANT SELECT ON campaign_schema TO PUBLIC",
+            campaign_sender::store::schema::VERSION
+        );
+        postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&sql).unwrap();
     }
 
     fn trusting(&self) -> String {

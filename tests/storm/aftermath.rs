@@ -10,9 +10,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::campaigns;
-use crate::dice::Dice;
 use crate::lane::Zombie;
 use crate::ledger::{EndOnPanic, Ledger};
+use crate::support::dice::Dice;
 use crate::support::{TIMEOUT, World, event, run};
 use crate::weather::wait;
 

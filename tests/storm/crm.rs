@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use postgres::{Client, Error, NoTls, Row};
 
-use crate::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
 use crate::steady;
 use crate::support::ORGANIZATION;
+use crate::support::dice::Dice;
 use crate::weather::wait;
 
 /// What PostgreSQL may answer to a CRM: what is under way is refused, also because of the isolation level; and what

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
 use crate::steady;
+use crate::support::dice::Dice;
 use crate::weather::wait;
 
 const SETTINGS: [(&str, &[&str]); 6] = [

@@ -19,7 +19,6 @@ mod campaigns;
 mod crash;
 mod crm;
 mod defaults;
-mod dice;
 mod lane;
 mod ledger;
 mod steady;
@@ -32,9 +31,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use campaigns::Campaigns;
-use dice::Dice;
 use ledger::Ledger;
 use support::World;
+use support::dice::Dice;
 
 /// Invocations at once.
 const LANES: u64 = 4;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use local_ses::ses::{Effect, Rule, SesEndpoint};
 
-use crate::dice::Dice;
 use crate::ledger::{EndOnPanic, Ledger, count};
+use crate::support::dice::Dice;
 
 /// Takes PostgreSQL down and up again, every few seconds.
 pub fn postgresql(ledger: &Ledger, mut dice: Dice) {

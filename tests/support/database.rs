@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postgres::types::ToSql;
 use postgres::{Client, NoTls, Row};
 
-/// A migrated database of its own; dropped with this.
+/// A migrated database of the test's own; dropped with this value.
 pub struct TestDatabase {
     pub url: String,
     name: String,
@@ -18,7 +18,7 @@ impl TestDatabase {
         TestDatabase::create_on(&server())
     }
 
-    /// On another server than the tests'.
+    /// A database on another server.
     pub fn create_on(server: &str) -> TestDatabase {
         let mut database = TestDatabase::create_empty_on(server.to_owned());
         let mut files: Vec<_> = std::fs::read_dir(super::root().join("migrations"))
@@ -36,7 +36,7 @@ impl TestDatabase {
         database
     }
 
-    /// Without tables.
+    /// A database without tables.
     pub fn create_empty() -> TestDatabase {
         TestDatabase::create_empty_on(server())
     }
@@ -66,10 +66,10 @@ impl TestDatabase {
         self.client = Some(connect(&self.url));
     }
 
-    /// Takes back what was set as the database's defaults, and connects again.
+    /// Resets the database's defaults, and connects again.
     pub fn reset_defaults(&mut self) {
         let reset = format!("ALTER DATABASE {} RESET ALL", self.name);
-        // By the server's own database, whose defaults nobody changes.
+        // It connects to the server's own database, whose defaults nobody changes.
         connect(&self.server).batch_execute(&reset).expect("the defaults are taken back");
         self.reconnect();
     }

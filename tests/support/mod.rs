@@ -1,7 +1,9 @@
-//! What the integration tests share: a database of their own, the local SES endpoint, and the built function.
+//! What the integration tests share: a database for each test, the local SES endpoint, and the built
+//! function.
 #![allow(dead_code, reason = "each test executable uses a part of it")]
 
 pub mod database;
+pub mod dice;
 
 /// The root of the repository, whichever package the test belongs to.
 pub fn root() -> &'static Path {
@@ -34,14 +36,14 @@ use local_ses::ses::{Message, Options, SesEndpoint};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The invocation's time where a test does not care.
+/// The invocation's time, if it does not matter for a test.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// The organization of every campaign made by [`World::campaign`].
 pub const ORGANIZATION: Uuid = Uuid::from_u128(0x0a);
 /// The person who created it.
 pub const CREATOR: Uuid = Uuid::from_u128(0x0c);
 
-/// Where the function `unsubscribe` would be, and the key of its tokens.
+/// The URL of the function `unsubscribe`, and the key of its tokens.
 pub const UNSUBSCRIBE_URL: &str = "https://unsubscribe.example.com/u";
 pub const UNSUBSCRIBE_SECRET: &str = "a-secret-of-the-tests-0123456789abcdef";
 
@@ -168,7 +170,7 @@ impl World {
         self.database.execute("UPDATE campaigns SET status = $2 WHERE id = $1", &[&campaign, &status]);
     }
 
-    /// Waits, 20 s at most, until a query says true.
+    /// Waits until a query returns true, at most 20 s.
     pub fn wait_until(&mut self, what: &str, sql: &str) {
         let end = Instant::now() + Duration::from_secs(20);
         while !self.database.query(sql, &[])[0].get::<_, bool>(0) {
@@ -177,12 +179,12 @@ impl World {
         }
     }
 
-    /// As if the time of all leases had run out.
+    /// Ends all leases.
     pub fn expire_leases(&mut self) {
         self.database.execute("UPDATE campaign_batches SET lease_ends_at = now() - interval '1 second'", &[]);
     }
 
-    /// As [`World::assert_consistent`], where a CRM has deleted recipients that nobody has sent to yet.
+    /// As [`World::assert_consistent`], if a CRM has deleted recipients that were not sent to yet.
     pub fn assert_consistent_after_deletes(&mut self, campaign: Uuid) {
         let sql = "UPDATE campaigns SET total_count = (SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1)
                     WHERE id = $1";
@@ -190,9 +192,9 @@ impl World {
         self.assert_consistent(campaign);
     }
 
-    /// What must hold of a campaign at any time when no invocation is at it, whatever has happened:
-    /// the counters are the recipients', no address got two emails, every sent recipient has the message that
-    /// its row names and exactly one activity, and no other has one.
+    /// Checks what must hold for a campaign whenever no invocation works on it: the counters equal the
+    /// recipients, no address got two emails, every sent recipient has the message that its row names and
+    /// exactly one activity, and no other recipient has an activity.
     pub fn assert_consistent(&mut self, campaign: Uuid) {
         let twice = self.ses.addresses_received_more_than_once();
         assert!(twice.is_empty(), "received more than once: {twice:?}");
@@ -245,7 +247,7 @@ impl World {
     }
 }
 
-/// Sends a campaign by so many loops of invocations at the same time, to its end.
+/// Sends a campaign to its end with this number of lanes at the same time.
 pub fn all_at_once(world: &mut World, campaign: Uuid, lanes: usize, batch_size: u32) {
     let mut functions: Vec<_> = (0..lanes).map(|_| world.function()).collect();
     std::thread::scope(|scope| {
@@ -264,7 +266,7 @@ pub fn event(campaign: Uuid, batch_size: u32) -> Value {
     json!({"campaignId": campaign, "batchSize": batch_size})
 }
 
-/// Invokes, and checks what holds of every result.
+/// Invokes the function and checks what holds for every result.
 pub fn invoke(function: &mut Function, event: &Value) -> Value {
     let result = function.invoke(event, TIMEOUT).unwrap_or_else(|error| {
         panic!("{error:?}\n{}", function.logs().join("\n"));
@@ -281,7 +283,8 @@ pub fn failure(function: &mut Function, event: &Value) -> String {
     }
 }
 
-/// `claimed` is the sum of the outcomes; `next` is there where there is more to do, and nowhere else.
+/// Checks that `claimed` is the sum of the outcomes, and that there is a `next` exactly if there is more to
+/// do.
 pub fn assert_identity(result: &Value) {
     let batch = |name: &str| result["batch"][name].as_u64().unwrap();
     let sum: u64 = ["sent", "failed", "suppressed", "uncertain", "deferred"].into_iter().map(batch).sum();

@@ -5,6 +5,7 @@ mod support;
 
 mod answers;
 mod emails;
+mod links;
 mod records;
 mod tables;
 
@@ -96,4 +97,10 @@ fn mark(world: &mut World, recipient: Uuid) -> (bool, i32) {
                  FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id WHERE r.id = $1";
     let row = &world.database.query(sql, &[&recipient])[0];
     (row.get(0), row.get(1))
+}
+
+/// Lets the time pass after which a link may be used again.
+fn rest(world: &mut World) {
+    let sql = "UPDATE campaign_recipients SET link_used_at = link_used_at - interval '61 seconds'";
+    world.database.execute(sql, &[]);
 }

@@ -1,6 +1,6 @@
-//! By what the fields of a file are separated.
+//! The delimiter of a file.
 
-/// What separates fields where nothing says so.
+/// The delimiters that are tried if none is given.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// Reads the argument `--delimiter`: one character, or its name.
@@ -42,8 +42,8 @@ pub fn declaration(head: &[u8]) -> (Option<u8>, usize) {
     }
 }
 
-/// The delimiter by which the header has the columns that are wanted; of several, and where none does, the one that
-/// stands in it most often outside quotes.
+/// The delimiter with which the header has the required columns. If several or none do, it is the most
+/// frequent one outside quotes.
 pub fn detect(head: &[u8], fits: &dyn Fn(&[String]) -> bool) -> u8 {
     let times = |delimiter: u8| {
         let mut quoted = false;
@@ -74,7 +74,7 @@ pub fn detect(head: &[u8], fits: &dyn Fn(&[String]) -> bool) -> u8 {
         }
     };
     let best = |delimiters: &mut dyn Iterator<Item = u8>| {
-        // Of equals the last is taken, so the first in the list.
+        // `max_by` returns the last of equal ones, which is the first in the list.
         delimiters.collect::<Vec<_>>().into_iter().rev().max_by_key(|delimiter| times(*delimiter))
     };
     let wanted = best(&mut DELIMITERS.into_iter().filter(|delimiter| fitting(*delimiter)));

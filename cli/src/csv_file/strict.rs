@@ -1,8 +1,8 @@
-//! Looks at each byte of a CSV file before `csv` reads it, for `csv` reads everything in some way: what RFC 4180 does not
-//! know is found here.
+//! Checks each byte of a CSV file before `csv` reads it, because `csv` accepts any input. Everything that RFC
+//! 4180 does not allow is found here.
 //!
-//! The states are those of `csv`, so both see the same fields: a quote that begins a field opens it, two quotes within
-//! are one, and after a closing quote the rest of the field is taken as it stands.
+//! The states are those of `csv`, so both see the same fields: a quote at the beginning of a field opens it,
+//! two quotes in it are one, and after a closing quote the rest of the field is taken unchanged.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::{MAX_FIELD_BYTES, MAX_ROW_BYTES};
 use campaign_sender::domain::address;
 
-/// What is looked at before it is handed on, at most.
+/// The most bytes that are checked before they are handed on.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 const AFTER_QUOTE: &str = "text after a closing quote: a quote within a quoted field is written twice";
@@ -20,7 +20,7 @@ const SPACE_BEFORE: &str = "white space before a quote: a quoted field begins ri
 const ODD_QUOTES: &str =
     "a single quote character in a field without quotes: put the field in quotes and write the quote twice";
 
-/// Why a file cannot be read on, on its way through `io::Error`.
+/// Why reading a file stops, wrapped in an `io::Error`.
 #[derive(Debug)]
 pub struct Broken {
     pub line: u64,
@@ -47,24 +47,24 @@ enum State {
     AfterQuote,
 }
 
-/// Where in the file we are, and what is wrong with the present record.
+/// The position in the file, and what is wrong with the current record.
 pub struct Scan {
     delimiter: u8,
     state: State,
-    /// The present line, and those on which the present record and its last quoted field begin.
+    /// The current line, and the lines on which the current record and its last quoted field begin.
     line: u64,
     record_line: u64,
     quote_line: u64,
     after_return: bool,
     field_bytes: usize,
     row_bytes: usize,
-    /// Of a field without quotes: only white space so far, and how many quotes it holds.
+    /// For a field without quotes: whether it has only white space so far, and the number of its quotes.
     blank: bool,
     quotes: usize,
-    /// Of a quoted field: its present line, without the first.
+    /// For a quoted field: its current line, except the first one.
     inner: Vec<u8>,
     problem: Option<&'static str>,
-    /// How many columns a row has, and which of them is an address.
+    /// The number of columns, and which of them has the address.
     shape: Option<(usize, usize)>,
 }
 
@@ -98,7 +98,7 @@ impl Scan {
 
     fn byte(&mut self, byte: u8) -> Result<(), Broken> {
         let ends_line = byte == b'\n' || byte == b'\r';
-        // The second half of a CR LF belongs to the first.
+        // The LF of a CR LF belongs to the CR.
         let second_half = std::mem::replace(&mut self.after_return, byte == b'\r') && byte == b'\n';
         self.field_bytes += 1;
         if self.field_bytes > MAX_FIELD_BYTES {
@@ -173,7 +173,7 @@ impl Scan {
         Ok(())
     }
 
-    /// After a byte of a field without quotes, or the one that ends a field.
+    /// The state after a byte of a field without quotes, or after the byte that ends a field.
     fn unquoted(&mut self, byte: u8) -> State {
         let (delimiter, ends_record) = (byte == self.delimiter, byte == b'\n' || byte == b'\r');
         if (delimiter || ends_record) && self.state == State::Plain {
@@ -198,7 +198,7 @@ impl Scan {
         }
     }
 
-    /// A byte within quotes.
+    /// Notes a byte within quotes.
     fn within(&mut self, byte: u8) -> Result<(), Broken> {
         if byte == b'\n' || byte == b'\r' {
             self.looks_like_a_row()?;
@@ -209,8 +209,8 @@ impl Scan {
         Ok(())
     }
 
-    /// A line of a quoted field that has all the columns of a row, an address among them, is one: the quote is not
-    /// closed where it ought to be.
+    /// If a line of a quoted field has all the columns of a row, with an address, it is a row: the quote was
+    /// not closed.
     fn looks_like_a_row(&self) -> Result<(), Broken> {
         let Some((columns, address)) = self.shape else { return Ok(()) };
         if self.inner.is_empty() {
@@ -231,7 +231,7 @@ impl Scan {
         Ok(())
     }
 
-    /// After the last byte.
+    /// Checks the end of the file.
     fn end(&mut self) -> Result<(), Broken> {
         match self.state {
             State::Quoted => return Err(self.broken("a quote is opened here and never closed")),
@@ -250,8 +250,8 @@ impl Scan {
     }
 }
 
-/// Hands on at most one line at a time, after it was looked at: when a record has been read, what is known of the file
-/// is known up to its end.
+/// Hands on at most one checked line at a time, so that after reading a record, everything up to its end has
+/// been checked.
 pub struct Strict<R> {
     input: BufReader<R>,
     scan: Rc<RefCell<Scan>>,

@@ -1,17 +1,17 @@
-//! From a file's bytes to text in UTF-8.
+//! Converts a file's bytes to UTF-8.
 
 use std::io::{self, Read};
 
 use super::ReadError;
 use super::strict::Broken;
 
-/// What is read to see of what kind a file is, and by what its fields are separated.
+/// The number of bytes that are read to find the kind of a file and its delimiter.
 const HEAD_BYTES: u64 = 64 * 1024;
 
 /// The beginning of the input and the rest of it, in UTF-8 and without a byte order mark.
 ///
 /// # Errors
-/// When the input cannot be read, or is no text.
+/// When the input cannot be read, or is not text.
 pub fn decoded<'a>(input: impl Read + 'a) -> Result<(Vec<u8>, Box<dyn Read + 'a>), ReadError> {
     let (mut head, rest) = peek(Box::new(input))?;
     let no_text = |problem: &str| Err(ReadError::At(1, problem.to_owned()));
@@ -53,14 +53,14 @@ fn utf_16<'a>(mut head: Vec<u8>, rest: Box<dyn Read + 'a>, unit: fn([u8; 2]) -> 
 struct Utf16<R> {
     input: R,
     unit: fn([u8; 2]) -> u16,
-    /// What is read and not decoded yet.
+    /// Bytes that are read and not decoded yet.
     bytes: Vec<u8>,
     text: io::Cursor<Vec<u8>>,
     line: u64,
 }
 
 impl<R: Read> Utf16<R> {
-    /// Decodes more. Returns whether the end is reached.
+    /// Decodes more. Returns true at the end.
     fn decode(&mut self) -> io::Result<bool> {
         let before = self.bytes.len();
         self.input.by_ref().take(HEAD_BYTES).read_to_end(&mut self.bytes)?;

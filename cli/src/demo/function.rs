@@ -1,4 +1,4 @@
-//! The built function, driven as an orchestrator does: invoked with `next` until there is none.
+//! The built function, invoked as by an orchestrator: with `next` until there is none.
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
@@ -18,9 +18,9 @@ use campaign_sender::store::settings::DatabaseUrl;
 use local_ses::lambda::{Function, InvocationError};
 use local_ses::ses::{Options, SesEndpoint};
 
-/// What an invocation may take.
+/// The longest time of an invocation.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How often the bar moves.
+/// How often the progress bar moves.
 const FRAME: Duration = Duration::from_millis(50);
 
 /// The running function.
@@ -28,21 +28,21 @@ pub struct SendBatch {
     function: Function,
 }
 
-/// What it took to send the campaign.
+/// The figures of sending the campaign.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     /// Invocations that had a batch.
     pub batches: usize,
-    /// Spent in invocations.
+    /// The time spent in invocations.
     pub time: Duration,
-    /// Statements of the invocation that had most, as PostgreSQL counted them.
+    /// The most statements of one invocation, as PostgreSQL counted them.
     pub most_statements: Option<i64>,
-    /// The function's resident memory at its highest, in bytes, where the system tells.
+    /// The function's peak resident memory in bytes, if the system reports it.
     pub peak_memory: Option<u64>,
 }
 
 impl SendBatch {
-    /// Starts the executable with what it needs to find the database and the local SES.
+    /// Starts the executable with the addresses of the database and the local SES.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -117,7 +117,7 @@ impl SendBatch {
         Ok(run)
     }
 
-    /// The failure of an invocation, with the last that the function wrote.
+    /// The failure of an invocation, with the function's last output.
     fn failure(&self, error: &InvocationError) -> Failure {
         let what = match error {
             InvocationError::Failed { error_type, message } => {
@@ -132,7 +132,7 @@ impl SendBatch {
     }
 }
 
-/// `VmHWM` of the process, which Linux alone tells.
+/// `VmHWM` of the process, which only Linux reports.
 fn peak_memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

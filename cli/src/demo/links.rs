@@ -1,4 +1,4 @@
-//! Where the links to unsubscribe in the demo's emails lead: the page of the function `unsubscribe`.
+//! Serves the unsubscribe links in the demo's emails with the page of the function `unsubscribe`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,14 +11,14 @@ use local_ses::function_url::FunctionUrl;
 
 /// The key of the links.
 pub const SECRET: &str = "a-key-for-the-demo-which-keeps-no-secret";
-/// What an answer may take.
+/// The longest time of an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves the page on a port of its own, until this is dropped.
+/// Serves the page on its own port until this value is dropped.
 pub struct Links(FunctionUrl);
 
 impl Links {
-    /// Starts to serve it.
+    /// Starts serving.
     pub fn serve(database: &DatabaseUrl) -> Result<Links, Failure> {
         let failed =
             |problem: String| Failure::new(Exit::Software, format!("the unsubscribe page: {problem}"));
@@ -41,7 +41,7 @@ impl Links {
         FunctionUrl::start(answer).map(Links).map_err(|error| failed(error.to_string()))
     }
 
-    /// What stands before the token of a link.
+    /// The part of a link before its token.
     pub fn url(&self) -> &str {
         self.0.url()
     }

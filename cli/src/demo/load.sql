@@ -1,4 +1,4 @@
--- The demo's campaign $1 of the organization $2, its recipients column by column, and whom not to write to.
+-- The demo's campaign $1 of the organization $2, its recipients column by column, and the suppressed addresses.
 WITH campaign AS (
     INSERT INTO campaigns (id, organization_id, name, status, from_address, reply_to, subject, html, variables,
                            created_by)

@@ -16,8 +16,8 @@ pub const REFUSED_DOMAIN: &str = "refused.example";
 const SUBJECT: &str =
     "{{ name ~ ', the' if name else 'The' }} spring harvest is here, with {{ points }} points for you";
 
-/// Name and the local part of the address. Every script that a CRM of the world meets, and what breaks naive code:
-/// apostrophes, quotes, markup, marks of direction, names of one letter or none.
+/// Name and the local part of the address. The names have every script that an international CRM meets, and
+/// input that breaks naive code: apostrophes, quotes, markup, direction marks, names of one letter or none.
 const PEOPLE: [(&str, &str); 32] = [
     ("Aoife O'Neil", "aoife.o'neil"),
     ("Zoë Müller-Lüdenscheidt", "zoe.mueller"),
@@ -64,7 +64,7 @@ const DOMAINS: [&str; 6] = [
 
 const FAVOURITES: [&str; 4] = ["Yirgacheffe", "Huila", "Sidra", "Pacamara"];
 
-/// What cannot be an address; `#` makes each the recipient's own.
+/// Invalid addresses; `#` is replaced by the recipient's number.
 const INVALID: [&str; 6] = [
     "no-at-sign-#.example.com",
     "two..dots#@example.com",
@@ -82,7 +82,8 @@ struct Recipient {
     suppressed: bool,
 }
 
-/// The nth recipient: of 200, 4 have no valid address, 1 is refused by SES, 2 are suppressed, and 1 lacks a variable.
+/// The n-th recipient. Of each 200, 4 have an invalid address, 1 is refused by SES, 2 are suppressed, and 1
+/// lacks a variable.
 fn recipient(n: u32) -> Recipient {
     let i = n as usize;
     let (name, local) = PEOPLE[i % PEOPLE.len()];
@@ -104,10 +105,10 @@ fn recipient(n: u32) -> Recipient {
     Recipient { email, name: (!name.is_empty()).then_some(name), variables, suppressed: n % 100 == 27 }
 }
 
-/// Writes the campaign, its recipients and the suppression list, and starts the campaign: what a CRM does.
+/// Writes the campaign, its recipients and the suppression list, and starts the campaign, as a CRM does.
 ///
 /// # Errors
-/// What PostgreSQL said.
+/// PostgreSQL's error.
 pub async fn load(database: &Database, count: u32) -> Result<Uuid, Failure> {
     let recipients: Vec<Recipient> = (0..count).map(recipient).collect();
     let (campaign, organization) = (Uuid::new_v4(), Uuid::new_v4());

@@ -1,4 +1,4 @@
-//! A database that is made for the demo and dropped at its end.
+//! A database that is created for the demo and dropped at its end.
 
 use uuid::Uuid;
 
@@ -7,22 +7,22 @@ use super::super::{connect, soon};
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseUrl;
 
-/// The database, and the server on which it was made.
+/// The database, and its server.
 pub struct Scratch {
     /// Its name.
     pub name: String,
     /// Host and port.
     pub server: String,
-    /// Its address, with the password if there is one.
+    /// Its URL, with the password if there is one.
     pub url: DatabaseUrl,
-    /// The way to it.
+    /// The connection to it.
     pub database: Database,
     administration: Database,
     counts_statements: bool,
 }
 
 impl Scratch {
-    /// Makes a database on the server of `url`.
+    /// Creates a database on the server of `url`.
     ///
     /// # Errors
     /// When the server cannot be reached, or the role may not create databases.
@@ -33,15 +33,15 @@ impl Scratch {
         let parts = Parts::of(url.as_str());
         let url = campaign_sender::store::settings::database_url(Some(parts.with_database(&name)))?;
         let database = connect(url.clone()).await?;
-        // Where the extension is not to be had, statements are not counted.
+        // If the extension is not available, statements are not counted.
         let extension = "CREATE EXTENSION pg_stat_statements; SELECT count(*) FROM pg_stat_statements";
         let counts_statements = database.run_script(extension).await.is_ok();
         let server = parts.host.to_owned();
         Ok(Scratch { name, server, url, database, administration, counts_statements })
     }
 
-    /// Statements that PostgreSQL has executed in this database for clients, other than this one and what begins and
-    /// ends the transaction of each; `None` if it does not count.
+    /// The number of statements that PostgreSQL has executed in this database, except this one and those that
+    /// begin and end transactions; `None` if it does not count.
     pub async fn statements(&self) -> Result<Option<i64>, Failure> {
         if !self.counts_statements {
             return Ok(None);
@@ -59,7 +59,7 @@ impl Scratch {
         Parts::of(self.url.as_str()).without_password()
     }
 
-    /// Drops the database, whoever is still connected to it.
+    /// Drops the database, also if somebody is still connected to it.
     ///
     /// # Errors
     /// What PostgreSQL said.

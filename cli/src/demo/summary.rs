@@ -1,4 +1,4 @@
-//! What the demo came to, as the tables and the mailbox say.
+//! The result of the demo, from the tables and the mailbox.
 
 use std::fmt::Write as _;
 
@@ -69,10 +69,10 @@ impl Summary {
         })
     }
 
-    /// Holds tables and mailbox against each other.
+    /// Compares the tables with the mailbox.
     ///
     /// # Errors
-    /// When they differ, or somebody got two emails: a defect.
+    /// When they differ, or somebody got two emails; that is a defect.
     pub fn verify(&self) -> Result<(), Failure> {
         let sent = usize::try_from(self.progress.sent).unwrap_or_default();
         let uncertain = usize::try_from(self.progress.uncertain).unwrap_or_default();
@@ -86,7 +86,7 @@ impl Summary {
         ))
     }
 
-    /// For a terminal of this width.
+    /// The summary for a terminal of this width.
     pub fn to_text(&self, width: usize) -> String {
         let mut text = String::from("\n");
         let lines = self.outcomes().into_iter().chain([("", String::new())]).chain(self.cost());
@@ -146,10 +146,10 @@ impl Summary {
     }
 }
 
-/// A label and what there is to say.
+/// A label and a text.
 type Line = (&'static str, String);
 
-/// The columns of standard output's terminal, or enough where it is none.
+/// The columns of standard output's terminal, or a large number if it is not a terminal.
 pub fn width() -> usize {
     Term::stdout().size_checked().map_or(120, |(_, columns)| usize::from(columns))
 }

@@ -1,5 +1,6 @@
--- Brings the total of campaign $1 up to date with what is imported, under the lock under which claims count: of a
--- campaign that is sending it stays true. Until a campaign is sending it is what a person sees, and no more.
+-- Brings the total of campaign $1 up to date with the imported recipients. It does so under the lock under which
+-- claims count, so that the total of a campaign that is sending stays correct. Before sending, the total is only for
+-- display.
 WITH cursor AS MATERIALIZED (
     SELECT FROM campaign_cursors WHERE campaign_id = $1 FOR UPDATE
 )

@@ -1,4 +1,4 @@
-//! JSON that is handed on as it is written: a number keeps each of its digits. Pure.
+//! JSON that is passed on unchanged, so that a number keeps all its digits. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,23 @@ use serde_json::value::RawValue;
 /// The members of a JSON object, each as it is written.
 pub type Members = BTreeMap<String, Box<RawValue>>;
 
-/// Digits that a number may have, its exponent written out: PostgreSQL keeps no more behind the point.
+/// The most digits of a number, with its exponent written out: PostgreSQL keeps no more after the decimal
+/// point.
 const MAX_DIGITS: usize = 16_383;
-/// Levels of lists and objects that templates can be given.
+/// The most levels of lists and objects that templates accept.
 const MAX_DEPTH: usize = 126;
 
 /// A value of the input.
 #[derive(Clone, Copy, Debug)]
 pub enum Field<'a> {
-    /// Text, such as a field of CSV.
+    /// Text, for example a field of CSV.
     Text(&'a str),
     /// JSON.
     Json(&'a RawValue),
 }
 
 impl Field<'_> {
-    /// As text; null is none.
+    /// The value as text; `None` for null.
     pub fn text(self) -> String {
         match self {
             Field::Text(text) => text.to_owned(),
@@ -31,7 +32,7 @@ impl Field<'_> {
         }
     }
 
-    /// As JSON.
+    /// The value as JSON.
     pub fn json(self) -> String {
         match self {
             Field::Text(text) => serde_json::Value::from(text).to_string(),
@@ -39,7 +40,7 @@ impl Field<'_> {
         }
     }
 
-    /// What about it cannot be stored as jsonb, or rendered.
+    /// Why it cannot be stored as jsonb, or rendered.
     pub fn problem(self) -> Option<String> {
         let problem = match self {
             Field::Text(text) => text.contains('\0').then(|| "a NUL character".to_owned()),

@@ -1,6 +1,7 @@
--- What only the tables can tell of the rows: addresses that are there twice, and suppressed ones.
+-- Checks of the rows that need the tables: duplicate and suppressed addresses.
 
--- Imports into one campaign take turns from here on: two that bring the same addresses would wait for each other.
+-- Imports into one campaign take turns from here on, because two imports with the same addresses would wait for each
+-- other.
 SELECT pg_advisory_xact_lock(hashtextextended('campaign import ' || {campaign}, 0));
 
 ANALYZE pg_temp.imported;
@@ -10,8 +11,8 @@ UPDATE pg_temp.imported AS i SET reason = 'duplicate', detail = 'the same addres
          GROUP BY address HAVING count(*) > 1) AS d
  WHERE i.address = d.address AND i.line > d.first AND i.reason IS NULL;
 
--- As claims judge it: by the organization's suppressions, by those of all organizations, by the CRM's own opt-outs.
--- One after the other, for each is then found by its index where few rows are imported.
+-- The same checks as in a claim: the organization's suppressions, those of all organizations, and the CRM's own
+-- opt-outs. They are separate conditions, so that each uses its index when few rows are imported.
 UPDATE pg_temp.imported AS i SET reason = 'suppressed', detail = 'on the suppression list: ' || s.reason
   FROM suppressions AS s
  WHERE s.organization_id = {organization} AND s.email = i.address AND i.reason IS NULL;

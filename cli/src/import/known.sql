@@ -1,4 +1,4 @@
--- The rows whose address campaign $1 has already, by another row than theirs.
+-- The rows whose address campaign $1 already has in another row.
 UPDATE pg_temp.imported AS i SET reason = 'in_campaign', detail = 'the campaign has this address'
   FROM campaign_recipients AS r
  WHERE r.campaign_id = $1 AND canonical_address(r.email) COLLATE "C" = i.address

@@ -1,17 +1,17 @@
-//! What becomes of each column.
+//! The mapping of columns to fields and variables.
 
 use std::collections::HashSet;
 
 use super::super::output::shown;
 
-/// Where a column's values go.
+/// The target of a column's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Email,
     Name,
     CustomerId,
     ContactId,
-    /// The CRM's own key of a customer, where it is no UUID.
+    /// The CRM's own key of a customer, if it is not a UUID.
     CustomerRef,
     /// A JSON object whose members are variables.
     Variables,
@@ -33,7 +33,7 @@ const FIELDS: [(&str, Target); 6] = [
 /// `--map` and `--ignore`.
 #[derive(Clone, Debug, Default)]
 pub struct Mapping {
-    /// Each a field or variable, and the column that it is taken from.
+    /// Pairs of a field or variable and the column from which it is taken.
     pub from: Vec<(String, String)>,
     pub ignored: Vec<String>,
 }
@@ -49,7 +49,7 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Mapping {
-    /// A column of this name that has no number, as a member of a JSON object.
+    /// The target of a column with this name and without a number, for a member of a JSON object.
     pub fn target(&self, column: &str) -> Target {
         if self.ignored.iter().any(|ignored| ignored == column) {
             return Target::Ignored;
@@ -58,8 +58,9 @@ impl Mapping {
         self.target_of(column, from)
     }
 
-    /// A column that nobody maps goes by its own name, whatever its case for the fields; a field or variable that is
-    /// mapped from elsewhere leaves the column of its name unused.
+    /// A column that is not mapped goes to the field or variable of its own name; for fields, letter case
+    /// does not matter. If a field or variable is mapped from another column, the column of its name is not
+    /// used.
     fn target_of(&self, column: &str, from: Option<&(String, String)>) -> Target {
         let named = |name: &str| field_named(name).unwrap_or_else(|| Target::Variable(name.to_owned()));
         match from {
@@ -70,7 +71,8 @@ impl Mapping {
         }
     }
 
-    /// The column with this place in a header. A number given for it goes before its name.
+    /// The target of the column at this place in a header. A number given for it takes precedence over its
+    /// name.
     fn target_at(&self, at: usize, columns: &[String]) -> Target {
         let means = |given: &String| columns_named(given, columns).contains(&at);
         if self.ignored.iter().any(means) {
@@ -82,7 +84,7 @@ impl Mapping {
         self.target_of(&columns[at], numbered.or_else(|| self.from.iter().find(by_name)))
     }
 
-    /// Whether the column is mapped or left out by what was given.
+    /// Returns true if an option maps the column or leaves it out.
     pub fn mentions(&self, at: usize, columns: &[String]) -> bool {
         let given = self.from.iter().map(|(_, column)| column).chain(&self.ignored);
         given.into_iter().any(|given| columns_named(given, columns).contains(&at))
@@ -116,7 +118,7 @@ impl Mapping {
     }
 }
 
-/// The columns that an option means: those of this name, or the one of this number, as in `#3`.
+/// The columns that an option names: those with this name, or the one with this number (`#3`).
 pub fn columns_named(given: &str, columns: &[String]) -> Vec<usize> {
     let named: Vec<usize> = (0..columns.len()).filter(|at| columns[*at] == given.trim()).collect();
     if !named.is_empty() {
@@ -126,7 +128,7 @@ pub fn columns_named(given: &str, columns: &[String]) -> Vec<usize> {
     number.and_then(|number| number.checked_sub(1)).filter(|at| *at < columns.len()).into_iter().collect()
 }
 
-/// Each column that `--map` and `--ignore` give is one of the header's.
+/// Checks that the header has each column that `--map` and `--ignore` name.
 pub fn check_named(from: &[(String, String)], ignored: &[String], columns: &[String]) -> Result<(), String> {
     if columns.iter().all(String::is_empty) {
         return Err(
@@ -146,7 +148,7 @@ pub fn check_named(from: &[(String, String)], ignored: &[String], columns: &[Str
     }
 }
 
-/// What is said of two columns that are taken for the same.
+/// The error for two columns with the same target.
 pub fn twice(first: usize, second: usize, columns: &[String]) -> String {
     let (name, number) = (shown(&columns[second]), second + 1);
     format!(
@@ -155,7 +157,7 @@ pub fn twice(first: usize, second: usize, columns: &[String]) -> String {
     )
 }
 
-/// What is said of a header without a column of addresses.
+/// The error for a header without a column of addresses.
 pub fn no_address(columns: &[String]) -> String {
     let is_address = |name: &String| campaign_sender::domain::address::sendable(name).is_ok();
     if columns.iter().any(is_address) {
@@ -176,7 +178,7 @@ fn listed(columns: &[String]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -185,7 +187,7 @@ fn field_named(name: &str) -> Option<Target> {
     FIELDS.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, target)| target.clone())
 }
 
-/// Whether a template can name the variable: `{{ first_name }}`, and not `{{ First name }}`.
+/// Returns true if a template can name the variable: `{{ first_name }}`, but not `{{ First name }}`.
 pub fn can_be_named(variable: &str) -> bool {
     let mut characters = variable.chars();
     characters.next().is_some_and(|first| first.is_alphabetic() || first == '_')

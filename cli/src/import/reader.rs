@@ -1,4 +1,4 @@
-//! Reads CSV and NDJSON row by row, in constant memory, as `COPY` takes it.
+//! Reads CSV and NDJSON row by row in constant memory, and converts it to the format of `COPY`.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -11,9 +11,9 @@ use super::json::{Field, Members};
 use super::mapping::{Mapping, Target, can_be_named};
 use super::row::Row;
 
-/// A row that is longer is not one: most likely a quote is not closed.
+/// The longest row, in bytes. In a longer one, most likely a quote is not closed.
 const MAX_ROW_BYTES: u64 = 4 * 1024 * 1024;
-/// What is handed to PostgreSQL at a time.
+/// The number of bytes that are handed to PostgreSQL at a time.
 const CHUNK_BYTES: usize = 128 * 1024;
 
 /// The form of the input.
@@ -25,38 +25,38 @@ pub enum Format {
     Ndjson,
 }
 
-/// Rows as `COPY` takes them, and how far the input is read.
+/// Rows in the format of `COPY`, and the position in the input.
 #[derive(Debug, Default)]
 pub struct Chunk {
     pub copy: Vec<u8>,
     pub rows: u64,
     pub bytes_read: u64,
-    /// Variables that no template can name, once they are known.
+    /// Variables that no template can name, when the columns are known.
     pub unnameable: Vec<String>,
-    /// Columns without a name that hold values: their numbers from 1 on, when the last row is read.
+    /// The numbers (from 1 on) of columns that have values and no name, when the last row is read.
     pub nameless: BTreeSet<usize>,
 }
 
-/// Where chunks go; it says whether anybody wants more.
+/// The receiver of chunks; it returns false if it wants no more.
 pub trait Deliver: FnMut(Chunk) -> bool {}
 impl<F: FnMut(Chunk) -> bool> Deliver for F {}
 
-/// How the input is to be read.
+/// How the input is read.
 #[derive(Clone, Debug)]
 pub struct Manner {
-    /// `None`: as its first character says, `{` or another.
+    /// `None`: NDJSON if the first character is `{`, else CSV.
     pub format: Option<Format>,
     pub mapping: Mapping,
-    /// What separates the fields of CSV; `None`: as its first lines say.
+    /// The delimiter of CSV; `None`: decided by its first lines.
     pub delimiter: Option<u8>,
-    /// It is what PostgreSQL's `COPY … TO STDOUT` gives, which doubles each backslash.
+    /// True for the output of PostgreSQL's `COPY … TO STDOUT`, which doubles each backslash.
     pub backslashes_doubled: bool,
 }
 
 /// Reads all rows.
 ///
 /// # Errors
-/// When the input cannot be read, or nothing in it can be: a row that cannot is written with its reason.
+/// When the input cannot be read at all. An unreadable row is written with its reason.
 pub fn read(input: impl Read, manner: &Manner, deliver: impl Deliver) -> Result<(), ReadError> {
     let count = Rc::new(Count::default());
     let input = Counted { input, count: Rc::clone(&count) };
@@ -125,7 +125,7 @@ fn csv_row(fields: &[&str], names: &[String], targets: &[Target]) -> Row {
     row
 }
 
-/// With the line of a row that does not end.
+/// Adds the line of a row that does not end.
 fn too_long(error: ReadError) -> ReadError {
     match error {
         ReadError::Io(error) => io_error(error, 1),
@@ -174,7 +174,7 @@ fn json_row(text: &[u8], mapping: &Mapping) -> Row {
             row
         }
         Err(error) if error.is_data() => Row::unreadable("it is JSON, and not an object"),
-        // The line is the row's own, always the first.
+        // The line is counted within the row, so it is always the first.
         Err(error) => {
             Row::unreadable(format!("it is not JSON: {}", error.to_string().replace(" at line 1", " at")))
         }
@@ -196,7 +196,7 @@ struct Writer<D> {
 }
 
 impl<D: Deliver> Writer<D> {
-    /// Returns whether to go on.
+    /// Returns true to continue.
     fn row(&mut self, line: u64, row: Row) -> bool {
         row.write(line, &mut self.chunk.copy);
         self.chunk.rows += 1;
@@ -219,7 +219,7 @@ impl<D: Deliver> Writer<D> {
     }
 }
 
-/// Bytes read so far, and where the present row began.
+/// The bytes read so far, and where the current row began.
 #[derive(Default)]
 struct Count {
     bytes: Cell<u64>,
@@ -232,7 +232,7 @@ impl Count {
     }
 }
 
-/// Refuses to read on in a row that does not end.
+/// Stops in a row that does not end.
 struct Counted<R> {
     input: R,
     count: Rc<Count>,

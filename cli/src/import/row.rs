@@ -1,4 +1,4 @@
-//! One row of the input: checked, and as `COPY` takes it.
+//! One row of the input, checked and in the format of `COPY`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::mapping::Target;
 use campaign_sender::domain::address;
 use campaign_sender::domain::batch::MAX_VARIABLES_BYTES;
 
-/// What a row is made of, as its values are read.
+/// The values of a row while they are read.
 #[derive(Debug, Default)]
 pub struct Row {
     email: String,
@@ -17,12 +17,12 @@ pub struct Row {
     customer_id: Option<Uuid>,
     contact_id: Option<Uuid>,
     customer_ref: Option<String>,
-    /// By name, as JSON.
+    /// Variables by name, as JSON.
     variables: BTreeMap<String, String>,
     refusal: Option<Refusal>,
 }
 
-/// Why a row is not imported: a stable code, and words for a person.
+/// Why a row is not imported: a stable code, and a text for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub reason: &'static str,
@@ -37,7 +37,7 @@ impl Row {
         row
     }
 
-    /// Takes a value. The first thing wrong with the row is the one that is told.
+    /// Takes a value. The first error in a row is the one that is reported.
     pub fn take(&mut self, target: &Target, column: &str, value: Field<'_>) {
         if let Some(problem) = Field::Text(column).problem().or_else(|| value.problem()) {
             return self.refuse("unreadable", format!("{column} {problem}"));
@@ -120,7 +120,7 @@ impl Row {
         };
         let id = |id: Option<Uuid>| id.map(|id| id.to_string());
         field(copy, Some(&line.to_string()), b'\t');
-        // Ids in the order of time keep the primary key's pages together.
+        // Ids that are ordered by time keep the primary key's pages together.
         field(copy, Some(&Uuid::now_v7().to_string()), b'\t');
         field(copy, Some(&without_nul(&self.email)), b'\t');
         field(copy, self.name.as_deref(), b'\t');
@@ -133,7 +133,7 @@ impl Row {
     }
 }
 
-/// A field of `COPY`'s text format, and what ends it.
+/// A field of `COPY`'s text format, and its delimiter.
 pub fn field(copy: &mut Vec<u8>, value: Option<&str>, end: u8) {
     match value {
         None => copy.extend_from_slice(b"\\N"),

@@ -21,7 +21,7 @@ pub struct Campaign {
     pub status: String,
 }
 
-/// An open transaction; what it did is gone unless it is committed.
+/// An open transaction; its changes are rolled back unless it is committed.
 pub struct Import<'a> {
     client: &'a Client,
     campaign: &'a Campaign,
@@ -55,8 +55,8 @@ impl<'a> Import<'a> {
         Ok(Rows(Box::pin(self.client.copy_in(copy).await?)))
     }
 
-    /// Marks what is refused for what the tables hold. A row has its number as a `line` of a file, or as a `row` of a
-    /// query. Returns how many are good so far, and how many are refused.
+    /// Marks the rows that are refused because of the tables' content. `line` or `row` is the word for a
+    /// row's number in a file or a query. Returns how many rows are good so far, and how many are refused.
     pub async fn judge(&self, line: &str) -> Result<(u64, u64), Failure> {
         let Campaign { id, organization_id, .. } = self.campaign;
         let judge = include_str!("judge.sql")
@@ -78,14 +78,16 @@ impl<'a> Import<'a> {
         Ok(inserted)
     }
 
-    /// Marks the rows that the campaign has. Returns how many. What is not imported in the end is not written first: of
-    /// a million rows that were rolled back the table would keep the dead versions.
+    /// Marks the rows that the campaign already has, and returns their number. Rows that are not imported in
+    /// the end are not written first, because a rollback of a million rows would leave their dead versions in
+    /// the table.
     pub async fn mark_known(&self) -> Result<u64, Failure> {
         Ok(self.client.execute(include_str!("known.sql"), &[&self.campaign.id]).await?)
     }
 
-    /// What the campaign has already stays as it is, also where another transaction adds it meanwhile. Looking for that
-    /// makes each row a third dearer, so it is done only where there is something to find.
+    /// Recipients that the campaign already has are not changed, also if another transaction adds them
+    /// meanwhile. This check makes each row a third more expensive, so it runs only if there is something to
+    /// find.
     async fn insert(&self) -> Result<u64, Failure> {
         let Campaign { id, organization_id, .. } = self.campaign;
         let insert = include_str!("insert.sql");
@@ -137,11 +139,12 @@ impl<'a> Import<'a> {
         Ok(written.map_err(std::io::Error::from).and_then(|()| file.flush()))
     }
 
-    /// The import holds from here on. Returns how many recipients the campaign has, and its status.
+    /// Commits the import. Returns how many recipients the campaign has, and its status.
     pub async fn commit(self) -> Result<(i64, String), Failure> {
         let id = [(&self.campaign.id as _, Type::UUID)];
         self.client.query_typed(super::COUNT, &id).await?;
-        // Counted here: the campaign's own total is brought up to date for a second at a time.
+        // It is counted here, because the campaign's own total is brought up to date for at most a second at
+        // a time.
         let sql =
             "SELECT (SELECT count(*) FROM campaign_recipients AS r WHERE r.campaign_id = c.id), c.status
                      FROM campaigns AS c WHERE c.id = $1";
@@ -151,7 +154,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// Takes rows in the form of `COPY`.
+/// Receives rows in the format of `COPY`.
 pub struct Rows(std::pin::Pin<Box<CopyInSink<Cursor<Vec<u8>>>>>);
 
 impl Rows {

@@ -1,4 +1,4 @@
-//! Where the rows come from: a file, standard input, or a query.
+//! The source of the rows: a file, standard input, or a query.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,17 +17,17 @@ use campaign_sender::store::settings::DatabaseAccess;
 /// An opened input.
 pub struct Source {
     pub input: Box<dyn Read + Send>,
-    /// Before a line number: `people.csv`, `query.sql, row `.
+    /// The text before a line number: `people.csv`, `query.sql, row `.
     pub place: String,
-    /// Its length in bytes, where it has one.
+    /// Its length in bytes, if that is known.
     pub length: Option<u64>,
     pub is_query: bool,
 }
 
-/// What a query's rows are in: each a JSON object, as `COPY` gives it.
+/// The form of a query's rows: each is a JSON object in the format of `COPY`.
 const PREFIX: &str = "COPY (SELECT to_jsonb(imported) FROM (\n";
 const SUFFIX: &str = "\n) AS imported) TO STDOUT";
-/// What is handed to the reading thread at a time.
+/// The number of bytes that are handed to the reading thread at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Source {
@@ -51,7 +51,7 @@ impl Source {
         })
     }
 
-    /// The rows of a query, which is run with a transaction that may only read.
+    /// The rows of a query, which runs in a read-only transaction.
     pub async fn query(path: PathBuf, access: DatabaseAccess) -> Result<Source, Failure> {
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", path.display())))?;
@@ -78,7 +78,7 @@ pub fn from_url(url: String) -> Result<DatabaseAccess, Failure> {
     Ok(url.into())
 }
 
-/// With the line of the file where PostgreSQL sees the mistake.
+/// Adds the line of the file in which PostgreSQL found the error.
 fn query_failure(path: &Path, query: &str, error: tokio_postgres::Error) -> Failure {
     let Some(db) = error.as_db_error() else { return error.into() };
     let line = match db.position() {
@@ -97,7 +97,7 @@ fn query_failure(path: &Path, query: &str, error: tokio_postgres::Error) -> Fail
     Failure::new(exit, message)
 }
 
-/// Until the query ends, or nobody wants more.
+/// Runs until the query ends, or the receiver wants no more.
 async fn pass_on(client: Session, rows: CopyOutStream, chunks: mpsc::Sender<io::Result<Vec<u8>>>) {
     let mut rows = Box::pin(rows);
     let mut chunk = Vec::new();
@@ -123,7 +123,7 @@ fn said(error: &tokio_postgres::Error) -> String {
         .map_or_else(|| error.to_string(), |db| format!("{} [{}]", db.message(), db.code().code()))
 }
 
-/// What is passed on, for a thread that reads.
+/// The receiving end, for a thread that reads.
 struct Received {
     chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
     chunk: io::Cursor<Vec<u8>>,

@@ -1,4 +1,4 @@
--- Where the rows of the input stand until all of them are judged. It is gone with the transaction.
+-- The rows of the input until all of them are checked. The table is dropped with the transaction.
 CREATE TEMPORARY TABLE imported (
     line        bigint NOT NULL,
     id          uuid NOT NULL,      -- the recipient's, if the row becomes one
@@ -12,5 +12,5 @@ CREATE TEMPORARY TABLE imported (
     detail      text,
     address     text GENERATED ALWAYS AS (canonical_address(email)) STORED -- by which it is compared
 ) ON COMMIT DROP;
--- A million addresses fit into that much while they are compared.
+-- A million addresses fit into this memory while they are compared.
 SET LOCAL work_mem = '128MB';

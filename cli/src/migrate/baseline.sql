@@ -1,4 +1,4 @@
--- Brings tables that were made by release 0.1, or before it, to version 1 of the schema, while functions run.
+-- Brings tables that were made by release 0.1, or before it, to the newest version of the schema, while functions run.
 --
 -- A line `-- step KIND: what it does` begins a step. `campaign migrate` runs the steps in their order; each may be run
 -- again, so a migration that was interrupted goes on. Kinds:
@@ -35,7 +35,7 @@ ALTER TABLE campaign_recipients
     ALTER COLUMN id SET DEFAULT time_ordered_uuid(),
     ALTER COLUMN position SET START WITH 1000000000001,
     SET (fillfactor = 35);
--- Positions that are given by default go on far beyond those that a CRM gives itself.
+-- Default positions continue far beyond those that a CRM assigns itself.
 SELECT setval(pg_get_serial_sequence('campaign_recipients', 'position'), 1000000000001, false)
  WHERE (SELECT coalesce(last_value, 0) < 1000000000000 FROM pg_sequences
          WHERE schemaname = current_schema()
@@ -200,7 +200,7 @@ BEGIN
     v_through := (SELECT recipient_id FROM recipient_events WHERE recipient_id > v_after
                    ORDER BY recipient_id OFFSET 20000 LIMIT 1);
     v_next := coalesce(v_through::text, '');
-    -- The last ones.
+    -- The last portion.
     v_through := coalesce(v_through, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
     WITH kind AS MATERIALIZED (
         SELECT recipient_id, action, key, min(occurred_at) AS first
@@ -249,7 +249,7 @@ DECLARE
 BEGIN
     SELECT id INTO v_campaign_id FROM campaigns
      WHERE id > coalesce(nullif(current_setting('campaign.after', true), ''), '00000000-0000-0000-0000-000000000000')::uuid
-       -- With the index, there are none.
+       -- If the index exists, there are none.
        AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass('campaign_recipients_address') AND indisvalid)
      ORDER BY id LIMIT 1;
     PERFORM set_config('campaign.next', coalesce(v_campaign_id::text, ''), true), set_config('work_mem', '64MB', true);
@@ -263,10 +263,10 @@ BEGIN
     IF NOT EXISTS (SELECT FROM same_mailbox) THEN
         RETURN;
     END IF;
-    -- Nothing is claimed until this is committed, and what was claimed is visible to the next statement.
+    -- Nothing is claimed until this is committed, and earlier claims are visible to the next statement.
     PERFORM FROM campaign_cursors WHERE campaign_id = v_campaign_id FOR UPDATE;
-    -- The one that was sent stands for all, else the one in doubt, else one that an invocation may have handed to SES
-    -- just now, else the next to be sent.
+    -- The recipient that was sent stands for all, else the uncertain one, else one that an invocation may have handed
+    -- to SES just now, else the next to be sent.
     CREATE TEMPORARY TABLE merged ON COMMIT DROP AS
     WITH known AS (
         SELECT r.id, m.address, r.position, r.status, EXISTS (
@@ -308,12 +308,12 @@ CREATE UNIQUE INDEX CONCURRENTLY campaign_recipients_address
 
 -- step transaction: the switch
 -- Claims of release 0.1 and of this one never meet: nothing is claimed while this is under way, and what comes after it
--- is claimed by the functions of version 1, whichever release asks.
+-- is claimed by the functions of this release, whichever release asks.
 LOCK TABLE campaign_cursors IN EXCLUSIVE MODE;
 LOCK TABLE campaign_batches, send_rates, send_shares, suppressions, campaign_recipients, campaigns
     IN SHARE ROW EXCLUSIVE MODE;
 
--- The claims of before release 0.1 are made by the same functions from now on.
+-- Claims of functions older than release 0.1 use the same functions from now on.
 DO $$
 BEGIN
     IF to_regprocedure('claim_batch(uuid, uuid, int, float8, boolean, bigint, int, text, float8, float8)') IS NOT NULL THEN
@@ -331,7 +331,7 @@ UPDATE campaign_batches
        closed_through = coalesce(closed_through, -1)
  WHERE number IS NULL OR claimed_through IS NULL OR closed_through IS NULL;
 
--- The cursor, where it was in campaign_cursors, goes into the newest batch.
+-- The cursor, which was in campaign_cursors, goes into the newest batch.
 DO $$
 DECLARE
     v_columns text[] := ARRAY(SELECT attname::text FROM pg_attribute
@@ -358,7 +358,7 @@ ALTER TABLE campaign_batches
     ADD CONSTRAINT campaign_batches_campaign_id_fkey
         FOREIGN KEY (campaign_id) REFERENCES campaign_cursors (campaign_id) ON DELETE CASCADE NOT VALID;
 
--- Reservations of the rate, where they were one row for each campaign.
+-- Reservations of the rate, which were one row for each campaign.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'send_shares'::regclass AND attname = 'asked_at'

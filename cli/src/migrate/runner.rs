@@ -1,4 +1,4 @@
-//! Runs a migration: one at a time in a database, and never in the way of functions for longer than a moment.
+//! Runs a migration: one at a time in a database, and never blocking functions for longer than a moment.
 
 use std::time::{Duration, Instant};
 
@@ -13,20 +13,20 @@ use campaign_sender::store::{Database, DatabaseError, Session};
 
 /// How long one attempt of a step waits for a lock. Functions that want the same table wait behind it.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// The pause before the next attempt: the functions have the table meanwhile.
+/// The pause before the next attempt; the functions use the table meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long a step is tried again for its locks.
+/// How long a step is tried again if it does not get its locks.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(300);
-/// How often a unique index is tried whose rows were not unique.
+/// How often the creation of a unique index is tried if rows were not unique.
 const INDEX_ATTEMPTS: usize = 10;
-/// Which advisory lock migrations take: the first eight bytes of the package's name.
+/// The key of the migrations' advisory lock: the first eight bytes of the package's name.
 const LOCK: i64 = i64::from_be_bytes(*b"campaign");
 
-/// Why a migration was not made.
+/// Why a migration failed.
 pub enum Error {
-    /// PostgreSQL did not do it.
+    /// PostgreSQL's error.
     Database(DatabaseError),
-    /// Something else, in one line.
+    /// Another error, in one line.
     Other(String),
 }
 
@@ -66,7 +66,8 @@ impl<'a> Runner<'a> {
         guard.batch_execute(&database.begin_migration(LOCK_TIMEOUT)).await?;
         guard.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let client = database.session().await?;
-        // A session that waited for the lock would hold up an index that the other one makes: it asks again and again.
+        // A session that waited for the lock would block an index that the other migration creates
+        // concurrently, so the lock is polled.
         let lock = format!("SELECT pg_try_advisory_xact_lock({LOCK})");
         let begun_at = Instant::now();
         while !is_true(&guard.simple_query(&lock).await?) {
@@ -141,7 +142,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Replaces the functions where their text has changed, with the record of the version.
+    /// Replaces the functions if their text has changed, and with them the record of the version.
     pub async fn replace_functions(&self, say: &mut impl FnMut(String)) -> Result<(), Error> {
         let hash = versions::functions_hash();
         let begun_at = Instant::now();
@@ -154,12 +155,12 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// One transaction, tried again when it does not get a lock.
+    /// Runs one transaction, and tries it again if it does not get a lock.
     async fn transaction(&self, sql: &str, say: &mut impl FnMut(String)) -> Result<(), Error> {
         self.attempts(sql, "", say).await.map(drop)
     }
 
-    /// Transactions, until one says that there is nothing after it.
+    /// Runs transactions until one reports that nothing is left.
     async fn portions(&self, sql: &str, say: &mut impl FnMut(String)) -> Result<(), Error> {
         let mut after = String::new();
         loop {
@@ -170,7 +171,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Answers `campaign.next`.
+    /// Returns `campaign.next`.
     async fn attempts(&self, sql: &str, after: &str, say: &mut impl FnMut(String)) -> Result<String, Error> {
         let begun_at = Instant::now();
         loop {
@@ -184,7 +185,7 @@ impl<'a> Runner<'a> {
                 Err(error) => error,
             };
             let _ = self.client.batch_execute("ROLLBACK").await;
-            // Deadlocks with functions among them.
+            // This includes deadlocks with functions.
             let conflicts = error.code().is_some_and(|code| code.code().starts_with("40"));
             let error = DatabaseError::from(error);
             if !(conflicts && begun_at.elapsed() < LOCK_PATIENCE || may_be_tried_again(&error, begun_at)) {
@@ -210,8 +211,9 @@ impl<'a> Runner<'a> {
         Ok(answer)
     }
 
-    /// Makes a unique index whose rows a step has made unique. Where functions have added others since, that step is run
-    /// again; an index that is there already, though not whole, is made anew beside itself and keeps further ones out.
+    /// Creates a unique index on rows that an earlier step has made unique. If functions have added
+    /// duplicates since, that step runs again. If the index exists but is not valid, it is rebuilt
+    /// concurrently, and keeps further duplicates out meanwhile.
     async fn index(
         &self,
         name: &str,
@@ -239,7 +241,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs the statements that a query answers, each by itself. What its owner alone may do is told.
+    /// Runs the statements that a query returns, each by itself. A statement that only another owner may run
+    /// is reported.
     async fn statements(&self, sql: &str, say: &mut impl FnMut(String)) -> Result<(), Error> {
         for message in self.client.simple_query(sql).await? {
             let SimpleQueryMessage::Row(row) = message else { continue };
@@ -256,13 +259,14 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// What a statement of one boolean answered. (By the simple protocol: the portal of the other one would keep its snapshot
-/// until the transaction ends, and an index that is made concurrently would wait for it.)
+/// The result of a statement that returns one boolean. It uses the simple protocol, because a portal of the
+/// extended protocol would keep its snapshot until the transaction ends, and a concurrent index creation
+/// would wait for it.
 fn is_true(answer: &[SimpleQueryMessage]) -> bool {
     answer.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
 }
 
-/// Another transaction was in the way, and there is time to try again.
+/// Returns true if another transaction held a lock, and there is time to try again.
 fn may_be_tried_again(error: &DatabaseError, begun_at: Instant) -> bool {
     let in_the_way = match error {
         DatabaseError::Locked(_) => true,

@@ -1,4 +1,4 @@
-//! The steps of `baseline.sql`, which bring tables of before recorded versions to version 1.
+//! The steps of `baseline.sql`, which bring tables that are older than recorded versions to the newest version.
 
 use super::versions;
 
@@ -16,16 +16,16 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Step {
     pub kind: Kind,
-    /// What it does; of an index, its name.
+    /// What it does; for an index, its name.
     pub title: String,
     pub sql: String,
 }
 
-/// The step that the functions of version 1 come with.
+/// The step that creates the functions of this release.
 pub const SWITCH: &str = "the switch";
 
-/// All steps in their order. What comes before [`SWITCH`] leaves the functions of before in place, what comes after it
-/// finds those of version 1.
+/// All steps in their order. Steps before [`SWITCH`] run with the old functions, steps after it with those of
+/// this release.
 pub fn all() -> Vec<Step> {
     let (_, addresses) = versions::VERSIONS[0];
     let filled = include_str!("baseline.sql")

@@ -5,7 +5,7 @@ SELECT organization_id, canonical_address(email),
   FROM suppressions WHERE email <> canonical_address(email)
  GROUP BY organization_id, canonical_address(email)
 ON CONFLICT (organization_id, email) DO UPDATE
-   -- The strongest reason stays: a bounce is weaker than that a person unsubscribed, and both than all others.
+   -- The strongest reason stays: a bounce is weaker than an unsubscribe, and both are weaker than all others.
    SET reason = CASE WHEN coalesce(array_position(ARRAY['bounce', 'unsubscribe'], excluded.reason), 3)
                           > coalesce(array_position(ARRAY['bounce', 'unsubscribe'], s.reason), 3)
                      THEN excluded.reason ELSE s.reason END,

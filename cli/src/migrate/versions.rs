@@ -16,14 +16,21 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 3] = files!["0000_addresses.sql", "0001_tables.sql", "0005_results.sql"];
+pub const VERSIONS: [(&str, &str); 6] = files![
+    "0000_addresses.sql",
+    "0001_tables.sql",
+    "0002_last_invocations.sql",
+    "0003_ses.sql",
+    "0004_links.sql",
+    "0005_results.sql"
+];
 
-/// The version that the steps of `baseline.sql` stand for.
+/// The version that the steps of `baseline.sql` lead to.
 const BASELINE: usize = 1;
 
 /// The files of the functions, triggers and views, which come after the versions and are applied again when their text
 /// has changed. The last one records the version.
-pub const FUNCTIONS: [(&str, &str); 9] = files![
+pub const FUNCTIONS: [(&str, &str); 10] = files![
     "functions_1_life_cycle.sql",
     "functions_2_rate.sql",
     "functions_3_claims.sql",
@@ -31,11 +38,12 @@ pub const FUNCTIONS: [(&str, &str); 9] = files![
     "functions_5_events.sql",
     "functions_6_suppression.sql",
     "functions_7_history.sql",
+    "functions_8_links.sql",
     "functions_8_results.sql",
     "functions_9_version.sql",
 ];
 
-/// Where refinery records what it has applied.
+/// The table in which refinery records what it has applied.
 pub const HISTORY: &str = "campaign_schema_history";
 
 /// All functions, in one script.
@@ -48,7 +56,7 @@ pub fn after_baseline() -> String {
     VERSIONS[BASELINE + 1..].iter().map(|(_, sql)| *sql).collect::<Vec<_>>().join("\n")
 }
 
-/// What tells the text of the functions from every other one, in 32 characters.
+/// A hash of the functions' text, in 32 characters.
 pub fn functions_hash() -> String {
     Sha256::digest(functions()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -63,11 +71,11 @@ pub fn migrations() -> Vec<Migration> {
     VERSIONS.map(migration).to_vec()
 }
 
-/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`, records those
-/// up to that one and applies none, where their tables are there already.
+/// Applies the versions that are not recorded yet, each in a transaction of its own; or, with `only_record`,
+/// records the versions up to that one without applying them, because their tables already exist.
 ///
 /// # Errors
-/// What PostgreSQL said; or that a version was applied whose text was another one.
+/// PostgreSQL's error, or that a version was applied with another text.
 pub async fn apply(connection: &mut Connection<'_>, only_record: Option<i32>) -> Result<Vec<String>, Error> {
     let target = only_record.map_or(Target::Latest, Target::FakeVersion);
     let mut runner = Runner::new(&migrations()).set_target(target);
@@ -78,15 +86,15 @@ pub async fn apply(connection: &mut Connection<'_>, only_record: Option<i32>) ->
 
 /// Why the versions could not be applied.
 pub enum Error {
-    /// PostgreSQL did not do it.
+    /// PostgreSQL's error.
     Database(DatabaseError),
-    /// What is recorded as applied is not what this release has.
+    /// The recorded versions are not those of this release.
     History(String),
 }
 
 impl From<refinery_core::Error> for Error {
     fn from(error: refinery_core::Error) -> Error {
-        // refinery wraps what PostgreSQL said, and says itself which migration it was.
+        // refinery wraps PostgreSQL's error and adds the name of the migration.
         match std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Refused>()) {
             Some(Refused(refused)) => match refused.lock().ok().and_then(|mut refused| refused.take()) {
                 Some(refused) => Error::Database(refused),
@@ -97,7 +105,7 @@ impl From<refinery_core::Error> for Error {
     }
 }
 
-/// PostgreSQL's error on its way through refinery, which gives out a reference only.
+/// PostgreSQL's error within refinery's, which only returns a reference to it.
 #[derive(Debug)]
 pub struct Refused(std::sync::Mutex<Option<DatabaseError>>);
 
@@ -115,10 +123,10 @@ impl From<tokio_postgres::Error> for Refused {
     }
 }
 
-/// A connection for refinery whose transactions begin as all of this package do.
+/// A connection for refinery whose transactions begin like all of this package's.
 pub struct Connection<'a> {
     pub client: &'a Client,
-    /// What begins a transaction, with our schema first and a bound on the wait for locks.
+    /// The beginning of a transaction, with our schema first and a limit on waits for locks.
     pub begin: String,
 }
 

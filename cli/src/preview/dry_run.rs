@@ -1,4 +1,4 @@
-//! The campaign rendered for everybody, page by page, and nothing sent.
+//! Renders the campaign for all recipients, page by page, without sending.
 
 use std::io::{self, IsTerminal as _};
 
@@ -13,10 +13,10 @@ use campaign_sender::domain::batch::MAX_VARIABLES_BYTES;
 use campaign_sender::message::preflight::Findings;
 use campaign_sender::message::render::Templates;
 
-/// How many recipients came to what.
+/// Recipients by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// Rendered; each with a message to send.
+    /// Rendered, with a message to send.
     pub sendable: u64,
     /// Their address or data is wrong.
     pub failing: u64,
@@ -31,8 +31,8 @@ impl Checked {
     }
 }
 
-/// Renders the campaign for each recipient that is still to be sent to, and adds what is found. One page of
-/// recipients is held at a time. Those that are added meanwhile behind the page at hand are left out.
+/// Renders the campaign for each pending recipient, and adds the findings. One page of recipients is in
+/// memory at a time. Recipients that are added meanwhile before the current page are left out.
 pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) -> Result<Checked, Failure> {
     let mut checked = Checked::default();
     let bar = bar(case.campaign.progress.total);
@@ -46,7 +46,7 @@ pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) ->
         for row in &rows {
             let sample =
                 Sample::of(templates, &case.sender, recipient(row), case.campaign.source.transactional);
-            // Whoever gets nothing meets no error.
+            // A suppressed recipient gets nothing, so it has no error.
             if sample.suppressed {
                 checked.suppressed += 1;
                 continue;

@@ -1,4 +1,4 @@
-//! Whether SES and the receivers take the sender for who it is: its verified identity, and DKIM by its domain.
+//! Checks the sender's identity: whether SES has verified it, and whether its domain signs with DKIM.
 
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityError;
 use std::env;
@@ -12,18 +12,19 @@ use campaign_sender::domain::mailbox::Mailbox;
 use campaign_sender::message::preflight::Finding;
 use campaign_sender::ses::{self};
 
-/// SES answers within this, or is not asked further.
+/// The time limit for SES's answers.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks SES about the sender's domain, or address. Where SES cannot be asked, that is a warning, and no reason not to
-/// look at the rest.
+/// Asks SES about the sender's domain or address. If SES cannot be asked, that is a warning, and the other
+/// checks still run.
 pub async fn examine(from_address: &str) -> Vec<Finding> {
-    // Without a region there is nobody to ask, and looking for one would ask the instance's metadata for seconds.
+    // Without a region SES cannot be asked, and looking for a region in the instance's metadata would take
+    // seconds.
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     if !set("AWS_REGION") && !set("AWS_DEFAULT_REGION") && !set("AWS_PROFILE") {
         return vec![unknown("AWS_REGION is not set")];
     }
-    // What is no mailbox is a finding of its own.
+    // A sender that is not a mailbox is a separate finding.
     let Ok(mailbox) = Mailbox::parse(from_address) else { return Vec::new() };
     let client = ses::reading_client().await;
     match tokio::time::timeout(TIMEOUT, ask(&client, mailbox.address())).await {
@@ -32,7 +33,8 @@ pub async fn examine(from_address: &str) -> Vec<Finding> {
     }
 }
 
-/// The identities that allow this address, the nearest first: SES takes a verified domain for its subdomains.
+/// The identities that allow this address, the most specific first: a verified domain also allows its
+/// subdomains.
 fn identities(address: &str) -> Vec<&str> {
     let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
     let parents = std::iter::successors(Some(domain), |domain| {

@@ -1,4 +1,4 @@
-//! The messages on the inbox page of a local SES, as a mail client would show them.
+//! Shows messages on the inbox page of a local SES, like a mail program.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::sample::Sample;
 use campaign_sender::message::preflight::{Findings, Severity};
 use local_ses::ses::{Finding, Options, Preview, SesEndpoint};
 
-/// No connection outlives the few messages.
+/// Connections are not reused for the few messages.
 const MAX_IDLE: Duration = Duration::from_secs(3);
 
-/// Puts the messages into a mailbox on this machine and serves its page, with what was found, until Ctrl-C. Amazon is
-/// not asked.
+/// Puts the messages into a mailbox on this machine and serves its page, with the findings, until Ctrl-C.
+/// Nothing is sent to Amazon.
 pub async fn serve(
     title: &str,
     samples: &[Sample],
@@ -53,14 +53,15 @@ pub async fn serve(
         example: tally.example.clone(),
     });
     ses.set_preview(Preview { title: title.into(), checked, findings: found.collect() });
-    // The page has the latest at its top: there the first belongs.
+    // The page shows the newest message at its top, so the first one is sent last.
     for envelope in samples.iter().rev().filter_map(|sample| sample.message.as_ref().ok()) {
         envelope.request.clone().send_with(&client).await.map_err(|error| {
             let cause = DisplayErrorContext(&error).to_string();
             Failure::new(Exit::Data, format!("SES would refuse the message: {cause}"))
         })?;
     }
-    // Listened for before the page is offered: whoever reads its address may end it at once.
+    // Ctrl-C is listened for before the page's address is printed, because a reader may end the command at
+    // once.
     let interrupted = interrupted();
     println!("\nInbox  {}  (Ctrl-C ends it)", style(ses.url()).underlined());
     interrupted.await;

@@ -1,4 +1,4 @@
--- The next recipients of the campaign $1 that are still to be sent to, behind the position $2.
+-- The next pending recipients of the campaign $1 after the position $2.
 SELECT r.position, r.id, r.email, r.name,
        CASE WHEN octet_length(r.variables::text) <= $3 THEN r.variables::text END AS variables,
        coalesce(octet_length(r.variables::text), 0) AS variables_bytes,

@@ -1,4 +1,4 @@
-//! One recipient, and what it would get.
+//! One recipient, and the message that it would get.
 
 use aws_sdk_sesv2::operation::send_email::builders::SendEmailInputBuilder;
 use aws_sdk_sesv2::types::Message as SesMessage;
@@ -16,7 +16,7 @@ use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::send::Sender;
 use campaign_sender::store::Database;
 
-/// Which recipient.
+/// The choice of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     First,
@@ -30,7 +30,7 @@ impl Selection {
     }
 }
 
-/// A recipient and its message, as the function would send it.
+/// A recipient, and its message as the function would send it.
 pub struct Sample {
     pub recipient: Recipient,
     /// The address is suppressed: the function sends it nothing.
@@ -38,7 +38,7 @@ pub struct Sample {
     pub message: Result<Envelope, Finding>,
 }
 
-/// A message with what it is sent with.
+/// A message with its request.
 pub struct Envelope {
     pub from: String,
     pub to: String,
@@ -49,7 +49,7 @@ pub struct Envelope {
 }
 
 impl Sample {
-    /// Renders for this recipient; one that is suppressed is rendered too, to be looked at.
+    /// Renders for this recipient. A suppressed recipient is rendered too, so that its message can be seen.
     pub fn of(templates: &Templates, sender: &Sender, recipient: Recipient, transactional: bool) -> Sample {
         let suppressed = recipient.suppressed;
         let recipient = Recipient { suppressed: false, ..recipient };
@@ -99,7 +99,7 @@ fn envelope(request: SendEmailInputBuilder, transactional: bool) -> Envelope {
     }
 }
 
-/// The recipient that is wanted. A campaign that has none yet has one made up for it, unless a certain one is wanted.
+/// The chosen recipient. If the campaign has no recipients yet and none was named, the recipient is made up.
 pub async fn find(
     database: &Database,
     campaign_id: Uuid,

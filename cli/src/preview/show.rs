@@ -1,4 +1,4 @@
-//! What a person sees in the terminal.
+//! Prints messages and findings in the terminal.
 
 use console::style;
 
@@ -40,7 +40,7 @@ fn headers(envelope: &Envelope) {
     line("Size", &format!("HTML {} bytes, text {} bytes", format::count(html), format::count(text)));
 }
 
-/// Prints what was found, errors first. With an error, the command fails.
+/// Prints the findings, errors first. With an error, the command fails.
 pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Failure> {
     for line in lines(findings, checked) {
         println!("{line}");
@@ -48,7 +48,7 @@ pub fn verdict(findings: &Findings, checked: Option<Checked>) -> Result<(), Fail
     stopped(findings)
 }
 
-/// What was found, errors first, in lines for a person.
+/// The findings, errors first, in lines for a person.
 pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(checked) = checked {
@@ -82,10 +82,10 @@ pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
     lines
 }
 
-/// Whether the campaign may be sent, as far as it was looked at.
+/// Checks that the findings have no errors.
 ///
 /// # Errors
-/// When there are errors: how many.
+/// The number of errors, if there are any.
 pub fn stopped(findings: &Findings) -> Result<(), Failure> {
     let errors = findings.iter().filter(|(severity, ..)| *severity == Severity::Error).count();
     if errors == 0 {

@@ -1,4 +1,4 @@
--- Deletes what the campaign $1, which has ended, leaves behind; $2: its recipients, too.
+-- Deletes what the ended campaign $1 leaves behind; $2: its recipients, too.
 WITH chosen AS MATERIALIZED (
     SELECT id FROM campaigns WHERE id = $1 AND status IN ('sent', 'cancelled', 'failed') FOR SHARE
 ),
@@ -17,7 +17,7 @@ recipients AS (
      WHERE $2 AND r.campaign_id = c.id AND (SELECT count(*) FROM events) + (SELECT count(*) FROM firsts) >= 0
     RETURNING 1
 ),
--- The newest batch stays: it is where the campaign's cursor stands. (What was noted of batches goes with them.)
+-- The newest batch stays, because it has the campaign's cursor. (Noted outcomes are deleted with their batches.)
 batches AS (
     DELETE FROM campaign_batches AS b USING chosen AS c
      WHERE b.campaign_id = c.id AND b.closed_at IS NOT NULL

@@ -1,5 +1,5 @@
--- The campaigns that ended $1 days ago or earlier. Where somebody is in doubt, or a batch is open, there is still
--- something to settle.
+-- The campaigns that ended at least $1 days ago, without those that have uncertain recipients or an open batch to
+-- settle.
 SELECT c.id FROM campaigns AS c
  WHERE c.status IN ('sent', 'cancelled', 'failed') AND c.uncertain_count = 0
    AND coalesce(c.completed_at,

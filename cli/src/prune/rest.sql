@@ -1,5 +1,5 @@
--- Deletes what belongs to no campaign and is $1 days old: transient bounces, all of which lie that far back, and
--- reservations of the rate.
+-- Deletes rows that belong to no campaign and are $1 days old: addresses whose transient bounces are all that old,
+-- and reservations of the rate.
 WITH bounces AS (
     DELETE FROM soft_bounces AS s
      WHERE NOT EXISTS (SELECT FROM jsonb_each_text(s.bounces) AS b

@@ -1,8 +1,8 @@
-//! Tidy axes: steps and labels that people would choose. Pure.
+//! Axes with round steps and labels. Pure.
 
 use jiff::Timestamp;
 
-/// Lengths of time that divide a clock or a calendar, in seconds.
+/// Lengths of time that divide an hour, a day or a month, in seconds.
 const SPANS: [f64; 18] = [
     1.0,
     5.0,
@@ -24,12 +24,12 @@ const SPANS: [f64; 18] = [
     2_592_000.0,
 ];
 
-/// The shortest of them of which at most about `buckets` go into `seconds`.
+/// The shortest of these lengths of which at most about `buckets` fit into `seconds`.
 pub fn bucket(seconds: f64, buckets: f64) -> f64 {
     SPANS.into_iter().find(|span| seconds / span <= buckets).unwrap_or(SPANS[SPANS.len() - 1])
 }
 
-/// 1, 2 or 5 times a power of ten, so that about four of them reach `most`; at least `least`.
+/// A step of 1, 2 or 5 times a power of ten, so that about four steps reach `most`; at least `least`.
 pub fn step(most: f64, least: f64) -> f64 {
     let rough = (most / 4.0).max(least);
     let power = 10_f64.powf(rough.log10().floor());
@@ -38,7 +38,7 @@ pub fn step(most: f64, least: f64) -> f64 {
     step.unwrap_or(rough)
 }
 
-/// Times between two at which a label stands, with the label: a time of day, or a day where that is what differs.
+/// Times between two instants with their labels: a time of day, or a day if the plot covers several days.
 pub fn times(from: f64, to: f64) -> Vec<(f64, String)> {
     let step = bucket(to - from, 7.0);
     let mut at = (from / step).ceil() * step;
@@ -53,7 +53,7 @@ pub fn times(from: f64, to: f64) -> Vec<(f64, String)> {
 fn label(at: f64, step: f64) -> String {
     let text = utc(at);
     let (day, time) = text.split_once('T').unwrap_or((&text, ""));
-    // Of a plot of several days, midnight is where a day begins.
+    // In a plot of several days, labels are at midnight.
     if step >= 86_400.0 || time == "00:00:00Z" {
         return day_and_month(day);
     }
@@ -80,7 +80,7 @@ pub fn utc(at: f64) -> String {
     Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// A length of time as the title of a plot has it: `10 seconds`, `5 minutes`, `hour`.
+/// A length of time for the title of a plot: `10 seconds`, `5 minutes`, `hour`.
 pub fn span(seconds: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "one of SPANS")]
     let seconds = seconds as u64;

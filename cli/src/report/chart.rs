@@ -8,7 +8,7 @@ use super::gather::{Domain, Reactions, Sends};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 240.0;
-/// What the axes' labels take: left, right, top, bottom.
+/// The space of the axes' labels: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (56.0, 16.0, 12.0, 28.0);
 
 /// Emails sent in each bucket of time, as columns.
@@ -36,7 +36,8 @@ pub fn sends(sends: &Sends) -> String {
     svg + "</svg>"
 }
 
-/// How many had opened and clicked by then, of all that were sent, as two curves with their names at their ends.
+/// The part of all sent emails that had been opened and clicked by each time, as two curves with their names
+/// at their ends.
 pub fn reactions(reactions: &Reactions, sent: i64) -> String {
     let share = |count: i64| 100.0 * figure(count) / figure(sent.max(1));
     let ends =
@@ -68,7 +69,7 @@ pub fn reactions(reactions: &Reactions, sent: i64) -> String {
     svg + "</svg>"
 }
 
-/// What became of each domain's emails, as one bar of 100 % each, with the figures beside it.
+/// The results of each domain's emails, as one bar of 100 % with the figures beside it.
 pub fn domains(domains: &[Domain]) -> String {
     const ROW: f64 = 26.0;
     const LABEL: f64 = 165.0;
@@ -98,7 +99,7 @@ pub fn domains(domains: &[Domain]) -> String {
             if count == 0 {
                 continue;
             }
-            // What is there can be seen, however little it is.
+            // A part that is not zero is visible, however small it is.
             let width = (BAR * figure(count) / figure(domain.sent.max(1))).max(2.0);
             let _ = write!(
                 svg,
@@ -130,7 +131,7 @@ fn shares(domain: &Domain) -> String {
     text
 }
 
-/// `97.3%`, and `100%` only where it is all.
+/// `97.3%`; `100%` only if it is exactly all.
 pub fn percent(share: f64) -> String {
     if share >= 100.0 { "100%".to_owned() } else { format!("{:.1}%", (share * 10.0).floor() / 10.0) }
 }
@@ -189,7 +190,7 @@ impl Frame {
     }
 }
 
-/// As HTML and SVG take text.
+/// The text escaped for HTML and SVG.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,9 +1,9 @@
--- What became of the sent emails of campaign $1 by the recipients' domains, the largest first; all but the first
--- eleven together. Each email counts once: bounced (or withheld by SES itself), complained of, delivered, or
+-- The results of the sent emails of campaign $1 by the recipients' domains, the largest first; domains after the
+-- first eleven are one row. Each email counts once: bounced (or withheld by SES itself), complained of, delivered, or
 -- no delivery known.
 
--- What is known of each email. One join, which an index serves: without statistics, as after a large import, the
--- planner would go through all events again for each recipient if they were put together before it.
+-- The result of each email. This is one join that uses an index. Without statistics, as after a large import, an
+-- aggregation before the join would make the planner read all events again for each recipient.
 WITH email AS (
     SELECT split_part(canonical_address(r.email), '@', -1) AS domain,
            coalesce(bool_or(e.action = 'email_bounced'

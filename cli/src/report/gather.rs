@@ -1,4 +1,4 @@
-//! What the tables say.
+//! Reads the figures from the tables.
 
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -10,10 +10,10 @@ use super::axis;
 use super::results::{self, Results};
 use campaign_sender::store::Database;
 
-/// How many columns a plot has, about.
+/// The approximate number of columns of a plot.
 const BUCKETS: f64 = 60.0;
 
-/// All that the page shows.
+/// Everything that the page shows.
 pub struct Figures {
     pub detail: Detail,
     pub results: Results,
@@ -31,7 +31,7 @@ pub struct Sends {
     pub counts: Vec<i64>,
 }
 
-/// What became of the sent emails of a domain; each counts once.
+/// The results of the sent emails of a domain; each email counts once.
 #[derive(Clone, Debug)]
 pub struct Domain {
     pub name: String,
@@ -41,7 +41,7 @@ pub struct Domain {
     pub complained: i64,
 }
 
-/// How many had opened, and clicked, by the end of each bucket; people alone.
+/// The number of people who had opened, and clicked, by the end of each bucket.
 pub struct Reactions {
     pub from: f64,
     pub bucket: f64,
@@ -49,7 +49,7 @@ pub struct Reactions {
     pub clicked: Vec<i64>,
 }
 
-/// One campaign's figures, if there is such a one.
+/// One campaign's figures; `None` if there is no such campaign.
 pub async fn figures(database: &Database, id: Uuid) -> Result<Option<Figures>, Failure> {
     let Some(detail) = status::detail(database, id).await? else { return Ok(None) };
     let Some(results) = results::of_campaign(database, id).await? else { return Ok(None) };

@@ -9,7 +9,7 @@ use super::gather::Figures;
 use super::results;
 use campaign_sender::domain::result::Progress;
 
-/// The whole page: nothing in it comes from elsewhere.
+/// The whole page; it loads nothing.
 pub fn render(figures: &Figures) -> String {
     let campaign = &figures.detail.overview;
     let name = escape(if campaign.name.is_empty() { "(a campaign without a name)" } else { &campaign.name });

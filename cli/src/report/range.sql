@@ -1,5 +1,5 @@
--- From when to when emails of campaign $1 were accepted, and until when they were opened or clicked, in seconds since
--- 1970; at most 30 days of the latter.
+-- The first and the last time at which SES accepted emails of campaign $1, and the last time at which they were
+-- opened or clicked, at most 30 days later; in seconds since 1970.
 SELECT extract(epoch FROM min(r.sent_at))::float8 AS first, extract(epoch FROM max(r.sent_at))::float8 AS last,
        (SELECT extract(epoch FROM least(max(e.occurred_at), min(r.sent_at) + interval '30 days'))::float8
           FROM recipient_events AS e JOIN campaign_recipients AS of ON of.id = e.recipient_id

@@ -1,4 +1,4 @@
-//! The lines in which `send-batch` logs what SES accepted. Pure.
+//! Parses the lines in which `send-batch` logs what SES accepted. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,14 +14,14 @@ pub struct Accepted {
     pub at: SystemTime,
 }
 
-/// What a line of a log is.
+/// The content of a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// What the answer to one call accepted.
+    /// The messages that the answer to one call accepted.
     Accepted(Vec<Accepted>),
-    /// Something else that was logged.
+    /// Another log line.
     Other,
-    /// It speaks of an accepted message, and is not whole: cut off, or edited.
+    /// It is about accepted messages, but incomplete: cut off, or edited.
     Broken,
 }
 
@@ -49,7 +49,7 @@ impl Fields {
 /// Reads one line: JSON as `send-batch` writes it, or with what `aws logs tail` and CloudWatch's exports put in
 /// front of it.
 pub fn parse(line: &str) -> Line {
-    // Nearly all other lines are passed over without parsing.
+    // Nearly all other lines are skipped without parsing.
     let Some(json) = line.find('{').map(|start| &line[start..]).filter(|json| json.contains("\"accepted\""))
     else {
         return Line::Other;

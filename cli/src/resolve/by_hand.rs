@@ -1,4 +1,4 @@
-//! By a person's decision.
+//! Settles recipients by a person's decision.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -10,19 +10,19 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
 use super::{Case, Decision};
-use campaign_sender::send_batch::{load, pay};
+use campaign_sender::send_batch::{lines, load};
 
-/// What is to be settled, how, by whom and why.
+/// The recipients to settle, the new status, the person and the reason.
 pub struct Order {
     pub decision: Decision,
-    /// None: all that are uncertain.
+    /// None: all uncertain recipients.
     pub recipients: Vec<Uuid>,
     pub by: String,
     pub why: String,
     pub yes: bool,
 }
 
-/// A recipient in doubt.
+/// An uncertain recipient.
 struct Doubt {
     id: Uuid,
     email: String,
@@ -109,7 +109,7 @@ impl Order {
         let mut subjects = match self.decision {
             Decision::Sent => {
                 let (templates, subject) = (case.templates.as_ref(), case.subject());
-                pay::subjects(&case.database, case.campaign.id, templates, subject, &ids, soon()).await?
+                lines::subjects(&case.database, case.campaign.id, templates, subject, &ids, soon()).await?
             }
             Decision::Resend | Decision::Failed => std::collections::HashMap::new(),
         };
@@ -180,7 +180,7 @@ impl Order {
     }
 }
 
-/// What is in doubt, by cause.
+/// The uncertain recipients by cause.
 fn describe(case: &Case, doubts: &[Doubt]) {
     println!("\"{}\": {} uncertain", case.name(), format::counted(doubts.len(), "recipient"));
     let mut causes: BTreeMap<&str, Vec<&Doubt>> = BTreeMap::new();

@@ -1,5 +1,5 @@
--- Settles by a person's decision the recipients $2 of campaign $1 that are in doubt: each becomes $4, which is
--- `sent`, `failed`, or `pending` to be sent again. $3: their subjects, for the activities. $5: the error of a
+-- Settles by a person's decision those of the recipients $2 of campaign $1 that are uncertain: each becomes $4, which
+-- is `sent`, `failed`, or `pending` to be sent again. $3: their subjects, for the activities. $5: the error of a
 -- failed one.
 WITH campaign AS MATERIALIZED (
     SELECT created_by, name FROM campaigns WHERE id = $1
@@ -7,16 +7,16 @@ WITH campaign AS MATERIALIZED (
 decided AS MATERIALIZED (
     SELECT * FROM unnest($2, $3) AS d (recipient_id, subject)
 ),
--- The fence: only what is in doubt. SES's word may have come since a person looked.
+-- Only uncertain recipients change: an event of SES may have arrived since the person looked.
 settled AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = $4,
-           -- At a new position, so that no batch that is, or was, at work has it in its range.
+           -- It gets a new position, so that no current or earlier batch has it in its range.
            position = CASE WHEN $4 = 'pending' THEN nextval(pg_get_serial_sequence('campaign_recipients', 'position'))
                            ELSE r.position END,
            error_code = CASE WHEN $4 = 'failed' THEN 'resolved' END,
            error = CASE WHEN $4 = 'failed' THEN $5 END,
-           -- If SES accepted it, it did so a little before the doubt was noted.
+           -- If SES accepted it, it did so shortly before the recipient became uncertain.
            sent_at = CASE WHEN $4 = 'sent' THEN coalesce(r.uncertain_since, now()) END,
            uncertain_since = NULL
       FROM decided AS d
@@ -36,13 +36,12 @@ change AS (
            (count(*) FILTER (WHERE status = 'pending'))::int AS pending
       FROM settled
 ),
--- What counts by position counts anew.
+-- Counts by position restart.
 recounted AS (
     UPDATE campaign_cursors AS k SET counted_at = NULL FROM change WHERE k.campaign_id = $1 AND change.pending > 0
     RETURNING 1
 )
--- A campaign that was complete is `sending` again when it has somebody to send to: the next claim goes back to
--- the first that is pending.
+-- A complete campaign is `sending` again if it has pending recipients; the next claim goes back to the first of them.
 UPDATE campaigns AS c
    SET uncertain_count = c.uncertain_count - change.settled,
        sent_count = c.sent_count + change.sent, failed_count = c.failed_count + change.failed,

@@ -1,4 +1,4 @@
-//! From the log: what SES accepted and could not be recorded, nor handed on to a next invocation.
+//! Records from the log what SES accepted and what was neither recorded nor handed to a next invocation.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,22 +12,22 @@ use super::super::{format, soon};
 use super::Case;
 use super::accepted::{self, Accepted, Line};
 use campaign_sender::domain::outcome::{Entry, Outcome};
-use campaign_sender::send_batch::pay;
+use campaign_sender::send_batch::lines;
 use campaign_sender::send_batch::record::{self, Record};
 
-/// Outcomes that are recorded with one statement.
+/// The number of outcomes that one statement records.
 const CHUNK: usize = 1000;
 
-/// What the log has of a campaign.
+/// The log's messages of a campaign.
 #[derive(Default)]
 struct Log {
     accepted: HashMap<Uuid, Accepted>,
     of_other_campaigns: usize,
-    /// The numbers of the lines that are not whole.
+    /// The numbers of incomplete lines.
     broken: Vec<usize>,
 }
 
-/// Records what the log says, once: a recipient that is `sent` stays as it is.
+/// Records the log's messages once: a `sent` recipient is not changed.
 pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
     let log = open(file)
         .and_then(|lines| Log::read(lines, case.campaign.id))
@@ -66,12 +66,12 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns how many became sent, and how many were already.
+/// Returns how many recipients became `sent`, and how many already were.
 async fn replay(case: &Case, entries: &[Entry]) -> Result<(usize, usize), Failure> {
     let (database, id, until) = (&case.database, case.campaign.id, soon());
     let lines =
-        pay::lines(database, id, case.templates.as_ref(), case.subject(), entries.to_vec(), until).await?;
-    // A subject was rendered for those that are not sent yet.
+        lines::lines(database, id, case.templates.as_ref(), case.subject(), entries.to_vec(), until).await?;
+    // Subjects were rendered for recipients that are not `sent` yet.
     let replayed = lines.iter().filter(|line| line.subject.is_some()).count();
     let statement = case.activities.fill(record::STATEMENT);
     let record = Record { lines: &lines, ..Record::nothing(id) };

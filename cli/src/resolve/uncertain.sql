@@ -1,4 +1,4 @@
--- The recipients of campaign $1 that are in doubt; or, where $2 names recipients, those, whatever their status.
+-- The uncertain recipients of campaign $1; or, if $2 names recipients, those, whatever their status.
 SELECT r.id, r.email, r.status, r.error_code,
        extract(epoch FROM now() - r.uncertain_since)::float8 AS age_seconds
   FROM campaign_recipients AS r

@@ -1,5 +1,5 @@
--- What counts by position counts anew, under the lock of campaign $1's cursor; and a refusal that all have met so far
--- is forgotten, for it may be mended.
+-- Counts by position restart, under the lock of campaign $1's cursor. A refusal that all recipients have met so far
+-- is forgotten, because its cause may be corrected.
 WITH cursor AS MATERIALIZED (
     SELECT FROM campaign_cursors WHERE campaign_id = $1 FOR UPDATE
 ),

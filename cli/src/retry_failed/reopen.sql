@@ -1,4 +1,4 @@
--- Campaign $1 has $2 failed recipients less, and to send to them if it was complete.
+-- Campaign $1 has $2 fewer failed recipients, and is `sending` again if it was complete.
 UPDATE campaigns AS c
    SET failed_count = c.failed_count - $2::int,
        status = CASE WHEN $2 > 0 AND c.status = 'sent' THEN 'sending' ELSE c.status END,

@@ -1,4 +1,4 @@
-//! What a person may do with a campaign's status.
+//! The changes of a campaign's status that a person may make.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -19,7 +19,7 @@ use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 
-/// Let a campaign be sent from a time on
+/// Start a campaign at a time
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign send schedule 5f0c2c1e-… --at '2030-03-20 08:00 Europe/Oslo'
@@ -28,14 +28,16 @@ pub struct Schedule {
     /// The campaign's id
     #[arg(value_parser = id)]
     campaign: Uuid,
-    /// When: date, time of day and zone (an offset from UTC, UTC, or a name such as Europe/Oslo)
+    /// The time: a date, a time of day and a zone (an offset from UTC, UTC, or a name such as Europe/Oslo)
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     at: Time,
+    #[command(flatten)]
+    before: Before,
     #[command(flatten)]
     check: Check,
 }
 
-/// Let a campaign be sent now: send-batch takes it at its next tick, or `campaign send run` from here
+/// Start a campaign now: send-batch sends it from its next tick on, or `campaign send run` from this machine
 ///
 /// It is rendered for all its recipients first, as `campaign preview --check` does: errors stop it, warnings are shown.
 #[derive(clap::Args)]
@@ -44,14 +46,33 @@ pub struct Start {
     /// The campaign's id
     #[arg(value_parser = id)]
     campaign: Uuid,
+    /// Do not ask where the time is over for which it was scheduled
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    before: Before,
     #[command(flatten)]
     check: Check,
 }
 
-/// Whether a campaign is looked at before it is let go.
+/// A time that a campaign must not be sent after.
+#[derive(clap::Args)]
+struct Before {
+    /// Send nothing after this time: the campaign is paused then, and the recipients that are left stay pending
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    before: Option<Time>,
+}
+
+impl Before {
+    fn to_sql(&self) -> Option<String> {
+        self.before.as_ref().map(Time::to_sql)
+    }
+}
+
+/// Whether a campaign is checked before it is started.
 #[derive(clap::Args)]
 struct Check {
-    /// Do not render it for all recipients first; those whose data does not fit fail when it is their turn
+    /// Do not render it for all recipients first; recipients whose data does not fit then fail during sending
     #[arg(long)]
     unchecked: bool,
 }
@@ -62,7 +83,7 @@ impl Check {
     }
 }
 
-/// Stop a campaign for the time being, or all of them; within two seconds no more is sent
+/// Pause a campaign, or all campaigns; sending stops within two seconds
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign send pause 5f0c2c1e-… --why 'the coupon is wrong'
@@ -79,21 +100,24 @@ pub struct Pause {
     why: Option<String>,
 }
 
-/// Go on with a campaign that is paused; one whose time has not come yet is scheduled again
+/// Resume a paused campaign; one whose time has not come yet is scheduled again
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   campaign send resume 5f0c2c1e-…
+  campaign send resume 5f0c2c1e-… --before '2030-03-21 18:00 Europe/Oslo'
   campaign send resume --all")]
 pub struct Resume {
     /// The campaign's id
     #[arg(value_parser = id, required_unless_present = "all")]
     campaign: Option<Uuid>,
     /// Every campaign that `pause --all` has paused, or the functions because the database may have lost something
-    #[arg(long, conflicts_with = "campaign")]
+    #[arg(long, conflicts_with_all = ["campaign", "before"])]
     all: bool,
+    #[command(flatten)]
+    before: Before,
 }
 
-/// End a campaign for good; within two seconds no more is sent
+/// Cancel a campaign for good; sending stops within two seconds
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  campaign send cancel 5f0c2c1e-… --yes --why 'wrong list'")]
 pub struct Cancel {
@@ -112,10 +136,25 @@ impl Schedule {
     pub async fn run(self) -> Result<(), Failure> {
         let case = Case::open(self.campaign).await?;
         case.check_templates()?;
-        let at = self.at.to_sql();
-        let change = Change { from: &["draft", "scheduled"], to: "scheduled", at: Some(&at), why: None };
+        let (at, before) = (self.at.to_sql(), self.before.to_sql());
+        let change = Change {
+            from: &["draft", "scheduled"],
+            to: "scheduled",
+            at: Some(&at),
+            before: before.as_deref(),
+            why: None,
+        };
         case.allows(&change)?;
-        self.is_to_come(&case.database).await?;
+        let times = case.times().await?;
+        self.is_to_come(times.now)?;
+        if let Some(send_before) = times.limit(&self.before).filter(|limit| *limit <= self.at.timestamp()) {
+            let message = format!(
+                "--at: {} is not before send_before, {}, after which nothing is sent: give --before a later time",
+                self.at,
+                time::shown(send_before)
+            );
+            return Err(Failure::new(Exit::Data, message));
+        }
         self.check.run(self.campaign).await?;
         case.change(&change).await?;
         println!("\"{}\" is scheduled for {}.", case.name(), self.at);
@@ -127,12 +166,10 @@ impl Schedule {
 }
 
 impl Schedule {
-    /// A time that is over would let the campaign be sent at once, which is not what `schedule` is for. PostgreSQL's
-    /// clock decides, as it does when campaigns fall due.
-    async fn is_to_come(&self, database: &Database) -> Result<(), Failure> {
-        let rows = database.query("SELECT now()", &[], soon()).await?;
-        let now = rows.first().and_then(|row| Timestamp::try_from(row.get::<_, SystemTime>(0)).ok());
-        if now.is_none_or(|now| self.at.timestamp() > now) {
+    /// A time in the past would start the campaign at once, which is not what `schedule` is for. PostgreSQL's
+    /// clock decides, as it does for campaigns that are due.
+    fn is_to_come(&self, now: Timestamp) -> Result<(), Failure> {
+        if self.at.timestamp() > now {
             return Ok(());
         }
         if io::stdin().is_terminal() {
@@ -159,8 +196,20 @@ impl Start {
             );
             return Err(Failure::new(Exit::Data, message));
         }
-        let change = Change { from: &["draft", "scheduled", "sent"], to: "sending", at: None, why: None };
+        let before = self.before.to_sql();
+        let change = Change {
+            from: &["draft", "scheduled", "sent"],
+            to: "sending",
+            at: None,
+            before: before.as_deref(),
+            why: None,
+        };
         case.allows(&change)?;
+        let times = case.times().await?;
+        if let Some(limit) = times.limit(&self.before).filter(|limit| *limit <= times.now) {
+            return Err(Failure::new(Exit::Data, too_late(self.campaign, limit, "start")));
+        }
+        self.is_not_overdue(&case, &times)?;
         self.check.run(self.campaign).await?;
         case.change(&change).await?;
         println!("\"{}\" is sending to {}.", case.name(), format::counted(recipients, "recipient"));
@@ -168,12 +217,38 @@ impl Start {
     }
 }
 
+impl Start {
+    /// A campaign whose time is over may not be wanted any more, such as one that a restored database still has.
+    fn is_not_overdue(&self, case: &Case, times: &Times) -> Result<(), Failure> {
+        let overdue = times.scheduled_at.filter(|at| case.status != "sent" && *at < times.now);
+        let Some(scheduled_at) = overdue.filter(|_| !self.yes) else { return Ok(()) };
+        let fact = format!(
+            "campaign {} was scheduled for {}, which is in the past",
+            self.campaign,
+            time::shown(scheduled_at)
+        );
+        if io::stdin().is_terminal() {
+            return confirm(&format!("{fact}. Send it now?"));
+        }
+        Err(Failure::new(Exit::Usage, format!("{fact}: give --yes to send it now")))
+    }
+}
+
+/// Why a campaign is not sent whose `send_before` is over, and what to do.
+fn too_late(campaign: Uuid, limit: Timestamp, command: &str) -> String {
+    format!(
+        "send_before of campaign {campaign} is over: nothing is sent after {}; give it a later time with campaign send {command} {campaign} --before TIME",
+        time::shown(limit)
+    )
+}
+
 impl Pause {
     pub async fn run(self) -> Result<(), Failure> {
         let why = self.why.as_deref();
         let Some(campaign) = self.campaign else { return pause_all(why).await };
         let case = Case::open(campaign).await?;
-        case.change(&Change { from: &["sending", "scheduled"], to: "paused", at: None, why }).await?;
+        case.change(&Change { from: &["sending", "scheduled"], to: "paused", at: None, before: None, why })
+            .await?;
         println!("\"{}\" is paused: within two seconds no more is sent.", case.name());
         Ok(())
     }
@@ -182,18 +257,24 @@ impl Pause {
 impl Resume {
     pub async fn run(self) -> Result<(), Failure> {
         let Some(campaign) = self.campaign else { return resume_all().await };
-        resume(campaign).await
+        resume(campaign, &self.before).await
     }
 }
 
-async fn resume(campaign: Uuid) -> Result<(), Failure> {
+async fn resume(campaign: Uuid, before: &Before) -> Result<(), Failure> {
     let case = Case::open(campaign).await?;
     case.check_templates()?;
-    let change = Change { from: &["paused"], to: "sending", at: None, why: None };
+    let send_before = before.to_sql();
+    let change =
+        Change { from: &["paused"], to: "sending", at: None, before: send_before.as_deref(), why: None };
     case.allows(&change)?;
     settle_refused(&case.database, case.id, &case.source).await?;
     let status = case.change(&change).await?;
     println!("\"{}\" is {status} again.", case.name());
+    let times = case.times().await?;
+    if let Some(limit) = times.send_before.filter(|limit| *limit <= times.now) {
+        eprintln!("The next batch pauses it again: {}", too_late(campaign, limit, "resume"));
+    }
     Ok(())
 }
 
@@ -205,7 +286,8 @@ async fn pause_all(why: Option<&str>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One after the other; the first that cannot go on ends it, and it can be given again.
+/// The campaigns are resumed one after the other. The first that cannot be resumed ends the command, which
+/// can be repeated.
 async fn resume_all() -> Result<(), Failure> {
     let database = connect(DatabaseAccess::from_env()?).await?;
     let paused = database.query(include_str!("paused_with_all.sql"), &[], soon()).await?;
@@ -213,7 +295,7 @@ async fn resume_all() -> Result<(), Failure> {
         println!("Nothing to resume: no campaign was paused with all others, or because of the database.");
     }
     for row in paused {
-        resume(row.get("id")).await?;
+        resume(row.get("id"), &Before { before: None }).await?;
     }
     Ok(())
 }
@@ -225,6 +307,7 @@ impl Cancel {
             from: &["draft", "scheduled", "sending", "paused"],
             to: "cancelled",
             at: None,
+            before: None,
             why: self.why.as_deref(),
         };
         case.allows(&change)?;
@@ -237,12 +320,14 @@ impl Cancel {
     }
 }
 
-/// A step from one of some statuses to another.
+/// A change from one of several statuses to another.
 struct Change<'a> {
     from: &'a [&'a str],
     to: &'a str,
     /// `scheduled_at`.
     at: Option<&'a str>,
+    /// `send_before`.
+    before: Option<&'a str>,
     /// `status_reason`.
     why: Option<&'a str>,
 }
@@ -254,21 +339,54 @@ struct Case {
     source: Source,
 }
 
+/// The times of a campaign, and PostgreSQL's clock, which decides.
+struct Times {
+    now: Timestamp,
+    scheduled_at: Option<Timestamp>,
+    send_before: Option<Timestamp>,
+}
+
+impl Times {
+    /// After what nothing is sent: as it is given now, or as the campaign has it.
+    fn limit(&self, before: &Before) -> Option<Timestamp> {
+        before.before.as_ref().map(Time::timestamp).or(self.send_before)
+    }
+}
+
 impl Case {
+    async fn times(&self) -> Result<Times, Failure> {
+        // `infinity` is no time that is ever over.
+        let sql = "SELECT now(), nullif(scheduled_at, 'infinity'), nullif(send_before, 'infinity') FROM campaigns WHERE id = $1";
+        let rows = self.database.query(sql, &[(&self.id, Type::UUID)], soon()).await?;
+        let row = rows.first().ok_or_else(|| self.gone())?;
+        let time = |column| {
+            row.try_get::<_, Option<SystemTime>>(column)
+                .ok()
+                .flatten()
+                .and_then(|at| Timestamp::try_from(at).ok())
+        };
+        Ok(Times { now: time(0).unwrap_or_default(), scheduled_at: time(1), send_before: time(2) })
+    }
+
+    fn gone(&self) -> Failure {
+        Failure::new(Exit::Data, format!("campaign {} is gone", self.id))
+    }
+
     async fn open(id: Uuid) -> Result<Case, Failure> {
         let database = connect(DatabaseAccess::from_env()?).await?;
         let loaded = load::load(&database, Some(id), &[], None, soon()).await?;
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        Ok(Case { database, id, status: campaign.status, source: campaign.source })
+        Ok(Case { database, id, status: campaign.status.to_string(), source: campaign.source })
     }
 
     fn name(&self) -> Cow<'_, str> {
         shown(&self.source.campaign_name)
     }
 
-    /// How many there are. Of millions that takes a while, so it is not asked where something is to be stopped.
+    /// The number of recipients. Counting millions takes a while, so it is not done when a campaign is
+    /// stopped.
     async fn recipients(&self) -> Result<usize, Failure> {
         let sql = "SELECT count(*) FROM campaign_recipients WHERE campaign_id = $1";
         let counted = self.database.query(sql, &[(&self.id, Type::UUID)], patiently()).await?;
@@ -302,22 +420,23 @@ impl Case {
         Failure::new(Exit::Data, message)
     }
 
-    /// Changes the status, and answers what it is now.
+    /// Changes the status, and returns the new one.
     async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
         self.allows(change)?;
         let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();
-        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
             (&self.id, Type::UUID),
             (&from, Type::TEXT_ARRAY),
             (&change.to, Type::TEXT),
             (&change.at, Type::TEXT),
             (&change.why, Type::TEXT),
+            (&change.before, Type::TEXT),
         ];
         let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await?;
         match rows.first() {
             Some(row) if row.get("changed") => Ok(row.get("status")),
             Some(row) => Err(self.not_from(row.get("status"), change)),
-            None => Err(Failure::new(Exit::Data, format!("campaign {} is gone", self.id))),
+            None => Err(self.gone()),
         }
     }
 }

@@ -1,5 +1,6 @@
--- Campaign $1 becomes $3, if it is one of $2 now; at $4, for the reason $5. One that was paused before its time came is
--- `scheduled` again in place of `sending`. Answers what it is now.
+-- Campaign $1 becomes $3, if it is one of $2 now; at $4, for the reason $5; and $6 becomes its
+-- send_before, unless it is null. A campaign that was paused before its
+-- time is `scheduled` again instead of `sending`. Returns the new status.
 WITH campaign AS MATERIALIZED (
     SELECT id, status, scheduled_at,
            CASE WHEN $3 = 'sending' AND status = 'paused' AND scheduled_at > now() AND started_at IS NULL
@@ -8,8 +9,9 @@ WITH campaign AS MATERIALIZED (
 ),
 changed AS (
     UPDATE campaigns AS c
-       SET status = campaign.next, status_reason = $5,
-           -- One that is started before its time has its time now: it does not wait again after a pause.
+       SET status = campaign.next, status_reason = $5, send_before = coalesce($6::timestamptz, c.send_before),
+           -- A campaign that is started before its time gets the current time, so that it does not wait again after a
+           -- pause.
            scheduled_at = CASE WHEN campaign.status = 'scheduled' AND campaign.next = 'sending'
                                THEN least(c.scheduled_at, now())
                                ELSE coalesce($4::timestamptz, c.scheduled_at) END,

@@ -1,4 +1,4 @@
-//! `campaign send create`: a draft, whose templates compile.
+//! `campaign send create`: creates a draft whose templates compile.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::output::shown;
 use super::super::{connect, id, soon};
+use super::time::{self, Time};
 use campaign_sender::domain::campaign::Source;
 use campaign_sender::domain::mailbox::Mailbox;
 use campaign_sender::message::render::Templates;
@@ -26,7 +27,7 @@ pub struct Create {
     /// The sender, an address or `Name <address>`
     #[arg(long, value_name = "MAILBOX", value_parser = mailbox)]
     from: String,
-    /// Where answers go; may be given several times
+    /// An address for replies; may be given several times
     #[arg(long, value_name = "MAILBOX", value_parser = mailbox)]
     reply_to: Vec<String>,
     /// The template of the subject
@@ -44,7 +45,10 @@ pub struct Create {
     /// SES's configuration set [default: the function's own]
     #[arg(long, value_name = "NAME")]
     configuration_set: Option<String>,
-    /// It is no marketing: an order, an invoice, a notice that everybody must get
+    /// Send nothing after this time: the campaign is paused then, and the recipients that are left stay pending
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    before: Option<Time>,
+    /// The campaign is transactional: an order, an invoice, a notice that everybody must get
     #[arg(long)]
     transactional: bool,
     /// The person who creates it, as the timeline names them
@@ -76,7 +80,7 @@ impl Create {
         let database = connect(DatabaseAccess::from_env()?).await?;
         let id = self.id.unwrap_or_else(Uuid::now_v7);
         let reply_to = (!self.reply_to.is_empty()).then_some(&self.reply_to);
-        let parameters: [(&(dyn ToSql + Sync), Type); 12] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 13] = [
             (&id, Type::UUID),
             (&self.organization, Type::UUID),
             (&self.name, Type::TEXT),
@@ -89,6 +93,7 @@ impl Create {
             (&self.configuration_set, Type::TEXT),
             (&self.transactional, Type::BOOL),
             (&self.created_by, Type::UUID),
+            (&self.before.as_ref().map(Time::to_sql), Type::TEXT),
         ];
         let made = database.query(include_str!("create.sql"), &parameters, soon()).await?;
         if made.is_empty() {
@@ -102,7 +107,7 @@ impl Create {
         Ok(())
     }
 
-    /// The message with file and line in place of part and line.
+    /// The message with the file in place of the part.
     fn with_files(&self, message: &str) -> String {
         [("html", &self.html), ("text", &self.text)].into_iter().fold(
             message.to_owned(),
@@ -121,7 +126,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 fn read_object(path: &Path) -> Result<String, Failure> {
     let text = read(path)?;
-    // As it is written: a number keeps each of its digits.
+    // The JSON is stored unchanged, so that a number keeps all its digits.
     let problem = match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
         Ok(value) if value.get().starts_with('{') => return Ok(text),
         Ok(_) => format!("{}:1: expected a JSON object, such as {{\"city\": \"Oslo\"}}", path.display()),

@@ -1,5 +1,4 @@
--- The campaigns that were paused with all others, or because the database may have lost, or has lost, what it had
--- committed.
+-- The campaigns that were paused with all others, or because the database has lost, or may have lost, data.
 SELECT id FROM campaigns
  WHERE status = 'paused'
    AND (status_reason LIKE 'paused with all others%'

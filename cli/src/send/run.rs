@@ -1,4 +1,4 @@
-//! `campaign send run`: a campaign from here, through the code of the function, without Step Functions.
+//! `campaign send run`: sends a campaign from this machine with the function's code, without Step Functions.
 
 mod lane;
 mod progress;
@@ -21,7 +21,7 @@ use clap::value_parser;
 use lane::{End, Lanes};
 use progress::Progress;
 
-/// Run a campaign from here to its end, without Step Functions
+/// Send a campaign from this machine to its end, without Step Functions
 ///
 /// It needs the same environment as the function, and does the same: any number of these and of functions may work on
 /// one campaign. Ctrl-C ends it cleanly: what SES has accepted is recorded, the rest stays pending. A second Ctrl-C ends
@@ -74,7 +74,7 @@ impl Run {
         self.report(&lanes, &progress)
     }
 
-    /// A campaign that cannot be sent is told before anything is claimed.
+    /// A campaign that cannot be sent is reported before anything is claimed.
     async fn check(&self, database: &Database) -> Result<(), Failure> {
         let sql = "SELECT status, status_reason FROM campaigns WHERE id = $1";
         let rows = database.query(sql, &[(&self.campaign, Type::UUID)], soon()).await?;
@@ -140,7 +140,7 @@ impl Run {
     }
 }
 
-/// The campaign's counters, with what its batches have noted and not recorded yet.
+/// The campaign's counters, including outcomes that its batches have noted and not recorded yet.
 pub async fn settled(database: &Database, campaign: Uuid) -> Option<(u64, u64)> {
     let sql = include_str!("run/settled.sql");
     let rows = database.query(sql, &[(&campaign, Type::UUID)], soon()).await.ok()?;

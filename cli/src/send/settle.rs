@@ -1,4 +1,4 @@
-//! Before a campaign goes on: emails that SES accepted and whose activities the table refused.
+//! Before a campaign is resumed: settles emails that SES accepted and whose activities the table refused.
 
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -10,14 +10,15 @@ use campaign_sender::domain::outcome::Entry;
 use campaign_sender::lambda::environment::Settings;
 use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::record::{self, Record, Statement};
-use campaign_sender::send_batch::{pay, refused};
+use campaign_sender::send_batch::{lines, refused};
 use campaign_sender::store::activities::plan;
 use campaign_sender::store::{Database, DatabaseError};
 
-/// Makes them `sent`, each with its activity, and says how many. One that is refused again stays `uncertain`.
+/// Makes them `sent`, each with its activity, and prints their number. A recipient whose activity is refused
+/// again stays `uncertain`.
 ///
 /// # Errors
-/// When the table takes no activity yet: the campaign would be halted again.
+/// When the table still takes no activity, so that the campaign would be halted again.
 pub async fn settle_refused(database: &Database, id: Uuid, source: &Source) -> Result<(), Failure> {
     let mut settled = 0;
     while has_uncertain(database, id).await? {
@@ -37,7 +38,7 @@ pub async fn settle_refused(database: &Database, id: Uuid, source: &Source) -> R
     Ok(())
 }
 
-/// The counter answers for most campaigns, so that their recipients are not read.
+/// For most campaigns the counter is zero, so their recipients are not read.
 async fn has_uncertain(database: &Database, id: Uuid) -> Result<bool, Failure> {
     let sql = "SELECT uncertain_count > 0 FROM campaigns WHERE id = $1";
     let rows = database.query(sql, &[(&id, Type::UUID)], soon()).await?;
@@ -53,7 +54,7 @@ async fn settle(
     let table = Settings::from_env()?.activities_table;
     let statement = Statement::new(&plan::learn(database, &table, &["email_sent"], &[], soon()).await?);
     let templates = Templates::compile(source.clone()).ok();
-    let lines = pay::lines(database, id, templates.as_ref(), &source.subject, entries, soon()).await?;
+    let lines = lines::lines(database, id, templates.as_ref(), &source.subject, entries, soon()).await?;
     let whole = Record { lines: &lines, ..Record::nothing(id) };
     let recorded = match record::record_whole(database, &statement, &whole, soon()).await {
         Err(error @ DatabaseError::Refused(_)) => {

@@ -1,4 +1,4 @@
-//! A time that a person gives, with its zone.
+//! Parses a time with a zone.
 
 use std::fmt;
 
@@ -18,18 +18,24 @@ impl Time {
         self.0.timestamp()
     }
 
-    /// As PostgreSQL reads it.
+    /// The time in a form for PostgreSQL.
     pub fn to_sql(&self) -> String {
         self.timestamp().to_string()
     }
 
     /// The instant in UTC.
     pub fn utc(&self) -> String {
-        self.timestamp().strftime("%Y-%m-%d %H:%M UTC").to_string()
+        shown(self.timestamp())
     }
 }
 
-/// In UTC, and in its own zone if that is another: `2030-06-01 07:00 UTC (2030-06-01 09:00 +02:00, Europe/Oslo)`.
+/// An instant in UTC, to the minute.
+pub fn shown(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// The time in UTC, and in its own zone if that differs: `2030-06-01 07:00 UTC (2030-06-01 09:00 +02:00,
+/// Europe/Oslo)`.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.utc())?;
@@ -45,7 +51,7 @@ impl fmt::Display for Time {
 /// Reads a date, a time of day and a zone.
 ///
 /// # Errors
-/// What is wrong, and which forms are taken.
+/// What is wrong, and which forms are accepted.
 pub fn parse(text: &str) -> Result<Time, String> {
     let (civil, zone) = split(text.trim()).ok_or_else(|| format!("expected a time such as {FORMS}"))?;
     let civil: DateTime = civil
@@ -80,7 +86,7 @@ pub fn parse(text: &str) -> Result<Time, String> {
     }
 }
 
-/// Date and time of day as ISO 8601 has them, and what stands after them.
+/// Date and time of day in the form of ISO 8601, and the text after them.
 fn split(text: &str) -> Option<(String, &str)> {
     let (date, rest) = text.split_at_checked(10)?;
     let rest = rest.strip_prefix(['T', 't', ' '])?.trim_start();
@@ -138,7 +144,7 @@ fn named(name: &str) -> Result<TimeZone, String> {
     })
 }
 
-/// A time that a clock there shows once.
+/// A time that a clock in this zone shows once.
 fn in_zone(civil: DateTime, zone: &TimeZone) -> Result<Time, String> {
     let ambiguous = zone.to_ambiguous_zoned(civil);
     let own = civil.strftime("%Y-%m-%d %H:%M");

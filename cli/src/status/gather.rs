@@ -6,20 +6,32 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::{patiently, soon};
-use super::advice;
 use super::{Detail, Example, HistoryHold, Lane, Outcome, Overview};
+use super::{advice, now};
 use campaign_sender::domain::address;
 use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
 
-/// The latest campaigns.
-pub async fn overviews(database: &Database, limit: u32) -> Result<Vec<Overview>, Failure> {
-    Ok(rows(database, None, limit).await?.iter().map(overview).collect())
+/// Campaigns with one of the statuses (empty: with any) and of the organization, if one is given.
+pub async fn overviews(
+    database: &Database,
+    statuses: &[String],
+    organization: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<Overview>, Failure> {
+    Ok(rows(database, None, statuses, organization, limit).await?.iter().map(overview).collect())
 }
 
-async fn rows(database: &Database, id: Option<Uuid>, limit: u32) -> Result<Vec<Row>, Failure> {
+async fn rows(
+    database: &Database,
+    id: Option<Uuid>,
+    statuses: &[String],
+    organization: Option<Uuid>,
+    limit: u32,
+) -> Result<Vec<Row>, Failure> {
     let limit = i64::from(limit);
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::UUID), (&limit, Type::INT8)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&id, Type::UUID), (&limit, Type::INT8), (&statuses, Type::TEXT_ARRAY), (&organization, Type::UUID)];
     Ok(database.query(include_str!("overviews.sql"), &parameters, patiently()).await?)
 }
 
@@ -32,6 +44,8 @@ fn overview(row: &Row) -> Overview {
         progress: load::progress(row),
         rejected: row.get("rejected"),
         scheduled_at: row.get("scheduled_at"),
+        send_before: row.get("send_before"),
+        overdue_seconds: row.get("overdue_seconds"),
         started_at: row.get("started_at"),
         completed_at: row.get("completed_at"),
     }
@@ -40,7 +54,7 @@ fn overview(row: &Row) -> Overview {
 /// One campaign, if there is such a one.
 pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Result<Option<Detail>, Failure> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
-    let campaigns = rows(database, Some(id), 1).await?;
+    let campaigns = rows(database, Some(id), &[], None, 1).await?;
     let Some(campaign) = campaigns.first() else { return Ok(None) };
     let outcomes = database.query(include_str!("outcomes.sql"), &parameters, patiently()).await?;
     let lanes = database.query(include_str!("lanes.sql"), &parameters, soon()).await?;
@@ -53,6 +67,10 @@ pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Resu
         last_seconds: outcomes.iter().find_map(|row| row.get::<_, Option<f64>>("last_seconds")),
     };
     let overview = overview(campaign);
+    let history_hold = campaign
+        .get::<_, Option<f64>>("hold_seconds")
+        .map(|seconds| HistoryHold { reason: campaign.get("hold_reason"), seconds });
+    let now_is = now::read(database, id, history_hold.as_ref()).await?;
     let now = pace.now();
     let mean = pace.mean(overview.progress.sent);
     let mut detail = Detail {
@@ -60,9 +78,8 @@ pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Resu
         per_second_mean: mean.map(rounded),
         seconds_left: pace.seconds_left(overview.progress.remaining, now),
         last_event_seconds: campaign.get("last_event_seconds"),
-        history_hold: campaign
-            .get::<_, Option<f64>>("hold_seconds")
-            .map(|seconds| HistoryHold { reason: campaign.get("hold_reason"), seconds }),
+        history_hold,
+        now: now_is,
         outcomes: outcomes.iter().map(|row| outcome(row, show_addresses)).collect(),
         lanes: lanes.iter().map(lane).collect(),
         advice: Vec::new(),
@@ -111,7 +128,7 @@ fn outcome(row: &Row, show_addresses: bool) -> Outcome {
     let (email, error) = if show_addresses {
         (email, error)
     } else {
-        (address::masked(&email), error.map(|error| without_addresses(&error)))
+        (address::masked(&email), error.map(|error| address::without_addresses(&error)))
     };
     Outcome {
         status: row.get("status"),
@@ -120,13 +137,6 @@ fn outcome(row: &Row, show_addresses: bool) -> Outcome {
         oldest_seconds: row.get("oldest_seconds"),
         example: Example { recipient_id: row.get("id"), email, error },
     }
-}
-
-/// SES's words may hold addresses.
-fn without_addresses(text: &str) -> String {
-    let is_address = |word: &str| word.rsplit_once('@').is_some_and(|(_, domain)| domain.contains('.'));
-    let masked = |word: &str| if is_address(word) { address::masked(word) } else { word.to_owned() };
-    text.split(' ').map(masked).collect::<Vec<_>>().join(" ")
 }
 
 fn lane(row: &Row) -> Lane {
@@ -138,6 +148,7 @@ fn lane(row: &Row) -> Lane {
     };
     Lane {
         batch_id: row.get("id"),
+        number: row.get("number"),
         state,
         first_position: row.get("first_position"),
         last_position: row.get("last_position"),
@@ -161,13 +172,5 @@ mod tests {
         let done = Pace { sending: false, last_seconds: Some(200.0), ..stalled };
         assert_eq!((done.now(), done.mean(6000)), (None, Some(60.0)));
         assert_eq!(done.seconds_left(0, None), None);
-    }
-
-    #[test]
-    fn an_address_in_the_words_of_ses_is_masked() {
-        assert_eq!(
-            without_addresses("Email address is not verified: ada@example.com"),
-            "Email address is not verified: a…@example.com"
-        );
     }
 }

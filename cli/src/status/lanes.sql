@@ -1,6 +1,6 @@
 -- The batches of campaign $1 that are not closed: whose they are, what is noted of them, and what was accepted in the
 -- last minute by those notes.
-SELECT b.id, b.first_position, b.last_position, b.claim_token IS NOT NULL AS claimed,
+SELECT b.id, b.number, b.first_position, b.last_position, b.claim_token IS NOT NULL AS claimed,
        extract(epoch FROM b.lease_ends_at - clock_timestamp())::float8 AS lease_seconds,
        coalesce(noted.count, 0) AS noted, coalesce(noted.recent, 0) AS recent,
        (SELECT count(*) FROM campaign_recipients AS r

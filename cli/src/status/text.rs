@@ -7,7 +7,9 @@ use console::{Term, measure_text_width, style, truncate_str};
 
 use super::super::format;
 use super::super::output::shown;
+use super::now::Now;
 use super::{Detail, Lane, Outcome, Overview};
+use campaign_sender::domain::cause::Cause;
 use campaign_sender::domain::result::Progress;
 
 /// The columns of standard output's terminal; where it is none, nothing is cut off.
@@ -25,9 +27,6 @@ const DISPENSABLE: [&str; 5] = ["SUPPRESSED", "SINCE (UTC)", "SENT", "UNCERTAIN"
 /// Campaigns at a glance. Where they do not fit, columns are left out: what fails is seen at any width, and an id is
 /// there to copy.
 pub fn table(campaigns: &[Overview], width: usize) -> String {
-    if campaigns.is_empty() {
-        return "There are no campaigns yet: campaign send create --help\n".to_owned();
-    }
     let header = [
         "CAMPAIGN",
         "NAME",
@@ -51,7 +50,13 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
         vec![
             campaign.campaign_id.to_string(),
             truncate_str(&shown(&campaign.name), 24, "…").into_owned(),
-            if is_mostly_rejected(campaign) { "rejected".to_owned() } else { campaign.status.clone() },
+            if is_mostly_rejected(campaign) {
+                "rejected".to_owned()
+            } else if campaign.overdue_seconds.is_some() {
+                "overdue".to_owned()
+            } else {
+                campaign.status.clone()
+            },
             percent(campaign.progress),
             format::count(total),
             format::count(sent),
@@ -171,6 +176,10 @@ pub fn detail(detail: &Detail, width: usize) -> String {
                 .map(|(number, lane)| labelled(if number == 0 { "Batches" } else { "" }, &self::lane(lane))),
         );
     }
+    if let Some(now) = &detail.now {
+        lines.push(String::new());
+        lines.extend(self::now(now, width));
+    }
     if let Some(seconds) = detail.last_event_seconds {
         lines.push(String::new());
         lines.push(labelled("Events", &format!("SES was last heard {} ago", span(seconds))));
@@ -202,6 +211,7 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
     ];
     let times = [
         ("scheduled for", &campaign.scheduled_at),
+        ("not to be sent after", &campaign.send_before),
         ("started", &campaign.started_at),
         ("completed", &campaign.completed_at),
     ];
@@ -211,6 +221,12 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
         .collect();
     if !times.is_empty() {
         lines.push(format!("  {}", style(times.join(", ")).dim()));
+    }
+    if let Some(seconds) = campaign.overdue_seconds {
+        lines.push(format!(
+            "  Overdue: it has been due for {}, and nothing has begun to send it",
+            span(seconds)
+        ));
     }
     // Whoever sets the status by SQL leaves the reason of the halt before it standing.
     let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
@@ -312,8 +328,36 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     lines
 }
 
+/// Why nothing is being sent, with what was noted of it and for how long.
+fn now(now: &Now, width: usize) -> Vec<String> {
+    let mut text = shown(&now.text).into_owned();
+    let ago = now.seconds_ago.map(span);
+    let left = now.seconds_left.map(span);
+    let when = match (now.cause, ago, left) {
+        (Cause::AtWork, _, Some(left)) => Some(format!("its lease ends in {left}")),
+        (Cause::HistoryChanged | Cause::RateReserved, _, Some(left)) => Some(format!("for another {left}")),
+        (Cause::Resting, _, Some(left)) => Some(format!("the schedule tries it again in {left}")),
+        (Cause::Overdue, Some(ago), _) => Some(format!("for {ago}")),
+        (_, Some(ago), Some(left)) => {
+            Some(format!("noted {ago} ago; the next invocation is to come in {left}"))
+        }
+        (_, Some(ago), None) => Some(format!("noted {ago} ago")),
+        _ => None,
+    };
+    if let Some(when) = when {
+        let _ = write!(text, " ({when})");
+    }
+    // What an invocation said in its own words, where they say more.
+    if let Some(reason) = now.reason.as_ref().filter(|reason| !reason.is_empty()) {
+        let said = if now.cause == Cause::Overdue { "; the last one said: " } else { ": " };
+        let _ = write!(text, "{said}{}", shown(reason));
+    }
+    let lines = wrapped(&text, 14, width);
+    lines.iter().enumerate().map(|(n, line)| labelled(if n == 0 { "Now" } else { "" }, line)).collect()
+}
+
 fn lane(lane: &Lane) -> String {
-    let range = format!("{} to {}", lane.first_position, lane.last_position);
+    let name = format!("batch {}", format::count(lane.number));
     let lease = span(lane.lease_seconds.unwrap_or_default().abs());
     let state = match lane.state {
         "working" => format!("at work, its lease ends in {lease}"),
@@ -324,7 +368,7 @@ fn lane(lane: &Lane) -> String {
         0 => String::new(),
         noted => format!(", {} of them done and not recorded yet", format::count(noted)),
     };
-    format!("{range}: {} pending{noted}; {state}", format::count(lane.pending))
+    format!("{name}: {} pending{noted}; {state}", format::count(lane.pending))
 }
 
 fn labelled(label: &str, content: &str) -> String {
@@ -355,6 +399,8 @@ mod tests {
             progress: Progress { total: 120_000, sent: 100, failed: 7, suppressed: 1, uncertain: 2, remaining: 119_890 },
             rejected: 0,
             scheduled_at: None,
+            send_before: None,
+            overdue_seconds: None,
             started_at: Some("2026-03-01T08:00:00Z".to_owned()),
             completed_at: None,
         }
@@ -379,6 +425,7 @@ mod tests {
             seconds_left: None,
             last_event_seconds: None,
             history_hold: None,
+            now: None,
             outcomes: vec![refused],
             lanes: Vec::new(),
             advice: vec!["Go on with it: campaign send resume 00000000-0000-0000-0000-000000000000, and then look again".to_owned()],

@@ -13,10 +13,10 @@ use super::Reason;
 
 /// The fields of a suppression that `--map` names.
 pub const FIELDS: [&str; 4] = ["email", "reason", "created_at", "organization_id"];
-/// What other tools call the address, without letter case, white space and punctuation.
+/// Other tools' names for the address, in lower case, without white space and punctuation.
 const ADDRESS_NAMES: [&str; 4] = ["email", "emailaddress", "mail", "mailaddress"];
 
-/// Where the columns are.
+/// The places of the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns {
     pub email: usize,
@@ -36,7 +36,7 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Columns {
-    /// By what was given, else by their names, whatever the letter case.
+    /// Finds the columns by the options, else by their names, whatever the letter case.
     ///
     /// # Errors
     /// What is wrong with the header, and what to do.

@@ -32,7 +32,7 @@ impl Export {
             .write_record(["organization_id", "email", "reason", "created_at"])
             .map_err(|error| self.unwritable(error))?;
         let whose = self.whose.organization_id();
-        // The last address of the page before: addresses come in their order.
+        // The last address of the page before; addresses are ordered.
         let (mut organization, mut email, mut count) = (None::<Uuid>, String::new(), 0_usize);
         loop {
             let parameters: [(&(dyn ToSql + Sync), Type); 3] =

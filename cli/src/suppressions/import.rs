@@ -20,7 +20,7 @@ use super::{Reason, Whose, Written};
 use campaign_sender::domain::address;
 use campaign_sender::store::Database;
 
-/// What is handed to PostgreSQL at a time.
+/// The number of bytes that are handed to PostgreSQL at a time.
 const CHUNK_BYTES: usize = 128 * 1024;
 
 /// Add the addresses of a CSV file, such as another tool's export
@@ -60,7 +60,7 @@ pub(super) struct Import {
     file: PathBuf,
 }
 
-/// A row that is good.
+/// A good row.
 struct Suppression {
     organization_id: Uuid,
     email: String,
@@ -68,7 +68,7 @@ struct Suppression {
     at: Option<SystemTime>,
 }
 
-/// A stable code, and words for a person.
+/// A stable code, and a text for a person.
 type Refusal = (&'static str, String);
 
 impl Import {
@@ -144,7 +144,7 @@ impl Import {
         self.settle(&client, &refused.into_values().collect::<Vec<_>>(), read, &place).await
     }
 
-    /// Writes the good rows, if nothing speaks against it, and says what became of all.
+    /// Writes the good rows, unless rows are refused and may not be skipped, and reports the result.
     async fn settle(
         &self,
         client: &Client,
@@ -174,7 +174,7 @@ impl Import {
     fn read(&self, columns: &Columns, email: &str, fields: &[&str]) -> Result<Suppression, Refusal> {
         let value =
             |column: Option<usize>| column.map(|at| fields[at].trim()).filter(|value| !value.is_empty());
-        // The address itself is not repeated: what people see may end in a ticket.
+        // The address itself is not shown, because output may be copied into a ticket.
         if email.is_empty() {
             return Err(("bad_address", "there is none".to_owned()));
         }
@@ -207,7 +207,7 @@ impl Import {
 }
 
 impl Suppression {
-    /// As a line of `COPY`'s text format with the columns of the temporary table.
+    /// The row as a line of `COPY`'s text format with the columns of the temporary table.
     fn copy(&self, copy: &mut Vec<u8>) {
         let at = self.at.and_then(|at| Timestamp::try_from(at).ok()).map(|at| at.to_string());
         row::field(copy, Some(&self.organization_id.to_string()), b'\t');

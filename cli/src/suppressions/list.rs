@@ -1,4 +1,4 @@
-//! `campaign suppressions list`: how many there are, and the newest.
+//! `campaign suppressions list`: the number of suppressions, and the newest ones.
 
 use console::style;
 use tokio_postgres::types::{ToSql, Type};
@@ -24,7 +24,7 @@ pub(super) struct List {
     /// Only those with this reason
     #[arg(long, value_enum)]
     reason: Option<Reason>,
-    /// How many addresses are shown
+    /// The number of addresses to show
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
 }

@@ -1,4 +1,4 @@
--- The newest suppressions: of the organization $1, the address $2, the reason $3; null: of any. At most $4.
+-- The newest suppressions of the organization $1, the address $2 and the reason $3; null means any. At most $4.
 SELECT organization_id, email, reason,
        to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') AS since
   FROM suppressions

@@ -1,4 +1,5 @@
--- The next page of suppressions of the organization $1 (null: of all), after the address $3 of $2.
+-- The next page of suppressions of the organization $1 (null: all organizations), after the address $3 of the
+-- organization $2.
 SELECT organization_id, email, reason,
        to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS created_at
   FROM suppressions

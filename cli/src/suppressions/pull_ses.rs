@@ -1,4 +1,4 @@
-//! `campaign suppressions pull-ses`: what SES itself suppresses for the account.
+//! `campaign suppressions pull-ses`: reads the account's suppression list of SES.
 
 use aws_sdk_sesv2::error::DisplayErrorContext;
 use aws_sdk_sesv2::types::{SuppressedDestinationSummary, SuppressionListReason};
@@ -11,10 +11,10 @@ use super::{Chunk, Reason, Whose, Written, organization_name};
 use campaign_sender::ses;
 use campaign_sender::store::Database;
 
-/// Addresses per answer of SES, which is the most that it gives.
+/// Addresses per answer of SES; it gives no more.
 const PAGE: i32 = 1000;
 
-/// Read in the suppression list that SES keeps for the account
+/// Add the addresses of the account's suppression list of SES
 ///
 /// SES accepts emails to these addresses and sends none, so each costs a send and becomes a bounce. The list is the
 /// account's, so its addresses are suppressed for all organizations, unless one is named. Running it again adds

@@ -1,4 +1,4 @@
--- Where the rows of a file stand until all of them are read. It is gone with the transaction.
+-- The rows of a file until all of them are read. The table is dropped with the transaction.
 CREATE TEMPORARY TABLE read (
     organization_id uuid NOT NULL,
     email           text NOT NULL,

@@ -5,6 +5,7 @@ mod support;
 
 mod documented;
 mod import;
+mod late;
 mod output;
 mod prune;
 mod report;
@@ -13,6 +14,7 @@ mod retry_failed;
 mod send;
 mod status;
 mod suppressions;
+mod why_nothing_is_sent;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};

@@ -69,9 +69,11 @@ fn a_campaign_is_shown_with_its_causes_its_batches_and_what_to_do() {
                           1  connection_lost  for up to T: connection closed before message completed, such as r…@example.com
       To send             4
 
-      Batches     1000000000009 to 1000000000012: 4 pending; lost: its lease ended T ago; the next claim takes it over
+      Batches     batch 2: 4 pending; lost: its lease ended T ago; the next claim takes it over
 
-      Next        The next invocation takes over what was lost; none is at work now: campaign send run ID
+      Now         an invocation ended without recording its batch
+
+      Next        The next invocation takes it over; look at the log of send-batch for why it was lost.
                   Wait for SES's events, which settle most of what is uncertain (for T so far).
                   When the cause of Odd is mended, send to those who failed by it: campaign retry-failed ID --code Odd
 
@@ -100,13 +102,16 @@ fn machines_read_the_same_under_names_that_stay() {
             "lanes",
             "lastEventSeconds",
             "name",
+            "now",
             "outcomes",
+            "overdueSeconds",
             "perSecondMean",
             "perSecondNow",
             "progress",
             "rejected",
             "scheduledAt",
             "secondsLeft",
+            "sendBefore",
             "startedAt",
             "status",
             "statusReason",
@@ -181,7 +186,7 @@ fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_a
     assert!(said.contains("120 of them done and not recorded yet; at work, its lease ends in T"), "{said}");
     assert!(said.contains("SES was last heard T ago"), "{said}");
     assert!(said.contains("settled nothing of what is uncertain for T: look at ses-events"), "{said}");
-    assert!(!said.contains("Nobody is at work"), "{said}");
+    assert!(said.contains("Now         an invocation is at work on it"), "{said}");
 }
 
 #[test]
@@ -194,7 +199,7 @@ fn emails_that_ses_rejected_after_accepting_them_are_shown() {
     let said = status(&world, &[&campaign.to_string()]);
     assert!(said.contains("\"Spring\"  sent, and rejected by Amazon SES"), "{said}");
     assert!(said.contains("        3  rejected by Amazon SES after it had accepted them"), "{said}");
-    assert!(said.contains("Look at what the emails hold"), "{said}");
+    assert!(said.contains("Look at the content of the emails"), "{said}");
     let json: Value = serde_json::from_str(&status(&world, &[&campaign.to_string(), "--json"])).unwrap();
     assert_eq!((&json["rejected"], &json["status"]), (&3.into(), &"sent".into()));
 }
@@ -236,10 +241,22 @@ fn campaigns_are_shown_at_a_glance_the_live_ones_first() {
         [
             "CAMPAIGN NAME STATUS DONE TOTAL SENT FAILED SUPPRESSED UNCERTAIN".to_owned(),
             format!("{live} Spring sending 0% 1 0 0 0 0"),
-            format!("{draft} Spring draft 0% 3 0 0 0 0"),
             format!("{sent} Spring sent 100% 2 2 0 0 0"),
+            format!("{draft} Spring draft 0% 3 0 0 0 0"),
         ]
     );
+    let organization = crate::support::ORGANIZATION.to_string();
+    for (arguments, expected) in [
+        (&["--status", "sent,draft"][..], vec![sent, draft]),
+        (&["--organization", &organization, "--limit", "1"], vec![live]),
+        (&["--organization", &Uuid::nil().to_string()], vec![]),
+    ] {
+        let json: Value = serde_json::from_str(&status(&world, &[&["--json"], arguments].concat())).unwrap();
+        let found: Vec<String> =
+            json.as_array().unwrap().iter().map(|of| of["campaignId"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(found, expected.iter().map(Uuid::to_string).collect::<Vec<_>>(), "{arguments:?}");
+    }
+    assert_eq!(status(&world, &["--status", "cancelled"]), "No campaign is like that.\n");
 }
 
 #[test]

@@ -3,8 +3,11 @@
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+mod interrupted;
 mod mismatch;
 mod one_mailbox;
+mod previous_release;
+mod rights;
 mod shapes;
 
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,4 @@
-//! Databases that were made before versions were recorded, brought to version 1 in mid-campaign.
+//! Databases that were made before versions were recorded, brought to the newest version in mid-campaign.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ const SCHEMAS: [(&str, &str); 4] = [
 const CAMPAIGN: Uuid = Uuid::from_u128(0x4000_8000_0000_0000_0001);
 
 /// A world whose database has an old schema, with a campaign that is half sent.
-fn half_sent(schema: &str) -> World {
+pub fn half_sent(schema: &str) -> World {
     let mut database = TestDatabase::create_empty();
     for sql in [schema, include_str!("half_sent.sql")] {
         database.client().batch_execute(sql).unwrap();
@@ -54,22 +54,40 @@ fn is_left_over(line: &str) -> bool {
     .any(|part| line.contains(part))
 }
 
+fn without_history(lines: BTreeSet<String>) -> BTreeSet<String> {
+    lines.into_iter().filter(|line| !line.contains("campaign_schema_history")).collect()
+}
+
+/// What the database lacks that an empty one becomes, and what it has beside that and what may be left over.
+pub fn missing_and_left(world: &mut World) -> (Vec<String>, Vec<String>) {
+    let fresh = shape(&mut TestDatabase::create());
+    let found = without_history(shape(&mut world.database));
+    let missing = fresh.difference(&found).cloned().collect();
+    let left = found.difference(&fresh).filter(|line| !is_left_over(line)).cloned().collect();
+    (missing, left)
+}
+
+/// Sends the campaign of `half_sent.sql` to its end, and answers how many recipients have which status then.
+pub fn statuses_at_the_end(world: &mut World) -> String {
+    // The invocation that was at work when the schema was migrated holds its batch until its lease ends.
+    world.expire_leases();
+    let results = run(&mut world.function(), event(CAMPAIGN, 10));
+    assert_eq!(results.last().unwrap()["status"], "done");
+    let statuses = world.statuses(CAMPAIGN).into_iter().map(|(status, count)| format!("{status} {count}"));
+    statuses.collect::<Vec<_>>().join(", ")
+}
+
 #[test]
 fn every_earlier_schema_becomes_what_an_empty_database_becomes() {
     let fresh = shape(&mut TestDatabase::create());
     let mut by_command = TestDatabase::create_empty();
     migrated(&by_command.url, &[]);
-    let without_history = |lines: BTreeSet<String>| -> BTreeSet<String> {
-        lines.into_iter().filter(|line| !line.contains("campaign_schema_history")).collect()
-    };
     assert_eq!(without_history(shape(&mut by_command)), fresh);
     for (name, schema) in SCHEMAS {
         let mut world = half_sent(schema);
         migrated(&world.database.url, &[]);
-        let found = without_history(shape(&mut world.database));
-        let missing: Vec<_> = fresh.difference(&found).collect();
+        let (missing, left) = missing_and_left(&mut world);
         assert!(missing.is_empty(), "{name} lacks {missing:#?}");
-        let left: Vec<_> = found.difference(&fresh).filter(|line| !is_left_over(line)).collect();
         assert!(left.is_empty(), "{name} still has {left:#?}");
         assert!(migrated(&world.database.url, &[]).starts_with("up to date"));
     }
@@ -99,11 +117,7 @@ fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotte
             "{name}"
         );
 
-        // The invocation that was at work when the schema was migrated holds its batch until its lease ends.
-        world.expire_leases();
-        let results = run(&mut world.function(), event(CAMPAIGN, 10));
-        assert_eq!(results.last().unwrap()["status"], "done", "{name}");
-
+        let statuses = statuses_at_the_end(&mut world);
         let twice = world.ses.addresses_received_more_than_once();
         assert!(twice.is_empty(), "{name}: received more than once: {twice:?}");
         let received: BTreeSet<String> =
@@ -114,9 +128,6 @@ fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotte
             .map(|n| format!("r{n}@example.com"))
             .collect();
         assert_eq!(received, expected, "{name}");
-        let statuses =
-            world.statuses(CAMPAIGN).into_iter().map(|(status, count)| format!("{status} {count}"));
-        let statuses = statuses.collect::<Vec<_>>().join(", ");
         assert_eq!(statuses, "failed 1, sent 49, suppressed 2, uncertain 10", "{name}");
         let counters = "SELECT concat_ws(' ', status, total_count, sent_count, failed_count, suppressed_count, uncertain_count)
                           FROM campaigns WHERE id = $1";

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 pub struct Account {
     /// Recipients per 24 hours that are accepted; -1: without limit.
     pub max_24_hour_send: f64,
-    /// What `GetAccount` says. It is not enforced: see [`TokenBucket`].
+    /// The rate that `GetAccount` reports. It is not enforced: see [`TokenBucket`].
     pub max_send_rate: f64,
     /// Recipients sent to in the last 24 hours, before those that this endpoint accepts from now on.
     pub sent_last_24_hours: f64,
@@ -45,7 +45,7 @@ impl Default for Account {
 }
 
 impl Account {
-    /// Whether the account may send at all.
+    /// Checks that the account may send at all.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         if self.enforcement_status == EnforcementStatus::Shutdown {
             return Err(Refusal::account_suspended());
@@ -89,7 +89,7 @@ impl Account {
 pub struct TokenBucket {
     pub per_second: f64,
     pub burst: f64,
-    /// How many it holds at the start; as many as its burst unless given.
+    /// The number of tokens at the start; its burst unless given.
     #[serde(default)]
     pub tokens: Option<f64>,
 }
@@ -101,7 +101,7 @@ impl TokenBucket {
     }
 }
 
-/// A token bucket at work.
+/// The state of a token bucket.
 pub(super) struct RateLimit {
     bucket: TokenBucket,
     tokens: f64,

@@ -15,14 +15,14 @@ use super::{
 
 const IDENTITIES: &str = "/v2/email/identities/";
 
-/// Why a request has no answer: the connection is closed instead.
+/// A request without an answer: the connection is closed instead.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is closed without an answer")]
 pub(super) struct HangUp;
 
 pub(super) type Answer = Result<Response<Full<Bytes>>, HangUp>;
 
-/// Answers a request to the SES API, after the set latency.
+/// Answers a request to the SES API, after the configured latency.
 pub(super) async fn answer(state: &State, parts: &Parts, body: &[u8]) -> Answer {
     state.control().counts.requests += 1;
     let answer = match authenticated(state, parts, body).await {
@@ -37,7 +37,8 @@ pub(super) async fn answer(state: &State, parts: &Parts, body: &[u8]) -> Answer 
     answer
 }
 
-/// Answers a request whose signature is right. The outer error is an answer too; the inner one is none.
+/// Answers a request whose signature is valid. The outer error is an answer too; the inner one means no
+/// answer.
 async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answer, Refusal> {
     let now = SystemTime::now();
     state.verifier.verify(parts, body, now).inspect_err(|_| state.control().counts.unauthenticated += 1)?;
@@ -123,7 +124,7 @@ fn bulk_result(
     }
 }
 
-/// What is left to do for a rule once the request is accepted.
+/// What a rule does after the request is accepted.
 #[derive(PartialEq)]
 enum After {
     Answer,
@@ -131,20 +132,20 @@ enum After {
     Empty,
     /// All results of a bulk call but the last.
     FewerResults,
-    /// This, whatever came of it; and not even accept.
+    /// This answer, whatever the result; or without accepting the request.
     Other(Other),
     OtherNow(Other),
     AnswerLate(Duration),
     HangUp,
-    /// Not even accept.
+    /// The request is not accepted.
     HangUpNow,
 }
 
-/// Marks an answer that a rule gives in place of SES: it has no id of the request.
+/// Marks an answer that a rule gives in place of SES: it has no request id.
 #[derive(Clone)]
 pub(super) struct OfRule;
 
-/// An answer as a rule has it.
+/// The answer of a rule.
 #[derive(PartialEq)]
 struct Other {
     status: u16,

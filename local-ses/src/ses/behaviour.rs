@@ -6,21 +6,21 @@ use super::{
     refusal::Refusal,
 };
 
-/// What the endpoint does to certain requests. Of all rules the first that matches decides.
+/// A rule for certain requests. The first rule that matches decides.
 ///
 /// As JSON: `{"recipient":{"exact":"a@example.com"},"effect":{"delay":{"ms":50}},"times":1}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
-    /// Matches requests with such a recipient; none: whatever the recipients.
+    /// Matches requests with such a recipient; none: any recipients.
     pub recipient: Option<RecipientMatch>,
-    /// Matches the nth send request after the rule was added, counted from 1 (a bulk call is one request);
+    /// Matches the n-th send request after the rule was added, counted from 1 (a bulk call is one request);
     /// none: every request.
     pub request: Option<u64>,
     /// Matches requests of this operation; none: of both.
     pub kind: Option<RequestKind>,
     pub effect: Effect,
-    /// How many times the rule may match before it is spent; none: always.
+    /// The number of times that the rule may match; none: any number.
     pub times: Option<u32>,
 }
 
@@ -42,14 +42,14 @@ pub enum Effect {
     Throttle,
     /// Answers an internal failure with status 500, accepting nothing.
     ServerError,
-    /// Answers this, as it stands, after accepting the request or in place of that: what a proxy, a firewall or a
-    /// broken SES answers. Each character of `body` is one byte (U+0000 to U+00FF).
+    /// Answers this unchanged, after accepting the request or without accepting it, like a proxy, a firewall
+    /// or a broken SES. Each character of `body` is one byte (U+0000 to U+00FF).
     Answer { accept: bool, status: u16, content_type: String, body: String },
     /// Accepts, and answers `{}`. For an entry of a bulk call: `{}` as its result.
     AcceptWithEmptyResult,
-    /// Accepts, and leaves the last of the results of a bulk call out.
+    /// Accepts, and omits the last result of a bulk call.
     AcceptWithFewerResults,
-    /// Waits, then goes on as if there were no rule.
+    /// Waits, then continues as if there were no rule.
     Delay { ms: u64 },
     /// Closes the connection without an answer, accepting nothing.
     DropBeforeAccept,
@@ -75,18 +75,18 @@ impl Rule {
         Rule { recipient: Some(RecipientMatch::Contains(part.into())), ..Self::any(effect) }
     }
 
-    /// A rule for the nth send request from now on, counted from 1.
+    /// A rule for the n-th send request from now on, counted from 1.
     pub fn nth(request: u64, effect: Effect) -> Self {
         Rule { request: Some(request), ..Self::any(effect) }
     }
 
-    /// The rule, for requests of this operation alone.
+    /// The same rule, only for requests of this operation.
     #[must_use]
     pub fn by(self, kind: RequestKind) -> Self {
         Rule { kind: Some(kind), ..self }
     }
 
-    /// The rule, spent after so many matches.
+    /// The same rule, for at most this number of matches.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Rule { times: Some(times), ..self }
@@ -128,18 +128,18 @@ pub(super) struct Rules {
 
 struct ActiveRule {
     rule: Rule,
-    /// Send requests that had come when it was added.
+    /// The number of send requests before it was added.
     added_at: u64,
 }
 
-/// What the rules say about one send request.
+/// The effects of the rules on one send request.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Decision {
     /// For the request as a whole.
     pub(super) effect: Option<Effect>,
     /// For each message of a bulk call that an address rule refuses.
     pub(super) refused_entries: Vec<Option<Refusal>>,
-    /// For each message of a bulk call: whether its result is to be empty.
+    /// For each message of a bulk call: true if its result is empty.
     pub(super) empty_results: Vec<bool>,
 }
 

@@ -1,4 +1,5 @@
-//! What Amazon SES refuses in a well-formed request: addresses, headers, tags and sizes out of bounds.
+//! Checks what Amazon SES refuses in a well-formed request: invalid addresses, headers and tags, and sizes
+//! above the limits.
 
 use super::{message::Message, refusal::Refusal, request::NameValue};
 
@@ -12,7 +13,7 @@ const MAX_HEADER_VALUE: usize = 995;
 const MAX_HEADER: usize = 996;
 const MAX_TAG: usize = 256;
 
-/// Headers that SES writes itself from other fields of the request, or overrides.
+/// Headers that SES sets itself from other fields of the request, or overrides.
 const HEADERS_OF_SES: [&str; 14] = [
     "bcc",
     "cc",

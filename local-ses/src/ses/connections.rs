@@ -20,7 +20,7 @@ struct Open {
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Phase {
-    /// No request has come over it yet.
+    /// It has had no request yet.
     Fresh,
     /// A request is being answered.
     Busy,
@@ -28,7 +28,7 @@ pub(super) enum Phase {
     Idle,
 }
 
-/// One open connection; dropping it says that the connection is closed.
+/// One open connection; dropping this value marks it as closed.
 pub(super) struct OpenConnection {
     connections: Arc<Connections>,
     number: u64,
@@ -41,7 +41,7 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Takes up a new connection. The receiver changes when the connection is to be closed.
+    /// Registers a new connection. The receiver changes when the connection is to be closed.
     pub(super) fn accepted(self: &Arc<Self>) -> (OpenConnection, watch::Receiver<()>) {
         let mut open = self.open.lock().unwrap();
         open.accepted += 1;

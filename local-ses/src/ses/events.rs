@@ -14,17 +14,17 @@ use super::{
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
 const SIMULATOR: &str = "simulator.amazonses.com";
-/// The file with which antivirus software is tried out: SES accepts a message with it, and then rejects it.
+/// The test file for antivirus software: SES accepts a message with it and then rejects the message.
 /// <https://docs.aws.amazon.com/ses/latest/dg/send-an-email-from-console.html>
 const EICAR: &str = "EICAR-STANDARD-ANTIVIRUS-TEST-FILE";
-/// With an out-of-office reply, some time after the delivery.
+/// The time from the delivery to an out-of-office reply.
 const REPLY_DELAY: Duration = Duration::from_secs(2);
 
-/// What becomes of a message.
+/// The fate of a message.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Delivered,
-    /// And an automatic reply came back.
+    /// Delivered, and an automatic reply came back.
     Answered,
     Complained,
     /// SES did not try: the address is on the account's suppression list for a complaint.
@@ -132,7 +132,7 @@ fn fate(message: &Message, address: &str) -> Fate {
         "bounce" => Fate::Bounced("General"),
         "complaint" => Fate::Complained,
         "ooto" => Fate::Answered,
-        // The simulator acts as if the address were on the global suppression list.
+        // The simulator treats the address as one on the global suppression list.
         "suppressionlist" => Fate::Bounced("Suppressed"),
         _ => Fate::Delivered,
     }
@@ -178,7 +178,7 @@ fn complained_before(message: &Message) -> Happening {
     complaint
 }
 
-/// SES takes an automatic reply for a transient bounce.
+/// SES reports an automatic reply as a transient bounce.
 fn answered(message: &Message) -> Happening {
     let mut bounce = bounced(message, "General");
     bounce.body["bounceType"] = json!("Transient");
@@ -260,7 +260,7 @@ fn bare_recipients(message: &Message) -> Vec<&str> {
     message.recipients().collect()
 }
 
-/// An id that is the same each time for the nth event of one message.
+/// An id that is always the same for the n-th event of a message.
 fn event_id(message: &Message, index: usize) -> Uuid {
     let base = message.id.get(17..53).and_then(|uuid| Uuid::parse_str(uuid).ok()).unwrap_or_default();
     Uuid::from_u128(base.as_u128() ^ (index as u128))

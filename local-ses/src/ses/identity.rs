@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 
-/// The verified identities; unless they are set, every one is.
+/// The verified identities; unless they are set, every identity is verified.
 #[derive(Default)]
 pub(super) struct Identities(pub(super) Option<Vec<String>>);
 
 impl Identities {
-    /// The answer for the identity of a path, as it stands there.
+    /// The answer for the identity in a path.
     pub(super) fn answer(&self, encoded: &str) -> Result<Value, Refusal> {
         let identity = percent_decode_str(encoded).decode_utf8_lossy().to_lowercase();
         let known = self.0.as_ref().is_none_or(|verified| verified.contains(&identity));

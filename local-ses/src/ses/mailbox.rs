@@ -15,9 +15,9 @@ pub(super) struct Mailbox(Mutex<Contents>);
 struct Contents {
     messages: Vec<Arc<Message>>,
     by_id: HashMap<String, usize>,
-    /// Messages accepted since the start, those cleared away among them.
+    /// The number of messages accepted since the start, including deleted ones.
     accepted: u64,
-    /// Which mailbox it is: another one after the start and after clearing.
+    /// The mailbox's id, which changes at the start and when the mailbox is emptied.
     id: Uuid,
 }
 
@@ -35,7 +35,7 @@ impl Default for Mailbox {
 }
 
 impl Contents {
-    /// Empty, after so many messages.
+    /// An empty mailbox after this number of messages.
     fn after(accepted: u64) -> Contents {
         Contents { messages: Vec::new(), by_id: HashMap::new(), accepted, id: Uuid::new_v4() }
     }
@@ -85,7 +85,7 @@ impl Mailbox {
         *contents = Contents::after(contents.accepted);
     }
 
-    /// Another one once the mailbox was emptied, or started anew.
+    /// The mailbox's id, which changes when it is emptied or started again.
     pub(super) fn id(&self) -> Uuid {
         self.0.lock().unwrap().id
     }
@@ -128,7 +128,7 @@ fn contains(message: &Message, query: &str) -> bool {
         || message.text.as_deref().or(message.html.as_deref()).is_some_and(matches)
 }
 
-/// The address with everything that a file name might not bear replaced, and no longer than one may be.
+/// The address as a part of a file name: with special characters replaced, and cut to a valid length.
 fn file_safe(address: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "@._+-".contains(c) { c } else { '_' };
     address.chars().map(safe).take(100).collect()

@@ -10,7 +10,7 @@ use super::check;
 pub use super::request::NameValue;
 use super::suppression::SuppressionReason;
 
-/// The operation that brought a message.
+/// The operation by which a message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RequestKind {
@@ -25,7 +25,7 @@ pub enum RequestKind {
 pub struct Message {
     /// 1 for the first message accepted, then one more for each.
     pub sequence: u64,
-    /// The message id that the sender was (or would have been) answered.
+    /// The message id in the answer (or in the answer that a rule suppressed).
     pub id: String,
     pub kind: RequestKind,
     pub received: SystemTime,
@@ -45,7 +45,7 @@ pub struct Message {
     /// Why the address was on the account's suppression list, if it was: SES accepts, and reports a bounce or a
     /// complaint of its own.
     pub suppressed: Option<SuppressionReason>,
-    /// The message as it came, for one sent as `Raw`.
+    /// The unchanged message, if it was sent as `Raw`.
     pub raw: Option<Arc<[u8]>>,
 }
 

@@ -1,4 +1,4 @@
-//! A message as it would go over the wire: RFC 5322 and MIME, with CRLF line ends.
+//! The source of a message in transit: RFC 5322 and MIME, with CRLF line ends.
 
 use mail_builder::{
     MessageBuilder,
@@ -7,7 +7,7 @@ use mail_builder::{
 
 use super::message::{Message, since_epoch};
 
-/// The source of a message: as it came for one sent as `Raw`, else built from its parts.
+/// The source of a message: unchanged if it was sent as `Raw`, else built from its parts.
 ///
 /// Blind copies are left out, as they are on the wire.
 pub(super) fn source(message: &Message) -> Vec<u8> {
@@ -15,7 +15,7 @@ pub(super) fn source(message: &Message) -> Vec<u8> {
         return raw.to_vec();
     }
     let seconds = i64::try_from(since_epoch(message.received).as_secs()).unwrap_or(i64::MAX);
-    // Addresses are ASCII by the time they are here, display names encoded by their sender.
+    // Addresses are ASCII here, and display names are encoded by their sender.
     let mut builder = MessageBuilder::new()
         .header("From", Raw::new(message.from.as_str()))
         .header("To", Raw::new(message.to.join(", ")))

@@ -1,9 +1,9 @@
-//! An endpoint that stands for Amazon SES v2 on this machine.
+//! A local endpoint in place of Amazon SES v2.
 //!
-//! It speaks the part of the API that sending campaigns takes (`SendEmail`, `SendBulkEmail`, `GetAccount`,
-//! `GetEmailIdentity`, `ListSuppressedDestinations`), verifies signatures and requests as strictly as SES does, keeps what it accepted
-//! and shows it on an inbox page at `/`. The AWS SDKs find it by `AWS_ENDPOINT_URL_SESV2`. How it behaves can be
-//! set here, or over HTTP under `/_local/`.
+//! It supports the part of the API that sending campaigns needs (`SendEmail`, `SendBulkEmail`, `GetAccount`,
+//! `GetEmailIdentity`, `ListSuppressedDestinations`), verifies signatures and requests as strictly as SES
+//! does, keeps what it accepted and shows it on an inbox page at `/`. The AWS SDKs find it by
+//! `AWS_ENDPOINT_URL_SESV2`. How it behaves can be set here, or over HTTP under `/_local/`.
 
 mod account;
 mod api;

@@ -5,13 +5,13 @@ use serde::Serialize;
 pub struct Preview {
     /// The campaign's name.
     pub title: String,
-    /// How many recipients it was rendered for, if it was for all.
+    /// The number of recipients for which it was rendered, if it was rendered for all.
     pub checked: Option<u64>,
-    /// What was found.
+    /// The findings.
     pub findings: Vec<Finding>,
 }
 
-/// What a check of the campaign found.
+/// One finding of the checks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     /// `error` or `warning`.
@@ -20,7 +20,7 @@ pub struct Finding {
     pub kind: &'static str,
     /// For a person.
     pub text: String,
-    /// How many recipients it is about.
+    /// The number of recipients with this finding.
     pub count: u64,
     /// One of them.
     pub example: Option<String>,

@@ -52,7 +52,7 @@ impl Refusal {
         Self::new(500, "InternalFailure", "The request processing has failed because of an unknown error.")
     }
 
-    /// The `Status` that a `BulkEmailEntryResult` bears for what refuses a single message with this code.
+    /// The `Status` of a `BulkEmailEntryResult` for the error code of a single message.
     pub(super) fn bulk_status(&self) -> &'static str {
         match self.code.as_ref() {
             "MessageRejected" => "MESSAGE_REJECTED",

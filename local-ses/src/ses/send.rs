@@ -1,6 +1,7 @@
 //! Reads `SendEmail` and `SendBulkEmail` requests into the messages that they ask for.
 //!
-//! Whatever SES would refuse as a bad request is refused here, a whole bulk call for one bad entry.
+//! Everything that SES would refuse as a bad request is refused here; one bad entry refuses a whole bulk
+//! call.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -17,7 +18,7 @@ use super::{
     template::{CompiledTemplate, template_data},
 };
 
-/// A well-formed message that was handed in, and is not accepted yet.
+/// A well-formed message that is not accepted yet.
 pub(super) struct Submission {
     pub(super) message: Message,
     /// Its template data lacks a variable: SES accepts it, and never sends it.
@@ -98,7 +99,7 @@ fn bulk_entry(
     let replacement = entry.replacement_email_content.and_then(|content| content.replacement_template);
     let data = replacement.and_then(|template| template.replacement_template_data);
     let data = data.as_deref().map(template_data).transpose()?.filter(|data| !data.is_empty());
-    // SES takes the default data for an entry that has none of its own; it does not merge the two.
+    // SES uses the default data for an entry without its own data; it does not merge the two.
     let data = data.as_ref().unwrap_or(default_data);
     let rendering_failed = !put_template(&mut message, template, data);
     finish(&message)?;
@@ -189,7 +190,7 @@ fn replace(
     kept.chain(replacements).cloned().collect()
 }
 
-/// The checks that hold for every message, whatever brought its content.
+/// The checks for every message, whatever the form of its content.
 fn finish(message: &Message) -> Result<(), Refusal> {
     if message.from.is_empty() {
         return Err(Refusal::bad_request("FromEmailAddress is required."));

@@ -20,7 +20,7 @@ use super::{
     state::State,
 };
 
-/// A request body: the largest message in base64, and room for the JSON around it.
+/// The largest request body: the largest message in base64, and room for the JSON around it.
 const MAX_BODY: usize = MAX_MESSAGE / 3 * 4 + (4 << 20);
 
 /// Serves until `stop` is sent or dropped.
@@ -35,7 +35,7 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: on
                 let (connection, close) = state.connections.accepted();
                 tokio::spawn(serve_connection(stream, Arc::clone(&state), connection, close));
             }
-            // Out of file descriptors, most likely: others can only be freed by going on.
+            // Most likely there are no file descriptors left; they can only be freed by continuing.
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::task::yield_now().await;
@@ -61,7 +61,7 @@ async fn serve_connection(
     let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     loop {
         tokio::select! {
-            // The client went away, or a rule hung up: neither is an error here.
+            // The client closed the connection, or a rule did: neither is an error here.
             _ = connection.as_mut() => return,
             _ = close.changed() => {
                 if open.phase() == Phase::Fresh {
@@ -83,7 +83,7 @@ async fn route(state: &State, request: Request<Incoming>) -> Answer {
         return Ok(control::answer(state, &parts, &body));
     }
     let mut answer = api::answer(state, &parts, &body).await?;
-    // What a rule answers in place of SES is not SES's.
+    // A rule's answer in place of SES has none of SES's headers.
     if answer.extensions().get::<api::OfRule>().is_none() {
         answer.headers_mut().insert("x-amzn-requestid", request_id());
     }

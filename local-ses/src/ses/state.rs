@@ -18,7 +18,7 @@ use super::{
     suppression::SuppressionList,
 };
 
-/// What the connections and the owner of an endpoint share.
+/// The state that the connections and the owner of an endpoint share.
 pub(super) struct State {
     pub(super) verifier: Verifier,
     pub(super) mailbox: Mailbox,
@@ -26,7 +26,7 @@ pub(super) struct State {
     control: Mutex<Control>,
 }
 
-/// What can be set while the endpoint runs, and what it counts.
+/// The settings of a running endpoint, and its counters.
 #[derive(Default)]
 pub(super) struct Control {
     pub(super) rules: Rules,
@@ -49,13 +49,13 @@ pub struct Statistics {
     pub open_connections: u64,
     /// Requests to the SES API, of all operations; those to `/_local/` are not counted.
     pub requests: u64,
-    /// `SendEmail` and `SendBulkEmail` among them, whatever became of them.
+    /// The `SendEmail` and `SendBulkEmail` requests among them, whatever their result.
     pub send_requests: u64,
     /// Messages accepted.
     pub accepted: u64,
     /// Accepted messages that were never sent, because their template data lacked a variable.
     pub rendering_failures: u64,
-    /// Requests and bulk entries that were answered an error, throttled ones among them.
+    /// Requests and bulk entries that were answered with an error, including throttled ones.
     pub refused: u64,
     /// Those refused with `TooManyRequestsException` or `ACCOUNT_THROTTLED`.
     pub throttled: u64,
@@ -90,7 +90,7 @@ impl Control {
         self.rate = bucket.map(|bucket| RateLimit::new(bucket, Instant::now()));
     }
 
-    /// Takes what a message costs from the rate and the daily quota, or refuses it.
+    /// Counts a message towards the rate and the daily quota, or refuses it.
     pub(super) fn spend(&mut self, message: &Message) -> Result<(), Refusal> {
         // At most 50 recipients got past the checks.
         let recipients = u32::try_from(message.recipients().count()).unwrap_or(u32::MAX);

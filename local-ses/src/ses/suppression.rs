@@ -37,7 +37,7 @@ impl SuppressionList {
         SuppressionList(destinations.into_iter().map(|d| (d.email_address.to_lowercase(), d)).collect())
     }
 
-    /// Why an address is on the list, if it is.
+    /// The reason for which an address is on the list, if it is.
     pub(super) fn reason(&self, address: &str) -> Option<SuppressionReason> {
         if self.0.is_empty() {
             return None;

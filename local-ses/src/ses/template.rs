@@ -1,4 +1,4 @@
-//! The inline templates of SES: `{{name}}` and `{{{name}}}`, and nothing of its block helpers.
+//! The inline templates of SES: `{{name}}` and `{{{name}}}`, without block helpers.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{refusal::Refusal, request::TemplateContent};
 
-/// A template taken apart once, to be filled many times.
+/// A template that is parsed once and filled many times.
 pub(super) struct CompiledTemplate<'a> {
     pub(super) subject: Part<'a>,
     pub(super) html: Option<Part<'a>>,

@@ -1,23 +1,23 @@
-//! What Unicode says of characters, as far as addresses are compared by it. `migrations/0000_addresses.sql` has the same
-//! lists; a test compares the two for every code point.
+//! The Unicode properties of characters by which addresses are compared. `migrations/0000_addresses.sql` has
+//! the same lists; a test compares the two for every code point.
 //!
-//! They are frozen at Unicode 13, the version of the oldest PostgreSQL that is supported: a form that changed with a
-//! library's version would tell addresses apart that an index holds for one.
+//! They are frozen at Unicode 13, the version of the oldest supported PostgreSQL. If the form changed with a
+//! library's version, it would distinguish addresses that an existing index treats as one.
 
-/// White space, control and format characters (the categories Zs, Zl, Zp, Cc, Cf), and what else has no shape (the
-/// property `Default_Ignorable_Code_Point`).
+/// White space, control and format characters (the categories Zs, Zl, Zp, Cc, Cf), and other characters
+/// without a visible shape (the property `Default_Ignorable_Code_Point`).
 pub(super) fn is_ignored(character: char) -> bool {
     is_within(&IGNORED, character)
 }
 
-/// Beyond ASCII: what IDNA's mapping (Unicode Technical Standard 46) makes of this character is known to be the same in
-/// Rust and in PostgreSQL, whatever their versions.
+/// Returns true for a character beyond ASCII whose IDNA mapping (Unicode Technical Standard 46) is the same
+/// in Rust and in PostgreSQL, whatever their versions.
 pub(super) fn is_mappable(character: char) -> bool {
     is_within(&MAPPABLE, character)
 }
 
-/// The character without letter case (Unicode's simple case folding). What IDNA tells apart stays apart, and nothing
-/// beyond ASCII becomes ASCII.
+/// The character without letter case (Unicode's simple case folding). Characters that IDNA distinguishes stay
+/// different, and nothing beyond ASCII becomes ASCII.
 pub(super) fn folded(character: char) -> char {
     let point = u32::from(character);
     let Some(nth) = FOLDED.partition_point(|(first, ..)| *first <= point).checked_sub(1) else {
@@ -43,7 +43,8 @@ static IGNORED: [u32; 58] = [
     0x1d173, 0x1d17b, 0xe0000, 0xe1000,
 ];
 
-/// Ranges of letters: the first, the last, the distance of two, and how far the folded letter is.
+/// Ranges of letters: the first letter, the last letter, the distance between two letters, and the distance
+/// to the folded letter.
 static FOLDED: [(u32, u32, u32, i32); 193] = [
     (0xb5, 0xb5, 1, 775),
     (0xc0, 0xd6, 1, 32),

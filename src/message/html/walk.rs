@@ -1,6 +1,7 @@
 //! A page, element by element, with what of it is seen. Pure.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::look::{Look, Script};
 use super::{Attributes, Piece, pieces, style};
@@ -15,8 +16,10 @@ pub enum Event<'a> {
     Text(&'a str, Look),
 }
 
-struct Open {
-    name: String,
+/// An element that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    name: Rc<str>,
     look: Look,
 }
 
@@ -34,34 +37,72 @@ const SELF_ENDING: [&str; 9] = ["p", "li", "td", "th", "tr", "dt", "dd", "option
 pub fn walk(html: &str, mut see: impl FnMut(Event<'_>)) {
     let mut walk = Walk::default();
     for piece in pieces(html) {
-        match piece {
-            Piece::Text(text) => {
-                if !text.trim().is_empty() {
-                    walk.end_head(&mut see);
-                }
-                see(Event::Text(&text, walk.look()));
-            }
-            Piece::End(name, at) => walk.end(&name, at, &mut see),
-            Piece::Tag(name, attributes) => walk.start(name, &attributes, &mut see),
-        }
+        walk.take(piece, &mut see);
     }
-    while walk.close(None, &mut see) {}
+    walk.finish(&mut see);
 }
 
-#[derive(Default)]
-struct Walk {
+/// A way through a page, piece by piece.
+#[derive(Clone, Default)]
+pub struct Walk {
     open: Vec<Open>,
     /// How many of each name are open.
-    counts: HashMap<String, usize>,
+    counts: HashMap<Rc<str>, usize>,
+    /// How many elements have been open since [`Walk::go_to`] all the time.
+    untouched: usize,
 }
 
 impl Walk {
+    /// The next piece of the page.
+    pub fn take(&mut self, piece: Piece, see: &mut impl FnMut(Event<'_>)) {
+        match piece {
+            Piece::Text(text) => {
+                if !text.trim().is_empty() {
+                    self.end_head(see);
+                }
+                see(Event::Text(&text, self.look()));
+            }
+            Piece::End(name, at) => self.end(&name, at.start, see),
+            Piece::Tag(name, attributes) => self.start(&name, &attributes, see),
+        }
+    }
+
+    /// The end of the page: what is open ends.
+    pub fn finish(&mut self, see: &mut impl FnMut(Event<'_>)) {
+        while self.close(None, see) {}
+    }
+
+    /// The elements that are open.
+    pub fn open(&self) -> &[Open] {
+        &self.open
+    }
+
+    /// Whether just these elements are open; the first `same` of them were when [`Walk::go_to`] was called.
+    pub fn stands_at(&self, open: &[Open], same: usize) -> bool {
+        let same = same.min(self.untouched);
+        self.open.len() == open.len() && self.open[same..] == open[same..]
+    }
+
+    /// Goes on at a place where these elements are open, of which the first `same` are open here too.
+    pub fn go_to(&mut self, open: &[Open], same: usize) {
+        for left in self.open.drain(same..) {
+            if let Some(count) = self.counts.get_mut(&left.name) {
+                *count -= 1;
+            }
+        }
+        for entered in &open[same..] {
+            *self.counts.entry(entered.name.clone()).or_default() += 1;
+            self.open.push(entered.clone());
+        }
+        self.untouched = self.open.len();
+    }
+
     fn look(&self) -> Look {
         self.open.last().map(|open| open.look).unwrap_or_default()
     }
 
     fn is_last(&self, name: &str) -> bool {
-        self.open.last().is_some_and(|open| open.name == name)
+        self.open.last().is_some_and(|open| &*open.name == name)
     }
 
     fn end_head(&mut self, see: &mut impl FnMut(Event<'_>)) {
@@ -70,18 +111,18 @@ impl Walk {
         }
     }
 
-    fn start(&mut self, name: String, attributes: &Attributes, see: &mut impl FnMut(Event<'_>)) {
-        if !OF_HEAD.contains(&name.as_str()) {
+    fn start(&mut self, name: &str, attributes: &Attributes, see: &mut impl FnMut(Event<'_>)) {
+        if !OF_HEAD.contains(&name) {
             self.end_head(see);
         }
-        if SELF_ENDING.contains(&name.as_str()) && self.is_last(&name)
-            || matches!(name.as_str(), "td" | "th") && (self.is_last("td") || self.is_last("th"))
+        if SELF_ENDING.contains(&name) && self.is_last(name)
+            || matches!(name, "td" | "th") && (self.is_last("td") || self.is_last("th"))
         {
             self.close(None, see);
         }
         let mut look = self.look();
-        look.hidden |= UNSEEN.contains(&name.as_str()) || attributes.get("hidden").is_some();
-        match name.as_str() {
+        look.hidden |= UNSEEN.contains(&name) || attributes.get("hidden").is_some();
+        match name {
             "pre" => look.preformatted = true,
             "s" | "del" | "strike" => look.struck = true,
             "sup" => look.script = Script::Above,
@@ -91,8 +132,9 @@ impl Walk {
         if let Some(style) = attributes.get("style") {
             style::apply(style, &mut look);
         }
-        see(Event::Start(&name, attributes, look));
-        if !is_void(&name) {
+        see(Event::Start(name, attributes, look));
+        if !is_void(name) {
+            let name = Rc::<str>::from(name);
             *self.counts.entry(name.clone()).or_default() += 1;
             self.open.push(Open { name, look });
         }
@@ -114,6 +156,7 @@ impl Walk {
 
     fn close(&mut self, at: Option<usize>, see: &mut impl FnMut(Event<'_>)) -> bool {
         let Some(Open { name, look }) = self.open.pop() else { return false };
+        self.untouched = self.untouched.min(self.open.len());
         if let Some(count) = self.counts.get_mut(&name) {
             *count -= 1;
         }

@@ -1,5 +1,5 @@
-//! The campaign as it stands, before it is rendered for anybody. Pure and cheap: the function does this before the
-//! first batch.
+//! Checks a campaign before it is rendered for a recipient. Pure and cheap, because the function does it
+//! before the first batch.
 
 use super::Finding;
 use super::link::{Problem, examine};
@@ -7,11 +7,11 @@ use crate::domain::mailbox::{InvalidMailbox, Mailbox, mailbox_shape};
 use crate::message::html::{Piece, pieces};
 use crate::message::render::with_css_admitted;
 
-/// What would be wrong for every recipient: a sender or a reply-to address that is no mailbox, and links without variables that no
-/// client can follow.
+/// Errors for every recipient: a sender or a reply-to address that is not a mailbox, and links without
+/// variables that no mail program can follow.
 pub fn examine_campaign(from_address: &str, reply_to: &[String], html: Option<&str>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = not_a_mailbox("from_address", from_address).into_iter().collect();
-    // What is left empty is left out.
+    // Empty elements are ignored.
     let given = reply_to.iter().filter(|text| Mailbox::parse(text) != Err(InvalidMailbox::Empty));
     findings.extend(given.filter_map(|text| not_a_mailbox("reply_to", text)));
     for link in static_links(html.unwrap_or_default()) {
@@ -22,8 +22,8 @@ pub fn examine_campaign(from_address: &str, reply_to: &[String], html: Option<&s
     findings
 }
 
-/// The error where the text of a column is no mailbox. It shows the form of the text and not the text, for it goes to
-/// the log.
+/// The error if the text of a column is not a mailbox. It shows the shape of the text and not the text,
+/// because it goes to the log.
 fn not_a_mailbox(column: &'static str, text: &str) -> Option<Finding> {
     let error = Mailbox::parse(text).err()?;
     let text = format!(
@@ -48,10 +48,10 @@ fn static_links(template: &str) -> Vec<String> {
     links
 }
 
-/// Stands for what a template tag makes.
+/// The placeholder for the output of a template tag.
 const VARIABLE: char = '\u{fffc}';
 
-/// The template with a mark in place of each tag, whose own `<`, `>` and quotes would read as markup.
+/// The template with a placeholder for each tag, whose own `<`, `>` and quotes would be read as markup.
 fn without_template_tags(template: &str) -> String {
     let mut markup = String::with_capacity(template.len());
     let mut rest = template;

@@ -1,8 +1,8 @@
-//! Findings, counted by what they say.
+//! Findings, counted by their text.
 
 use std::collections::BTreeMap;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// It stops the campaign.
@@ -11,14 +11,14 @@ pub enum Severity {
     Warning,
 }
 
-/// One thing found.
+/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// Of which kind it is: a short name for machines, such as `link_broken`.
+    /// Its kind: a short name for machines, for example `link_broken`.
     pub kind: &'static str,
-    /// What it is, for a person.
+    /// Its text, for a person.
     pub text: String,
 }
 
@@ -34,21 +34,21 @@ impl Finding {
     }
 }
 
-/// How often something was found, and where it was first.
+/// How often a finding occurred, and its first recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// Recipients of whom it was found.
+    /// The number of recipients with this finding.
     pub count: u64,
-    /// What it was at the first of them.
+    /// The text for the first of them.
     pub text: String,
-    /// The first of them; `None`: it is the campaign's own.
+    /// The first of them; `None`: the finding is on the campaign itself.
     pub example: Option<String>,
 }
 
-/// Different texts of one kind that are told apart; what comes beyond is counted with the last of them.
+/// The most different texts of one kind; further ones are counted with the last of them.
 const MAX_TEXTS: usize = 20;
 
-/// Everything found. However many recipients there are, it stays small.
+/// All findings. Their size does not depend on the number of recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings(BTreeMap<(Severity, &'static str), Vec<Tally>>);
 
@@ -72,12 +72,12 @@ impl Findings {
         })
     }
 
-    /// Whether the campaign must not be sent as it is.
+    /// Returns true if there is an error, so that the campaign must not be sent.
     pub fn has_errors(&self) -> bool {
         self.0.keys().any(|(severity, _)| *severity == Severity::Error)
     }
 
-    /// Whether nothing was found.
+    /// Returns true if there are no findings.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,13 +1,13 @@
-//! Whether a link of an email leads anywhere, by its form. Pure: nothing is fetched.
+//! Checks the form of an email's links. Pure: nothing is fetched.
 
 use url::Url;
 
 /// What is wrong with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// It cannot be parsed: no client can follow it.
+    /// It cannot be parsed; no mail program can follow it.
     Broken(&'static str),
-    /// Clients do not follow it, or not all do.
+    /// Some or all mail programs do not follow it.
     Doubtful(&'static str),
 }
 
@@ -35,7 +35,7 @@ pub fn examine(link: &str) -> Option<Problem> {
 
 fn of_scheme(url: &Url, link: &str) -> Option<Problem> {
     match url.scheme() {
-        // A parser mends `http:/x` and blanks; what a client does with them is its own affair.
+        // A URL parser corrects `http:/x` and spaces; mail programs may not.
         "http" | "https" if !link.contains("://") => Some(Problem::Broken("lacks // after its scheme")),
         "http" | "https" if link.contains(char::is_whitespace) => {
             Some(Problem::Broken("has white space in it"))

@@ -1,20 +1,21 @@
-//! What one recipient would get, examined. Pure.
+//! Checks the message that a recipient would get. Pure.
 
 use super::Finding;
 use super::link::{Problem, examine};
 use crate::message::html::{Event, walk, words};
 
-/// Gmail shows no more of an HTML part, in bytes.
+/// The most bytes of an HTML part that Gmail shows.
 const CLIPPING: usize = 102 * 1024;
-/// About what a desktop client shows of a subject, in characters.
+/// The approximate number of characters of a subject that a desktop mail program shows.
 const SUBJECT_SHOWN: usize = 70;
-/// A header line (RFC 5322, 2.1.1).
+/// The longest header line (RFC 5322, 2.1.1).
 const SUBJECT_MAX: usize = 998;
-/// About what clients show beside the subject, in characters.
+/// The approximate number of characters that mail programs show beside the subject.
 const PREVIEW_SHOWN: usize = 140;
-/// Less than this beside the subject looks forgotten.
+/// With fewer characters beside the subject, the preheader looks forgotten.
 const PREVIEW_WANTED: usize = 30;
-/// Fewer words around images look like an advertisement in a picture, which filters mistrust.
+/// With fewer words around images, a message looks like an advertisement in a picture, which filters
+/// distrust.
 const WORDS_WANTED: usize = 20;
 
 /// A message, as it would be sent.
@@ -28,11 +29,11 @@ pub struct Message {
     pub text: Option<String>,
     /// Headers beyond the common ones.
     pub headers: Vec<(String, String)>,
-    /// Only what its recipient has asked for: it needs no way to unsubscribe.
+    /// True for a transactional message, which needs no unsubscribe link.
     pub transactional: bool,
 }
 
-/// Everything to be said of a message, each thing once.
+/// All findings on a message, each one once.
 pub fn examine_message(message: &Message) -> Vec<Finding> {
     let mut findings = Vec::new();
     subject(&message.subject, &mut findings);
@@ -71,7 +72,7 @@ fn subject(subject: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The beginning of what another template language would have filled in.
+/// The beginning of a placeholder of another template language.
 fn placeholder(part: &str) -> Option<&str> {
     ["{{", "*|", "%%", "[[", "<%"].into_iter().find_map(|open| {
         let close = match open {
@@ -91,14 +92,14 @@ fn placeholder(part: &str) -> Option<&str> {
     })
 }
 
-/// What an HTML part holds.
+/// The content of an HTML part.
 #[derive(Default)]
 struct Page {
     links: Vec<String>,
     images: Vec<String>,
     without_alt: usize,
     shown: String,
-    /// The text of an element at the beginning that is not shown, for the list of messages.
+    /// The preheader: the text of a hidden element at the beginning, which is shown in the list of messages.
     preheader: Option<String>,
     has_style: bool,
     has_inline_style: bool,
@@ -108,7 +109,7 @@ impl Page {
     fn read(html: &str) -> Page {
         let mut page = Page::default();
         let mut seen_anything = false;
-        // How many elements are open whose content is no text.
+        // The number of open elements whose content is not text.
         let mut unread = 0;
         walk(html, |event| match event {
             Event::Text(text, look) if look.is_seen() => {
@@ -183,7 +184,7 @@ impl Page {
 }
 
 fn of_link(what: &str, link: &str) -> Option<Finding> {
-    // One text for many recipients whose links differ by their data.
+    // The text is the same for many recipients whose links differ by their data.
     let shown: String = link.chars().take(60).collect();
     Some(match examine(link)? {
         Problem::Broken(problem) => Finding::error("link_broken", format!("the {what} {shown:?} {problem}")),

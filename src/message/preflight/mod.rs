@@ -1,5 +1,5 @@
-//! What can be known of a campaign before it is sent. Pure: [`campaign`] looks at its templates as they stand,
-//! [`message`] at what a recipient would get, and [`findings`] counts what they found.
+//! Checks of a campaign before it is sent. Pure: [`campaign`] checks its templates, [`message`] the message
+//! of a recipient, and [`findings`] counts the findings.
 //!
 //! Errors stop a campaign. Warnings are for a person to judge.
 

@@ -1,20 +1,17 @@
 //! The footer with the link to unsubscribe, for a part that does not show the link itself. Pure.
 
 use crate::message::html::{Event, walk};
+use crate::message::part::Part;
 use crate::message::token;
 
 /// Adds the footer to an HTML part, unless the link is seen in it: before the last `</body>`, before the last
 /// `</html>`, at the end, behind `<body>` or at the beginning, at the first of these places where it is seen.
 pub fn add_to_html(html: &mut String, url: &str) {
-    let Places { seen, body, body_end, html_end } = Places::of(html, url);
+    let Places { seen, body, body_end, html_end, .. } = Places::of(html, url);
     if seen {
         return;
     }
-    let footer = format!(
-        "<div style=\"margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,\
-         sans-serif;font-size:13px;line-height:1.5;text-align:center\"><a href=\"{url}\">Unsubscribe</a> from \
-         these emails</div>\n"
-    );
+    let footer = markup(url);
     if let Some(place) = body_end.or(html_end) {
         return html.insert_str(place, &footer);
     }
@@ -28,61 +25,77 @@ pub fn add_to_html(html: &mut String, url: &str) {
     }
 }
 
-/// Adds the footer to a text part, unless that has the link.
-pub fn add_to_text(text: &mut String, url: &str) {
-    if !has_link(text, url) {
-        let end = text.trim_end().len();
-        text.truncate(end);
-        text.push_str("\n\nUnsubscribe from these emails: ");
-        text.push_str(url);
-        text.push('\n');
+/// The footer of an HTML part.
+pub fn markup(url: &str) -> String {
+    format!(
+        "<div style=\"margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,\
+         sans-serif;font-size:13px;line-height:1.5;text-align:center\"><a href=\"{url}\">Unsubscribe</a> from \
+         these emails</div>\n"
+    )
+}
+
+/// Adds the footer to a text part, unless that has the link. No stretch ends in white space, so what is taken from the
+/// end is the last fragment's.
+pub fn add_to_text(text: &mut Part, url: &str) {
+    if !text.contains_word(token::of_url(url)) {
+        text.change_last(|last| {
+            let end = last.trim_end().len();
+            last.truncate(end);
+            last.push_str("\n\nUnsubscribe from these emails: ");
+            last.push_str(url);
+            last.push('\n');
+        });
     }
 }
 
-fn has_link(part: &str, url: &str) -> bool {
-    part.contains(token_of(url))
-}
-
-/// The link's token, which looks the same however the rest is escaped.
-fn token_of(url: &str) -> &str {
-    url.get(url.len().saturating_sub(token::LENGTH)..).unwrap_or(url)
-}
-
-/// What matters of a page.
-#[derive(Default)]
-struct Places {
+/// What matters of a page for its footer.
+#[derive(Clone)]
+pub struct Places<'u> {
+    /// The link's token, which looks the same however the rest is escaped.
+    token: &'u str,
     /// The link is seen: as text, or as a link that has something to be seen.
-    seen: bool,
+    pub seen: bool,
+    /// The link is open.
+    pub in_link: bool,
     /// Behind `<body>`.
     body: Option<usize>,
     /// Before the last `</body>` at which something is seen.
-    body_end: Option<usize>,
+    pub body_end: Option<usize>,
     /// Before the last `</html>`, likewise.
-    html_end: Option<usize>,
+    pub html_end: Option<usize>,
 }
 
-impl Places {
-    fn of(html: &str, url: &str) -> Places {
-        let token = token_of(url);
-        let mut places = Places::default();
-        let mut in_link = false;
-        walk(html, |event| match event {
+impl<'u> Places<'u> {
+    /// Before anything was read.
+    pub fn new(url: &'u str) -> Places<'u> {
+        let token = token::of_url(url);
+        Places { token, seen: false, in_link: false, body: None, body_end: None, html_end: None }
+    }
+
+    fn of(html: &str, url: &'u str) -> Places<'u> {
+        let mut places = Places::new(url);
+        walk(html, |event| places.see(&event));
+        places
+    }
+
+    /// Reads on.
+    pub fn see(&mut self, event: &Event<'_>) {
+        match event {
             Event::Text(text, look) if look.is_seen() => {
-                places.seen |= text.contains(token) || in_link && !text.trim().is_empty();
+                self.seen |= text.contains(self.token) || self.in_link && !text.trim().is_empty();
             }
             Event::Start("a", attributes, _) => {
-                in_link = attributes.get("href").is_some_and(|href| href.contains(token));
+                self.in_link = attributes.get("href").is_some_and(|href| href.contains(self.token));
             }
-            Event::Start("img", _, look) => places.seen |= in_link && look.is_seen(),
+            Event::Start("img", _, look) => self.seen |= self.in_link && look.is_seen(),
             Event::Start("body", attributes, _) => {
-                places.body.get_or_insert(attributes.end);
+                self.body.get_or_insert(attributes.end);
             }
-            Event::End("a", ..) => in_link = false,
-            Event::End("body", look, Some(at)) if look.is_seen() => places.body_end = Some(at),
-            Event::End("html", look, Some(at)) if look.is_seen() => places.html_end = Some(at),
+            Event::End("a", ..) => self.in_link = false,
+            Event::End("body", look, Some(at)) if look.is_seen() => self.body_end = Some(*at),
+            Event::End("html", look, Some(at)) if look.is_seen() => self.html_end = Some(*at),
             _ => {}
-        });
-        places
+        }
     }
 }
 
@@ -137,16 +150,16 @@ mod tests {
         let own = format!("<p><a href='{}'>Enough</a></p>", url());
         assert_eq!(html(&own), own);
         assert_eq!(html(&own.replace('/', "&#x2f;")), own.replace('/', "&#x2f;"));
-        let mut text = format!("Enough: {}", url());
+        let mut text = Part::whole(format!("Enough: {}", url()));
         add_to_text(&mut text, &url());
-        assert_eq!(text, format!("Enough: {}", url()));
+        assert_eq!(text.join(), format!("Enough: {}", url()));
     }
 
     #[test]
     fn the_text_ends_with_the_link_on_a_line_of_its_own() {
-        let mut text = "Good day\n\n\n".to_owned();
+        let mut text = Part::whole("Good day\n\n\n".to_owned());
         add_to_text(&mut text, &url());
-        assert_eq!(text, format!("Good day\n\nUnsubscribe from these emails: {}\n", url()));
+        assert_eq!(text.join(), format!("Good day\n\nUnsubscribe from these emails: {}\n", url()));
     }
 
     proptest! {

@@ -10,17 +10,8 @@ const MAX_INDENT: usize = 8;
 /// other, links followed by where they lead, images by what they say. What is not seen is left out.
 pub fn of_html(html: &str) -> String {
     let mut page = Page::default();
-    walk(html, |event| match event {
-        Event::Text(text, look) if look.is_seen() => page.text(text, look),
-        Event::Text(..) => {}
-        Event::Start(name, attributes, look) => page.start(name, attributes, look),
-        Event::End(name, look, _) => page.end(name, look),
-    });
-    page.end_link();
-    if page.struck {
-        page.written.push('~');
-    }
-    page.written.push('\n');
+    walk(html, |event| page.see(&event));
+    page.finish();
     page.written
 }
 
@@ -36,6 +27,7 @@ enum Gap {
 }
 
 /// A list that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum List {
     Marked,
     /// The number of the next item.
@@ -43,6 +35,7 @@ enum List {
 }
 
 /// A link that is open.
+#[derive(Clone)]
 struct Link {
     url: String,
     /// Where its text begins.
@@ -51,18 +44,64 @@ struct Link {
     image: bool,
 }
 
-#[derive(Default)]
-struct Page {
-    written: String,
+/// What decides about the text to come, beside the elements that are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
     gap: Gap,
     /// Stands before the next word: a list's mark.
     mark: String,
     lists: Vec<List>,
-    link: Option<Link>,
     struck: bool,
+    /// Nothing was written yet.
+    blank: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Standing {
+        Standing { gap: Gap::None, mark: String::new(), lists: Vec::new(), struck: false, blank: true }
+    }
+}
+
+/// The text of a page, as far as it was read.
+#[derive(Clone, Default)]
+pub struct Page {
+    /// The text, without the gap that may follow.
+    pub written: String,
+    /// How it stands.
+    pub standing: Standing,
+    link: Option<Link>,
 }
 
 impl Page {
+    /// Reads on.
+    pub fn see(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Text(text, look) if look.is_seen() => self.text(text, *look),
+            Event::Text(..) => {}
+            Event::Start(name, attributes, look) => self.start(name, attributes, *look),
+            Event::End(name, look, _) => self.end(name, *look),
+        }
+    }
+
+    /// The page ends.
+    pub fn finish(&mut self) {
+        self.end_link();
+        if self.standing.struck {
+            self.written.push('~');
+        }
+        self.written.push('\n');
+    }
+
+    /// Whether a link is open, whose text is not known yet.
+    pub fn is_in_link(&self) -> bool {
+        self.link.is_some()
+    }
+
+    fn put(&mut self, text: &str) {
+        self.standing.blank &= text.is_empty();
+        self.written.push_str(text);
+    }
+
     fn text(&mut self, text: &str, look: Look) {
         if look.preformatted {
             return self.preformatted(text, look);
@@ -72,7 +111,7 @@ impl Page {
                 continue;
             }
             if character.is_whitespace() {
-                self.gap = self.gap.max(Gap::Space);
+                self.standing.gap = self.standing.gap.max(Gap::Space);
             } else {
                 self.character(character, look);
             }
@@ -82,7 +121,7 @@ impl Page {
     fn preformatted(&mut self, text: &str, look: Look) {
         for character in text.chars() {
             match character {
-                '\n' if self.gap == Gap::None => self.written.push('\n'),
+                '\n' if self.standing.gap == Gap::None => self.put("\n"),
                 '\n' => {}
                 character => self.character(character, look),
             }
@@ -90,18 +129,19 @@ impl Page {
     }
 
     fn character(&mut self, character: char, look: Look) {
-        if look.struck != self.struck {
+        if look.struck != self.standing.struck {
             // What is struck out has a mark at both ends.
-            if self.struck {
-                self.written.push('~');
+            if self.standing.struck {
+                self.put("~");
             }
             self.fill_gap();
             if look.struck {
-                self.written.push('~');
+                self.put("~");
             }
-            self.struck = look.struck;
+            self.standing.struck = look.struck;
         }
         self.fill_gap();
+        self.standing.blank = false;
         self.written.push(match look.script {
             Script::Line => character,
             Script::Above => above(character),
@@ -110,16 +150,17 @@ impl Page {
     }
 
     fn fill_gap(&mut self) {
-        let gap = match std::mem::take(&mut self.gap) {
-            _ if self.written.is_empty() => "",
+        let gap = match std::mem::take(&mut self.standing.gap) {
+            _ if self.standing.blank => "",
             Gap::None => "",
             Gap::Space => " ",
             Gap::Cell => "  ",
             Gap::Line => "\n",
             Gap::Paragraph => "\n\n",
         };
-        self.written.push_str(gap);
-        self.written.push_str(&std::mem::take(&mut self.mark));
+        self.put(gap);
+        let mark = std::mem::take(&mut self.standing.mark);
+        self.put(&mark);
         if let Some(link) = &mut self.link
             && link.from == usize::MAX
         {
@@ -129,8 +170,8 @@ impl Page {
 
     fn apart(&mut self, gap: Gap) {
         // A paragraph that begins an item stands beside the item's mark.
-        let gap = if self.mark.is_empty() { gap } else { gap.min(Gap::Line) };
-        self.gap = self.gap.max(gap);
+        let gap = if self.standing.mark.is_empty() { gap } else { gap.min(Gap::Line) };
+        self.standing.gap = self.standing.gap.max(gap);
     }
 
     fn start(&mut self, name: &str, attributes: &Attributes, look: Look) {
@@ -143,7 +184,7 @@ impl Page {
         match name {
             "br" => {
                 // Two of them in a row are an empty line.
-                self.gap = if self.gap >= Gap::Line { Gap::Paragraph } else { Gap::Line };
+                self.standing.gap = if self.standing.gap >= Gap::Line { Gap::Paragraph } else { Gap::Line };
             }
             "hr" => {
                 self.apart(Gap::Line);
@@ -163,26 +204,26 @@ impl Page {
                 let url = attributes.get("href").map(str::trim).filter(|url| leads_anywhere(url));
                 self.link = url.map(|url| Link { url: url.to_owned(), from: usize::MAX, image: false });
             }
-            "ul" | "menu" => self.lists.push(List::Marked),
+            "ul" | "menu" => self.standing.lists.push(List::Marked),
             "ol" => {
                 let start = attributes.get("start").and_then(|start| start.trim().parse().ok());
-                self.lists.push(List::Numbered(start.unwrap_or(1)));
+                self.standing.lists.push(List::Numbered(start.unwrap_or(1)));
             }
             _ => {}
         }
         self.apart(match name {
-            "ul" | "ol" | "menu" if self.lists.len() > 1 => Gap::Line,
+            "ul" | "ol" | "menu" if self.standing.lists.len() > 1 => Gap::Line,
             _ => gap_around(name).unwrap_or_default(),
         });
         if name == "li" {
-            self.mark = self.item(attributes);
+            self.standing.mark = self.item(attributes);
         }
     }
 
     /// The mark of the item that begins.
     fn item(&mut self, attributes: &Attributes) -> String {
-        let indent = "  ".repeat(self.lists.len().saturating_sub(1).min(MAX_INDENT));
-        match self.lists.last_mut() {
+        let indent = "  ".repeat(self.standing.lists.len().saturating_sub(1).min(MAX_INDENT));
+        match self.standing.lists.last_mut() {
             Some(List::Numbered(next)) => {
                 let value = attributes.get("value").and_then(|value| value.trim().parse().ok());
                 let number = value.unwrap_or(*next);
@@ -194,9 +235,9 @@ impl Page {
     }
 
     fn end(&mut self, name: &str, look: Look) {
-        if self.struck && gap_around(name).is_some() {
-            self.written.push('~');
-            self.struck = false;
+        if self.standing.struck && gap_around(name).is_some() {
+            self.put("~");
+            self.standing.struck = false;
         }
         if !look.hidden
             && let Some(gap) = gap_around(name)
@@ -209,9 +250,9 @@ impl Page {
         match name {
             "a" => self.end_link(),
             "ul" | "ol" | "menu" => {
-                self.lists.pop();
+                self.standing.lists.pop();
             }
-            "li" => self.mark.clear(),
+            "li" => self.standing.mark.clear(),
             _ => {}
         }
     }
@@ -226,15 +267,15 @@ impl Page {
         if text.is_empty() {
             if image {
                 self.fill_gap();
-                self.written.push_str(&url);
+                self.put(&url);
             }
             return;
         }
-        if std::mem::take(&mut self.struck) {
-            self.written.push('~');
+        if std::mem::take(&mut self.standing.struck) {
+            self.put("~");
         }
-        self.written.push_str(" (");
-        self.written.push_str(&url);
+        self.put(" (");
+        self.put(&url);
         self.written.push(')');
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! <https://docs.aws.amazon.com/ses/latest/dg/faqs-metrics.html>
 
+use crate::message::part::Part;
 use crate::message::token;
 
 /// The attribute of a link that SES is not to track.
@@ -10,12 +11,12 @@ const ATTRIBUTE: &str = "ses:no-track";
 
 /// Gives each HTML link to `url`, which ends with its token, the attribute `ses:no-track`.
 pub fn mark(html: &mut String, url: &str) {
-    let token = url.get(url.len().saturating_sub(token::LENGTH)..).unwrap_or(url);
+    let token = token::of_url(url);
     let mut end = html.len();
     // From the last one on, so that what is put in moves nothing that is still to be looked at.
     while let Some(at) = html[..end].rfind(token) {
-        let start = html[..at].rfind('<').unwrap_or(0);
-        if is_within_link(&html[start..at]) && !of_tag(&html[start..]).contains(ATTRIBUTE) {
+        let start = html[..at].rfind('<').unwrap_or(at);
+        if is_open_link(&html[start..at]) && !of_tag(&html[start..]).contains(ATTRIBUTE) {
             html.insert_str(start + "<a".len(), &format!(" {ATTRIBUTE}"));
             end = start;
         } else {
@@ -24,10 +25,59 @@ pub fn mark(html: &mut String, url: &str) {
     }
 }
 
+/// The same of a page in pieces. Returns false, and changes nothing, where the attribute belongs into a stretch.
+pub fn mark_pieces(html: &mut Part, url: &str) -> bool {
+    let token = token::of_url(url);
+    if !html.contains_word(token) {
+        return true;
+    }
+    let mut marked = Vec::new();
+    for (number, fragment) in html.fragments().enumerate() {
+        let Some(first) = fragment.find(token) else { continue };
+        if !fragment[..first].contains('<') && is_open_link_before(html, number) {
+            return false;
+        }
+        // The tag may end in what follows.
+        let mut rest = String::new();
+        for text in html.pieces_behind(number) {
+            let end = text.find('>');
+            rest.push_str(&text[..end.map_or(text.len(), |end| end + 1)]);
+            if end.is_some() {
+                break;
+            }
+        }
+        let mut text = [fragment, &rest].concat();
+        mark(&mut text, url);
+        text.truncate(text.len() - rest.len());
+        marked.push((number, text));
+    }
+    // Elsewhere it stands across the end of a fragment.
+    let within = !marked.is_empty();
+    for (number, text) in marked {
+        html.replace(number, &text);
+    }
+    within
+}
+
+/// Whether the tag of a link is open where this fragment begins.
+fn is_open_link_before(html: &Part, fragment: usize) -> bool {
+    let mut pieces = Vec::new();
+    for text in html.pieces_before(fragment) {
+        if let Some(tag) = text.rfind(['<', '>']) {
+            pieces.push(&text[tag..]);
+            break;
+        }
+        pieces.push(text);
+    }
+    pieces.reverse();
+    is_open_link(&pieces.concat())
+}
+
 /// Whether a text from `<` on is the beginning of a link's tag.
-fn is_within_link(start: &str) -> bool {
-    let mut bytes = start.bytes().skip(1);
-    let name = bytes.next().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'a'));
+pub fn is_open_link(start: &str) -> bool {
+    let mut bytes = start.bytes();
+    let name =
+        bytes.next() == Some(b'<') && bytes.next().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'a'));
     name && bytes.next().is_some_and(|byte| byte.is_ascii_whitespace()) && !start.contains('>')
 }
 

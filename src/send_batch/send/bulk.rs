@@ -1,7 +1,13 @@
 //! The body of a `SendBulkEmail` request. It is most of what a campaign's bytes go through, so it is written once,
 //! straight from what was rendered: the SDK's own types would be built, copied and escaped for each recipient.
+//!
+//! What all recipients share is carried once, in SES's inline template; a recipient's entry has its own fragments, as
+//! the template's data. Variables have three braces, the subject's too: AWS says that SES escapes nothing, and Handlebars
+//! escapes what has two.
 
 use std::io;
+use std::io::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -9,44 +15,108 @@ use uuid::Uuid;
 
 use super::request::Sender;
 use crate::message::compose::Message;
+use crate::message::part::{Part, Shared};
+use crate::message::render::Parts;
 
 /// Template data of one entry, in bytes (Amazon SES API v2, `ReplacementTemplate`: 262,144 characters).
 const MAX_TEMPLATE_DATA_BYTES: usize = 262_144;
+/// SES's template, in bytes (Amazon SES Developer Guide, quotas: 500 KB, HTML and text together).
+const MAX_TEMPLATE_BYTES: usize = 500_000;
 /// A whole request, in bytes: Amazon SES API v2 documents 1 MB for requests with an inline template.
 const MAX_REQUEST_BYTES: usize = 1_000_000;
+/// The subject in SES's template.
+const SUBJECT: &str = "{{{subject}}}";
 
 /// Whether a message went into a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// It is an entry of the call now.
     Added,
-    /// The call is full; the next one has room for it.
+    /// The call is full, or its template is another one; the next one has room for it.
     NextCall,
-    /// It is too large for any bulk call.
+    /// It is too large for any bulk call, or shares nothing with the messages of a call that share much.
     NoCall,
 }
 
 /// Entries of a bulk call: they were rendered here, so SES's template only takes them in.
 pub struct Entries {
     size: usize,
-    /// What all entries have in common, and comes after them; and its size with the template, in bytes, at most.
+    /// What all entries have in common, and comes after them.
     end: Vec<u8>,
-    end_bytes: usize,
     body: Vec<u8>,
     /// Which recipient of the batch each entry is of.
     pub indexes: Vec<usize>,
     /// Where each entry goes.
     pub addresses: Vec<String>,
-    has_html: bool,
-    has_text: bool,
+    /// SES's template, which is that of the first message.
+    template: Option<Template>,
 }
 
-/// The end of a request, for bodies in both forms, one of them, or none.
-fn template(has_html: bool, has_text: bool) -> String {
-    let html = if has_html { r#","Html":"{{{html}}}""# } else { "" };
-    let text = if has_text { r#","Text":"{{{text}}}""# } else { "" };
-    let default = r#","DefaultContent":{"Template":{"TemplateData":"{}","TemplateContent":{"#;
-    format!(r#"{default}"Subject":"{{{{subject}}}}"{html}{text}}}}}}}}}"#)
+/// What a body is in SES's template.
+#[derive(Clone)]
+enum Slot {
+    /// One variable of this name.
+    Whole(&'static str),
+    /// Stretches, and variables between them.
+    Shared(Arc<Shared>),
+}
+
+/// SES's template.
+struct Template {
+    html: Option<Slot>,
+    text: Option<Slot>,
+}
+
+impl Template {
+    /// The template for messages like this one.
+    fn of(content: &Parts) -> Template {
+        let shared = |part: &Option<Part>| part.as_ref().and_then(|part| part.shared().cloned());
+        let (html, text) = (shared(&content.html), shared(&content.text));
+        let bytes: usize = [&html, &text].into_iter().flatten().map(|shared| shared.template_bytes()).sum();
+        let fits = SUBJECT.len() + bytes <= MAX_TEMPLATE_BYTES;
+        let slot = |shared: Option<Arc<Shared>>, name| {
+            shared.filter(|_| fits).map_or(Slot::Whole(name), Slot::Shared)
+        };
+        Template {
+            html: content.html.is_some().then(|| slot(html, "html")),
+            text: content.text.is_some().then(|| slot(text, "text")),
+        }
+    }
+
+    /// Whether a message can be an entry beside this template.
+    fn fit(&self, content: &Parts) -> Fit {
+        let of = |slot: &Option<Slot>, part: &Option<Part>| match (slot, part) {
+            (Some(Slot::Shared(known)), Some(part)) => match part.shared() {
+                Some(shared) if Arc::ptr_eq(known, shared) => Fit::Added,
+                Some(_) => Fit::NextCall,
+                None => Fit::NoCall,
+            },
+            (Some(Slot::Whole(_)), Some(_)) | (None, None) => Fit::Added,
+            (Some(_), None) | (None, Some(_)) => Fit::NextCall,
+        };
+        match (of(&self.html, &content.html), of(&self.text, &content.text)) {
+            (Fit::NoCall, _) | (_, Fit::NoCall) => Fit::NoCall,
+            (Fit::NextCall, _) | (_, Fit::NextCall) => Fit::NextCall,
+            (Fit::Added, Fit::Added) => Fit::Added,
+        }
+    }
+
+    /// The end of a request.
+    fn write(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(
+            br#","DefaultContent":{"Template":{"TemplateData":"{}","TemplateContent":{"Subject":""#,
+        );
+        json.extend_from_slice(SUBJECT.as_bytes());
+        json.push(b'"');
+        for (name, slot) in [("Html", &self.html), ("Text", &self.text)] {
+            let Some(slot) = slot else { continue };
+            let _ = match slot {
+                Slot::Whole(variable) => write!(json, r#","{name}":"{{{{{{{variable}}}}}}}""#),
+                Slot::Shared(shared) => write!(json, r#","{name}":"{}""#, shared.template()),
+            };
+        }
+        json.extend_from_slice(b"}}}}");
+    }
 }
 
 impl Entries {
@@ -64,13 +134,11 @@ impl Entries {
         }
         Entries {
             size,
-            end_bytes: end.len() + template(true, true).len(),
             end,
             body: br#"{"BulkEmailEntries":["#.to_vec(),
             indexes: Vec::with_capacity(size),
             addresses: Vec::with_capacity(size),
-            has_html: false,
-            has_text: false,
+            template: None,
         }
     }
 
@@ -85,23 +153,35 @@ impl Entries {
         if self.len() == 0 {
             return true;
         }
-        let average = self.bytes() / self.len();
-        self.len() < self.size && self.request_bytes() + average <= MAX_REQUEST_BYTES
+        let average = self.body.len() / self.len();
+        self.len() < self.size && self.bytes() + average <= MAX_REQUEST_BYTES
     }
 
     /// The size of the request if it were made now, in bytes.
-    fn request_bytes(&self) -> usize {
-        self.body.len() + self.end_bytes
-    }
-
-    /// The size of the request so far, in bytes.
     pub fn bytes(&self) -> usize {
-        self.body.len()
+        self.body.len() + self.end.len()
     }
 
     /// Adds the message of a recipient, unless the request would be too large with it. All of an entry's tags and
     /// headers are its own: whether defaults are added to them or replaced, SES does not say.
     pub fn add(&mut self, sender: &Sender, index: usize, message: Message) -> Fit {
+        let template = match self.template.take() {
+            Some(template) => template,
+            None => {
+                let template = Template::of(&message.content);
+                template.write(&mut self.end);
+                template
+            }
+        };
+        let fit = match template.fit(&message.content) {
+            Fit::Added => self.put(&template, sender, index, message),
+            other => other,
+        };
+        self.template = Some(template);
+        fit
+    }
+
+    fn put(&mut self, template: &Template, sender: &Sender, index: usize, message: Message) -> Fit {
         let before = self.body.len();
         let body = &mut self.body;
         if !self.indexes.is_empty() {
@@ -117,14 +197,12 @@ impl Entries {
         body.extend_from_slice(
             br#"],"ReplacementEmailContent":{"ReplacementTemplate":{"ReplacementTemplateData":""#,
         );
-        let content = &message.content;
-        let (html, text) = (content.html.as_deref(), content.text.as_deref());
-        if write_data(body, &content.subject, html, text) > MAX_TEMPLATE_DATA_BYTES {
+        if write_data(body, template, message.content) > MAX_TEMPLATE_DATA_BYTES {
             body.truncate(before);
             return Fit::NoCall;
         }
         body.extend_from_slice(br#""}}}"#);
-        if self.request_bytes() > MAX_REQUEST_BYTES {
+        if self.bytes() > MAX_REQUEST_BYTES {
             self.body.truncate(before);
             return if self.indexes.is_empty() { Fit::NoCall } else { Fit::NextCall };
         }
@@ -132,7 +210,6 @@ impl Entries {
             // The others will be about as large.
             self.body.reserve((self.body.len() * self.size).min(MAX_REQUEST_BYTES));
         }
-        (self.has_html, self.has_text) = (html.is_some(), text.is_some());
         self.indexes.push(index);
         self.addresses.push(message.address);
         Fit::Added
@@ -142,7 +219,6 @@ impl Entries {
     pub fn into_body(self) -> Bytes {
         let mut body = self.body;
         body.extend_from_slice(&self.end);
-        body.extend_from_slice(template(self.has_html, self.has_text).as_bytes());
         assert!(body.len() <= MAX_REQUEST_BYTES, "a bulk request has {} bytes", body.len());
         body.into()
     }
@@ -150,18 +226,37 @@ impl Entries {
 
 /// What SES puts into its template, as JSON within a string of JSON; returns its size before it is escaped for that,
 /// in bytes.
-fn write_data(json: &mut Vec<u8>, subject: &str, html: Option<&str>, text: Option<&str>) -> usize {
-    let mut size = 0;
-    for (name, value) in [("subject", Some(subject)), ("html", html), ("text", text)] {
-        let Some(value) = value else { continue };
-        json.extend_from_slice(if size == 0 { br#"{\""# } else { br#",\""# });
-        json.extend_from_slice(name.as_bytes());
-        json.extend_from_slice(br#"\":\""#);
-        size += r#"{"":"""#.len() + name.len() + escape_twice(json, value.as_bytes());
-        json.extend_from_slice(br#"\""#);
+fn write_data(json: &mut Vec<u8>, template: &Template, content: Parts) -> usize {
+    json.extend_from_slice(br#"{\"subject\":\""#);
+    let mut size = r#"{"subject":""}"#.len() + escape_twice(json, content.subject.as_bytes());
+    json.extend_from_slice(br#"\""#);
+    for (slot, part) in [(&template.html, content.html), (&template.text, content.text)] {
+        match (slot, part) {
+            (Some(Slot::Whole(name)), Some(part)) => {
+                size += write_value(json, format_args!("{name}"), &String::from(part));
+            }
+            (Some(Slot::Shared(shared)), Some(part)) => {
+                let letter = shared.letter();
+                for (number, fragment) in part.fragments().enumerate() {
+                    size += write_value(json, format_args!("{letter}{number}"), fragment);
+                }
+            }
+            _ => {}
+        }
     }
     json.push(b'}');
-    size + 1
+    size
+}
+
+/// One more entry of the data; returns its size before it is escaped.
+fn write_value(json: &mut Vec<u8>, name: std::fmt::Arguments<'_>, value: &str) -> usize {
+    let before = json.len();
+    let _ = write!(json, r#",\"{name}\":\""#);
+    // The backslashes before its quotes are not there, and the last quote is.
+    let size = json.len() - before - 3 + 1;
+    let size = size + escape_twice(json, value.as_bytes());
+    json.extend_from_slice(br#"\""#);
+    size
 }
 
 /// Appends the content of a string within a string of JSON (RFC 8259, section 7). Returns its size when it is escaped
@@ -242,15 +337,14 @@ mod tests {
 
     use super::*;
     use crate::domain::campaign::Campaign;
-    use crate::domain::campaign::Source;
+    use crate::domain::campaign::{CampaignStatus, Source};
     use crate::domain::result::Progress;
-    use crate::message::render::Content;
 
     fn sender(reply_to: Vec<String>) -> Sender {
         let campaign = Campaign {
             id: Uuid::from_u128(0xca),
             organization_id: Uuid::from_u128(0x0a),
-            status: "sending".to_owned(),
+            status: CampaignStatus::Sending,
             sendable: true,
             unscheduled: false,
             resumed_in_doubt: false,
@@ -273,11 +367,15 @@ mod tests {
         Sender::new(&campaign, None, None)
     }
 
+    fn parts(subject: &str, html: String, text: Option<String>) -> Parts {
+        Parts { subject: subject.to_owned(), html: Some(Part::whole(html)), text: text.map(Part::whole) }
+    }
+
     fn message(html: String, text: Option<String>) -> Message {
         Message {
             recipient_id: Uuid::from_u128(1),
             address: "ada@example.com".to_owned(),
-            content: Content { subject: "Hello".to_owned(), html: Some(html), text },
+            content: parts("Hello", html, text),
             list_unsubscribe: None,
         }
     }
@@ -352,7 +450,8 @@ mod tests {
             subject in "\\PC{0,40}", html in "[ -~\u{0}-\u{1f}é😀\"\\\\]{0,200}", text in proptest::option::of("(?s).{0,40}"),
         ) {
             let mut json = b"\"".to_vec();
-            let size = write_data(&mut json, &subject, Some(&html), text.as_deref());
+            let content = parts(&subject, html.clone(), text.clone());
+            let size = write_data(&mut json, &Template::of(&content), content);
             json.push(b'"');
             let data: String = serde_json::from_slice(&json).unwrap();
             prop_assert_eq!(size, data.len());

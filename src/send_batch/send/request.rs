@@ -68,7 +68,7 @@ impl Sender {
 
     /// `SendEmail` for one message.
     pub fn single(&self, message: Message) -> SendEmailInputBuilder {
-        let content = message.content;
+        let content = message.content.join();
         let recipient_id = message.recipient_id.to_string();
         let headers = self.headers(message.list_unsubscribe.as_deref()).map(message_header).collect();
         let body = Body::builder().set_html(content.html.map(utf8)).set_text(content.text.map(utf8)).build();

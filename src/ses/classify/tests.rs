@@ -1,4 +1,4 @@
-//! Answers over HTTP, read by the SDK, and what they are taken for.
+//! Answers over HTTP, read by the SDK, and their classification.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -19,7 +19,7 @@ use super::*;
 const ADA: &str = "ada@example.com";
 const HTML: &str = "<html><body>Access denied by Firewall for ada@example.com</body></html>";
 
-/// What an answer comes to, without its words.
+/// The classification of an answer, without its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Is {
     Accepted,
@@ -55,7 +55,7 @@ fn code(answer: &Answer) -> &str {
     }
 }
 
-/// An answer of HTTP.
+/// An HTTP answer.
 fn http(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let length = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
@@ -69,7 +69,7 @@ fn error(status: u16, code: &str, message: &str) -> Vec<u8> {
     http(status, &[("content-type", "application/json"), ("x-amzn-errortype", code)], body)
 }
 
-/// What comes of a single call and of a bulk call for two recipients that are answered so, byte by byte.
+/// The classification of a single call and of a bulk call for two recipients with this answer, byte for byte.
 fn calls(raw: &[u8]) -> (Answer, Vec<Answer>, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -89,7 +89,7 @@ fn calls(raw: &[u8]) -> (Answer, Vec<Answer>, bool) {
             for _ in 0..2 {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
-                // The bodies of both calls end so, and nothing else does.
+                // The bodies of both calls end in this way, and nothing else does.
                 while !request.ends_with(b"}}") && !request.ends_with(b"}]}") {
                     let read = stream.read(&mut buffer).await.unwrap();
                     assert!(read > 0, "the request ends before its body does");
@@ -115,7 +115,7 @@ fn calls(raw: &[u8]) -> (Answer, Vec<Answer>, bool) {
     })
 }
 
-/// What both calls come to.
+/// The classification of both calls.
 fn outcome(raw: &[u8]) -> (Is, Is) {
     let (single, bulk, _) = calls(raw);
     assert_eq!(bulk.len(), 2);
@@ -221,7 +221,8 @@ fn the_header_names_the_code_where_the_body_cannot_be_read() {
     }
 }
 
-/// Each error that the SDK lists for `SendEmail` and `SendBulkEmail`: what comes of a single call, of a bulk call, and why.
+/// Each error that the SDK lists for `SendEmail` and `SendBulkEmail`: the classification of a single call and
+/// of a bulk call, and the reason.
 const ERRORS: [(&str, Is, Is, &str); 8] = [
     ("AccountSuspendedException", Halt, Halt, "the account may not send at all"),
     (
@@ -238,7 +239,7 @@ const ERRORS: [(&str, Is, Is, &str); 8] = [
     ("TooManyRequestsException", Throttled, Throttled, "too fast"),
 ];
 
-/// Each status of a bulk call's entry that the SDK lists: what comes of it, and why.
+/// Each status of a bulk call's entry that the SDK lists, its classification, and the reason.
 const STATUSES: [(&str, Is, &str); 14] = [
     ("ACCOUNT_DAILY_QUOTA_EXCEEDED", Quota, "no more today"),
     ("ACCOUNT_SENDING_PAUSED", Halt, "the account may not send"),
@@ -258,7 +259,7 @@ const STATUSES: [(&str, Is, &str); 14] = [
 
 /// The variants of an error type in the source of the SDK that is in use.
 fn variants(operation: &str, name: &str) -> BTreeSet<String> {
-    // What other platforms need is not downloaded.
+    // Dependencies of other platforms are not downloaded.
     let host = Command::new("rustc").args(["--print", "host-tuple"]).output().unwrap();
     let host = String::from_utf8(host.stdout).unwrap();
     let metadata = Command::new(env!("CARGO"))
@@ -301,7 +302,7 @@ fn every_error_and_status_of_the_table_comes_to_what_it_says() {
     }
 }
 
-/// Each variant of `SdkError` beside `ServiceError`, and what it comes to.
+/// Each variant of `SdkError` except `ServiceError`, and its classification.
 #[test]
 fn a_call_without_an_answer_is_in_doubt_unless_it_was_never_made() {
     use aws_sdk_sesv2::error::ConnectorError;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-/// What each file of a folder of `events/ses/` says, without what is the same in all of them.
+/// The content of each file of a folder of `events/ses/`, without what is the same in all of them.
 fn said(folder: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/ses").join(folder);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -137,8 +137,8 @@ fn complaint(sub_type: Option<&str>, feedback_type: Option<&str>) -> Kind {
     Kind::Complaint { sub_type, feedback_type, user_agent: None }
 }
 
-/// SES's sub-types, as its documentation lists them, and ones that it does not know yet: what each means, what the
-/// guard counts it as, and why the address is suppressed.
+/// SES's sub-types from its documentation, and unknown ones: the meaning of each, what the guard counts it
+/// as, and the reason for which the address is suppressed.
 #[test]
 fn every_bounce_and_complaint_means_one_thing() {
     let mut all = String::new();
@@ -245,7 +245,7 @@ fn no_text_holds_what_postgresql_cannot_store() {
 }
 
 mod fuzzing {
-    //! Whatever comes in place of an event, reading it ends in a value. `fuzz/` does the same for longer.
+    //! Parsing any input returns a value. `fuzz/` does the same for longer.
 
     use proptest::prelude::*;
 

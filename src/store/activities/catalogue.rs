@@ -1,18 +1,19 @@
-//! What PostgreSQL's catalogue says about the activities table, and which of its columns fit. Pure.
+//! The activities table in PostgreSQL's catalogue, and which of its columns fit. Pure.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What the catalogue says about the table; `activities.sql` makes it.
+/// The table in the catalogue, as `activities.sql` returns it.
 #[derive(Clone, Debug, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalogue")]
 pub struct Catalogue {
     /// The table's name with its schema, as PostgreSQL quotes it; null if there is no such table.
     pub table: Option<String>,
-    /// Whether the role in use has USAGE on the table's schema.
+    /// True if the role in use has USAGE on the table's schema.
     pub usage: bool,
-    /// Made by this package's migration: an activity's own time may be written as `created_at`.
+    /// True if this package's migration created the table: then an activity's own time is written as
+    /// `created_at`.
     pub own: bool,
     /// A table without rules, neither partitioned nor foreign, and no view.
     pub plain: bool,
@@ -20,7 +21,7 @@ pub struct Catalogue {
     pub policy: bool,
     /// A trigger runs before each row is inserted, and may fill in columns that have no default.
     pub filled: bool,
-    /// A column that the table of a view needs and the view does not have.
+    /// A column that the view's table requires and the view lacks.
     pub hidden: Option<String>,
     /// The database's encoding is UTF-8.
     pub unicode: bool,
@@ -33,10 +34,10 @@ pub struct Catalogue {
 pub struct Column {
     /// The type as its table declares it.
     pub declared: String,
-    /// The base type without a length: how a cast to it is written.
+    /// The base type without a length, as it is written in a cast.
     #[serde(rename = "type")]
     pub sql_type: String,
-    /// The domain, if the type is one: how a cast to it is written.
+    /// The domain, if the type is one, as it is written in a cast.
     pub domain: Option<String>,
     /// What the base type can hold.
     pub kind: Kind,
@@ -48,7 +49,7 @@ pub struct Column {
     pub required: bool,
     /// Why no value can be given for it: it is generated, or an identity column.
     pub given: Option<String>,
-    /// Whether the role in use has INSERT on it.
+    /// True if the role in use has INSERT on it.
     pub insertable: bool,
 }
 
@@ -84,7 +85,7 @@ const UUID_LENGTH: usize = 36;
 const ADVICE: &str = "change its type, or name a view that converts it (docs/your-activities-table.md)";
 
 impl Catalogue {
-    /// Whether the column is there and a value can be given for it.
+    /// Returns true if the column exists and a value can be written into it.
     pub fn takes(&self, column: &str) -> bool {
         self.columns.get(column).is_some_and(|column| column.given.is_none())
     }
@@ -107,7 +108,7 @@ impl Catalogue {
             .into_iter()
             .find_map(fits)
             .or_else(|| {
-                // Where a table has these columns they are written too, unless it fills them itself.
+                // These columns are written too if the table has them, unless it fills them itself.
                 let optional = ["occurred_at", "entity_ref"].into_iter();
                 optional.filter(|name| self.takes(name)).find_map(fits)
             })
@@ -149,7 +150,7 @@ impl Catalogue {
 }
 
 impl Column {
-    /// Why the column cannot take what is written into it.
+    /// Why the column cannot take the values that are written into it.
     fn problem(&self, name: &str, actions: &[&str]) -> Option<String> {
         let declared = &self.declared;
         if let Some(given) = &self.given {
@@ -188,7 +189,7 @@ impl Column {
         Some(format!("column {name} has the enum type {declared}, which lacks the label '{missing}'"))
     }
 
-    /// Whether the column can hold this word: its length allows it, and, of an enum, it is a label.
+    /// Returns true if the column can hold this word: its length allows it, and an enum has it as a label.
     pub fn knows(&self, word: &str) -> bool {
         self.has_label(word) && self.is_long_enough(word)
     }
@@ -246,7 +247,7 @@ mod tests {
     use super::samples::{catalogue, column};
     use super::*;
 
-    /// The problem of a catalogue that is changed so.
+    /// The problem of a catalogue after this change.
     fn problem(change: impl FnOnce(&mut Catalogue)) -> String {
         let mut catalogue = catalogue();
         change(&mut catalogue);

@@ -1,4 +1,4 @@
-//! How the activities table is learned: from the catalogue, and by having PostgreSQL plan the insert.
+//! How the activities table is examined: PostgreSQL's catalogue is read, and PostgreSQL plans the insert.
 
 use std::time::Instant;
 use tokio_postgres::error::DbError;
@@ -9,11 +9,11 @@ use super::catalogue::{COLUMNS, Catalogue, Column};
 use super::{ActivitiesTable, TableError, UnusableTable};
 use crate::store::{Database, DatabaseError};
 
-/// What is asked of the catalogue; $3 is the table's name.
+/// The query of the catalogue; $3 is the table's name.
 const CATALOGUE: &str = include_str!("../activities.sql");
 
-/// Learns how the table `name` is written, for activities with `actions`. Those of `optional` that it has no word
-/// for are left out, with one warning in the log.
+/// Finds out how the table `name` is written, for activities with `actions`. Those actions of `optional` that
+/// the table cannot hold are left out, with one warning in the log.
 ///
 /// # Errors
 /// [`TableError::Unusable`]: it cannot take activities. [`TableError::Database`]: PostgreSQL did not answer by `until`.
@@ -30,10 +30,10 @@ pub async fn learn(
     learn_from(database, name, &catalogue.to_string(), actions, optional, until).await
 }
 
-/// The same, from what the catalogue answered already.
+/// The same, from a result of the catalogue's query.
 ///
 /// # Errors
-/// Likewise.
+/// The same.
 pub async fn learn_from(
     database: &Database,
     name: &str,
@@ -46,11 +46,11 @@ pub async fn learn_from(
     let catalogue: Catalogue =
         serde_json::from_str(catalogue).map_err(|error| unusable(error.to_string()))?;
     let mut table = ActivitiesTable::new(name, catalogue, actions)?;
-    // Of a table that the migrations made the catalogue shows everything.
+    // For a table that the migrations created, the catalogue shows everything.
     let shown = table.catalogue.own && table.catalogue.plain;
     let known = actions.iter().chain(optional).find(|action| table.knows_action(action)).filter(|_| !shown);
     if let Some(action) = known {
-        // An enum that has no word for the one may have it for the other.
+        // An enum that lacks one of the labels may have the other.
         let plan = table.fill(include_str!("plan.sql")).replace("'email_sent'", &format!("'{action}'"));
         match database.query(&plan, &[(&Uuid::nil(), Type::UUID)], until).await {
             Err(DatabaseError::Refused(error)) => {
@@ -83,7 +83,7 @@ pub async fn learn_from(
 }
 
 impl ActivitiesTable {
-    /// Says once what the table will not hold.
+    /// Logs once what the table cannot hold.
     fn say(&self, actions: &[&str]) {
         let table = self.name();
         let missing: Vec<&&str> = actions.iter().filter(|action| !self.knows_action(action)).collect();
@@ -99,8 +99,8 @@ impl ActivitiesTable {
         }
     }
 
-    /// Casts a sample activity to the columns' domains, and returns what PostgreSQL says against it. Without domains
-    /// nothing is asked.
+    /// Casts a sample activity to the columns' domains and returns PostgreSQL's error, if there is one.
+    /// Without domains it runs no statement.
     async fn refusal(
         &self,
         database: &Database,
@@ -128,7 +128,7 @@ impl ActivitiesTable {
         }
     }
 
-    /// An expression that gives a value such as is written into the column.
+    /// An expression for a sample of the values that are written into the column.
     fn sample(&self, column: &str, entity_type: &str, action: &str) -> String {
         match column {
             "entity_type" => format!("'{entity_type}'"),
@@ -138,7 +138,7 @@ impl ActivitiesTable {
             "metadata" => {
                 "email_sent_metadata(gen_random_uuid(), 'ana@example.com', 'Ana Silva', 'Spring offers', gen_random_uuid(), 'Spring', 'message-id')".to_owned()
             }
-            // A recipient may have none: a domain's own rule for NULL is the table's NOT NULL.
+            // A recipient may have no value: a NOT NULL of the domain then counts as NOT NULL of the column.
             "entity_ref" => "NULL".to_owned(),
             _ => "gen_random_uuid()".to_owned(),
         }

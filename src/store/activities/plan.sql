@@ -1,5 +1,5 @@
--- Plans the insert of `email_sent` activities as `record.sql` has it, over no rows: PostgreSQL checks what it would
--- check of a real one (casts, rights, rules, views, generated columns), and writes nothing. $1: any id.
+-- Plans the insert of `email_sent` activities of `record.sql` without rows. PostgreSQL checks the same as for a real
+-- insert (casts, rights, rules, views, generated columns) and writes nothing. $1: any id.
 EXPLAIN (COSTS off)
 WITH campaign AS MATERIALIZED (
     SELECT NULL::uuid AS created_by, NULL::text AS name

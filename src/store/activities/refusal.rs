@@ -1,22 +1,22 @@
-//! What an insert of activities is refused for. Pure.
+//! The cause of a refused insert of activities. Pure.
 
 use tokio_postgres::error::DbError;
 
 use crate::store::DatabaseError;
 
-/// What PostgreSQL refused.
+/// The cause of the refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// What the row holds: a constraint, a trigger, a value. The table takes others.
+    /// The row's content (a constraint, a trigger, a value). The table takes other rows.
     Row,
-    /// The table as it is now: it is gone or changed, the role lost a right, a partition is missing, the disk is
-    /// full. The same row may succeed when somebody has put that right.
+    /// The table's state: it is gone or changed, the role lost a right, a partition is missing, the disk is
+    /// full. The same row may succeed when this is corrected.
     Table,
 }
 
-/// `None`: PostgreSQL refused nothing, it could not be reached.
+/// `None`: PostgreSQL did not refuse the insert but could not be reached.
 ///
-/// What is not known to be the table's is the row's: also a trigger's own SQLSTATE.
+/// Every cause that is not known to be the table's is the row's, also a trigger's own SQLSTATE.
 pub fn of(error: &DatabaseError) -> Option<Refused> {
     let DatabaseError::Refused(error) = error else { return None };
     let Some(error) = error.as_db_error() else { return Some(Refused::Table) };
@@ -31,8 +31,8 @@ pub fn of(error: &DatabaseError) -> Option<Refused> {
     Some(if of_table { Refused::Table } else { Refused::Row })
 }
 
-/// Whether the error may come from a table whose shape is not what it was when it was learned: other types, columns,
-/// labels, lengths, rights, or another table of that name.
+/// Returns true if the error may come from a table that has changed since its columns were read: other types,
+/// columns, labels, lengths, rights, or another table of that name.
 pub fn may_be_of_the_shape(error: &DatabaseError) -> bool {
     let DatabaseError::Refused(error) = error else { return false };
     error.as_db_error().is_some_and(|error| {

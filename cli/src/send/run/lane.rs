@@ -1,4 +1,4 @@
-//! One batch after the other, as the state machine does it.
+//! One lane: one batch after the other, as in the state machine.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -9,17 +9,18 @@ use uuid::Uuid;
 
 use super::super::super::failure::{Exit, Failure};
 use super::progress::Progress;
+use campaign_sender::domain::error_kind::ErrorKind;
 use campaign_sender::domain::result::{BatchResult, Progress as Counters, Status};
 use campaign_sender::lambda;
 use campaign_sender::lambda::interrupt::Interrupt;
 use campaign_sender::send_batch::Handler;
 
-/// Between attempts while PostgreSQL is away.
+/// The pause between attempts while PostgreSQL is down.
 const AWAY_PAUSE: Duration = Duration::from_secs(5);
-/// Attempts, without one that succeeded.
+/// The most attempts in a row that fail.
 const AWAY_ATTEMPTS: u32 = 12;
 
-/// How it ended.
+/// How the lane ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     Done,
@@ -66,11 +67,11 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// Returns when the campaign is at an end, or the interrupt is raised and nothing is owed any more.
+    /// Returns when the campaign has ended, or when the interrupt is raised and everything is recorded.
     pub async fn run(&self) -> Result<(), Failure> {
         let outcome = self.batches_until_end().await;
         if outcome.is_err() {
-            // The others end cleanly.
+            // The other lanes end cleanly.
             self.raise.send_replace(true);
         }
         outcome
@@ -91,7 +92,7 @@ impl<'a> Lanes<'a> {
             if self.end.borrow().is_some() && !owes {
                 return Ok(());
             }
-            // The deadline is not known: an invocation takes LAMBDA_TIMEOUT_SECONDS.
+            // The deadline is unknown, so an invocation has LAMBDA_TIMEOUT_SECONDS.
             let pause = match Box::pin(self.handler.handle(&event, 0)).await {
                 Ok(result) => {
                     attempts = 0;
@@ -105,7 +106,7 @@ impl<'a> Lanes<'a> {
                     }
                     Duration::from_secs(result.wait_seconds)
                 }
-                Err(error) if error.kind == "DatabaseUnavailable" && attempts < AWAY_ATTEMPTS => {
+                Err(error) if error.kind == ErrorKind::DatabaseUnavailable && attempts < AWAY_ATTEMPTS => {
                     attempts += 1;
                     self.screen.say(&format!("{}; trying again", error.message));
                     AWAY_PAUSE
@@ -116,7 +117,8 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// What is owed is tried again in its own time; other waits end with the campaign and with the interrupt.
+    /// Unrecorded outcomes are tried again after the full wait; other waits end with the campaign or the
+    /// interrupt.
     async fn pause(&self, pause: Duration, owes: bool) {
         let ended = async {
             if owes {
@@ -187,10 +189,12 @@ fn next(result: &BatchResult) -> Value {
 
 fn failure(error: &lambda::Failure) -> Failure {
     let exit = match error.kind {
-        "UnknownCampaign" | "CampaignNotReady" => Exit::Data,
-        "UnusableActivitiesTable" => Exit::Config,
-        "DatabaseUnavailable" => Exit::Unavailable,
-        _ => Exit::Software,
+        ErrorKind::UnknownCampaign | ErrorKind::CampaignNotReady => Exit::Data,
+        ErrorKind::UnusableActivitiesTable
+        | ErrorKind::SchemaMismatch
+        | ErrorKind::UnsubscribeSecretUnavailable => Exit::Config,
+        ErrorKind::DatabaseUnavailable => Exit::Unavailable,
+        ErrorKind::InvalidEvent | ErrorKind::DatabaseRefused => Exit::Software,
     };
     Failure::new(exit, format!("{}: {}", error.kind, error.message))
 }

@@ -1,4 +1,4 @@
-//! A bar in a terminal. Elsewhere the log says how it goes.
+//! A progress bar in a terminal. Elsewhere the log shows the progress.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::settled;
 use campaign_sender::store::Database;
 
-/// How often the bar looks at the tables.
+/// How often the bar reads the tables.
 const FRAME: Duration = Duration::from_millis(500);
 
 pub struct Progress {
@@ -33,7 +33,7 @@ impl Progress {
         Progress { bar, in_terminal, database, campaign, started_at: Instant::now() }
     }
 
-    /// Moves the bar, until it is dropped.
+    /// Moves the bar until it is dropped.
     pub async fn follow(&self) {
         if !self.in_terminal {
             std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! What is owed from an earlier invocation: outcomes that it noted, or handed on, and could not record.
+//! Outcomes that are known only in their short form, with what recording them needs: the subjects of their emails.
 
 use std::collections::HashMap;
 
@@ -59,7 +59,7 @@ pub async fn subjects(
     }
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&campaign_id, Type::UUID), (&recipients, Type::UUID_ARRAY)];
-    let rows = database.query(include_str!("pay.sql"), &parameters, until).await?;
+    let rows = database.query(include_str!("subjects.sql"), &parameters, until).await?;
     let subject = |row: &Row| {
         let (email, name): (String, Option<String>) = (row.get("email"), row.get("name"));
         let variables: Option<String> = row.get("variables");

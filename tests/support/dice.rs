@@ -1,10 +1,10 @@
-//! Chance that comes from a seed (`SplitMix64`).
+//! Random numbers from a seed (`SplitMix64`).
 
-/// A stream of chance.
+/// A stream of random numbers.
 pub struct Dice(u64);
 
 impl Dice {
-    /// The nth stream of a seed.
+    /// The n-th stream of a seed.
     pub fn new(seed: u64, stream: u64) -> Dice {
         let mut dice = Dice(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95));
         dice.roll();
@@ -18,23 +18,23 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number of the range, its end included.
+    /// A number of the range, including its end.
     pub fn between(&mut self, first: u64, last: u64) -> u64 {
         first + self.roll() % (last - first + 1)
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this many of a hundred cases.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.between(1, 100) <= chance
     }
 
-    /// Any of these.
+    /// One of these.
     pub fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         let last = u64::try_from(from.len()).expect("fits") - 1;
         &from[usize::try_from(self.between(0, last)).expect("fits")]
     }
 
-    /// In any order.
+    /// The same values in random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             let other = self.between(0, u64::try_from(end).expect("fits"));

@@ -1,0 +1,1 @@
+SELECT complete_campaign($1)

@@ -1,0 +1,426 @@
+//! Reads a page whose stretches were read once, for its footer and its text part, and comes to what reading the whole
+//! comes to. Pure; the time is proportional to the recipient's own fragments and what is close to them.
+//!
+//! Where a tag begins or ends outside of all other tags, comments and elements of raw text, what reading the rest comes
+//! to depends on little: the elements that are open, and a few values of the reader. From such a place in a stretch (a
+//! seam) to another one in it, everything was read with the first recipient. For each recipient only the islands between
+//! are read, and at each seam what has been read is compared with what it was then. Where it differs, as with a fragment
+//! that opens an element and leaves it open, that recipient's page is read as a whole.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::footer::{self, Places};
+use super::outline::Bit;
+use super::text::{Page, Standing};
+use crate::message::html::{self, Event, Open, Walk};
+use crate::message::part::{self, Part, Shared};
+use crate::message::token;
+
+/// A part of a stretch below this size, in bytes, is read again rather than jumped over.
+const MIN_JUMP: usize = 64;
+/// Tags of a stretch at which a seam is looked for.
+const MAX_TRIALS: usize = 100;
+/// Begins an element that is none of raw text: a tokenizer that takes it for a tag stands outside of all else.
+const PROBE: &str = "<i>";
+
+/// What is known of the pages of one campaign.
+pub struct Seams {
+    islands: Vec<Island>,
+    /// The text's stretches, where the text part is derived.
+    text: Option<Arc<Shared>>,
+    /// A footer may be needed.
+    has_url: bool,
+    /// The page's stretches.
+    shared: Option<Arc<Shared>>,
+}
+
+/// What is read for each recipient, and where it ends.
+struct Island {
+    fragments: Range<usize>,
+    /// What stands before the first and behind the last of the fragments, of the stretches there.
+    before: String,
+    behind: String,
+    /// `None`: it goes to the end of the page.
+    seam: Option<Seam>,
+}
+
+/// A part of a stretch that is not read again.
+struct Seam {
+    from: Place,
+    to: Place,
+    /// How many elements are open at the beginning of the island and all the time to its end, as far as is known; and
+    /// from here to the end of the part.
+    same: [usize; 2],
+    /// It has a `</body>` or a `</html>` where a footer would be seen.
+    ends: bool,
+    text: Vec<TextStep>,
+}
+
+/// What is added to the text part.
+enum TextStep {
+    Own(String),
+    Stretch,
+}
+
+/// What the rest of a page depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    open: Vec<Open>,
+    text: Standing,
+}
+
+/// What reading a page came to.
+pub struct Reading {
+    /// The page, with its footer if it needs one.
+    pub html: Part,
+    /// The text of it.
+    pub text: Option<Part>,
+}
+
+/// A page as far as it was read.
+#[derive(Clone)]
+struct Reader<'u> {
+    walk: Walk,
+    places: Option<Places<'u>>,
+    page: Option<Page>,
+    /// An earlier `</body>` or `</html>` where a footer would be seen.
+    ends_before: bool,
+}
+
+impl Seams {
+    /// Reads the page of a recipient, for what those of others will have in common with it. `fragments` are what its
+    /// fragments consist of, `url` is the link that a footer would have, and a text part is derived if `derives`.
+    pub fn learn(fragments: &[Vec<Bit>], html: &Part, url: Option<&str>, derives: bool) -> Seams {
+        let stretches = html.shared().map_or(&[][..], |shared| shared.stretches());
+        let mut learning =
+            Learning { fragments, html, url, stretches, budget: html.len() * 16, texts: Vec::new() };
+        let (mut islands, mut before, mut first) = (Vec::new(), String::new(), 0);
+        let mut start = Reader::new(url, derives);
+        for last in 0..stretches.len() {
+            let Some((cut, seam)) = learning.seam(&start, &before, first..last + 1) else { continue };
+            start = Reader::at(&seam.to, url, derives);
+            let behind = stretches[last][..cut.start].to_owned();
+            let before = std::mem::replace(&mut before, stretches[last][cut.end..].to_owned());
+            islands.push(Island { fragments: first..last + 1, before, behind, seam: Some(seam) });
+            first = last + 1;
+        }
+        let fragments = first..stretches.len() + 1;
+        islands.push(Island { fragments, before, behind: String::new(), seam: None });
+        let text = derives.then(|| Arc::new(Shared::new(learning.texts, 't')));
+        Seams { islands, text, has_url: url.is_some(), shared: html.shared().cloned() }
+    }
+
+    /// Reads the page of a recipient.
+    ///
+    /// # Errors
+    /// The page as it was, where it has to be read as a whole.
+    pub fn read(&self, mut html: Part, url: Option<&str>) -> Result<Reading, Part> {
+        let same_page = match (&self.shared, html.shared()) {
+            (Some(known), Some(found)) => Arc::ptr_eq(known, found),
+            _ => false,
+        };
+        if !same_page || self.has_url != url.is_some() {
+            return Err(html);
+        }
+        let mut reader = Reader::new(url, self.text.is_some());
+        let (mut ends, mut island_text) = (Vec::new(), String::new());
+        for island in &self.islands {
+            island.put(&html, &mut island_text);
+            let Some(seam) = &island.seam else { break };
+            let length = island_text.len();
+            island_text.push_str(PROBE);
+            if !reader.reads_to(&island_text, length) || !reader.stands_at(&seam.from, seam.same[0]) {
+                return Err(html);
+            }
+            reader.jump(seam, &mut ends);
+        }
+        if let Some(url) = url {
+            let last = html.fragment(html.fragments().count() - 1).len();
+            match reader.footer(&island_text, url) {
+                Footer::None => {}
+                Footer::At(at) if at + last >= island_text.len() => {
+                    let footer = footer::markup(url);
+                    html.change_last(|fragment| fragment.insert_str(at + last - island_text.len(), &footer));
+                    island_text.insert_str(at, &footer);
+                }
+                Footer::At(_) | Footer::Elsewhere => return Err(html),
+            }
+        }
+        let text = self.text.as_ref().zip(reader.text_to_end(&island_text));
+        let text = text.map(|(shared, text)| Part::new(shared, text, ends));
+        Ok(Reading { html, text })
+    }
+}
+
+impl Island {
+    /// The island of a recipient's page.
+    fn put(&self, html: &Part, text: &mut String) {
+        text.clear();
+        text.push_str(&self.before);
+        for number in self.fragments.clone() {
+            if number > self.fragments.start {
+                text.push_str(&html.shared().expect("it has stretches").stretches()[number - 1]);
+            }
+            text.push_str(html.fragment(number));
+        }
+        text.push_str(&self.behind);
+    }
+}
+
+/// Where a footer goes.
+enum Footer {
+    /// The link is seen.
+    None,
+    At(usize),
+    /// Before the last island, or there is no place at which it is seen.
+    Elsewhere,
+}
+
+impl<'u> Reader<'u> {
+    fn new(url: Option<&'u str>, derives: bool) -> Reader<'u> {
+        Reader {
+            walk: Walk::default(),
+            places: url.map(Places::new),
+            page: derives.then(Page::default),
+            ends_before: false,
+        }
+    }
+
+    fn at(place: &Place, url: Option<&'u str>, derives: bool) -> Reader<'u> {
+        let mut reader = Reader::new(url, derives);
+        reader.walk.go_to(&place.open, 0);
+        if let Some(page) = &mut reader.page {
+            page.standing = place.text.clone();
+        }
+        reader
+    }
+
+    fn take(&mut self, piece: html::Piece) {
+        let (places, page) = (&mut self.places, &mut self.page);
+        self.walk.take(piece, &mut |event| tell(&event, places, page));
+    }
+
+    /// Reads a text to this place. Returns whether a tag could begin there.
+    fn reads_to(&mut self, text: &str, place: usize) -> bool {
+        for piece in html::pieces(text) {
+            if matches!(&piece, html::Piece::Tag(_, attributes) if attributes.start == place) {
+                return true;
+            }
+            self.take(piece);
+        }
+        false
+    }
+
+    /// Whether nothing is open but elements, so that what follows depends on its [`Place`] alone.
+    fn is_clear(&self) -> bool {
+        !self.places.as_ref().is_some_and(|places| places.in_link)
+            && !self.page.as_ref().is_some_and(Page::is_in_link)
+    }
+
+    fn place(&self) -> Place {
+        let text = self.page.as_ref().map(|page| page.standing.clone()).unwrap_or_default();
+        Place { open: self.walk.open().to_vec(), text }
+    }
+
+    fn stands_at(&self, place: &Place, same: usize) -> bool {
+        self.is_clear()
+            && self.walk.stands_at(&place.open, same)
+            && self.page.as_ref().is_none_or(|page| page.standing == place.text)
+    }
+
+    fn jump(&mut self, seam: &Seam, text_ends: &mut Vec<usize>) {
+        self.walk.go_to(&seam.to.open, seam.same[1]);
+        if let Some(places) = &mut self.places {
+            let ends = places.body_end.take().is_some() | places.html_end.take().is_some();
+            self.ends_before |= ends | seam.ends;
+        }
+        if let Some(page) = &mut self.page {
+            page.standing.clone_from(&seam.to.text);
+            for step in &seam.text {
+                match step {
+                    TextStep::Own(text) => page.written.push_str(text),
+                    TextStep::Stretch => text_ends.push(page.written.len()),
+                }
+            }
+        }
+    }
+
+    /// Where the footer of a page goes whose last island this is.
+    fn footer(&self, island: &str, url: &str) -> Footer {
+        let places = |island: &str| {
+            let (mut walk, mut places) = (self.walk.clone(), self.places.clone());
+            let mut see = |event: Event<'_>| tell(&event, &mut places, &mut None);
+            for piece in html::pieces(island) {
+                walk.take(piece, &mut see);
+            }
+            walk.finish(&mut see);
+            places
+        };
+        if self.places.as_ref().is_none_or(|places| places.seen) {
+            return Footer::None;
+        }
+        match places(island) {
+            Some(Places { seen: true, .. }) | None => Footer::None,
+            Some(Places { body_end: Some(at), .. }) => Footer::At(at),
+            _ if self.ends_before => Footer::Elsewhere,
+            Some(Places { html_end: Some(at), .. }) => Footer::At(at),
+            Some(_) => match places(&[island, &footer::markup(url)].concat()) {
+                Some(Places { seen: true, .. }) => Footer::At(island.len()),
+                _ => Footer::Elsewhere,
+            },
+        }
+    }
+
+    /// The text of a page whose last island this is.
+    fn text_to_end(mut self, island: &str) -> Option<String> {
+        self.page.as_ref()?;
+        for piece in html::pieces(island) {
+            self.take(piece);
+        }
+        let (places, page) = (&mut self.places, &mut self.page);
+        self.walk.finish(&mut |event| tell(&event, places, page));
+        let mut page = self.page?;
+        page.finish();
+        Some(page.written)
+    }
+}
+
+fn tell(event: &Event<'_>, places: &mut Option<Places<'_>>, page: &mut Option<Page>) {
+    if let Some(places) = places {
+        places.see(event);
+    }
+    if let Some(page) = page {
+        page.see(event);
+    }
+}
+
+/// What is known while a page is learned.
+struct Learning<'l> {
+    fragments: &'l [Vec<Bit>],
+    html: &'l Part,
+    url: Option<&'l str>,
+    stretches: &'l [String],
+    /// Bytes that may still be read.
+    budget: usize,
+    /// The stretches of the text part.
+    texts: Vec<String>,
+}
+
+impl Learning<'_> {
+    /// A seam in the stretch behind the last of these fragments, and the part of the stretch that it jumps over. It
+    /// stands where it did not matter what the fragments were: these, nothing, a letter, or the link.
+    fn seam(
+        &mut self,
+        start: &Reader<'_>,
+        before: &str,
+        range: Range<usize>,
+    ) -> Option<(Range<usize>, Seam)> {
+        let stretch = &self.stretches[range.end - 1];
+        let mut trials = Vec::new();
+        let examples = [None, Some(""), Some("x")].into_iter().chain(self.url.map(Some));
+        for with in examples {
+            let mut text = before.to_owned();
+            for number in range.clone() {
+                if number > range.start {
+                    text.push_str(&self.stretches[number - 1]);
+                }
+                match with {
+                    None => text.push_str(self.html.fragment(number)),
+                    Some(with) => self.fragments.get(number)?.iter().for_each(|bit| {
+                        text.push_str(if let Bit::Text(text) = bit { text } else { with });
+                    }),
+                }
+            }
+            self.budget = self.budget.checked_sub(text.len())?;
+            let length = text.len();
+            text.push_str(stretch);
+            trials.push(trial(start.clone(), &text, length));
+        }
+        let (own, others) = trials.split_first()?;
+        // What leaves other elements open is no example of what this fragment is.
+        let alike = |other: &&Vec<(usize, Place)>| {
+            own.iter().any(|(at, place)| {
+                other.iter().any(|(other_at, other)| at == other_at && place.open == other.open)
+            })
+        };
+        let others: Vec<_> = others.iter().filter(alike).collect();
+        let (from, place) = own.iter().find(|found| others.iter().all(|other| other.contains(found)))?;
+        let (to, seam) = self.middle(start, place, &stretch[*from..])?;
+        Some((*from..from + to, seam))
+    }
+
+    /// What the part of a stretch comes to that begins at a place and ends behind its last tag.
+    fn middle(&mut self, start: &Reader<'_>, from: &Place, rest: &str) -> Option<(usize, Seam)> {
+        let derives = start.page.is_some();
+        self.budget = self.budget.checked_sub(rest.len() * 2)?;
+        let (mut reader, mut end) = (Reader::at(from, self.url, derives), 0);
+        for piece in html::pieces(rest) {
+            let behind = match &piece {
+                html::Piece::Tag(name, attributes) if !html::is_raw(name) => Some(attributes.end),
+                html::Piece::End(_, at) => Some(at.end),
+                _ => None,
+            };
+            reader.take(piece);
+            if let Some(behind) = behind.filter(|_| reader.is_clear()) {
+                end = behind;
+            }
+        }
+        if end < MIN_JUMP {
+            return None;
+        }
+        let mut reader = Reader::at(from, self.url, derives);
+        for piece in html::pieces(&rest[..end]) {
+            // Nobody's token is looked for in what is jumped over.
+            let may_hold_token = match &piece {
+                html::Piece::Text(text) => part::has_word(text, token::LENGTH),
+                html::Piece::Tag(_, attributes) => {
+                    attributes.get("href").is_some_and(|href| part::has_word(href, token::LENGTH))
+                }
+                html::Piece::End(..) => false,
+            };
+            if may_hold_token {
+                return None;
+            }
+            reader.take(piece);
+        }
+        let to = reader.place();
+        let ends = reader
+            .places
+            .as_ref()
+            .is_some_and(|places| places.body_end.is_some() || places.html_end.is_some());
+        let same = |a: &[Open], b: &[Open]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        let same = [same(start.walk.open(), &from.open), same(&from.open, &to.open)];
+        let mut text = Vec::new();
+        for piece in reader.page.iter().flat_map(|page| part::pieces(&page.written)) {
+            match piece {
+                part::Piece::Own(own) => text.push(TextStep::Own(own.to_owned())),
+                part::Piece::Shared(stretch) => {
+                    self.texts.push(stretch.to_owned());
+                    text.push(TextStep::Stretch);
+                }
+            }
+        }
+        Some((end, Seam { from: from.clone(), to, same, ends, text }))
+    }
+}
+
+/// Reads on, and says where a stretch that begins at `from` could be jumped into: before tags, in bytes of the stretch.
+fn trial(mut reader: Reader<'_>, text: &str, from: usize) -> Vec<(usize, Place)> {
+    let mut places = Vec::new();
+    for piece in html::pieces(text) {
+        let at = match &piece {
+            html::Piece::Tag(_, attributes) => Some(attributes.start),
+            html::Piece::End(name, at) if !html::is_raw(name) => Some(at.start),
+            _ => None,
+        };
+        if let Some(at) = at.and_then(|at| at.checked_sub(from)).filter(|_| reader.is_clear()) {
+            places.push((at, reader.place()));
+            if places.len() == MAX_TRIALS {
+                break;
+            }
+        }
+        reader.take(piece);
+    }
+    places
+}

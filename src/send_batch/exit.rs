@@ -1,0 +1,61 @@
+//! How an invocation's work on a campaign ends before its order is through.
+
+use super::answer::Answer;
+use crate::domain::campaign::CampaignStatus;
+use crate::domain::cause::Cause;
+use crate::domain::verdict::Verdict;
+use crate::lambda::Failure;
+use crate::store::DatabaseError;
+use crate::store::activities::TableError;
+
+/// Why a step lets the next ones be.
+#[derive(Debug)]
+pub enum Exit {
+    /// Nothing is sent now, and the orchestrator is told what to do.
+    Verdict(Verdict),
+    /// The campaign has this status by now, and its counters may have changed since it was loaded.
+    Status(CampaignStatus),
+    /// A cause that would fail every recipient: the campaign is to be paused.
+    Halt {
+        /// The cause, and what to do about it.
+        reason: String,
+        /// What is to be answered of a batch that was sent all the same.
+        batch: Option<Box<Answer>>,
+    },
+    /// The claim has paused the campaign for this reason.
+    Paused(String),
+    /// Other invocations work on this campaign, and this one was sent to no campaign in particular.
+    AnotherCampaign {
+        /// What `campaign status` is to show, where it is not plain that others work on it.
+        note: Option<(Cause, String)>,
+    },
+    /// What an earlier invocation sent could not be recorded: the answer hands it on.
+    Owed(Box<Answer>),
+    /// The invocation fails.
+    Failure(Failure),
+}
+
+impl Exit {
+    /// The campaign is to be paused before anything of it is sent.
+    pub fn halt(reason: impl Into<String>) -> Exit {
+        Exit::Halt { reason: reason.into(), batch: None }
+    }
+}
+
+impl From<Failure> for Exit {
+    fn from(failure: Failure) -> Exit {
+        Exit::Failure(failure)
+    }
+}
+
+impl From<DatabaseError> for Exit {
+    fn from(error: DatabaseError) -> Exit {
+        Exit::Failure(error.into())
+    }
+}
+
+impl From<TableError> for Exit {
+    fn from(error: TableError) -> Exit {
+        Exit::Failure(error.into())
+    }
+}
