@@ -36,6 +36,8 @@ pub struct Settings {
     pub history_hold: Duration,
     /// `GUARD_MAX_BOUNCE_RATE`, `GUARD_MAX_COMPLAINT_RATE`, `GUARD_MIN_SAMPLE`: when `ses-events` pauses a campaign.
     pub guard: Limits,
+    /// `NOTICE_EVENT_BUS`: the EventBridge bus that `ses-events` tells of campaigns that it pauses; none unless set.
+    pub notice_event_bus: Option<String>,
     /// The function's name for its metrics; `None` if none are written. `METRICS` is `on` or `off`; unless it
     /// is set, metrics are written on Lambda, which sets `AWS_LAMBDA_FUNCTION_NAME`.
     pub metrics: Option<String>,
@@ -113,6 +115,12 @@ impl Settings {
                 .transpose()?
                 .map_or(Duration::from_secs(120), |seconds| Duration::from_secs(u64::from(seconds))),
             guard: guard(&variable)?,
+            notice_event_bus: variable("NOTICE_EVENT_BUS")
+                .map(|value| {
+                    let expected = "the name or ARN of an event bus, such as default";
+                    parse("NOTICE_EVENT_BUS", &value, expected, |name: &String| is_event_bus(name))
+                })
+                .transpose()?,
             metrics: metrics(&variable)?,
             unsubscribe: UnsubscribeSettings::read(&variable)?,
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
@@ -161,6 +169,11 @@ fn after_identifier(text: &str) -> Option<&str> {
 
 fn is_configuration_set(name: &str) -> bool {
     name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn is_event_bus(name: &str) -> bool {
+    let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"._/:-".contains(&byte);
+    name.len() <= 1600 && name.bytes().all(may_be)
 }
 
 fn send_api(variable: &dyn Fn(&str) -> Option<String>) -> Result<SendApi, InvalidVariable> {

@@ -2,11 +2,12 @@
 //!
 //! SES's events arrive at least once and in any order, so nothing here depends on their number or order.
 //! [`event`] parses each event, [`record`] writes a batch of them with one statement that may be repeated,
-//! [`guard`] stops campaigns that harm the sender's reputation. This module knows the order of steps.
+//! [`guard`] stops campaigns that harm the sender's reputation, and [`notice`] tells EventBridge. This module knows the order of steps.
 
 pub mod event;
 pub mod guard;
 pub mod kind;
+mod notice;
 pub mod record;
 pub mod sqs;
 mod subject;
@@ -21,11 +22,12 @@ use tokio::sync::Mutex;
 
 use self::event::{Event, Said};
 use self::kind::ACTIONS;
+use self::notice::Notices;
 use self::record::{Lost, Recorded, Recorder, Rejected};
 use self::sqs::{ItemFailure, Record, Response};
 use crate::domain::deadline::Deadline;
 use crate::domain::error_kind::ErrorKind;
-use crate::domain::guard::Watched;
+use crate::domain::guard::{Stop, Watched};
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
 use crate::lambda::metrics::Metrics;
@@ -36,6 +38,7 @@ use crate::store::activities::plan;
 pub struct SesEvents {
     settings: Settings,
     metrics: Metrics,
+    notices: Notices,
     database: Database,
     /// How the activities table is written, as it was last read.
     recorder: Mutex<Option<Arc<Recorder>>>,
@@ -56,6 +59,7 @@ impl SesEvents {
         let database = Database::new(&settings.database)?;
         Ok(SesEvents {
             metrics: Metrics::new(settings.metrics.clone()),
+            notices: Notices::new(settings.notice_event_bus.clone()),
             settings,
             database,
             recorder: Mutex::new(None),
@@ -143,10 +147,12 @@ impl SesEvents {
             return Ok(());
         }
         let paused = guard::pause(&self.database, &stops, until).await?;
-        for stop in stops.iter().filter(|stop| paused.contains(&stop.campaign_id)) {
+        let paused: Vec<&Stop> = stops.iter().filter(|stop| paused.contains(&stop.campaign_id)).collect();
+        for stop in &paused {
             tracing::error!(campaign_id = %stop.campaign_id, reason = stop.reason, "the reputation guard paused a campaign");
             self.metrics.guard_paused(stop.campaign_id);
         }
+        self.notices.paused_by_guard(&paused).await;
         Ok(())
     }
 

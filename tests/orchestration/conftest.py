@@ -207,11 +207,28 @@ class World:
 
         return read
 
-    def state_machine(self, passes=None):
-        """Creates the template's state machine, optionally with another number of passes."""
+    def notices(self):
+        """A function that reads the notices of campaigns that EventBridge was given since the last look."""
+        events, sqs = boto3.client("events", **self.client()), boto3.client("sqs", **self.client())
+        name = f"{self.name}-notices"
+        queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+        events.put_rule(Name=name, EventPattern=json.dumps({"source": ["campaign-sender"]}))
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+
+        def read():
+            messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+            for message in messages:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            return [json.loads(message["Body"]) for message in messages]
+
+        return read
+
+    def state_machine(self, passes=None, bus="default"):
+        """Creates the state machine as the template has it, if need be with another number of passes."""
         text = (ROOT / "statemachine/campaign.asl.yaml").read_text()
         text = text.replace("${SendBatchFunctionArn}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:send-batch")
-        text = text.replace("${HaltedTopicArn}", self.topic)
+        text = text.replace("${HaltedTopicArn}", self.topic).replace("${NoticeEventBus}", bus)
         if passes:
             assert text.count("NumericGreaterThanEquals: 800") == 1
             text = text.replace("NumericGreaterThanEquals: 800", f"NumericGreaterThanEquals: {passes}")

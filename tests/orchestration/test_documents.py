@@ -123,8 +123,7 @@ def test_operate_explains_what_a_user_can_meet():
 
 
 def test_links_lead_somewhere():
-    folders = [ROOT, ROOT / "docs", ROOT / "docs/decisions", ROOT / "docs/timelines"]
-    for document in (document for folder in folders for document in sorted(folder.glob("*.md"))):
+    for document in [*DOCUMENTS, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*/*.md"))]:
         for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
             if not link.startswith("https:"):
                 path, _, anchor = link.partition("#")

@@ -95,10 +95,10 @@ def test_send_batch_may_do_what_it_does_and_nothing_else(world):
     assert own == recorder.actions | {"rds-db:connect"}
 
 
-@pytest.mark.parametrize("role", ["SesEventsRole", "UnsubscribeRole"])
-def test_the_others_ask_nothing_of_aws_but_to_be_let_into_the_database(role):
+@pytest.mark.parametrize(("role", "more"), [("SesEventsRole", {"events:PutEvents"}), ("UnsubscribeRole", set())])
+def test_the_others_ask_nothing_of_aws_but_to_be_let_into_the_database_and_to_give_notice(role, more):
     own = {action for action in allowed(role) if not action.startswith(LAMBDAS_OWN)}
-    assert own == {"secretsmanager:GetSecretValue", "rds-db:connect"}
+    assert own == {"secretsmanager:GetSecretValue", "rds-db:connect"} | more
 
 
 def test_the_state_machine_may_do_what_its_tasks_do_and_nothing_else():
@@ -113,6 +113,6 @@ def test_the_state_machine_may_do_what_its_tasks_do_and_nothing_else():
                 collect(state["ItemProcessor"]["States"])
 
     collect(definition["States"])
-    assert resources == {"lambda:invoke", "states:startExecution", "sns:publish"}
+    assert resources == {"lambda:invoke", "states:startExecution", "sns:publish", "events:putEvents"}
     own = {action for action in allowed("CampaignStateMachineRole") if not action.startswith(("logs:", "kms:"))}
-    assert own == {"lambda:InvokeFunction", "states:StartExecution", "sns:Publish"}
+    assert own == {"lambda:InvokeFunction", "states:StartExecution", "sns:Publish", "events:PutEvents"}
