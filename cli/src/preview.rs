@@ -1,6 +1,5 @@
 //! `campaign preview`: shows and checks what a recipient gets, before sending.
 
-mod css;
 mod dns;
 mod dry_run;
 mod file;
@@ -67,12 +66,6 @@ pub struct Preview {
     /// Send it to this address through SES, marked as a test; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     send_to: Vec<String>,
-    /// Show it with the rules of its style elements written into the elements that they are for
-    #[arg(long)]
-    inline_css: bool,
-    /// With --inline-css: store the campaign's HTML so
-    #[arg(long, requires = "inline_css")]
-    write: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -82,16 +75,12 @@ Examples:
   campaign preview 5f0c2c1e-… --inbox
   campaign preview 5f0c2c1e-… --check --file spring.html
   campaign preview 5f0c2c1e-… --check --json | jq .findings
-  campaign preview 5f0c2c1e-… --send-to me@example.com --send-to you@example.com
-  campaign preview 5f0c2c1e-… --inline-css --write";
+  campaign preview 5f0c2c1e-… --send-to me@example.com --send-to you@example.com";
 
 impl Preview {
     pub async fn run(self) -> Result<(), Failure> {
         let settings = Settings::from_env()?;
-        let mut case = Case::open(&settings, self.campaign).await?;
-        if self.inline_css {
-            case.inline_css(self.write).await?;
-        }
+        let case = Case::open(&settings, self.campaign).await?;
         let title = case.campaign.source.campaign_name.clone();
         let mut findings = case.findings();
         let templates = match Templates::compile(case.campaign.source.clone()) {
@@ -308,22 +297,6 @@ impl Case {
             Sample::of(templates, &self.sender, nobody, self.campaign.source.transactional)
         };
         samples.iter().map(of).collect()
-    }
-
-    /// Writes the rules of the HTML's `<style>` elements into the elements that they are for; in the table too, if
-    /// that is asked.
-    async fn inline_css(&mut self, write: bool) -> Result<(), Failure> {
-        let id = self.campaign.id;
-        let Some(html) = &self.campaign.source.html else {
-            return Err(Failure::new(Exit::Data, format!("--inline-css: campaign {id} has no html")));
-        };
-        let inlined = css::inline(html)
-            .map_err(|error| Failure::new(Exit::Data, format!("--inline-css: campaign {id}: {error}")))?;
-        if write {
-            css::store(&self.database, id, html, &inlined).await?;
-        }
-        self.campaign.source.html = Some(inlined);
-        Ok(())
     }
 }
 

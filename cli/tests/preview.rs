@@ -404,7 +404,7 @@ fn one_line_stands_for_one_finding() {
     : 2 would be sent to, 0 would fail, 0 suppressed
     error    link_broken: the link "https://exa mple.com/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a valid address of the web
     error    link_broken: the link "JavaScript:x()" is a script, which no mail program runs
-    warning  css_not_inline: the rule ".b" and perhaps others stand in <style> only, which some mail programs drop: inline them (--inline-css) (2 recipients, such as r1@example.com)
+    warning  css_not_inline: the rule ".b" and perhaps others stand in <style> only, which some mail programs drop: inline them in the template (2 recipients, such as r1@example.com)
     warning  form: it has a form, which most mail programs do not show or warn of: link to a page that has it (2 recipients, such as r1@example.com)
     warning  link_doubtful: the link "/x" is relative, and an email has no page that it could be relative to (2 recipients, such as r1@example.com)
     "#);

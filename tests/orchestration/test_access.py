@@ -155,7 +155,6 @@ def test_the_command_line_does_its_work_under_its_role(tenants, tmp_path):
     assert "3 of 4 rows imported" in campaign("import", made, "people.csv", "--skip-bad", "--refused", "refused.csv")
     campaign("import", made, "--query", "more.sql")
     campaign("preview", made, "--check")
-    campaign("preview", made, "--inline-css", "--write")
     campaign("send", "schedule", made, "--at", "2099-01-01T08:00:00Z")
     campaign("send", "start", made)
     campaign("send", "pause", made, "--why", "wait")

@@ -212,7 +212,7 @@ impl Page {
         }
         if let Some(selector) = self.styles.not_inlined() {
             let text = format!(
-                "the rule {selector:?} and perhaps others stand in <style> only, which some mail programs drop: inline them (--inline-css)"
+                "the rule {selector:?} and perhaps others stand in <style> only, which some mail programs drop: inline them in the template"
             );
             findings.push(Finding::warning("css_not_inline", text));
         }
