@@ -135,3 +135,21 @@ fn a_formula_is_text_in_an_export_and_the_same_address_when_it_is_imported() {
     // The same to a pipe.
     assert_eq!(done(&campaign(&world.database.url, &["suppressions", "export"], "")), text);
 }
+
+#[test]
+fn an_entry_of_a_link_that_is_imported_too_is_no_links_any_more() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let organization = Uuid::from_u128(0x0a);
+    let sql = "INSERT INTO suppressions (organization_id, email, reason, link_recipient_id)
+               SELECT $1, email, 'unsubscribe', gen_random_uuid()
+                 FROM unnest('{ada@example.com,bob@example.com,cy@example.com}'::text[]) AS email";
+    world.database.execute(sql, &[&organization]);
+    let text = "email,reason\nada@example.com,unsubscribe\nbob@example.com,bounce\n";
+    let file = scratch.file("own.csv", text);
+    done(&import(&world, &file, &["--organization", &organization.to_string()]));
+    let sql = "SELECT email, link_recipient_id IS NOT NULL FROM suppressions ORDER BY email";
+    let of_links: Vec<(String, bool)> =
+        world.database.query(sql, &[]).iter().map(|row| (row.get(0), row.get(1))).collect();
+    let expected = [("ada@example.com", false), ("bob@example.com", true), ("cy@example.com", true)];
+    assert_eq!(of_links, expected.map(|(email, of_link)| (email.to_owned(), of_link)));
+}
