@@ -150,7 +150,7 @@ impl Command {
             Command::Resolve(command) => command.run().await,
             Command::Suppressions(command) => command.run().await,
             Command::Import(command) => command.run().await,
-            Command::Send(command) => command.run().await,
+            Command::Send(command) => Box::pin(command.run()).await,
             Command::Pause(command) => command.run().await,
             Command::Resume(command) => command.run().await,
             Command::Prune(command) => command.run().await,

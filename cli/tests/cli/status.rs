@@ -265,6 +265,8 @@ fn other_commands_answer_machines_too() {
     let mut world = World::single();
     let draft = world.campaign_of(1);
     world.set_status(draft, "draft");
+    let html = r#"UPDATE campaigns SET html = '<p>Dear friend, here are <a href="/x">the offers</a></p>'"#;
+    world.database.execute(html, &[]);
     let scratch = crate::Scratch::new();
     let people = scratch.file("people.csv", "email\nada@example.com\nnowhere\nr1@example.com\n");
     let id = draft.to_string();
