@@ -117,10 +117,10 @@ mod tests {
     fn machines_get_camel_case_and_spreadsheets_no_formulas() {
         let results = Results {
             campaign: row(
-                json!({"name": "=1+1, \"Spring\"", "sent": 3, "opened_by_people": 1, "started_at": null}),
+                &json!({"name": "=1+1, \"Spring\"", "sent": 3, "opened_by_people": 1, "started_at": null}),
             ),
             links: vec![row(
-                json!({"link": "https://a.example/?x=1,2", "clicked_by_people": 2, "clicked_by_machines": 0}),
+                &json!({"link": "https://a.example/?x=1,2", "clicked_by_people": 2, "clicked_by_machines": 0}),
             )],
         };
         let domains = [row(&json!({"domain": "example.com", "sent": 3}))];
