@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn row(value: Value) -> Map<String, Value> {
+    fn row(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -117,13 +117,13 @@ mod tests {
     fn machines_get_camel_case_and_spreadsheets_no_formulas() {
         let results = Results {
             campaign: row(
-                json!({"name": "=1+1, \"Spring\"", "sent": 3, "opened_by_people": 1, "started_at": null}),
+                &json!({"name": "=1+1, \"Spring\"", "sent": 3, "opened_by_people": 1, "started_at": null}),
             ),
             links: vec![row(
-                json!({"link": "https://a.example/?x=1,2", "clicked_by_people": 2, "clicked_by_machines": 0}),
+                &json!({"link": "https://a.example/?x=1,2", "clicked_by_people": 2, "clicked_by_machines": 0}),
             )],
         };
-        let domains = [row(json!({"domain": "example.com", "sent": 3}))];
+        let domains = [row(&json!({"domain": "example.com", "sent": 3}))];
         insta::assert_snapshot!(json(&results, &domains), @r#"{"domains":[{"domain":"example.com","sent":3}],"links":[{"clickedByMachines":0,"clickedByPeople":2,"link":"https://a.example/?x=1,2"}],"name":"=1+1, \"Spring\"","openedByPeople":1,"sent":3,"startedAt":null}"#);
         insta::assert_snapshot!(String::from_utf8(csv(&results, &domains).unwrap()).unwrap(), @r#"
         scope,name,sent,delivered,bounced,bounced_softly,withheld,complained,rejected,opened_by_people,opened_by_machines,opened_by_apple,clicked_by_people,clicked_by_machines,unsubscribed
