@@ -229,8 +229,11 @@ impl Sql {
             Step::ResendSilent => {
                 self.next_position(before.tables.next_position)?;
                 let campaign = self.campaign;
+                // The model has too few recipients for neighbours: nobody was sent to around the time of the doubt.
                 let sql = include_str!("../../../src/send_batch/doubt.sql");
-                self.query(Who::Invocation(0), sql, &[(&campaign, Type::UUID), (&0.0_f64, Type::FLOAT8)])?;
+                let without_neighbours = sql.replace("neighbours.heard > 0 AND ", "");
+                assert_ne!(without_neighbours, sql, "the condition has other words now");
+                self.query(Who::Invocation(0), &without_neighbours, &[(&campaign, Type::UUID), (&0.0_f64, Type::FLOAT8)])?;
             }
             Step::Begin { .. }
             | Step::Snapshot(_)
