@@ -1,7 +1,6 @@
 //! `campaign preview`: shows and checks what a recipient gets, before sending.
 
 mod css;
-mod dns;
 mod dry_run;
 mod identity;
 mod inbox;

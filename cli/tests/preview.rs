@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use local_ses::lambda::signal;
-use local_ses::ses::{MailFrom, SuppressedDestination, SuppressionReason};
+use local_ses::ses::{SuppressedDestination, SuppressionReason};
 use support::{ORGANIZATION, World, event, invoke};
 use uuid::Uuid;
 
 fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_campaign"));
-    command.args(arguments).env_clear().envs(world.environment()).env("DNS_SERVER", "none");
+    command.args(arguments).env_clear().envs(world.environment());
     command
 }
 
@@ -370,96 +370,4 @@ fn a_timeline_that_cannot_take_activities_is_found_before_a_campaign_is_started(
         assert!(said.contains("column entity_id has the type character varying(17)"), "{said}");
     }
     assert_eq!(world.campaign_status(campaign).0, "draft");
-}
-
-/// A DNS server on loopback that answers TXT questions from a list, and anything else by NXDOMAIN.
-struct DnsServer {
-    address: std::net::SocketAddr,
-}
-
-impl DnsServer {
-    fn start(records: &'static [(&'static str, &'static str)]) -> DnsServer {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = socket.local_addr().unwrap();
-        // It ends with the process.
-        std::thread::spawn(move || {
-            let mut question = [0; 1500];
-            while let Ok((length, from)) = socket.recv_from(&mut question) {
-                let _ = socket.send_to(&DnsServer::answer(&question[..length], records), from);
-            }
-        });
-        DnsServer { address }
-    }
-
-    /// RFC 1035, section 4: the header, the question as it came, and a record for each text.
-    fn answer(message: &[u8], records: &[(&str, &str)]) -> Vec<u8> {
-        let (mut labels, mut at) = (Vec::new(), 12);
-        while message[at] != 0 {
-            let length = usize::from(message[at]);
-            labels.push(String::from_utf8_lossy(&message[at + 1..=at + length]).to_lowercase());
-            at += 1 + length;
-        }
-        let end = at + 5;
-        let name = labels.join(".");
-        let is_txt = message[at + 1..at + 3] == [0, 16];
-        let texts: Vec<&str> =
-            records.iter().filter(|(known, _)| is_txt && *known == name).map(|(_, text)| *text).collect();
-        let code = if texts.is_empty() { 3 } else { 0 };
-        let count = u8::try_from(texts.len()).unwrap();
-        let mut answer = message[..2].to_vec();
-        answer.extend([0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0]);
-        answer.extend(&message[12..end]);
-        for text in texts {
-            let length = u8::try_from(text.len()).unwrap();
-            answer.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, length + 1, length]);
-            answer.extend(text.as_bytes());
-        }
-        answer
-    }
-}
-
-#[test]
-fn what_dns_says_of_the_sender_is_told_with_what_to_publish() {
-    let mut world = World::new();
-    let id = world.draft("<p>Dear friend, here are the offers of this spring.</p>").to_string();
-    let preview = |world: &World, server: &str| {
-        done(&command(world, &["preview", &id]).env("DNS_SERVER", server).output().unwrap())
-    };
-    let server = DnsServer::start(&[("_dmarc.example.com", "v=DMARC1; p=none; rua=mailto:d@example.com")]);
-    let found = |shown: &str| {
-        ["dmarc_", "spf_unaligned", "mail_from_", "dkim_unaligned", "dns_unknown"]
-            .into_iter()
-            .filter(|kind| shown.contains(kind))
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    assert_eq!(found(&preview(&world, &server.address.to_string())), "");
-    // SES's own MAIL FROM.
-    world.ses.set_mail_from(MailFrom::default());
-    let shown = preview(&world, &server.address.to_string());
-    assert_eq!(found(&shown), "spf_unaligned");
-    assert!(shown.contains("10 feedback-smtp.us-east-1.amazonses.com"), "{shown}");
-    world.ses.set_mail_from(MailFrom { domain: "bounce.example.com".to_owned(), found: false });
-    assert_eq!(found(&preview(&world, &server.address.to_string())), "mail_from_");
-
-    // Without the record, with two, and with a strict one of a subdomain's parent.
-    world.ses.set_mail_from(MailFrom { domain: "bounce.example.com".to_owned(), found: true });
-    let shown = preview(&world, &DnsServer::start(&[]).address.to_string());
-    assert!(
-        shown.contains("dmarc_missing") && shown.contains("v=DMARC1; p=none; rua=mailto:dmarc@example.com"),
-        "{shown}"
-    );
-    let two = DnsServer::start(&[
-        ("_dmarc.example.com", "v=DMARC1; p=none"),
-        ("_dmarc.example.com", "v=DMARC1; p=reject"),
-    ]);
-    assert!(preview(&world, &two.address.to_string()).contains("dmarc_invalid"));
-    let strict = DnsServer::start(&[("_dmarc.example.com", "v=DMARC1; p=reject; adkim=s; aspf=s")]);
-    world.ses.set_identities(vec!["example.com".to_owned()]);
-    world.database.execute("UPDATE campaigns SET from_address = 'news@mail.example.com'", &[]);
-    assert_eq!(found(&preview(&world, &strict.address.to_string())), "spf_unaligned dkim_unaligned");
-
-    // A server that does not answer, and a value that is none.
-    assert_eq!(found(&preview(&world, "127.0.0.1:1")), "dns_unknown");
-    assert!(preview(&world, "somewhere").contains("expected ADDRESS:PORT, such as 9.9.9.9:53, or none"));
 }

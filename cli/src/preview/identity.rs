@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
-use aws_sdk_sesv2::types::{DkimStatus, MailFromDomainStatus};
+use aws_sdk_sesv2::types::DkimStatus;
 
-use super::dns::{self, Sending};
 use campaign_sender::domain::mailbox::Mailbox;
 use campaign_sender::message::preflight::Finding;
 use campaign_sender::ses::{self};
@@ -38,27 +37,17 @@ pub async fn examine(from_address: &str) -> Vec<Finding> {
 /// subdomains.
 fn identities(address: &str) -> Vec<&str> {
     let domain = address.rsplit_once('@').map_or(address, |(_, domain)| domain);
-    parents(domain).chain([address]).collect()
-}
-
-/// A domain and those above it, but for the last one.
-pub fn parents(domain: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(domain), |domain| {
+    let parents = std::iter::successors(Some(domain), |domain| {
         domain.split_once('.').map(|(_, parent)| parent).filter(|parent| parent.contains('.'))
-    })
+    });
+    parents.chain([address]).collect()
 }
 
 async fn ask(client: &Client, address: &str) -> Vec<Finding> {
     for identity in identities(address) {
         let answer = client.get_email_identity().email_identity(identity).send().await;
         match answer {
-            Ok(answer) => {
-                let mut findings = judge(identity, &answer);
-                if answer.verified_for_sending_status() {
-                    findings.extend(dns::examine(&sending(client, identity, address, &answer)).await);
-                }
-                return findings;
-            }
+            Ok(answer) => return judge(identity, &answer),
             Err(error)
                 if error.as_service_error().is_some_and(GetEmailIdentityError::is_not_found_exception) => {}
             Err(error) => {
@@ -70,33 +59,14 @@ async fn ask(client: &Client, address: &str) -> Vec<Finding> {
     vec![Finding::error("identity_unverified", text)]
 }
 
-/// How SES sends for the address.
-fn sending(client: &Client, identity: &str, address: &str, answer: &GetEmailIdentityOutput) -> Sending {
-    let mail_from =
-        answer.mail_from_attributes().filter(|mail_from| !mail_from.mail_from_domain().is_empty());
-    Sending {
-        from: address.rsplit_once('@').map_or(address, |(_, domain)| domain).to_owned(),
-        dkim: (signs(answer) && !identity.contains('@')).then(|| identity.to_owned()),
-        mail_from: mail_from.map(|mail_from| {
-            let found = *mail_from.mail_from_domain_status() == MailFromDomainStatus::Success;
-            (mail_from.mail_from_domain().to_ascii_lowercase(), found)
-        }),
-        region: client.config().region().map_or_else(|| "REGION".to_owned(), ToString::to_string),
-    }
-}
-
-fn signs(answer: &GetEmailIdentityOutput) -> bool {
-    answer
-        .dkim_attributes()
-        .is_some_and(|dkim| dkim.signing_enabled() && dkim.status() == Some(&DkimStatus::Success))
-}
-
 fn judge(identity: &str, answer: &GetEmailIdentityOutput) -> Vec<Finding> {
     if !answer.verified_for_sending_status() {
         let text = format!("{identity} is not verified: SES refuses to send from it");
         return vec![Finding::error("identity_unverified", text)];
     }
-    let signs = signs(answer);
+    let dkim = answer.dkim_attributes();
+    let signs =
+        dkim.is_some_and(|dkim| dkim.signing_enabled() && dkim.status() == Some(&DkimStatus::Success));
     if identity.contains('@') && !signs {
         let text = format!(
             "only the address {identity} is verified, not its domain: emails are not signed by the domain in From, \
