@@ -551,6 +551,7 @@ mod tests {
                 html: Some(html.concat()),
                 text: text.map(|text| text.concat()),
                 variables: None,
+                link_parameters: None,
                 transactional: false,
             }).unwrap();
             let (sender, token) = (sender(Vec::new()), "A".repeat(87));
