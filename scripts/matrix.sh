@@ -100,7 +100,7 @@ matrix_page() {
     cat <<TEXT
 # Versions and poolers
 
-What \`./dev matrix\` found when it was run last, on $(date -u +%Y-%m-%d): the tests that PostgreSQL takes part in, with each supported version, and through PgBouncer in transaction mode. \`life_cycle\` includes every two statements that can meet, with all three isolation levels as the default ([schedules.md](schedules.md)); \`history\` is failover and restores with real servers. Tests that look for what a version does not have, such as an extension, say so and pass.
+What \`./dev matrix\` found when it was run last, on $(date -u +%Y-%m-%d): the tests that PostgreSQL takes part in, with each supported version, and through PgBouncer in transaction mode. \`life_cycle\` includes every two statements that can meet, with all three isolation levels as the default ([schedules.md](schedules.md)); \`history\` is failover and restores with real servers. Tests that look for what a version does not have, such as an extension, say so and pass. \`./dev matrix TEST…\` runs some of the tests; the table has what ran.
 
 | PostgreSQL | tests | passed | result | seconds |
 | --- | --- | ---: | --- | ---: |

@@ -153,7 +153,8 @@ impl Weights {
         let mut at = dice.between(1, kinds.iter().map(|(weight, _)| weight).sum());
         for (weight, steps) in &kinds {
             if at <= *weight {
-                return *dice.choose(steps.as_slice());
+                let step: &&Step = dice.choose(steps.as_slice());
+                return step;
             }
             at -= weight;
         }

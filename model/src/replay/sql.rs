@@ -497,8 +497,16 @@ impl Sql {
         let retry = include_str!("../../../cli/src/retry_failed/retry.sql");
         let rows = self.query(Who::People, retry, &[of.clone(), (&codes, Type::TEXT_ARRAY)])?;
         let again: i64 = rows.first().map_or(0, |row| row.get(0));
-        self.query(Who::People, include_str!("../../../cli/src/retry_failed/recount.sql"), &[of.clone()])?;
-        self.query(Who::People, include_str!("../../../cli/src/import/count.sql"), &[of.clone()])?;
+        self.query(
+            Who::People,
+            include_str!("../../../cli/src/retry_failed/recount.sql"),
+            std::slice::from_ref(&of),
+        )?;
+        self.query(
+            Who::People,
+            include_str!("../../../cli/src/import/count.sql"),
+            std::slice::from_ref(&of),
+        )?;
         let reopen = include_str!("../../../cli/src/retry_failed/reopen.sql");
         self.query(Who::People, reopen, &[of, (&again, Type::INT8)])?;
         if !self.alone {

@@ -34,7 +34,7 @@ impl Tried {
         for other in Statement::ALL {
             write!(text, " {} |", other.words().0).unwrap();
         }
-        text += &format!("\n| --- |{}\n", " ---: |".repeat(Statement::ALL.len()));
+        writeln!(text, "\n| --- |{}", " ---: |".repeat(Statement::ALL.len())).unwrap();
         for one in Statement::ALL {
             write!(text, "| {} |", one.words().0).unwrap();
             for other in Statement::ALL {

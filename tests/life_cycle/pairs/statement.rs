@@ -143,8 +143,8 @@ impl Statement {
                 let table =
                     plan::learn(database, "activities", &["email_sent"], &kind::ACTIONS, soon()).await;
                 let recorder = Recorder::new(table.unwrap());
-                let recorded = recorder.record(database, &events.each_ref(), soon()).await.unwrap();
-                assert_eq!(recorded.known, 3);
+                let told = recorder.record(database, &events.each_ref(), soon()).await.unwrap();
+                assert_eq!(told.known, 3);
             })),
             Statement::Unsubscribe => block_on(Box::pin(async {
                 let subject = Subject { recipient_id: case.sent, organization_id: ORGANIZATION };
@@ -160,7 +160,7 @@ impl Statement {
                 guard::pause(database, &[stop], soon()).await.unwrap();
             })),
             Statement::Retry => {
-                campaign(case, url, &["retry-failed", "CAMPAIGN", "--code", "MessageRejected"], "")
+                campaign(case, url, &["retry-failed", "CAMPAIGN", "--code", "MessageRejected"], "");
             }
             Statement::Resolve => {
                 let order =

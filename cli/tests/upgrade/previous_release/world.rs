@@ -78,7 +78,7 @@ impl Sending<'_> {
         if fate <= 5 {
             return Answer::Refused;
         }
-        if fate > 10 || fate % 2 == 0 {
+        if fate > 10 || fate.is_multiple_of(2) {
             let messages = self.accepted.entry(recipient).or_default();
             messages.push(format!("{recipient}-{}", messages.len()));
             if fate > 10 {
