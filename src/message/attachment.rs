@@ -113,7 +113,7 @@ fn cid_links(template: &str) -> BTreeSet<String> {
     let mut add = |text: &str| {
         for (at, scheme) in text.match_indices("cid:") {
             let before = text[..at].chars().next_back();
-            if before.is_some_and(|c| c.is_alphanumeric()) {
+            if before.is_some_and(char::is_alphanumeric) {
                 continue;
             }
             let id = text[at + scheme.len()..]

@@ -233,7 +233,11 @@ impl Sql {
                 let sql = include_str!("../../../src/send_batch/doubt.sql");
                 let without_neighbours = sql.replace("neighbours.heard > 0 AND ", "");
                 assert_ne!(without_neighbours, sql, "the condition has other words now");
-                self.query(Who::Invocation(0), &without_neighbours, &[(&campaign, Type::UUID), (&0.0_f64, Type::FLOAT8)])?;
+                self.query(
+                    Who::Invocation(0),
+                    &without_neighbours,
+                    &[(&campaign, Type::UUID), (&0.0_f64, Type::FLOAT8)],
+                )?;
             }
             Step::Begin { .. }
             | Step::Snapshot(_)

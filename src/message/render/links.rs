@@ -123,11 +123,11 @@ impl LinkParameters {
         if self.is_empty() || !html.contains('<') {
             return None;
         }
-        let changes = links(html).into_iter().filter_map(|range| {
+        let edits = links(html).into_iter().filter_map(|range| {
             let link = self.in_html(&html[range.clone()])?;
             Some((range, link))
         });
-        let changed = with(html, changes);
+        let changed = with(html, edits);
         (changed != html).then_some(changed)
     }
 
@@ -161,7 +161,7 @@ impl LinkParameters {
             return template;
         }
         let source = Masked::new(&template);
-        let changes = words(&source.text).into_iter().filter_map(|range| {
+        let edits = words(&source.text).into_iter().filter_map(|range| {
             let word = &template[range.clone()];
             // A link may stand in brackets.
             let inner = word.trim_start_matches(['(', '<', '[', '"', '\'', '«']);
@@ -175,19 +175,19 @@ impl LinkParameters {
             };
             Some((range, changed))
         });
-        with(&template, changes)
+        with(&template, edits)
     }
 }
 
 /// A text with something else in some places, which come in their order.
-fn with(text: &str, changes: impl IntoIterator<Item = (Range<usize>, String)>) -> String {
-    let (mut changed, mut from) = (String::with_capacity(text.len() * 5 / 4), 0);
-    for (range, part) in changes {
-        changed.push_str(&text[from..range.start]);
-        changed.push_str(&part);
+fn with(text: &str, edits: impl IntoIterator<Item = (Range<usize>, String)>) -> String {
+    let (mut edited, mut from) = (String::with_capacity(text.len() * 5 / 4), 0);
+    for (range, part) in edits {
+        edited.push_str(&text[from..range.start]);
+        edited.push_str(&part);
         from = range.end;
     }
-    changed + &text[from..]
+    edited + &text[from..]
 }
 
 fn filtered(filter: &str, written: &str) -> String {
