@@ -60,7 +60,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Send(send::Send),
+    Send(Box<send::Send>),
     #[command(hide = true)]
     Pause(send::change::Pause),
     #[command(hide = true)]

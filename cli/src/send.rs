@@ -50,7 +50,7 @@ Examples:
 
 #[derive(Subcommand)]
 enum Order {
-    Create(create::Create),
+    Create(Box<create::Create>),
     Schedule(change::Schedule),
     Start(change::Start),
     Pause(change::Pause),

@@ -26,7 +26,7 @@ use crate::store::activities::TableError;
 /// [`Exit::Halt`] when PostgreSQL discarded what was recorded; [`Exit::Verdict`] when the campaign was
 /// deleted.
 pub async fn close(
-    recorder: &Recorder,
+    writer: &Recorder,
     metrics: &Metrics,
     campaign: &Campaign,
     batch: &Batch,
@@ -57,7 +57,7 @@ pub async fn close(
     };
     crate::crash_point!("record-before");
     let recording_at = Instant::now();
-    let recorded = recorder.record(&record, until).await;
+    let recorded = writer.record(&record, until).await;
     metrics.batch(&BatchMetrics {
         campaign_id: campaign.id,
         organization_id: campaign.organization_id,
@@ -88,7 +88,7 @@ pub async fn close(
         uncertain: counts.uncertain + recorded.refused,
         ..counts
     };
-    let verdict = verdict(recorder, campaign, counts, stop.as_ref(), &recorded, until).await;
+    let verdict = verdict(writer, campaign, counts, stop.as_ref(), &recorded, until).await;
     tracing::info!(
         sent = counts.sent,
         failed = counts.failed,
@@ -106,7 +106,7 @@ pub async fn close(
 /// What the orchestrator does next. If no recipient is left by the counters, the recipients themselves are
 /// checked.
 async fn verdict(
-    recorder: &Recorder,
+    writer: &Recorder,
     campaign: &Campaign,
     counts: BatchCounts,
     stop: Option<&Stop>,
@@ -119,7 +119,7 @@ async fn verdict(
     if verdict.status != Status::Continue || counts.deferred > 0 || recorded.progress.remaining > 0 {
         return verdict;
     }
-    match complete::complete(recorder.database(), campaign.id, until).await {
+    match complete::complete(writer.database(), campaign.id, until).await {
         Ok(Completion::Complete) => Verdict::done(),
         Ok(Completion::Busy) => Verdict::busy(Duration::from_secs(1)),
         Ok(Completion::OpenImport) => Verdict::open_import(Duration::from_secs(1)),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::claim::{self, Claim, Wish};
 use super::exit::Exit;
 use super::owed;
-use super::record::Closing;
+use super::record::{Closing, Recorded};
 use super::recorder::Recorder;
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
@@ -22,7 +22,7 @@ const MAX_TAKEOVERS: usize = 20;
 /// # Errors
 /// Says why there is no batch for this invocation.
 pub async fn next_batch(
-    recorder: &Recorder,
+    writer: &Recorder,
     metrics: &Metrics,
     campaign: &Campaign,
     templates: Option<&Templates>,
@@ -31,7 +31,7 @@ pub async fn next_batch(
     for _ in 0..MAX_TAKEOVERS {
         let claimed_at = Instant::now();
         crate::crash_point!("claim-before");
-        let claim = claim::claim(recorder.database(), wish).await?;
+        let claim = claim::claim(writer.database(), wish).await?;
         crate::crash_point!("claim-after");
         return match claim {
             Claim::Batch(batch) => Ok((batch, claimed_at)),
@@ -40,8 +40,8 @@ pub async fn next_batch(
                 let token = wish.token;
                 let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
                 let until = wish.deadline.last_start;
-                let recorded = owed::settle(recorder, campaign, templates, noted, closing, until).await?;
-                if let Some(reason) = recorded.as_ref().and_then(|recorded| recorded.not_kept()) {
+                let recorded = owed::settle(writer, campaign, templates, noted, closing, until).await?;
+                if let Some(reason) = recorded.as_ref().and_then(Recorded::not_kept) {
                     return Err(Exit::halt(reason));
                 }
                 crate::crash_point!("takeover-after");

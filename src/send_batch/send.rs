@@ -211,17 +211,8 @@ impl Sending<'_> {
                 () = sleep_until(wake.into()) => {}
             }
         }
-        if let Some(reason) = ledger.set_aside() {
-            ledger.stop(trouble.weigh(Stop::Intercepted(reason)));
-        }
-        let (lines, stop, refusal) = ledger.close(!flights.is_empty());
-        let refusal = match trouble.carried() {
-            Some((reason, weight)) if trouble.is_grave() || refusal.0.is_none() => (Some(reason), weight),
-            _ => refusal,
-        };
         self.log_wholes();
-        let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
-        Report { lines, stop, refusal, throttled_to, learned, latencies }
+        report(ledger, trouble, &pace, latencies, !flights.is_empty())
     }
 
     /// Takes the answers of a call.
@@ -361,4 +352,24 @@ impl Sending<'_> {
 /// The limit, if it is over.
 fn too_late(limit: Option<&Limit>, now: Instant) -> Option<&Limit> {
     limit.filter(|limit| now >= limit.at)
+}
+
+/// The report of a batch. With `cut_off`, requests that SES has not answered yet leave their recipients `uncertain`.
+fn report(
+    mut ledger: Ledger<'_>,
+    mut trouble: Trouble,
+    pace: &Pace,
+    latencies: Latencies,
+    cut_off: bool,
+) -> Report {
+    if let Some(reason) = ledger.set_aside() {
+        ledger.stop(trouble.weigh(Stop::Intercepted(reason)));
+    }
+    let (lines, stop, refusal) = ledger.close(cut_off);
+    let refusal = match trouble.carried() {
+        Some((reason, weight)) if trouble.is_grave() || refusal.0.is_none() => (Some(reason), weight),
+        _ => refusal,
+    };
+    let (throttled_to, learned) = (pace.throttled_to(), pace.learned());
+    Report { lines, stop, refusal, throttled_to, learned, latencies }
 }
