@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::error_kind::ErrorKind;
 
-/// An invocation is late when it comes this much later than it was expected: a schedule makes one each minute.
+/// An invocation is late if it starts this much later than expected; a schedule starts one each minute.
 pub const LATE: Duration = Duration::from_secs(180);
 
 /// Why nothing is being sent, as an invocation has noted it or as the tables show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// SES accepts no more messages today.
+    /// The daily quota of SES is used up.
     QuotaExhausted,
     /// SES says that the maximum sending rate is exceeded.
     Throttled,
@@ -20,7 +20,7 @@ pub enum Cause {
     SesUnreachable,
     /// Something other than SES answers.
     NotSes,
-    /// The answers of SES leave recipients in doubt.
+    /// SES's answers leave recipients uncertain.
     UnclearAnswers,
     /// Another invocation holds the recipients that are left.
     Busy,
@@ -32,7 +32,7 @@ pub enum Cause {
     Scheduled,
     /// A batch is sent, and PostgreSQL could not record it.
     Unrecorded,
-    /// The database may lack what it had committed.
+    /// The database may have lost data.
     HistoryChanged,
     /// The activities table takes no activities.
     UnusableActivitiesTable,
@@ -44,15 +44,15 @@ pub enum Cause {
     Panicked,
     /// An invocation is sending.
     AtWork,
-    /// The last invocations did not come back, so a schedule leaves the campaign alone for a while.
+    /// The last invocations were lost, so a schedule skips the campaign for a while.
     Resting,
     /// An invocation ended without recording its batch.
     LostBatch,
-    /// An invocation ended a moment ago, or is to come by now.
+    /// An invocation ended a moment ago, or the next one is about to start.
     Expected,
-    /// Invocations come, and work on other campaigns.
+    /// Invocations run, but work on other campaigns.
     OtherCampaigns,
-    /// No invocation has come for a while.
+    /// No invocation has run for a while.
     Overdue,
 }
 
@@ -122,8 +122,8 @@ impl Cause {
         Cause::ALL.into_iter().find(|cause| cause.code() == code)
     }
 
-    /// The cause of an invocation's failure on a campaign. `None`: the failure says nothing of the campaign, or cannot be
-    /// noted because PostgreSQL is not there.
+    /// The cause of an invocation's failure on a campaign. `None`: the failure is not about the campaign, or cannot be
+    /// noted because PostgreSQL is down.
     pub fn of_error(kind: ErrorKind) -> Option<Cause> {
         match kind {
             ErrorKind::UnusableActivitiesTable => Some(UnusableActivitiesTable),
@@ -137,7 +137,7 @@ impl Cause {
         }
     }
 
-    /// What is the matter, as a sentence without its full stop.
+    /// The cause as a sentence, without its full stop.
     pub fn text(self) -> &'static str {
         match self {
             QuotaExhausted => "SES's daily sending quota is used up",
@@ -222,7 +222,7 @@ impl Cause {
         })
     }
 
-    /// Every campaign of the account, or of the database, waits for the same.
+    /// Returns true if every campaign of the account, or of the database, waits for the same.
     pub fn is_of_all_campaigns(self) -> bool {
         matches!(
             self,
@@ -236,7 +236,7 @@ impl Cause {
         )
     }
 
-    /// It is worth a note: what the tables show by themselves is not.
+    /// Returns true if an invocation has to note it, because the tables do not show it.
     pub fn is_noted(self) -> bool {
         !matches!(self, Busy | Scheduled)
     }
@@ -249,25 +249,25 @@ pub struct Note {
     pub ago: Duration,
     /// Why it sent no more; `None`: a newer release knows the cause.
     pub cause: Option<Cause>,
-    /// How long the orchestrator was told to wait, in all.
+    /// The whole time that the orchestrator was told to wait.
     pub wait: Duration,
-    /// In its own words.
+    /// Its message.
     pub reason: String,
 }
 
 impl Note {
-    /// The next invocation should have come by now.
+    /// Returns true if the next invocation is late.
     fn is_late(&self) -> bool {
         self.ago > self.wait + LATE
     }
 }
 
-/// A schedule leaves a campaign alone for a while.
+/// A schedule skips a campaign for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
-    /// Since the invocation that did not come back was seen or began.
+    /// The time since the lost invocation was noticed or began.
     pub since: Duration,
-    /// For so long.
+    /// The remaining time.
     pub left: Duration,
 }
 
@@ -275,7 +275,7 @@ impl Rest {
     /// The time in which an invocation that failed notes first why, and then that it failed.
     const NOTING: Duration = Duration::from_secs(5);
 
-    /// An invocation that came back has said why it failed.
+    /// Returns true if an invocation has noted why it failed.
     fn is_explained_by(self, note: &Note) -> bool {
         note.cause.is_some() && note.ago <= self.since + Rest::NOTING
     }
@@ -284,28 +284,28 @@ impl Rest {
 /// What the tables show of a campaign that is `sending`, or scheduled and due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// An invocation holds a lease for so long.
+    /// The remaining time of an invocation's lease.
     pub lease: Option<Duration>,
     /// A batch is open whose lease has ended.
     pub lost: bool,
-    /// Since the newest batch was claimed or recorded, or since the campaign is due where there is none. `None`: nobody has
-    /// been at work on it, and nothing says since when it waits.
+    /// The time since the newest batch was claimed or recorded, or, if there is no batch, since the campaign
+    /// has been due. `None`: no invocation has worked on it, and it is unknown since when it waits.
     pub idle: Option<Duration>,
     /// What the last invocation of this campaign noted, if no batch was claimed after it.
     pub last: Option<Note>,
     /// What the last invocation of another campaign noted.
     pub elsewhere: Option<Note>,
-    /// Since any invocation left a trace in the database.
+    /// The time since any invocation left a trace in the database.
     pub seen: Option<Duration>,
-    /// The claims of all campaigns are held for so long.
+    /// The remaining time of a hold of all claims.
     pub hold: Option<Duration>,
-    /// A schedule leaves the campaign alone, because an invocation did not come back or failed.
+    /// A schedule skips the campaign, because an invocation was lost or failed.
     pub rest: Option<Rest>,
-    /// The sending rate is reserved for so long, and this campaign wants a share of it.
+    /// The time for which others have reserved the sending rate, if this campaign wants a share of it.
     pub rate: Option<Duration>,
 }
 
-/// Why nothing is being sent, and the note that says so, if it is one.
+/// Why nothing is being sent, and the note of an invocation, if the cause is from one.
 pub fn of(facts: &Facts) -> (Cause, Option<&Note>) {
     let comes = facts.seen.is_some_and(|seen| seen <= LATE);
     if facts.lease.is_some() {
@@ -320,7 +320,7 @@ pub fn of(facts: &Facts) -> (Cause, Option<&Note>) {
         return (Resting, None);
     }
     if let Some((note, cause)) = facts.last.as_ref().and_then(|note| Some((note, note.cause?))) {
-        // A cause that outlasts the invocation is shown also where nobody has looked again.
+        // A cause that outlasts the invocation is shown even if no later invocation has confirmed it.
         return if note.is_late() && !comes { (Overdue, Some(note)) } else { (cause, Some(note)) };
     }
     if facts.rate.is_some() {
@@ -398,7 +398,7 @@ mod tests {
                 Facts { last: Some(last.clone()), idle: Some(HOUR * 2), seen: Some(ago), ..Facts::default() };
             assert_eq!(of(&facts), (cause, Some(&last)), "{ago:?}");
         }
-        // A schedule that works on other campaigns is no schedule that is off.
+        // If the schedule works on other campaigns, it is not off.
         let last = note(Locked, HOUR, MINUTE);
         let facts = Facts { last: Some(last.clone()), seen: Some(MINUTE), ..Facts::default() };
         assert_eq!(of(&facts), (Locked, Some(&last)));

@@ -35,7 +35,7 @@ def http(method, url, body=None):
 
 @pytest.fixture(scope="session")
 def aws():
-    """moto's endpoint, with its interpreter of state machines switched on."""
+    """moto's endpoint, with its interpreter of state machines enabled."""
     teach_moto_to_start_executions()
     cloudformation.teach_moto()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -47,7 +47,7 @@ def aws():
 
 
 def empty(aws):
-    """Makes moto forget all that was created."""
+    """Deletes everything that was created in moto."""
     http("POST", f"{aws}/moto-api/reset")
     http("POST", f"{aws}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
 
@@ -125,7 +125,7 @@ class World:
         }
 
     def environment(self, **variables):
-        """What a function, or the command line, needs to send."""
+        """The variables that a function, or the command line, needs to send."""
         return clean_environment(
             **{
                 "DATABASE_URL": self.database_url,
@@ -151,7 +151,7 @@ class World:
     # ── Campaigns ─────────────────────────────────────────────────────────────────────────────────────────
 
     def campaign(self, recipients, status="sending", scheduled_at=None, campaign_id=None, **columns):
-        """A campaign with so many recipients; `scheduled_at` is an SQL expression."""
+        """A campaign with this number of recipients; `scheduled_at` is an SQL expression."""
         campaign_id = campaign_id or uuid.uuid4()
         values = {"subject": "Hello", "text": "Good day", **columns}
         names = "".join(f", {name}" for name in values)
@@ -208,7 +208,7 @@ class World:
         return read
 
     def state_machine(self, passes=None):
-        """Creates the state machine as the template has it, if need be with another number of passes."""
+        """Creates the template's state machine, optionally with another number of passes."""
         text = (ROOT / "statemachine/campaign.asl.yaml").read_text()
         text = text.replace("${SendBatchFunctionArn}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:send-batch")
         text = text.replace("${HaltedTopicArn}", self.topic)
@@ -253,13 +253,13 @@ class World:
             time.sleep(0.05)
 
     def run(self, event, seconds=60):
-        """Runs an execution, and those that it starts, to the end; answers the first."""
+        """Runs an execution, and those that it starts, to the end; returns the first."""
         first = self.end(self.start(event), seconds)
         self.end_all(seconds)
         return first
 
     def end_all(self, seconds=60):
-        """Waits for the end of all executions, also of those that they start meanwhile; answers them."""
+        """Waits for the end of all executions, also of those that they start meanwhile; returns them."""
         ended = {}
         while running := [execution for execution in self.executions() if execution not in ended]:
             ended |= {execution: self.end(execution, seconds) for execution in running}

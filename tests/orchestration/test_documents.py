@@ -1,4 +1,4 @@
-"""What the documents show is run: their SQL, and their example programs."""
+"""Runs what the documents show: their SQL and their example programs."""
 
 import json
 import os
@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "docs/examples"
 ORGANIZATION = "0d5b1a52-3b1f-4f6e-8f0a-6c2d8e7b9a10"
 CAMPAIGN = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35"
 
-# What the documents take for granted: a CRM's customers.
+# The documents assume this table of a CRM's customers.
 CUSTOMERS = f"""
     CREATE TABLE customers (
         id uuid PRIMARY KEY DEFAULT gen_random_uuid(), organization_id uuid NOT NULL, email text NOT NULL,
@@ -123,7 +123,8 @@ def test_operate_explains_what_a_user_can_meet():
 
 
 def test_links_lead_somewhere():
-    for document in [*DOCUMENTS, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs/decisions").glob("*.md"))]:
+    folders = [ROOT, ROOT / "docs", ROOT / "docs/decisions", ROOT / "docs/timelines"]
+    for document in (document for folder in folders for document in sorted(folder.glob("*.md"))):
         for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
             if not link.startswith("https:"):
                 path, _, anchor = link.partition("#")
@@ -133,6 +134,6 @@ def test_links_lead_somewhere():
 
 
 def anchors(document):
-    """As GitHub makes them of headings."""
+    """The anchors that GitHub makes of headings."""
     headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,5 +1,5 @@
-//! One lane of invocations: what an orchestrator that is none too careful does, with a process that is killed,
-//! or stopped, at random instants.
+//! One lane of invocations by a careless orchestrator, with a process that is killed or stopped at random
+//! instants.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -37,8 +37,8 @@ pub struct Zombie {
     pub wakes_at: Instant,
 }
 
-/// Makes the table of batches tell which process claimed each, so that the lease of one that is surely dead,
-/// and of no other, can be ended early.
+/// Lets the table of batches record which process claimed each batch, so that only leases of dead processes
+/// are ended early.
 pub fn name_owners(world: &mut World) {
     let sql = "ALTER TABLE campaign_batches ADD COLUMN claimed_by text;
         CREATE FUNCTION name_owner() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -108,7 +108,7 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
                     ledger.end();
                 }
                 ledger.note(&result);
-                // An orchestrator that waits less than it was told is a nuisance, and must not be more.
+                // An orchestrator that waits less than it was told must not do any harm.
                 sleep(Duration::from_millis(
                     dice.between(0, 100) * result["waitSeconds"].as_u64().unwrap_or(0).min(3),
                 ));
@@ -124,8 +124,8 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
     zombies
 }
 
-/// What to invoke with when the answer is lost, or not used: the campaign anew, a `next` that was used before, or
-/// nothing but a tick.
+/// The next event if the answer is lost or not used: the campaign again, a `next` that was used before, or a
+/// tick.
 fn order(ledger: &Ledger, dice: &mut Dice) -> Value {
     let nexts = ledger.nexts();
     match dice.between(1, 10) {
@@ -136,7 +136,7 @@ fn order(ledger: &Ledger, dice: &mut Dice) -> Value {
     }
 }
 
-/// An answer that may come in a storm, if there was one.
+/// Checks that an answer, if there is one, is allowed in a storm.
 fn check(
     ledger: &Ledger,
     event: &Value,
@@ -161,7 +161,7 @@ fn check(
         }
         Err(InvocationError::Crashed) if killed => None,
         Err(InvocationError::Failed { error_type, .. }) if error_type == "DatabaseUnavailable" => None,
-        // Only who names it is told what is wrong with it: a tick passes it over.
+        // Only an event with its id gets this answer; a tick skips the campaign.
         Err(InvocationError::Failed { error_type, .. })
             if error_type == "DatabaseRefused"
                 && matches!(poison(ledger, event), Some(Poison::Row | Poison::OptOuts)) =>
@@ -199,7 +199,7 @@ impl Zombie {
         self.process.function.thaw();
         count(&ledger.zombies);
         match self.process.function.finish(&self.begun) {
-            // Its harness waits no longer; what the process still does, it does while the storm goes on.
+            // The test waits no longer; the process continues while the storm goes on.
             Err(InvocationError::TimedOut) => {}
             answer => {
                 if let Some(result) = check(ledger, &self.event, &answer, &self.process, false) {

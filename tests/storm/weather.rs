@@ -1,4 +1,4 @@
-//! What happens around the functions: PostgreSQL crashes, and SES has its moods.
+//! What happens around the functions: PostgreSQL crashes, and SES changes its behaviour.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -9,7 +9,7 @@ use local_ses::ses::{Effect, Rule, SesEndpoint};
 use crate::ledger::{EndOnPanic, Ledger, count};
 use crate::support::dice::Dice;
 
-/// Takes PostgreSQL down and up again, every few seconds.
+/// Stops and starts PostgreSQL every few seconds.
 pub fn postgresql(ledger: &Ledger, mut dice: Dice) {
     let _end = EndOnPanic(ledger);
     let Some(restart) = std::env::var("POSTGRES_RESTART").ok().filter(|command| !command.is_empty()) else {
@@ -41,8 +41,8 @@ pub fn ses(ledger: &Ledger, ses: &SesEndpoint, mut dice: Dice) {
     ses.set_latency(Duration::ZERO);
 }
 
-/// What stands before SES answers in its place, after it has passed the request on or without that. What has a status
-/// of 4xx (but 408) was not passed on.
+/// A proxy in front of SES answers in its place, after passing the request on or without doing so. With a
+/// status of 4xx (except 408) the request was not passed on.
 const ANSWERS: [(bool, u16, &str, &str); 13] = [
     (true, 200, "text/html", "<html><body>It works!</body></html>"),
     (false, 200, "text/html", "<html><body>Please log in</body></html>"),
@@ -74,7 +74,7 @@ fn effect(dice: &mut Dice, number: u32) -> Effect {
             let (accept, status, content_type, body) = *dice.choose(&ANSWERS);
             Effect::Answer { accept, status, content_type: content_type.into(), body: body.into() }
         }
-        // No two alike: the same refusal of everyone would halt the campaign.
+        // No two refusals are equal, because equal refusals of everyone would halt the campaign.
         _ => Effect::Refuse {
             code: "MessageRejected".into(),
             message: format!("refused, {number}"),
@@ -83,7 +83,7 @@ fn effect(dice: &mut Dice, number: u32) -> Effect {
     }
 }
 
-/// Waits so long; false if the storm is over before that.
+/// Waits this long; false if the storm ends before that.
 pub fn wait(ledger: &Ledger, time: Duration) -> bool {
     let end = Instant::now() + time;
     while Instant::now() < end {

@@ -1,4 +1,4 @@
-//! For a terminal.
+//! The output for a terminal.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use super::{Detail, Lane, Outcome, Overview};
 use campaign_sender::domain::cause::Cause;
 use campaign_sender::domain::result::Progress;
 
-/// The columns of standard output's terminal; where it is none, nothing is cut off.
+/// The columns of standard output's terminal; if it is not a terminal, nothing is cut off.
 pub fn width() -> usize {
     Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns))
 }
 
-/// Columns of words; the others are figures.
+/// Columns of text; the others are numbers.
 const WORDS: [&str; 4] = ["CAMPAIGN", "NAME", "STATUS", "SINCE (UTC)"];
-/// Which of them may be cut off.
+/// The columns that may be cut off.
 const NAME: usize = 1;
-/// What a narrow terminal does without, first the first.
+/// The columns that a narrow terminal omits, in this order.
 const DISPENSABLE: [&str; 5] = ["SUPPRESSED", "SINCE (UTC)", "SENT", "UNCERTAIN", "TOTAL"];
 
-/// Campaigns at a glance. Where they do not fit, columns are left out: what fails is seen at any width, and an id is
-/// there to copy.
+/// The list of campaigns. In a narrow terminal columns are omitted, but failures are visible at any width,
+/// and an id can be copied.
 pub fn table(campaigns: &[Overview], width: usize) -> String {
     let header = [
         "CAMPAIGN",
@@ -102,31 +102,32 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
     text
 }
 
-/// Whether SES rejected most of what it had accepted: such a campaign is no success, whatever its status.
+/// Returns true if SES rejected most of what it had accepted; such a campaign is not a success, whatever its
+/// status.
 fn is_mostly_rejected(campaign: &Overview) -> bool {
     campaign.status == "sent" && campaign.rejected * 2 > i64::from(campaign.progress.sent)
 }
 
-/// By how many columns of a terminal the rows are too wide for it.
+/// The number of columns by which the rows are too wide for the terminal.
 fn overhang(rows: &[Vec<String>], width: usize) -> usize {
     let needed: usize = widths(rows).iter().map(|cell| cell + 2).sum();
     needed.saturating_sub(width.saturating_add(2))
 }
 
-/// Of each column.
+/// The width of each column.
 fn widths(rows: &[Vec<String>]) -> Vec<usize> {
     (0..rows[0].len())
         .map(|column| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default())
         .collect()
 }
 
-/// How many rows of a terminal of this width a text takes.
+/// The number of rows of a terminal of this width that a text takes.
 pub fn rows_of(text: &str, width: usize) -> usize {
     text.lines().map(|line| measure_text_width(line).div_ceil(width.max(1)).max(1)).sum()
 }
 
-/// The words in lines that fit beside an indentation of so many columns. A terminal that is too narrow for that breaks
-/// them itself.
+/// The words in lines that fit beside an indentation. A terminal that is too narrow for that wraps them
+/// itself.
 fn wrapped(text: &str, indentation: usize, width: usize) -> Vec<String> {
     let room = width.saturating_sub(indentation);
     if room < 24 {
@@ -186,7 +187,7 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     }
     let mut lines: Vec<String> =
         lines.iter().map(|line| truncate_str(line.trim_end(), width, "…").into_owned()).collect();
-    // Advice holds commands to copy: it is neither cut off nor broken here.
+    // Advice has commands to copy, so it is neither cut off nor wrapped here.
     if !detail.advice.is_empty() {
         lines.push(String::new());
     }
@@ -228,7 +229,7 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
             span(seconds)
         ));
     }
-    // Whoever sets the status by SQL leaves the reason of the halt before it standing.
+    // If the status was set by SQL, the reason of the earlier halt is still there.
     let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
     if let Some(reason) = campaign.status_reason.as_ref().filter(|_| stopped) {
         let indentation = "  Because: ".len();
@@ -313,7 +314,7 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     let error = outcome.example.error.as_ref().map(|error| format!("{}, ", shown(error))).unwrap_or_default();
     let start = labelled("", &format!("{:>9}  {code:<widest$}  ", format::count(outcome.count)));
     let indentation = measure_text_width(&start);
-    // Under the code, where there is too little room beside it.
+    // The text is under the code if there is too little room beside it.
     let indentation = if indentation + 30 <= width { indentation } else { 25 };
     let words = format!("{age}{error}such as {}", shown(&outcome.example.email));
     let mut lines = wrapped(&words, indentation, width)
@@ -328,7 +329,7 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     lines
 }
 
-/// Why nothing is being sent, with what was noted of it and for how long.
+/// Why nothing is being sent, with the note and its age.
 fn now(now: &Now, width: usize) -> Vec<String> {
     let mut text = shown(&now.text).into_owned();
     let ago = now.seconds_ago.map(span);
@@ -347,7 +348,7 @@ fn now(now: &Now, width: usize) -> Vec<String> {
     if let Some(when) = when {
         let _ = write!(text, " ({when})");
     }
-    // What an invocation said in its own words, where they say more.
+    // An invocation's message, if it is more specific.
     if let Some(reason) = now.reason.as_ref().filter(|reason| !reason.is_empty()) {
         let said = if now.cause == Cause::Overdue { "; the last one said: " } else { ": " };
         let _ = write!(text, "{said}{}", shown(reason));

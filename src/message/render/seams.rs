@@ -1,11 +1,13 @@
-//! Reads a page whose stretches were read once, for its footer and its text part, and comes to what reading the whole
-//! comes to. Pure; the time is proportional to the recipient's own fragments and what is close to them.
+//! Finds the footer's place and the text part of a recipient's page without reading the stretches that all
+//! recipients share again. The result is the same as that of reading the whole page. Pure; the time is
+//! proportional to the recipient's own fragments and the text close to them.
 //!
-//! Where a tag begins or ends outside of all other tags, comments and elements of raw text, what reading the rest comes
-//! to depends on little: the elements that are open, and a few values of the reader. From such a place in a stretch (a
-//! seam) to another one in it, everything was read with the first recipient. For each recipient only the islands between
-//! are read, and at each seam what has been read is compared with what it was then. Where it differs, as with a fragment
-//! that opens an element and leaves it open, that recipient's page is read as a whole.
+//! At a place where a tag begins or ends outside of all other tags, comments and elements of raw text, the
+//! result of reading the rest depends only on a small state: the elements that are open, and a few values of
+//! the reader. A seam is the part of a stretch between two such places; it was read with the first recipient.
+//! For each recipient only the islands between the seams are read, and at each seam the state is compared
+//! with the first recipient's. If it differs, for example because a fragment opens an element and leaves it
+//! open, that recipient's page is read as a whole.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,17 +19,18 @@ use crate::message::html::{self, Event, Open, Walk};
 use crate::message::part::{self, Part, Shared};
 use crate::message::token;
 
-/// A part of a stretch below this size, in bytes, is read again rather than jumped over.
+/// A part of a stretch below this size, in bytes, is read again instead of skipped.
 const MIN_JUMP: usize = 64;
-/// Tags of a stretch at which a seam is looked for.
+/// The number of tags of a stretch at which a seam is looked for.
 const MAX_TRIALS: usize = 100;
-/// Begins an element that is none of raw text: a tokenizer that takes it for a tag stands outside of all else.
+/// The beginning of an element that is not raw text. A tokenizer that reads it as a tag is outside of all
+/// other tags, comments and elements of raw text.
 const PROBE: &str = "<i>";
 
-/// What is known of the pages of one campaign.
+/// The islands and seams of the pages of one campaign.
 pub struct Seams {
     islands: Vec<Island>,
-    /// The text's stretches, where the text part is derived.
+    /// The text part's stretches, if it is derived.
     text: Option<Arc<Shared>>,
     /// A footer may be needed.
     has_url: bool,
@@ -35,13 +38,13 @@ pub struct Seams {
     shared: Option<Arc<Shared>>,
 }
 
-/// What is read for each recipient, and where it ends.
+/// An island, which is read for each recipient, and its end.
 struct Island {
     fragments: Range<usize>,
-    /// What stands before the first and behind the last of the fragments, of the stretches there.
+    /// The parts of the stretches before the first and after the last fragment.
     before: String,
     behind: String,
-    /// `None`: it goes to the end of the page.
+    /// `None`: the island ends with the page.
     seam: Option<Seam>,
 }
 
@@ -49,36 +52,36 @@ struct Island {
 struct Seam {
     from: Place,
     to: Place,
-    /// How many elements are open at the beginning of the island and all the time to its end, as far as is known; and
-    /// from here to the end of the part.
+    /// The number of elements that are open from the beginning of the island to its end, as far as is known;
+    /// and from here to the end of the part.
     same: [usize; 2],
-    /// It has a `</body>` or a `</html>` where a footer would be seen.
+    /// True if it has a `</body>` or a `</html>` at which a footer would be visible.
     ends: bool,
     text: Vec<TextStep>,
 }
 
-/// What is added to the text part.
+/// The addition to the text part.
 enum TextStep {
     Own(String),
     Stretch,
 }
 
-/// What the rest of a page depends on.
+/// The state on which the rest of a page depends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
     open: Vec<Open>,
     text: Standing,
 }
 
-/// What reading a page came to.
+/// The result of reading a page.
 pub struct Reading {
-    /// The page, with its footer if it needs one.
+    /// The page, with its footer if needed.
     pub html: Part,
-    /// The text of it.
+    /// Its text.
     pub text: Option<Part>,
 }
 
-/// A page as far as it was read.
+/// The state while a page is read.
 #[derive(Clone)]
 struct Reader<'u> {
     walk: Walk,
@@ -89,8 +92,9 @@ struct Reader<'u> {
 }
 
 impl Seams {
-    /// Reads the page of a recipient, for what those of others will have in common with it. `fragments` are what its
-    /// fragments consist of, `url` is the link that a footer would have, and a text part is derived if `derives`.
+    /// Reads the page of a recipient to learn what the pages of others have in common with it. `fragments`
+    /// are the elements of its fragments, `url` is the link that a footer would have, and a text part is
+    /// derived if `derives`.
     pub fn learn(fragments: &[Vec<Bit>], html: &Part, url: Option<&str>, derives: bool) -> Seams {
         let stretches = html.shared().map_or(&[][..], |shared| shared.stretches());
         let mut learning =
@@ -114,7 +118,7 @@ impl Seams {
     /// Reads the page of a recipient.
     ///
     /// # Errors
-    /// The page as it was, where it has to be read as a whole.
+    /// The unchanged page, if it has to be read as a whole.
     pub fn read(&self, mut html: Part, url: Option<&str>) -> Result<Reading, Part> {
         let same_page = match (&self.shared, html.shared()) {
             (Some(known), Some(found)) => Arc::ptr_eq(known, found),
@@ -168,9 +172,9 @@ impl Island {
     }
 }
 
-/// Where a footer goes.
+/// The place of a footer.
 enum Footer {
-    /// The link is seen.
+    /// The link is visible.
     None,
     At(usize),
     /// Before the last island, or there is no place at which it is seen.
@@ -201,7 +205,7 @@ impl<'u> Reader<'u> {
         self.walk.take(piece, &mut |event| tell(&event, places, page));
     }
 
-    /// Reads a text to this place. Returns whether a tag could begin there.
+    /// Reads a text up to this place. Returns true if a tag could begin there.
     fn reads_to(&mut self, text: &str, place: usize) -> bool {
         for piece in html::pieces(text) {
             if matches!(&piece, html::Piece::Tag(_, attributes) if attributes.start == place) {
@@ -212,7 +216,7 @@ impl<'u> Reader<'u> {
         false
     }
 
-    /// Whether nothing is open but elements, so that what follows depends on its [`Place`] alone.
+    /// Returns true if only elements are open, so that the rest depends only on its [`Place`].
     fn is_clear(&self) -> bool {
         !self.places.as_ref().is_some_and(|places| places.in_link)
             && !self.page.as_ref().is_some_and(Page::is_in_link)
@@ -246,7 +250,7 @@ impl<'u> Reader<'u> {
         }
     }
 
-    /// Where the footer of a page goes whose last island this is.
+    /// The place of the footer of a page whose last island this is.
     fn footer(&self, island: &str, url: &str) -> Footer {
         let places = |island: &str| {
             let (mut walk, mut places) = (self.walk.clone(), self.places.clone());
@@ -295,21 +299,22 @@ fn tell(event: &Event<'_>, places: &mut Option<Places<'_>>, page: &mut Option<Pa
     }
 }
 
-/// What is known while a page is learned.
+/// The state while a page is learned.
 struct Learning<'l> {
     fragments: &'l [Vec<Bit>],
     html: &'l Part,
     url: Option<&'l str>,
     stretches: &'l [String],
-    /// Bytes that may still be read.
+    /// The number of bytes that may still be read.
     budget: usize,
     /// The stretches of the text part.
     texts: Vec<String>,
 }
 
 impl Learning<'_> {
-    /// A seam in the stretch behind the last of these fragments, and the part of the stretch that it jumps over. It
-    /// stands where it did not matter what the fragments were: these, nothing, a letter, or the link.
+    /// A seam in the stretch behind the last of these fragments, and the part of the stretch that it jumps
+    /// over. The state there was the same for four contents of the fragments: these, nothing, a letter, and
+    /// the link.
     fn seam(
         &mut self,
         start: &Reader<'_>,
@@ -338,7 +343,7 @@ impl Learning<'_> {
             trials.push(trial(start.clone(), &text, length));
         }
         let (own, others) = trials.split_first()?;
-        // What leaves other elements open is no example of what this fragment is.
+        // An example that leaves other elements open is not typical for this fragment.
         let alike = |other: &&Vec<(usize, Place)>| {
             own.iter().any(|(at, place)| {
                 other.iter().any(|(other_at, other)| at == other_at && place.open == other.open)
@@ -350,7 +355,7 @@ impl Learning<'_> {
         Some((*from..from + to, seam))
     }
 
-    /// What the part of a stretch comes to that begins at a place and ends behind its last tag.
+    /// The result of reading the part of a stretch from a place to the end of its last tag.
     fn middle(&mut self, start: &Reader<'_>, from: &Place, rest: &str) -> Option<(usize, Seam)> {
         let derives = start.page.is_some();
         self.budget = self.budget.checked_sub(rest.len() * 2)?;
@@ -371,7 +376,7 @@ impl Learning<'_> {
         }
         let mut reader = Reader::at(from, self.url, derives);
         for piece in html::pieces(&rest[..end]) {
-            // Nobody's token is looked for in what is jumped over.
+            // Skipped parts are not searched for tokens.
             let may_hold_token = match &piece {
                 html::Piece::Text(text) => part::has_word(text, token::LENGTH),
                 html::Piece::Tag(_, attributes) => {
@@ -405,7 +410,8 @@ impl Learning<'_> {
     }
 }
 
-/// Reads on, and says where a stretch that begins at `from` could be jumped into: before tags, in bytes of the stretch.
+/// Reads on. Returns the places before tags at which a stretch that begins at `from` could be jumped into, in
+/// bytes of the stretch.
 fn trial(mut reader: Reader<'_>, text: &str, from: usize) -> Vec<(usize, Place)> {
     let mut places = Vec::new();
     for piece in html::pieces(text) {
