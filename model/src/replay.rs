@@ -1,5 +1,5 @@
-//! `./dev model --replay`: the model's schedules, step by step, on the SQL statements of the package in a real
-//! PostgreSQL. After each step the tables have to say what the model says.
+//! `./dev model --replay` runs the model's schedules, step by step, with the package's SQL statements in a
+//! real PostgreSQL. After each step the tables must agree with the model.
 
 #[path = "../../tests/support/dice.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
@@ -19,13 +19,13 @@ use crate::guards::Removed;
 use crate::words;
 use crate::world::{Bounds, Sending, Step, World};
 
-/// Walks of a run without a seed: the seeds 1 to this one.
+/// The number of walks of a run without a seed; their seeds are 1 to this number.
 const WALKS: u64 = 150;
-/// Steps of a walk.
+/// The number of steps of a walk.
 const LENGTH: usize = 70;
-/// Of the steps that may come next, so many of a hundred are no fault.
+/// The percentage of steps that are no fault.
 const GOOD: u64 = 85;
-/// Of those that are none, so many of a hundred begin an invocation.
+/// The percentage of these that begin an invocation.
 const BEGINS: u64 = 15;
 const WALK: Bounds = Bounds { recipients: 3, lanes: 3, lives: 12, faults: 8, orders: 4 };
 /// Every schedule up to this depth is replayed.
@@ -34,7 +34,7 @@ const EVERY: Bounds = Bounds { recipients: 2, lanes: 2, lives: 3, faults: 1, ord
 
 /// Why a replay ended early.
 pub enum Ended {
-    /// The tables say something else than the model, or `PostgreSQL` refused a statement.
+    /// The tables differ from the model, or `PostgreSQL` refused a statement.
     Difference(String),
 }
 
@@ -88,7 +88,7 @@ fn walks(sql: &mut Sql, removed: &Removed) -> Result<(), Ended> {
     Ok(())
 }
 
-/// A random walk; answers its steps, and whether the campaign was `sent` at its end.
+/// Runs a random walk. Returns its steps, and true if the campaign was `sent` at its end.
 fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usize, bool), Ended> {
     let model = Sending { bounds: WALK, removed: removed.clone() };
     let mut dice = Dice::new(seed, 0);
@@ -103,7 +103,7 @@ fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usiz
             next.into_iter().partition(|step| Sending::is_fault(&world, step) || is_stop(step));
         let (begins, others): (Vec<_>, Vec<_>) =
             good.into_iter().partition(|step| matches!(step, Step::Begin { .. }));
-        // Invocations that have begun go on more often than others begin.
+        // A running invocation goes on more often than another one begins.
         let good = if others.is_empty() || dice.percent(BEGINS) { begins } else { others };
         let from = if faults.is_empty() || !good.is_empty() && dice.percent(GOOD) { good } else { faults };
         if from.is_empty() {
@@ -127,7 +127,7 @@ fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usiz
     Ok((steps, world.tables.campaign == crate::tables::Campaign::Sent))
 }
 
-/// What would leave most walks with a campaign that rests.
+/// Returns true for steps that would leave the campaign of most walks at rest.
 fn is_stop(step: &Step) -> bool {
     matches!(step, Step::Pause | Step::Cancel)
 }
@@ -140,7 +140,7 @@ fn take(sql: &mut Sql, before: &World, step: &Step, after: &World) -> Result<(),
     Ok(())
 }
 
-/// Every schedule up to [`DEPTH`], in one session: what a step did is rolled back before the next one is tried.
+/// Runs every schedule up to [`DEPTH`] in one session. Each step is rolled back before the next one is tried.
 fn every(sql: &mut Sql, removed: &Removed) -> Result<(), Ended> {
     let model = Sending { bounds: EVERY, removed: removed.clone() };
     let world = World::new(EVERY.recipients, 0, false);
@@ -161,7 +161,7 @@ fn every(sql: &mut Sql, removed: &Removed) -> Result<(), Ended> {
 
 struct Search {
     model: Sending,
-    /// The states that have been gone on from, each with the depth that was left.
+    /// The states whose next steps were tried, each with the depth that was left.
     seen: HashMap<World, usize>,
     steps: usize,
     statements: usize,
@@ -184,7 +184,7 @@ impl Search {
         let mut steps = Vec::new();
         self.model.actions(world, &mut steps);
         for step in steps {
-            // A transaction that is open beside others needs a session of its own, which the walks have.
+            // A transaction that is open beside others needs a session of its own. Only the walks have that.
             if matches!(step, Step::Insert { .. } | Step::CommitInsert(_)) {
                 continue;
             }
@@ -210,5 +210,5 @@ impl Search {
     }
 }
 
-/// How long an invocation of a replay lives, so that nothing ends by itself.
+/// The time that an invocation of a replay has; it is so long that nothing ends by itself.
 const LIFE: Duration = Duration::from_secs(800);

@@ -1,7 +1,7 @@
-//! What a mail client makes of an HTML part: its elements, its text, and what of both is seen. Pure.
+//! Parses an HTML part: its elements, its text, and which of both are visible in a mail program. Pure.
 //!
-//! The text is split by a tokenizer that follows the HTML standard; the time is proportional to its length, whatever
-//! stands there.
+//! A tokenizer that follows the HTML standard splits the text; the time is proportional to its length,
+//! whatever its content.
 
 mod look;
 mod style;
@@ -37,18 +37,18 @@ pub struct Attributes {
 }
 
 impl Attributes {
-    /// The value of an attribute; empty where it has none.
+    /// The value of an attribute; empty if it has none.
     pub fn get(&self, name: &str) -> Option<&str> {
         let at = self.values.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
         Some(&self.values[at].1)
     }
 }
 
-/// Elements whose content is no markup.
+/// Elements whose content is not markup.
 const RAW: [&str; 4] = ["style", "script", "title", "textarea"];
 
-/// Whether the content of an element is read in another way than markup is, so that its end tag may be the only markup
-/// in it.
+/// Returns true if the content of an element is not read as markup, so that its end tag is the only markup in
+/// it.
 pub fn is_raw(name: &str) -> bool {
     matches!(
         name,
@@ -84,7 +84,7 @@ pub fn pieces(html: &str) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// Where an element begins.
+/// The beginning of an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
     /// Its name, in lower case.
@@ -132,8 +132,8 @@ pub fn starts(html: &str) -> (Vec<Start>, Vec<&str>) {
 /// Names, and values as they are written.
 type Written<'a> = Vec<(String, &'a str)>;
 
-/// Reads `<name attribute="value" …>` or `</name>`; the name of the latter begins with a slash. `None`: it is no
-/// tag, but a lone `<`.
+/// Reads `<name attribute="value" …>` or `</name>`; the name of the latter begins with a slash. `None`: it is
+/// not a tag but a lone `<`.
 fn tag(markup: &str) -> Option<(String, Written<'_>, &str)> {
     let inner = &markup[1..];
     let slash = usize::from(inner.starts_with('/'));
@@ -179,7 +179,7 @@ fn attribute_value(rest: &str) -> (&str, &str) {
     rest.split_at(end)
 }
 
-/// What follows the element of raw text that has just begun.
+/// The text after the beginning of an element of raw text.
 fn after_end_of<'a>(rest: &'a str, name: &str) -> &'a str {
     let is_end =
         |markup: &str| markup.get(2..2 + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name));

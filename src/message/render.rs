@@ -1,7 +1,7 @@
 //! Templates: compiled once per campaign, rendered per recipient.
 //!
-//! Pure: what a recipient gets depends on its data and the campaign's, and on nothing else. A recipient's data
-//! cannot make the process run without end or out of memory: instructions and output are bounded.
+//! Pure: what a recipient gets depends only on its data and the campaign's. A recipient's data cannot make
+//! the process run without end or out of memory: instructions and output are bounded.
 
 mod comments;
 mod footer;
@@ -33,12 +33,12 @@ use outline::{Kind, Outline};
 use seams::{Reading, Seams};
 use variables::{Data, Variables, object};
 
-/// Instructions that one part of one email may take.
+/// The most instructions for one part of one email.
 const FUEL: u64 = 1_000_000;
 /// Blocks, loops and macros that may be open at once while a part is rendered; a macro counts as five.
 const MAX_RECURSION: usize = 120;
-/// The largest part, as a template and as rendered, in bytes. SES takes messages of up to 40 MB; a mailing of this
-/// size is a mistake.
+/// The largest part, as a template and as rendered, in bytes. SES accepts messages of up to 40 MB; a mailing
+/// of this size is a mistake.
 const MAX_PART_BYTES: usize = 2 * 1024 * 1024;
 
 /// The templates of one campaign and the variables that all its recipients share.
@@ -52,38 +52,38 @@ pub struct Templates {
     lessons: RefCell<Lessons>,
 }
 
-/// What is known of the pages of earlier recipients.
+/// What was learned from the pages of earlier recipients.
 #[derive(Default)]
 struct Lessons {
     seams: Option<Rc<Seams>>,
     /// How often seams were learned.
     count: usize,
-    /// Recipients in a row for whom they did not hold.
+    /// The number of recipients in a row whose pages differed from it.
     misses: usize,
-    /// Recipients whose page was read as a whole, or went as a whole.
+    /// The number of recipients whose page was read or sent as a whole.
     wholes: usize,
 }
 
-/// Recipients in a row whose pages differ from what was learned, before it is learned anew.
+/// The number of recipients in a row whose pages differ from what was learned, before it is learned again.
 const MAX_MISSES: usize = 3;
 /// How often seams are learned for one campaign in one process.
 const MAX_LESSONS: usize = 8;
 
-/// What is rendered for: one recipient's own data.
+/// One recipient's own data.
 #[derive(Clone, Copy, Debug)]
 pub struct Person<'a> {
-    /// The address as it stands in the table.
+    /// The address in the table.
     pub email: &'a str,
-    /// The name, where there is one.
+    /// The name, if there is one.
     pub name: Option<&'a str>,
     /// JSON object of variables, over the campaign's.
     pub variables: Option<&'a str>,
-    /// The link with which it unsubscribes, for `{{ unsubscribe_url }}`, which no variable overrides. It ends in the
-    /// link's token.
+    /// The recipient's unsubscribe link, for `{{ unsubscribe_url }}`, which no variable overrides. It ends in
+    /// the token.
     pub unsubscribe_url: Option<&'a str>,
 }
 
-/// What one recipient gets, and what of it all recipients share.
+/// What one recipient gets, with the parts of it that all recipients share.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// One line.
@@ -134,8 +134,8 @@ impl RenderError {
 }
 
 impl Templates {
-    /// Compiles a campaign's templates, and renders them once without a recipient's data, for what fails whatever
-    /// that is: too many steps, a macro that calls itself without end, a filter that there is not.
+    /// Compiles a campaign's templates, and renders them once without a recipient's data, to find errors for
+    /// every recipient: too many steps, a macro that calls itself without end, an unknown filter.
     ///
     /// # Errors
     /// In one line: which part, which line of it, and what is wrong.
@@ -164,7 +164,7 @@ impl Templates {
         environment.add_filter(ENGINE_JOIN, minijinja::filters::join);
         environment.add_filter("join", join);
         environment.set_formatter(|out, state, value| match (state.auto_escape(), value.as_str()) {
-            // As it is, which needs nothing of what formats other values.
+            // Text is written unchanged, without the formatting of other values.
             (AutoEscape::None, Some(text)) => Ok(out.write_str(text)?),
             _ => match numbers::text(value) {
                 Some(text) => Ok(out.write_str(&text)?),
@@ -172,7 +172,7 @@ impl Templates {
                 None => minijinja::escape_formatter(out, state, value),
             },
         });
-        // Errors know their expression; by itself that is so in debug builds only.
+        // Errors include their expression; by default they do so only in debug builds.
         environment.set_debug(true);
         let Source { campaign_name, subject, html, text, variables, transactional } = source;
         let filled = |body: &String| !body.trim().is_empty();
@@ -211,7 +211,7 @@ impl Templates {
             unsubscribe_url: Some("https://example.com/"),
         };
         let (context, _) = self.context(&nobody).map_err(|error| InvalidTemplate(error.0))?;
-        // A variable that only recipients have is not what is looked for.
+        // A variable that only recipients have is no error here.
         self.environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         let parts =
             [("subject", Some(&self.subject)), ("html", self.html.as_ref()), ("text", self.text.as_ref())];
@@ -228,17 +228,18 @@ impl Templates {
         Ok(())
     }
 
-    /// Renders all parts for one recipient. The same data always gives the same parts. Each part of a campaign that
-    /// is not transactional has the recipient's link to unsubscribe, in a footer where the template does not show it.
+    /// Renders all parts for one recipient. The same data always gives the same parts. Each part of a
+    /// campaign that is not transactional has the recipient's unsubscribe link, in a footer if the template
+    /// does not show it.
     ///
     /// # Errors
-    /// In one line, with the part, the line and the variable that is not there.
+    /// In one line, with the part, the line and the missing variable.
     pub fn render(&self, person: &Person<'_>) -> Result<Content, RenderError> {
         Ok(self.parts(person)?.join())
     }
 
-    /// The same, with what all recipients share apart from what is this one's own. Joined, the parts are the same
-    /// whatever was rendered before; where they are taken apart is not.
+    /// The same, with the shared stretches separate from this recipient's own fragments. The joined parts do
+    /// not depend on what was rendered before; the places where they are split do.
     ///
     /// # Errors
     /// As [`Templates::render`].
@@ -247,7 +248,7 @@ impl Templates {
         numbers::shown_as([&written, &self.shared.written], || self.parts_with(person, &context))
     }
 
-    /// For how many recipients nothing could be shared, although the template has something to share.
+    /// The number of recipients for whom nothing could be shared, although the template has shared parts.
     pub fn wholes(&self) -> usize {
         self.lessons.borrow().wholes
     }
@@ -261,7 +262,7 @@ impl Templates {
         let mut text = part("text", &self.text)?;
         let footer = person.unsubscribe_url.filter(|_| !self.transactional);
         if let Some(page) = html.take() {
-            // Of the HTML with its footer, so that a derived text has the link as well.
+            // The text is derived from the HTML with its footer, so that it has the link as well.
             let reading = self.reading(page, footer, text.is_none());
             html = Some(reading.html);
             text = text.or(reading.text);
@@ -331,7 +332,7 @@ impl Templates {
         let context = Value::from_object(Variables {
             email: Value::from(person.email),
             name: name.map(Value::from),
-            // It has no character that HTML would have escaped.
+            // It has no character that HTML escapes.
             unsubscribe_url: person.unsubscribe_url.map(|url| Value::from_safe_string(url.to_owned())),
             own: own.object,
             shared: self.shared.object.clone(),
@@ -362,7 +363,7 @@ fn read_whole(page: Part, footer: Option<&str>, derives: bool) -> Reading {
     Reading { html: Part::whole(page), text }
 }
 
-/// Whether a part that was rendered without a recipient's data fails with it as well.
+/// Returns true if a part that failed without a recipient's data fails with it as well.
 fn fails_for_everybody(error: &minijinja::Error) -> bool {
     match error.kind() {
         ErrorKind::OutOfFuel | ErrorKind::WriteFailure => true,
@@ -379,7 +380,7 @@ pub(crate) fn with_css_admitted(template: &str) -> Cow<'_, str> {
     comments::admit(template).unwrap_or(Cow::Borrowed(template))
 }
 
-/// The template as the engine takes it.
+/// The template in the form for the engine.
 fn readable(part: &str, template: &str) -> Result<String, InvalidTemplate> {
     let invalid = |what: &str, line: usize| {
         InvalidTemplate(format!("the template does not compile: {what} ({part}, line {line})"))
@@ -388,7 +389,7 @@ fn readable(part: &str, template: &str) -> Result<String, InvalidTemplate> {
     limits::check(admitted.into_owned()).map_err(|found| invalid(&found.what, found.line))
 }
 
-/// The filter `string`: numbers as the data wrote them.
+/// The filter `string`: numbers are written as in the data.
 fn as_text(value: Value) -> Value {
     match numbers::text(&value) {
         Some(text) => Value::from(text),
@@ -400,7 +401,7 @@ fn as_text(value: Value) -> Value {
 /// The engine's filter `join`, under a name of its own.
 const ENGINE_JOIN: &str = "engine_join";
 
-/// The filter `join`: numbers as the data wrote them, and no item that is no value.
+/// The filter `join`: numbers are written as in the data, and undefined items are errors.
 fn join(state: &mut State<'_, '_>, value: Value, how: Rest<Value>) -> Result<Value, minijinja::Error> {
     let attributes = how.iter().any(Value::is_kwargs) || how.len() > 1;
     let value = if value.kind() == ValueKind::Seq && !attributes {
@@ -417,7 +418,7 @@ fn join(state: &mut State<'_, '_>, value: Value, how: Rest<Value>) -> Result<Val
     state.apply_filter(ENGINE_JOIN, &arguments)
 }
 
-/// Whether a list that would be shown as a whole has an item that is no value.
+/// Returns true if a list that is shown as a whole has an undefined item.
 fn holds_undefined(value: &Value) -> bool {
     value.kind() == ValueKind::Seq
         && value
@@ -425,8 +426,8 @@ fn holds_undefined(value: &Value) -> bool {
             .is_ok_and(|mut items| items.any(|item| item.is_undefined() || holds_undefined(&item)))
 }
 
-/// Control characters of a rendered subject, line breaks among them, become one space: a header field is one
-/// line (RFC 5322, 2.2), and what a recipient's data holds must not add another.
+/// Control characters of a rendered subject, including line breaks, become one space: a header field is one
+/// line (RFC 5322, 2.2), and a recipient's data must not add another header.
 pub(crate) fn one_line(subject: &str) -> String {
     let is_gap = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     let subject = subject.trim();
@@ -447,7 +448,7 @@ pub(crate) fn one_line(subject: &str) -> String {
     line
 }
 
-/// What is wrong, where, and with which expression.
+/// The error, its place, and its expression.
 fn describe(part: &str, error: &minijinja::Error) -> String {
     let place = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
     let expression = error.range().and_then(|range| error.template_source()?.get(range)).unwrap_or_default();

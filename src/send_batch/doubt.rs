@@ -1,4 +1,5 @@
-//! What becomes of recipients in doubt of whom SES says nothing.
+//! Sends again to uncertain recipients that SES has not reported on, if the policy says so; and the age of
+//! the oldest one.
 
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use uuid::Uuid;
 
 use crate::store::{Database, DatabaseError};
 
-/// Puts recipients that have been `uncertain` for longer than `after` back to `pending`, of the campaign or, with
-/// `None`, of all that are `sending` or `sent`; a campaign that was `sent` is `sending` again. Only where SES's
-/// events are known to come: an event of the same campaign has been received that happened later than `after`
-/// from the time when the recipient came into doubt. Answers how many recipients there were of each campaign.
+/// Puts recipients that have been `uncertain` for longer than `after` back to `pending`, of the campaign or,
+/// with `None`, of all that are `sending` or `sent`; a campaign that was `sent` is `sending` again. It does
+/// so only if SES's events arrive: an event of the same campaign has been received that happened more than
+/// `after` after the recipient became uncertain. Returns the number of recipients of each campaign.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -37,7 +38,7 @@ pub async fn resend_unreported(
         .collect())
 }
 
-/// How long ago the oldest recipient that is in doubt came into it; zero if there is none.
+/// For how long the oldest uncertain recipient has been uncertain; zero if there is none.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.
@@ -45,7 +46,7 @@ pub async fn oldest(database: &Database, until: Instant) -> Result<Duration, Dat
     seconds(database, include_str!("oldest_doubt.sql"), until).await
 }
 
-/// For how long the campaign that waits longest has been due, or sending without a new batch; zero if there is none.
+/// The longest time for which a campaign has been due, or sending without a new batch; zero if there is none.
 ///
 /// # Errors
 /// When PostgreSQL does not answer by `until`.

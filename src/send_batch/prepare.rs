@@ -1,4 +1,4 @@
-//! Step 3: what each email of the campaign is made of, and whether the campaign can be sent at all.
+//! Step 3: prepares what each email of the campaign is made of, and checks the campaign.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,11 +21,11 @@ pub type Compiled = Result<Rc<Templates>, InvalidTemplate>;
 pub struct Material {
     /// The compiled templates.
     pub templates: Rc<Templates>,
-    /// What makes the links to unsubscribe; a transactional campaign may do without.
+    /// Makes the unsubscribe links; `None` is allowed for a transactional campaign.
     pub links: Option<Links>,
 }
 
-/// What lives as long as the process: the keys of the links, and what was compiled for the last campaign.
+/// The state of the process: the keys of the links, and the compiled templates of the last campaign.
 pub struct Preparation {
     unsubscribe: UnsubscribeSettings,
     keys: KeyStore,
@@ -39,7 +39,7 @@ impl Preparation {
         Preparation { unsubscribe, keys, templates: RefCell::new(None) }
     }
 
-    /// The templates of a campaign, compiled once as long as they stay the same.
+    /// The templates of a campaign, compiled once as long as they do not change.
     ///
     /// # Errors
     /// Why they do not compile.
@@ -54,12 +54,12 @@ impl Preparation {
         Ok(templates)
     }
 
-    /// Checks the campaign and gathers what its emails are made of. The inner error is why the campaign halts if it turns
-    /// out to be `sending` by the time of the claim.
+    /// Checks the campaign and prepares what its emails are made of. The inner error is the reason for a
+    /// halt, if the campaign is `sending` at the time of the claim.
     ///
     /// # Errors
-    /// `CampaignNotReady`, `UnsubscribeSecretUnavailable`; and [`Exit::Halt`] for what would be wrong for every recipient
-    /// of a campaign that is to be sent now.
+    /// `CampaignNotReady`, `UnsubscribeSecretUnavailable`; and [`Exit::Halt`] for an error for every
+    /// recipient of a campaign that is sent now.
     pub async fn prepare(
         &self,
         campaign: &Campaign,
@@ -83,7 +83,7 @@ impl Preparation {
         }
     }
 
-    /// What makes the links to unsubscribe; a campaign that is not transactional cannot do without.
+    /// Prepares the unsubscribe links; a campaign that is not transactional needs them.
     async fn links(&self, campaign: &Campaign) -> Result<Result<Option<Links>, String>, Failure> {
         let transactional = campaign.source.transactional;
         let keys = match self.keys.current().await {
@@ -100,8 +100,8 @@ impl Preparation {
     }
 }
 
-/// What would be wrong for every recipient, as far as the campaign alone shows it: its links before the first batch, its
-/// mailboxes before each.
+/// Errors for every recipient that the campaign itself shows: its links before the first batch, its mailboxes
+/// before each batch.
 fn problem(campaign: &Campaign) -> Option<String> {
     let html = campaign.source.html.as_deref().filter(|_| campaign.progress.sent == 0);
     let findings = examine_campaign(&campaign.from_address, &campaign.reply_to, html);

@@ -1,4 +1,4 @@
-//! The pages that a person sees. They work without JavaScript, and show nothing that the request brought.
+//! The pages that a person sees. They work without JavaScript, and show nothing from the request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use super::response::Response;
 use crate::domain::address;
 use crate::domain::mailbox::Mailbox;
 
-/// What there is to show.
+/// The content of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page {
     /// Asks whether to unsubscribe.
@@ -24,21 +24,21 @@ pub enum Page {
     UnsubscribedElsewhere(Names),
     /// Has subscribed again.
     SubscribedAgain(Names),
-    /// The address is off the list for a reason that a button does not take back.
+    /// The address is suppressed for a reason that a button cannot take back.
     Final(Names),
-    /// The link has no token of ours.
+    /// The link has no valid token.
     BadLink,
-    /// A form that is none of ours.
+    /// An unknown form.
     BadForm,
-    /// The recipient is not there any more.
+    /// The recipient was deleted.
     Gone,
     /// Another method than GET, HEAD and POST.
     WrongMethod,
-    /// PostgreSQL did not do it.
+    /// PostgreSQL failed.
     Unavailable,
 }
 
-/// Who writes, and to whom, as a page may show it to whoever has the link.
+/// The sender and the recipient, as a page may show them to anybody who has the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     sender: String,
@@ -47,7 +47,7 @@ pub struct Names {
 }
 
 impl Page {
-    /// The page for a wish, by what holds after it.
+    /// The page for a request, by the state after it.
     pub fn of(wish: Wish, standing: &Standing) -> Page {
         let names = Names {
             sender: sender(&standing.from_address),
@@ -55,7 +55,7 @@ impl Page {
         };
         match (wish, standing.reason.as_deref()) {
             (Wish::SubscribeAgain, Some("unsubscribe")) if standing.revocable => Page::TooSoon(names),
-            // Asking for more emails does not make an address take them.
+            // Subscribing again does not make an address accept emails.
             (Wish::SubscribeAgain, Some(_)) => Page::Final(names),
             (_, Some("unsubscribe")) if standing.revocable => Page::Unsubscribed(names),
             (_, Some("unsubscribe")) => Page::UnsubscribedElsewhere(names),
@@ -80,7 +80,7 @@ impl Page {
         }
     }
 
-    /// The name of its block in `page.html`, and what it shows.
+    /// The name of its block in `page.html`, and the values that it shows.
     fn content(&self) -> (&'static str, Option<&Names>) {
         match self {
             Page::Ask(names) => ("ask", Some(names)),
@@ -98,7 +98,7 @@ impl Page {
     }
 }
 
-/// The display name of a mailbox, or its address; what is none as it stands.
+/// The display name of a mailbox, or its address; a text that is not a mailbox is shown unchanged.
 fn sender(mailbox: &str) -> String {
     Mailbox::parse(mailbox).map_or_else(|_| mailbox.trim().to_owned(), |mailbox| mailbox.shown().to_owned())
 }
@@ -128,7 +128,7 @@ impl Pages {
         Pages { environment, style, style_hash: format!("sha256-{}", STANDARD.encode(hash)) }
     }
 
-    /// The page as an answer; for HEAD, without its body.
+    /// The page as a response; for HEAD, without its body.
     pub fn response(&self, page: &Page, head: bool) -> Response {
         let (kind, names) = page.content();
         let style = minijinja::Value::from_safe_string(self.style.to_owned());

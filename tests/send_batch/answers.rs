@@ -1,5 +1,5 @@
-//! Answers that are not SES's word, or that nobody can understand: nobody fails, nobody gets a second email, and no
-//! such answer runs through a whole campaign.
+//! Answers that are not SES's, or that cannot be understood: nobody fails, nobody gets a second email, and
+//! such answers do not affect a whole campaign.
 
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ fn what_a_proxy_answers_in_place_of_ses_fails_nobody_and_waits_with_the_answer_a
             "{reason}"
         );
         assert_eq!(world.statuses(campaign), [("pending".to_owned(), 900), ("sent".to_owned(), 100)].into());
-        // Not everybody is tried in vain.
+        // Not all recipients are tried in vain.
         assert!(world.ses.statistics().send_requests - requests < 100);
 
         world.ses.clear_rules();
@@ -141,7 +141,7 @@ fn answers_in_doubt_stop_the_batch_and_halt_the_campaign_before_they_run_through
         let begin = format!("no clear answer from SES, time after time: {reason}");
         assert!(last["reason"].as_str().unwrap().starts_with(&begin), "{last}");
         let statuses = world.statuses(campaign);
-        // What was under way when it began, and then one after another.
+        // The requests that were under way when it began, and then one after another.
         let under_way = if api == "single" { 50 } else { 200 };
         assert!(statuses["uncertain"] <= under_way + 10, "{api} {reason}: {statuses:?}");
         assert_eq!((statuses["sent"], statuses.get("failed")), (100, None));
@@ -277,11 +277,11 @@ fn a_signature_that_came_too_late_is_made_anew() {
 fn bulk_calls_with_large_bodies_have_as_many_entries_as_fit() {
     let mut world = World::sending_by("bulk");
     let campaign = world.campaign_of(20);
-    // With the text that is made of it 180 kB each, so that five of them fit into a request.
+    // With its derived text each has 180 kB, so that five fit into a request.
     let sql = "UPDATE campaigns SET html = repeat('0123456789', 9000) WHERE id = $1";
     world.database.execute(sql, &[&campaign]);
     assert_eq!(run(&mut world.function(), event(campaign, 20)).last().unwrap()["status"], "done");
-    // One call more where the mark has to move first.
+    // There is one more call if the mark has to move first.
     assert!((4..=8).contains(&world.ses.statistics().send_requests));
     assert!(world.ses.messages().iter().all(|message| message.kind == RequestKind::Bulk));
     world.assert_consistent(campaign);

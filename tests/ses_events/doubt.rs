@@ -1,4 +1,4 @@
-//! Recipients in doubt of whom SES says nothing.
+//! Uncertain recipients that SES has not reported on.
 
 use campaign_sender::send_batch::doubt::resend_unreported;
 use campaign_sender::store::Database;
@@ -9,7 +9,7 @@ use crate::support::{self, World};
 
 const AFTER: Duration = Duration::from_secs(3600);
 
-/// How many recipients are sent again, of all campaigns.
+/// The number of recipients of all campaigns that are sent to again.
 fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     let url = database_url(Some(world.database.url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -20,14 +20,15 @@ fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     settled.into_iter().map(|(_, recipients)| recipients).collect()
 }
 
-/// A campaign with recipients in doubt for two hours, and a delivery of another recipient from so long ago.
+/// A campaign with recipients that have been uncertain for two hours, and a delivery of another recipient at
+/// this time.
 fn doubtful(world: &mut World, event_seconds_ago: i32) -> Uuid {
     let (campaign, recipients) = doubtful_without_events(world);
     tell_ago(world, "delivery", "delivery", campaign, recipients[0], event_seconds_ago);
     campaign
 }
 
-/// An event of a recipient that happened so long ago; its time stands in `part`.
+/// An event of a recipient that happened this long ago; its time is in `part`.
 fn tell_ago(world: &mut World, kind: &str, part: &str, campaign: Uuid, recipient: Uuid, seconds_ago: i32) {
     let sql = "SELECT to_char((now() - make_interval(secs => $1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')";
     let at: String = world.database.query(sql, &[&f64::from(seconds_ago)])[0].get(0);

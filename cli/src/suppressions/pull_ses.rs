@@ -16,9 +16,9 @@ const PAGE: i32 = 1000;
 
 /// Add the addresses of the account's suppression list of SES
 ///
-/// SES accepts emails to these addresses and sends none, so each costs a send and becomes a bounce. The list is the
-/// account's, so its addresses are suppressed for all organizations, unless one is named. Running it again adds
-/// what is new; what SES has removed stays.
+/// SES accepts emails to these addresses and does not send them, so each costs a send and becomes a bounce.
+/// The list is the account's, so its addresses are suppressed for all organizations, unless one is named.
+/// Running it again adds new addresses; addresses that SES has removed stay.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  AWS_REGION=eu-central-1 campaign suppressions pull-ses")]
 pub(super) struct PullSes {

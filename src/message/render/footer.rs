@@ -1,11 +1,12 @@
-//! The footer with the link to unsubscribe, for a part that does not show the link itself. Pure.
+//! The footer with the unsubscribe link, for a part in which the link is not visible. Pure.
 
 use crate::message::html::{Event, walk};
 use crate::message::part::Part;
 use crate::message::token;
 
-/// Adds the footer to an HTML part, unless the link is seen in it: before the last `</body>`, before the last
-/// `</html>`, at the end, behind `<body>` or at the beginning, at the first of these places where it is seen.
+/// Adds the footer to an HTML part, unless the link is visible in it: before the last `</body>`, before the
+/// last `</html>`, at the end, after `<body>` or at the beginning, at the first of these places where it is
+/// visible.
 pub fn add_to_html(html: &mut String, url: &str) {
     let Places { seen, body, body_end, html_end, .. } = Places::of(html, url);
     if seen {
@@ -20,7 +21,7 @@ pub fn add_to_html(html: &mut String, url: &str) {
         if Places::of(html, url).seen {
             return;
         }
-        // What is open there, such as a comment or a hidden element, hides it.
+        // An open comment or hidden element hides the footer there.
         html.replace_range(place..place + footer.len(), "");
     }
 }
@@ -34,8 +35,8 @@ pub fn markup(url: &str) -> String {
     )
 }
 
-/// Adds the footer to a text part, unless that has the link. No stretch ends in white space, so what is taken from the
-/// end is the last fragment's.
+/// Adds the footer to a text part, unless that has the link. No stretch ends in white space, so white space
+/// that is removed from the end is the last fragment's.
 pub fn add_to_text(text: &mut Part, url: &str) {
     if !text.contains_word(token::of_url(url)) {
         text.change_last(|last| {
@@ -48,25 +49,25 @@ pub fn add_to_text(text: &mut Part, url: &str) {
     }
 }
 
-/// What matters of a page for its footer.
+/// The properties of a page that decide about its footer.
 #[derive(Clone)]
 pub struct Places<'u> {
-    /// The link's token, which looks the same however the rest is escaped.
+    /// The link's token, which escaping does not change.
     token: &'u str,
-    /// The link is seen: as text, or as a link that has something to be seen.
+    /// The link is visible, as text or as a link with visible content.
     pub seen: bool,
     /// The link is open.
     pub in_link: bool,
-    /// Behind `<body>`.
+    /// The place after `<body>`.
     body: Option<usize>,
-    /// Before the last `</body>` at which something is seen.
+    /// The place before the last `</body>` at which content is visible.
     pub body_end: Option<usize>,
-    /// Before the last `</html>`, likewise.
+    /// The place before the last `</html>` at which content is visible.
     pub html_end: Option<usize>,
 }
 
 impl<'u> Places<'u> {
-    /// Before anything was read.
+    /// The state before anything is read.
     pub fn new(url: &'u str) -> Places<'u> {
         let token = token::of_url(url);
         Places { token, seen: false, in_link: false, body: None, body_end: None, html_end: None }

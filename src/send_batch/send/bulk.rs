@@ -27,7 +27,7 @@ const MAX_REQUEST_BYTES: usize = 1_000_000;
 /// The subject in SES's template.
 const SUBJECT: &str = "{{{subject}}}";
 
-/// Whether a message went into a call.
+/// The result of adding a message to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// It is an entry of the call now.
@@ -41,12 +41,12 @@ pub enum Fit {
 /// Entries of a bulk call: they were rendered here, so SES's template only takes them in.
 pub struct Entries {
     size: usize,
-    /// What all entries have in common, and comes after them.
+    /// The parts that all entries have in common, which follow the entries.
     end: Vec<u8>,
     body: Vec<u8>,
     /// Which recipient of the batch each entry is of.
     pub indexes: Vec<usize>,
-    /// Where each entry goes.
+    /// The destination of each entry.
     pub addresses: Vec<String>,
     /// SES's template, which is that of the first message.
     template: Option<Template>,
@@ -83,7 +83,7 @@ impl Template {
         }
     }
 
-    /// Whether a message can be an entry beside this template.
+    /// Returns true if a message can be an entry with this template.
     fn fit(&self, content: &Parts) -> Fit {
         let of = |slot: &Option<Slot>, part: &Option<Part>| match (slot, part) {
             (Some(Slot::Shared(known)), Some(part)) => match part.shared() {
@@ -142,14 +142,14 @@ impl Entries {
         }
     }
 
-    /// How many there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.indexes.len()
     }
 
-    /// Whether there is room for one more that is as large as the others are.
+    /// Returns true if there is room for one more entry of the same size as the others.
     pub fn has_room(&self) -> bool {
-        // The first one is tried in any case, so that whoever asks gets on.
+        // The first one is always tried, so that the caller makes progress.
         if self.len() == 0 {
             return true;
         }
@@ -224,8 +224,8 @@ impl Entries {
     }
 }
 
-/// What SES puts into its template, as JSON within a string of JSON; returns its size before it is escaped for that,
-/// in bytes.
+/// The template data of SES, as JSON within a string of JSON; returns its size in bytes before it is escaped
+/// for that.
 fn write_data(json: &mut Vec<u8>, template: &Template, content: Parts) -> usize {
     json.extend_from_slice(br#"{\"subject\":\""#);
     let mut size = r#"{"subject":""}"#.len() + escape_twice(json, content.subject.as_bytes());
@@ -287,7 +287,8 @@ fn escape_twice(json: &mut Vec<u8>, mut text: &[u8]) -> usize {
     size
 }
 
-/// Where the first quote, backslash or control character is. Eight bytes at a time: a newsletter has few of them.
+/// The place of the first quote, backslash or control character. It reads eight bytes at a time, because a
+/// newsletter has few of them.
 fn first_to_escape(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH_BITS: u64 = ONES << 7;
@@ -317,7 +318,7 @@ fn write_pairs<'a>(json: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a str, &'a
     }
 }
 
-/// A string, of which few have anything to escape.
+/// A string; few strings have anything to escape.
 fn write_string(json: &mut Vec<u8>, text: &str) {
     if first_to_escape(text.as_bytes()).is_some() {
         return write(json, text);
