@@ -1,41 +1,41 @@
--- What Amazon SES offers per campaign and per organization: a time after which nothing is sent, tracking, parameters of
--- links, attachments, and tenants. All of it is optional: functions of the release before go on without it.
+-- Settings per campaign and per organization: a time after which nothing is sent, tracking, parameters of links,
+-- attachments, and SES tenants. All of them are optional: functions of the release before work without them.
 
 ALTER TABLE campaigns
-    -- Nobody is handed to SES after this time: the campaign is paused, and whoever is left stays `pending`.
+    -- After this time no email is handed to SES: the campaign is paused, and the remaining recipients stay `pending`.
     ADD COLUMN send_before     timestamptz,
-    -- Whether SES tracks opens and clicks of this campaign. Null: as its configuration set has it; for a transactional
-    -- campaign: neither.
+    -- True if SES tracks opens and clicks of this campaign. Null: as set in its configuration set, or, for a
+    -- transactional campaign, no.
     ADD COLUMN track_opens     boolean,
     ADD COLUMN track_clicks    boolean,
-    -- An object of texts and numbers: parameters that the query of every http and https link gets.
+    -- An object of texts and numbers: parameters that are added to the query of every http and https link.
     ADD COLUMN link_parameters jsonb;
 
--- Files that go with every email of a campaign.
+-- The attachments of every email of a campaign.
 CREATE TABLE campaign_attachments (
     campaign_id  uuid NOT NULL REFERENCES campaigns (id) ON DELETE CASCADE,
     -- The name that the recipient sees.
     file_name    text NOT NULL CHECK (file_name <> ''),
-    -- Such as application/pdf; null: by the file name's extension.
+    -- For example application/pdf. Null: derived from the file name's extension.
     content_type text,
     content      bytea NOT NULL,
-    -- What `cid:` links of the HTML part name an inline file by.
+    -- The name of an inline file in `cid:` links of the HTML part.
     content_id   text,
     disposition  text NOT NULL DEFAULT 'attachment' CHECK (disposition IN ('attachment', 'inline')),
     PRIMARY KEY (campaign_id, file_name),
     CHECK (disposition <> 'inline' OR content_id IS NOT NULL)
 );
--- Compressing what is compressed already takes time and saves nothing.
+-- Compressing content that is already compressed takes time and saves nothing.
 ALTER TABLE campaign_attachments ALTER COLUMN content SET STORAGE EXTERNAL;
 
--- What an organization has set for all its campaigns.
+-- The settings of an organization for all its campaigns.
 CREATE TABLE organization_settings (
     organization_id uuid PRIMARY KEY,
-    -- The SES tenant through which it sends; null: none.
+    -- The SES tenant through which the organization sends. Null: none.
     ses_tenant      text
 );
 
--- Roles that read recipients' campaigns, or make campaigns, may do so with what is new in them.
+-- Roles that read recipients' campaigns, or create campaigns, get the rights on the new tables and columns.
 DO $$
 DECLARE
     v record;

@@ -1,16 +1,16 @@
-"""Searches what the functions said in the tests for addresses and secrets that must not be said.
+"""Searches the functions' output in the tests for addresses and secrets.
 
-./dev test has every function that a test starts write its output and its answers to a folder. Here each line of it is
-looked at: python3 scripts/transcripts.py FOLDER
+In ./dev test every function that a test starts writes its output and its answers to a folder. This script looks at each
+line: python3 scripts/transcripts.py FOLDER
 """
 
 import pathlib
 import re
 import sys
 
-# An address whose local part is there. A masked one has an ellipsis before the sign.
+# An address with its local part. A masked one has an ellipsis before the sign.
 ADDRESS = re.compile(r"[^\s\"'<>()\[\]{},;:=\\/…]+(?:@|%40)[\w-]+(?:\.[\w-]+)*\.[A-Za-z][\w-]*")
-# The senders of the tests: what is wrong with a campaign's from_address or reply_to is told with its value, in the answer.
+# The senders of the tests: the answer about a wrong from_address or reply_to has its value.
 OWN = re.compile(r"from_address|reply_to")
 # A token of an unsubscribe link, and the keys and passwords of the tests.
 SECRET = re.compile(

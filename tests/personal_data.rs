@@ -1,7 +1,8 @@
-//! Nothing that anybody but the CRM reads shows an address, a name, a token or a secret, whatever goes wrong: what the
-//! functions write, what they answer, what they hand on to the next invocation, why they pause a campaign.
+//! Checks that no text that others than the CRM may read shows an address, a name, a token or a secret,
+//! whatever goes wrong: the functions' logs, their answers, what they hand on to the next invocation, and the
+//! reasons for which they pause a campaign.
 //!
-//! Each test makes something go wrong in words that name a recipient, at the level `trace`.
+//! Each test causes an error whose message names a recipient, at the level `trace`.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -15,13 +16,13 @@ use serde_json::{Value, json};
 use support::{ORGANIZATION, UNSUBSCRIBE_SECRET, World, event, executable};
 use uuid::Uuid;
 
-/// The recipient of whom nothing may be told.
+/// The recipient whose data must not be shown.
 const ADDRESS: &str = "xqada.xqlovelace@example.com";
 const NAME: &str = "Xqada Xqlovelace";
-/// What is found where any of that is told, in whatever letter case.
+/// Texts that must not be found, in any letter case.
 const TRACES: [&str; 2] = ["xqada", "xqlovelace"];
 
-/// All that a function has said: its output, its answers, and why campaigns are paused.
+/// All that a function has written: its output, its answers, and the reasons for which campaigns are paused.
 struct Transcript {
     said: Vec<String>,
     secrets: Vec<String>,
@@ -59,7 +60,7 @@ impl Transcript {
         answer
     }
 
-    /// Fails where any of it tells what it must not.
+    /// Fails if any of it has one of these texts.
     fn tells_nothing(mut self, world: &mut World, function: &Function) {
         self.said.extend(function.logs());
         let reasons =
@@ -131,7 +132,8 @@ fn the_words_of_ses_are_told_without_addresses() {
     }
 }
 
-/// Triggers and constraints of a CRM that name whom they refuse, in the message, the detail, the hint or a value.
+/// Triggers and constraints of a CRM that name the refused recipient, in the message, the detail, the hint or
+/// a value.
 const REFUSALS: [&str; 6] = [
     "RAISE EXCEPTION 'no customer has the address %', NEW.metadata->>'recipientEmail'",
     "RAISE EXCEPTION USING MESSAGE = 'refused', DETAIL = NEW.metadata::text, HINT = NEW.description",
@@ -159,7 +161,7 @@ fn the_words_of_postgresql_are_told_without_addresses_names_and_rows() {
         let mut function = send_batch(&world, &[]);
         let mut transcript = Transcript::of(&world);
         let result = transcript.invoke_within(&mut function, &event(campaign, 10), Duration::from_secs(8));
-        // What is owed goes through the history of Step Functions, and comes back.
+        // Unrecorded outcomes go through the history of Step Functions, and come back.
         if let Ok(next) = result.map(|result| result["next"].clone())
             && next.is_object()
         {
@@ -231,7 +233,7 @@ fn a_panic_is_told_without_addresses_and_the_next_invocation_works() {
         ("Panic", "the function panicked: at x…@example.com")
     );
     transcript.invoke(&mut function, &event(campaign, 10)).unwrap();
-    // The first letter of an address is told.
+    // The first letter of an address may be shown.
     transcript.tells_nothing(&mut world, &function);
 }
 

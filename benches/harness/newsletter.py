@@ -1,4 +1,4 @@
-"""A newsletter of a given size, made as real ones are: tables in tables, styles in each element, blocks for Outlook, a
+"""A newsletter of a given size, built like real ones: tables in tables, styles in each element, blocks for Outlook, a
 hidden preheader, conditions, a loop over products, variables in text and in links."""
 
 HEAD = """<!doctype html>

@@ -60,7 +60,8 @@ pub struct Preview {
     /// Serve an inbox page with it on this machine, until Ctrl-C
     #[arg(long)]
     inbox: bool,
-    /// Write one page with it, and with what was found, into this file: to share with somebody who has no terminal
+    /// Write one page with the email and the findings to this file, to share with somebody who has no
+    /// terminal
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Send it to this address through SES, marked as a test; may be given several times
@@ -178,7 +179,7 @@ pub async fn send_tests(
     send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
 }
 
-/// Has SES render what bulk calls would carry, without sending it, and compares that with what single calls would.
+/// Has SES render the campaign's bulk calls without sending them, and compares them with single calls.
 ///
 /// # Errors
 /// When a part differs, or SES cannot be asked.
@@ -290,7 +291,7 @@ impl Case {
         Ok(samples)
     }
 
-    /// The same messages with the links of a test, which unsubscribe nobody.
+    /// The same messages with the links of a test email, which unsubscribe nobody.
     fn samples_of_a_test(&self, templates: &Templates, samples: &[Sample]) -> Vec<Sample> {
         let of = |sample: &Sample| {
             let nobody = Recipient { id: Subject::NOBODY, ..sample.recipient.clone() };

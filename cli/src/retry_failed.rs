@@ -136,8 +136,8 @@ impl Retry {
 
     /// Returns the campaign's status and how many are pending again.
     async fn retry(&self, database: &Database) -> Result<(String, i64), Failure> {
-        // One transaction, whose locks come in the order of all others: recipients, cursor, campaign. What another
-        // transaction was in the way of is done again.
+        // One transaction, which takes its locks in the order of all others: recipients, cursor, campaign. If
+        // it conflicts with another transaction, it is repeated.
         let session = database.session().await?;
         let until = soon();
         let (status, again) = loop {

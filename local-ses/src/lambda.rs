@@ -179,8 +179,8 @@ impl Function {
     }
 }
 
-/// Adds what a function said to the transcript of all tests, where `FUNCTION_TRANSCRIPTS` names a folder for one:
-/// `scripts/transcripts.py` searches it for what must not be said.
+/// Adds a function's output to the transcript of all tests, if `FUNCTION_TRANSCRIPTS` names a folder for it.
+/// `scripts/transcripts.py` searches the transcript for addresses and secrets.
 fn transcribe(line: &str) {
     static TRANSCRIPT: OnceLock<Option<Mutex<File>>> = OnceLock::new();
     let open = || {

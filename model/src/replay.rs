@@ -24,9 +24,9 @@ use crate::world::{Bounds, Sending, Step, World};
 const WALKS: u64 = 150;
 /// The number of steps of a walk.
 const LENGTH: usize = 70;
-/// Of the steps that may come next, so many of a hundred are no fault; each walk has one of these.
+/// The percentage of steps that are no fault; each walk has one of these.
 const GOOD: [u64; 3] = [60, 85, 95];
-/// How often a kind of step is taken beside others; each walk draws one for each kind, so that walks differ.
+/// The weights of kinds of steps. Each walk draws one for each kind, so that walks differ.
 const WEIGHTS: [u64; 3] = [1, 4, 16];
 const WALK: Bounds = Bounds { recipients: 3, lanes: 3, lives: 12, faults: 8, orders: 4 };
 /// Every schedule up to this depth is replayed.
@@ -127,16 +127,17 @@ fn walk(sql: &mut Sql, seed: u64, removed: &Removed, told: bool) -> Result<(usiz
     Ok((steps, world.tables.campaign == crate::tables::Campaign::Sent))
 }
 
-/// What is as rare as faults: otherwise most campaigns would rest, and no transaction be open for long.
+/// Returns true for steps that are as rare as faults. Otherwise most campaigns would rest, and no transaction
+/// would be open for long.
 fn is_rare(step: &Step) -> bool {
     matches!(step, Step::Pause | Step::Cancel | Step::CommitInsert(_))
 }
 
-/// How often this walk takes which kind of step.
+/// The weight of each kind of step in this walk.
 struct Weights(HashMap<Discriminant<Step>, u64>);
 
 impl Weights {
-    /// First a kind, then any step of it.
+    /// Chooses a kind first, then any step of it.
     fn choose<'a>(&mut self, dice: &mut Dice, from: &'a [Step]) -> &'a Step {
         let mut kinds: Vec<(u64, Vec<&Step>)> = Vec::new();
         let mut known: Vec<Discriminant<Step>> = Vec::new();

@@ -42,7 +42,7 @@ impl Answer {
         Answer::Uncertain { code: code.to_owned(), message: message.to_owned() }
     }
 
-    /// The same in words that show no address: they are logged, answered and kept as reasons.
+    /// The same text without addresses, which is logged, answered and stored as a reason.
     #[must_use]
     pub fn masked(mut self) -> Answer {
         let words = match &mut self {

@@ -30,11 +30,11 @@ pub struct Campaign {
     pub reply_to: Vec<String>,
     /// The configuration set that the campaign names.
     pub configuration_set: Option<String>,
-    /// What SES tracks of its emails, where that is not left to the configuration set.
+    /// What SES tracks of its emails, if that is not left to the configuration set.
     pub tracking: Tracking,
     /// The SES tenant through which its organization sends.
     pub tenant: Option<String>,
-    /// What names its attachments: it changes with each of them. `None`: it has none.
+    /// A hash of its attachments. `None`: it has none.
     pub attachments: Option<String>,
     /// Its templates.
     pub source: Source,
@@ -133,11 +133,11 @@ pub struct Source {
     pub variables: Option<String>,
     /// No footer with a link to unsubscribe is added.
     pub transactional: bool,
-    /// JSON object of parameters that every web link gets.
+    /// A JSON object of parameters that are added to every web link.
     pub link_parameters: Option<String>,
 }
 
-/// Whether SES tracks opens and clicks. `None`: as the configuration set, or the account, has it.
+/// What SES tracks. `None`: as set in the configuration set or the account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tracking {
     /// Opens, by an image.
@@ -147,7 +147,7 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// As the columns have it. A transactional campaign is tracked only where that is asked for.
+    /// Reads the columns. A transactional campaign is tracked only if the columns say so.
     pub fn of(transactional: bool, opens: Option<bool>, clicks: Option<bool>) -> Tracking {
         let default = transactional.then_some(false);
         Tracking { opens: opens.or(default), clicks: clicks.or(default) }

@@ -21,7 +21,7 @@ pub enum ErrorKind {
     DatabaseRefused,
     /// The secret of the links to unsubscribe could not be read.
     UnsubscribeSecretUnavailable,
-    /// The function panicked, which is a fault of this package; the log says where.
+    /// The function panicked, which is a defect of this package; the log says where.
     Panic,
 }
 

@@ -1,13 +1,14 @@
-//! Personal data in the words of others: PostgreSQL, Amazon SES, the template engine, a panic.
+//! Removes personal data from messages of PostgreSQL, Amazon SES, the template engine and panics.
 //!
-//! What is written where anybody but the CRM reads it (logs, results, the history of Step Functions, `status_reason`) passes
-//! through [`masked`].
+//! All text that others than the CRM may read (logs, results, the history of Step Functions, `status_reason`)
+//! passes through [`masked`].
 
 use std::borrow::Cow;
 
-/// What separates a local part from a domain: the sign, its compatibility forms, and its escape in URLs.
+/// The forms of the sign between a local part and a domain: `@`, its compatibility forms, and its escape in
+/// URLs.
 const AT_SIGNS: [&str; 4] = ["@", "\u{ff20}", "\u{fe6b}", "%40"];
-/// What stands in the place of what is left out.
+/// The text in place of what is left out.
 const LEFT_OUT: char = '…';
 
 /// The text with each address as `a…@example.com`, and without the user and password of each URL. Idempotent.
@@ -48,14 +49,14 @@ fn next_sign(text: &str) -> Option<(&str, &str, &str)> {
     Some((&text[..at], &text[at..at + length], &text[at + length..]))
 }
 
-/// How far a host name goes, without a dot that ends a sentence.
+/// The length of a host name at the beginning of the text, without a dot that ends a sentence.
 fn domain_length(text: &str) -> usize {
     let end =
         text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '.' | '_'))).unwrap_or(text.len());
     text[..end].trim_end_matches('.').len()
 }
 
-/// Where the user of a URL begins, if the text before the sign ends with one.
+/// The place where the user of a URL begins, if the text before the sign ends with one.
 fn userinfo(before: &str) -> Option<usize> {
     let start = before.rfind("://")? + 3;
     let is_userinfo =
@@ -63,7 +64,7 @@ fn userinfo(before: &str) -> Option<usize> {
     is_userinfo.then_some(start)
 }
 
-/// Where the local part before the sign begins and ends; nothing where it is left out already.
+/// The beginning and the end of the local part before the sign. They are equal if it is left out already.
 fn local_part(before: &str) -> (usize, usize) {
     // "ada lovelace"@example.com, also as JSON has it.
     for quote in ["\\\"", "\""] {

@@ -110,14 +110,14 @@ pub async fn invocation<T>(
     let span = tracing::info_span!("invocation", request_id);
     // An invocation's future is large and deep, so it is boxed and not part of the runtime's future.
     let work: Pin<Box<dyn Future<Output = Result<T, Failure>> + '_>> = Box::pin(work);
-    // The runtime would answer a panic's message as it is.
+    // The runtime would answer the panic's message unchanged.
     let work = AssertUnwindSafe(work).catch_unwind();
     async { work.await.unwrap_or_else(|panic| Err(panicked(&*panic))).map_err(Diagnostic::from) }
         .instrument(span)
         .await
 }
 
-/// A panic as the failure of its invocation.
+/// The failure of an invocation that panicked.
 fn panicked(panic: &(dyn Any + Send)) -> Failure {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -16,11 +16,11 @@ use crate::domain::personal;
 /// others. The runtime is left out, because it would log an invocation's failure a second time.
 const DEFAULT_FILTER: &str = "warn,campaign_sender=info,lambda_runtime::layers::panic=off";
 
-/// Standard output without addresses: whatever is logged, by whichever crate and at which level, passes through here.
+/// Standard output without addresses. All that is logged, by any crate and at any level, passes through here.
 struct Masking;
 
 impl Write for Masking {
-    /// Takes a whole line at a time, as the subscriber writes them.
+    /// Takes one whole line; the subscriber writes whole lines.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut stdout = io::stdout().lock();
         match std::str::from_utf8(line) {
@@ -35,14 +35,15 @@ impl Write for Masking {
     }
 }
 
-/// Has panics tell their message and place on standard error without addresses.
+/// Makes panics write their message and place to standard error without addresses.
 pub fn mask_panics() {
     panic::set_hook(Box::new(|panic| {
         let _ = writeln!(io::stderr(), "{}", personal::masked(&panic.to_string()));
     }));
 }
 
-/// The runtime traces each event as it came: names are in those of SES, the token of a link in those of the function URL.
+/// The runtime traces each event unchanged. SES's events have names, and those of the function URL have the
+/// token of a link.
 fn shows_no_event(metadata: &Metadata<'_>) -> bool {
     *metadata.level() != Level::TRACE || !metadata.target().starts_with("lambda_runtime")
 }

@@ -1,4 +1,4 @@
-//! Files that go with every email of a campaign. Pure.
+//! The attachments of every email of a campaign. Pure.
 //!
 //! <https://docs.aws.amazon.com/ses/latest/dg/attachments.html>
 
@@ -8,9 +8,9 @@ use super::html::{Piece, pieces};
 use super::preflight::Finding;
 use super::preflight::campaign::without_template_tags;
 
-/// A whole message, in bytes: Amazon SES takes 40 MB, once files are in base64.
+/// The most bytes of a whole message: Amazon SES accepts 40 MB, with files in base64.
 pub const MAX_MESSAGE_BYTES: usize = 40_000_000;
-/// Endings of file names that SES refuses (Unsupported attachment types,
+/// Extensions that SES refuses (Unsupported attachment types,
 /// <https://docs.aws.amazon.com/ses/latest/dg/mime-types.html>).
 const REFUSED_ENDINGS: [&str; 87] = [
     "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl", "crt", "csh", "der", "exe",
@@ -21,7 +21,7 @@ const REFUSED_ENDINGS: [&str; 87] = [
     "ps2xml", "psc1", "psc2", "tmp", "url", "vb", "vbe", "vbs", "vps", "vsmacros", "vss", "vst", "vsw",
     "vxd", "ws", "wsc",
 ];
-/// Endings with which a file is named that SES refuses as well.
+/// Further extensions of files that SES refuses.
 const MORE_REFUSED_ENDINGS: [&str; 3] = ["wsf", "wsh", "xnk"];
 
 /// A file.
@@ -29,27 +29,27 @@ const MORE_REFUSED_ENDINGS: [&str; 3] = ["wsf", "wsh", "xnk"];
 pub struct Attachment {
     /// The name that the recipient sees.
     pub file_name: String,
-    /// Such as `application/pdf`; `None`: by the name's ending.
+    /// For example `application/pdf`. `None`: derived from the name's extension.
     pub content_type: Option<String>,
-    /// Its content; empty where it was too large to be read.
+    /// Its content. Empty if it was too large to be read.
     pub content: Vec<u8>,
     /// The size of the content, in bytes.
     pub bytes: usize,
-    /// What `cid:` links name it by.
+    /// Its name in `cid:` links.
     pub content_id: Option<String>,
-    /// It is shown where such a link stands, and not below the email.
+    /// The file is shown at the place of such a link, and not below the email.
     pub inline: bool,
 }
 
 impl Attachment {
-    /// How many bytes it is of a message: base64 in lines of 76 characters.
+    /// The number of bytes that the file adds to a message: base64 in lines of 76 characters.
     pub fn bytes_in_message(&self) -> usize {
         self.bytes.div_ceil(57) * 78
     }
 }
 
-/// What would be wrong with every email: files that SES refuses, or that are too large together, and links by `cid:` that
-/// lead to no file. A file that is to be shown within the email and has no such link is a warning.
+/// Finds what would be wrong with every email: files that SES refuses, files that are too large together, and
+/// `cid:` links that name no file. An inline file without such a link is a warning.
 pub fn examine_attachments(files: &[Attachment], html: Option<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let size: usize = files.iter().map(Attachment::bytes_in_message).sum();
@@ -103,7 +103,8 @@ pub fn examine_attachments(files: &[Attachment], html: Option<&str>) -> Vec<Find
     findings
 }
 
-/// The files that a template names by `cid:`, in attributes and in styles; without those that a merge field makes.
+/// The files that a template names by `cid:` in attributes and in styles, without names that come from
+/// variables.
 fn cid_links(template: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     if !template.contains("cid:") {
@@ -143,7 +144,7 @@ fn cid_links(template: &str) -> BTreeSet<String> {
     found
 }
 
-/// RFC 2392: characters of a content id are written so where a URL could not hold them.
+/// Decodes a content id in a link; RFC 2392 has characters escaped that a URL cannot have.
 fn percent_decoded(id: &str) -> String {
     let mut bytes = Vec::with_capacity(id.len());
     let mut rest = id.as_bytes();

@@ -31,7 +31,8 @@ impl Message {
         self.content.subject.len() + of(&self.content.html) + of(&self.content.text)
     }
 
-    /// What of it is the recipient's own, in bytes; the rest a bulk call carries once for all.
+    /// The number of bytes that only this recipient gets. A bulk call carries the rest once for all
+    /// recipients.
     pub fn own_bytes(&self) -> usize {
         let of = |part: &Option<Part>| part.as_ref().map_or(0, Part::own_bytes);
         self.content.subject.len() + of(&self.content.html) + of(&self.content.text)

@@ -174,7 +174,7 @@ impl Templates {
         environment.set_formatter(move |out, state, value| match (state.auto_escape(), value.as_str()) {
             // Text is written unchanged, without the formatting of other values.
             (AutoEscape::None, Some(text)) => Ok(out.write_str(text)?),
-            // Markup that a value brings along has links as well.
+            // Markup in a variable may have links too.
             (AutoEscape::Html, Some(html)) if value.is_safe() => {
                 Ok(out.write_str(in_values.in_markup(html).as_deref().unwrap_or(html))?)
             }
@@ -405,7 +405,7 @@ fn readable(part: &str, template: &str) -> Result<String, InvalidTemplate> {
 /// The filters that change links as they are rendered.
 fn change_links(environment: &mut Environment<'static>, parameters: &LinkParameters) {
     let (html, text) = (parameters.clone(), parameters.clone());
-    // What was captured is HTML already.
+    // The captured text is already HTML.
     environment.add_filter(links::HTML_FILTER, move |written: String| {
         Value::from_safe_string(html.in_html(&written).unwrap_or(written))
     });

@@ -28,10 +28,10 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Stands in the links of test emails, which are nobody's.
+    /// The token in the links of test emails, which belong to no recipient.
     pub const NOBODY: Uuid = Uuid::nil();
 
-    /// The token is a test email's.
+    /// Returns true if the token is that of a test email.
     pub fn is_of_a_test(&self) -> bool {
         self.recipient_id == Subject::NOBODY
     }

@@ -1,4 +1,4 @@
-//! The files that go with every email of a campaign.
+//! The attachments of every email of a campaign.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ use uuid::Uuid;
 use crate::message::attachment::{Attachment, MAX_MESSAGE_BYTES};
 use crate::store::{Database, DatabaseError};
 
-/// Reads them; without their contents where they are too large for a message.
+/// Reads the files. If they are too large for a message, their contents are left out.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn load(
     database: &Database,
     campaign_id: Uuid,

@@ -31,7 +31,7 @@ SELECT c.id, c.organization_id, c.name, c.status, c.from_address,
        c.variables::text AS variables, c.configuration_set, c.transactional, c.hash,
        c.link_parameters::text AS link_parameters, c.track_opens, c.track_clicks,
        (SELECT o.ses_tenant FROM organization_settings AS o WHERE o.organization_id = c.organization_id) AS ses_tenant,
-       -- What tells these files from every other set of them, by the versions of their rows.
+       -- A hash of the files, made from the versions of their rows.
        (SELECT md5(string_agg(f.file_name || f.ctid::text || f.xmin::text, ' ' ORDER BY f.file_name))
           FROM campaign_attachments AS f WHERE f.campaign_id = c.id) AS attachments,
        c.status = 'sending' OR c.status = 'scheduled' AND coalesce(c.scheduled_at <= now(), false)

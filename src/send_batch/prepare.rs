@@ -28,7 +28,7 @@ pub struct Material {
     pub templates: Rc<Templates>,
     /// Makes the unsubscribe links; `None` is allowed for a transactional campaign.
     pub links: Option<Links>,
-    /// The files that go with each.
+    /// The attachments of each.
     pub files: Files,
 }
 
@@ -37,7 +37,7 @@ pub struct Preparation {
     unsubscribe: UnsubscribeSettings,
     keys: KeyStore,
     templates: RefCell<Option<(Source, Rc<Templates>)>>,
-    /// The files of the last campaign that had any, by what names them, and what was found of them.
+    /// The attachments of the last campaign that had any, with their hash and the result of their check.
     files: RefCell<Option<(String, Files, Vec<Finding>)>>,
 }
 
@@ -98,8 +98,8 @@ impl Preparation {
         }
     }
 
-    /// The files that go with each email, read once as long as they stay the same. The inner error is why no email can be
-    /// sent with them.
+    /// The attachments of each email, read once as long as they do not change. The inner error says why no
+    /// email can be sent with them.
     async fn files(
         &self,
         database: &Database,
@@ -108,7 +108,7 @@ impl Preparation {
     ) -> Result<Result<Files, String>, Failure> {
         let html = campaign.source.html.as_deref();
         let Some(name) = &campaign.attachments else {
-            // A link by cid: would show nothing.
+            // A `cid:` link would show nothing.
             let findings = examine_attachments(&[], html.filter(|_| campaign.progress.sent == 0));
             return Ok(first_error(&findings).map_or_else(|| Ok(Files::default()), Err));
         };

@@ -297,7 +297,7 @@ impl Sending<'_> {
         }
     }
 
-    /// What a call holds in memory, in bytes.
+    /// The memory of a call, in bytes.
     fn bytes(&self, call: &Call) -> usize {
         call.bytes() + self.sender.files().bytes()
     }

@@ -246,8 +246,8 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// PostgreSQL's message without addresses, and without the value that could not be read: what a column of that type cannot
-/// hold is what a row of the CRM holds. (The values of an enum are the CRM's words.)
+/// PostgreSQL's message without addresses, and without a value that could not be converted to a column's
+/// type, because that value comes from a row of the CRM. (Values of an enum are not personal data.)
 fn words_of(sqlstate: &str, message: &str) -> String {
     let message = cut(message);
     let quotes_value = sqlstate.starts_with("22") && !message.starts_with("invalid input value for enum");

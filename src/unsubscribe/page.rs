@@ -26,7 +26,7 @@ pub enum Page {
     SubscribedAgain(Names),
     /// The address is suppressed for a reason that a button cannot take back.
     Final(Names),
-    /// The link is a test email's: there is nobody to unsubscribe.
+    /// The link is that of a test email, so there is nobody to unsubscribe.
     Test,
     /// The link has no valid token.
     BadLink,

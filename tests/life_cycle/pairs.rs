@@ -1,6 +1,6 @@
-//! Every two statements that can meet, in every order in which their locks let them: the first one is stopped at each
-//! row that it waits for, the second one comes meanwhile, and then both go on. It is done with each isolation level as the
-//! database's default.
+//! Tries every pair of statements that can meet, in every order that their locks allow: the first one is
+//! stopped at each row that it waits for, the second one runs meanwhile, and then both go on. Each isolation
+//! level is tried as the database's default.
 
 mod case;
 mod page;
@@ -19,7 +19,8 @@ use crate::support::World;
 
 const LEVELS: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 
-/// The rows at which a statement may be stopped, by name, and what takes their lock. `$1` is the campaign.
+/// The rows at which a statement may be stopped: the name, and the statement that takes the lock. `$1` is the
+/// campaign.
 const ROWS: [(&str, &str); 9] = [
     ("cursor", "SELECT FROM campaign_cursors WHERE campaign_id = $1 FOR UPDATE"),
     ("campaign", "SELECT FROM campaigns WHERE id = $1 FOR UPDATE"),
@@ -38,7 +39,7 @@ const ROWS: [(&str, &str); 9] = [
     ),
 ];
 
-/// How many sessions of this database wait for a lock.
+/// The number of sessions of this database that wait for a lock.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
                         WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
@@ -46,7 +47,7 @@ const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
 fn statements_that_meet_lose_nothing_and_contradict_nothing() {
     let mut world = World::new();
     world.database.execute("INSERT INTO send_rates (region, per_second) VALUES ('us-east-1', 1e6)", &[]);
-    // At a stricter level a change of the CRM is refused before it comes to some of its locks.
+    // At a stricter level a change of the CRM is refused before it takes some of its locks.
     let mut stops: BTreeMap<(Statement, &'static str), Vec<&'static str>> = BTreeMap::new();
     for level in LEVELS {
         let mut sessions = Sessions::at(&mut world, level);
@@ -78,13 +79,13 @@ fn statements_that_meet_lose_nothing_and_contradict_nothing() {
     tried.compare_with_the_page();
 }
 
-/// The sessions of those who meet, with a level as their default.
+/// The sessions of the two statements, with an isolation level as their default.
 struct Sessions {
     one: Statements,
     other: Statements,
-    /// Holds a row.
+    /// Holds the lock of a row.
     gate: Client,
-    /// Sees who waits.
+    /// Sees which sessions wait.
     observer: Client,
 }
 
@@ -112,7 +113,7 @@ impl Sessions {
         self.gate.query(*sql, &[&case.campaign]).unwrap();
     }
 
-    /// The rows at which a statement waits if somebody else has them.
+    /// The rows at which a statement waits if another session holds them.
     fn stops(&mut self, world: &mut World, one: Statement) -> Vec<&'static str> {
         let mut found = Vec::new();
         for (row, _) in ROWS {
@@ -134,7 +135,7 @@ impl Sessions {
     }
 }
 
-/// Until so many sessions wait, or the statement is done; answers whether it waits.
+/// Waits until this many sessions wait, or the statement is done. Returns true if the statement waits.
 fn until_it_waits(observer: &mut Client, sessions: i64, is_done: impl Fn() -> bool) -> bool {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
@@ -149,7 +150,7 @@ fn until_it_waits(observer: &mut Client, sessions: i64, is_done: impl Fn() -> bo
     }
 }
 
-/// Two statements: one is stopped at a row, and the other one comes meanwhile.
+/// Two statements: one is stopped at a row, and the other one runs meanwhile.
 struct Meeting {
     one: Statement,
     row: &'static str,
@@ -158,8 +159,9 @@ struct Meeting {
 }
 
 impl Meeting {
-    /// The level at which it is tried where there is no time for all. Statements of the package begin their transactions
-    /// at READ COMMITTED, whatever the default is: with the strictest one it would show if they did not.
+    /// The level at which the pair is tried if there is no time for all. Statements of the package begin
+    /// their transactions at READ COMMITTED whatever the default is; the strictest default would show it if
+    /// they did not.
     fn one_level_of(&self, levels: &[&'static str]) -> &'static str {
         if !self.one.is_of_the_crm() && !self.other.is_of_the_crm() {
             return LEVELS[2];
@@ -168,7 +170,7 @@ impl Meeting {
         levels[(at(self.one) + at(self.other)) % levels.len()]
     }
 
-    /// One statement up to the row, the other one as far as it comes, and then both to their ends.
+    /// Runs one statement up to the row, the other one as far as it gets, and then both to their ends.
     fn run(&self, case: &Case, sessions: &mut Sessions) -> [(Statement, Told); 2] {
         sessions.hold(case, self.row);
         let Sessions { one, other, gate, observer } = sessions;

@@ -1,4 +1,4 @@
-"""The JSON Schemas of event, result and notice, and the types made from them, against what the functions take and say."""
+"""Compares the JSON Schemas of event, result and notice, and their types, with the functions' events and results."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ def validator(name):
 
 @pytest.fixture
 def results(world):
-    """Answers of every status, by the events that led to them: (event, result)."""
+    """Results of every status with the events that led to them: (event, result)."""
     found = []
 
     def invoke(event):
@@ -148,7 +148,7 @@ NAMES = {"string": str, "integer": int, "boolean": bool, "null": type(None)}
 
 
 def assert_same(whole, part, python):
-    """A type says what a part of a schema says."""
+    """Checks that a type equals a part of a schema."""
     if "$ref" in part:
         return assert_same(whole, whole["definitions"][part["$ref"].rsplit("/", 1)[1]], python)
     if "anyOf" in part:

@@ -39,7 +39,7 @@ def serve(handler):
 
 
 def transcribe(line):
-    """Adds what a function said to the transcript of all tests, which scripts/transcripts.py searches."""
+    """Adds a function's output to the transcript of all tests, which scripts/transcripts.py searches."""
     folder = os.environ.get("FUNCTION_TRANSCRIPTS")
     if folder:
         with open(pathlib.Path(folder) / f"{os.getpid()}.log", "a") as file:

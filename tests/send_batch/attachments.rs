@@ -1,4 +1,4 @@
-//! Files that go with every email.
+//! The attachments of every email of a campaign.
 
 use local_ses::ses::{Message, RequestKind};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ fn files(message: &Message) -> Vec<(String, Option<String>, bool, usize)> {
     message.attachments.iter().map(file).collect()
 }
 
-/// Bytes that are no text.
+/// Bytes that are not text.
 fn bytes(count: usize) -> Vec<u8> {
     (0..count).map(|n| u8::try_from(n * 31 % 256).unwrap()).collect()
 }
@@ -83,7 +83,7 @@ fn files_that_are_changed_between_batches_go_with_the_next_one() {
     invoke(&mut function, &event(campaign, 1));
     world.database.execute("UPDATE campaign_attachments SET content = $1", &[&bytes(20)]);
     invoke(&mut function, &event(campaign, 1));
-    // Of another campaign, and of none.
+    // The file of another campaign, and a campaign without files.
     let (other, none) = (world.campaign_of(1), world.campaign_of(1));
     attach(&mut world, other, "b.pdf", &bytes(30), None);
     invoke(&mut function, &event(other, 1));

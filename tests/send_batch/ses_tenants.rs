@@ -1,4 +1,4 @@
-//! Organizations that send through an SES tenant of their own.
+//! Organizations that send through their own SES tenant.
 
 use local_ses::ses::Tenant;
 use uuid::Uuid;
@@ -44,7 +44,7 @@ fn each_call_names_the_tenant_of_its_organization() {
             world.ses.messages().into_iter().map(|message| message.tenant).collect();
         let acme = Some("acme".to_owned());
         assert_eq!(tenants, [acme.clone(), acme.clone(), acme, None, None], "{api}");
-        // Taken away, it counts from the next batch on.
+        // If the tenant is removed, the next batch is sent without one.
         set_tenant(&mut world, ORGANIZATION, None);
         let own = world.campaign_of(1);
         run(&mut function, event(own, 1));

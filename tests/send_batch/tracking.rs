@@ -1,4 +1,4 @@
-//! What SES tracks, and what a campaign's links say of it.
+//! Tracking by SES, and parameters in a campaign's links.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ fn every_web_link_gets_the_parameters_and_the_link_to_unsubscribe_none() {
         }
         let unsubscribe = html.split(UNSUBSCRIBE_URL).nth(1).unwrap().split('"').next().unwrap();
         assert!(!unsubscribe.contains("utm"), "{api}: {unsubscribe}");
-        // The text part is made of the same links.
+        // The derived text part has the same links.
         let text = message.text.as_deref().unwrap();
         assert!(
             text.contains("https://example.com/?x=a/b&y=2&utm_id=7&utm_source=mail+%26+more#z"),

@@ -29,7 +29,7 @@ fn doubtful(world: &mut World, event_seconds_ago: i32) -> Uuid {
     campaign
 }
 
-/// Those who are sent were sent to when the others came into doubt, two hours ago.
+/// The `sent` recipients were sent to two hours ago, when the others became `uncertain`.
 fn sent_when_the_doubt_arose(world: &mut World, campaign: Uuid) {
     unguarded(
         world,
@@ -127,7 +127,7 @@ fn events_that_most_emails_do_not_have_are_no_witness() {
 
 #[test]
 fn silence_counts_only_where_the_neighbours_speak() {
-    // Of so many neighbours SES has reported on so many; whether that is enough.
+    // The number of neighbours, the number of them on which SES has reported, and whether that is enough.
     for (neighbours, heard, resent) in
         [(0, 0, false), (1, 0, false), (19, 18, false), (20, 19, true), (60, 57, true), (60, 56, false)]
     {

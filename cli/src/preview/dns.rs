@@ -1,4 +1,5 @@
-//! What DNS says of the sender's domain: what mailbox providers look up before they take an email.
+//! Looks up the DNS records of the sender's domain that mailbox providers look up before they accept an
+//! email.
 
 use std::env;
 use std::net::SocketAddr;
@@ -11,19 +12,20 @@ use hickory_resolver::proto::rr::RData;
 
 use campaign_sender::message::preflight::Finding;
 
-/// Names the DNS server, as ADDRESS:PORT, in place of the system's; `none`: nothing is looked up.
+/// The variable that names a DNS server, as ADDRESS:PORT, in place of the system's. `none`: nothing is looked
+/// up.
 const SERVER: &str = "DNS_SERVER";
-/// A server answers within this, or is not asked further.
+/// The time within which a server has to answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How SES sends for an address.
+/// The way in which SES sends emails from an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sending {
     /// The domain of `From`.
     pub from: String,
     /// The domain that SES signs for by DKIM.
     pub dkim: Option<String>,
-    /// The custom MAIL FROM domain, and whether SES has found its records.
+    /// The custom MAIL FROM domain, and true if SES has found its records.
     pub mail_from: Option<(String, bool)>,
     /// The region, which is part of the records of a custom MAIL FROM.
     pub region: String,
@@ -32,16 +34,17 @@ pub struct Sending {
 /// A DMARC record (RFC 7489, section 6.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Dmarc {
-    /// The domain that has it: that of `From`, or one above it.
+    /// The domain that has the record: that of `From`, or a parent of it.
     domain: String,
     strict_dkim: bool,
     strict_spf: bool,
 }
 
-/// Looks up what the providers look up, and compares it with how SES sends.
+/// Looks up the sender's records and compares them with the way in which SES sends.
 ///
-/// Gmail, Yahoo and Outlook demand of whoever sends 5,000 emails a day: SPF and DKIM, a DMARC record, and one of the two
-/// aligned with `From` (<https://docs.aws.amazon.com/ses/latest/dg/send-email-authentication-dmarc.html>).
+/// Gmail, Yahoo and Outlook require of senders of 5,000 emails a day: SPF and DKIM, a DMARC record, and one
+/// of the two aligned with `From`
+/// (<https://docs.aws.amazon.com/ses/latest/dg/send-email-authentication-dmarc.html>).
 pub async fn examine(sending: &Sending) -> Vec<Finding> {
     let resolver = match resolver() {
         Ok(Some(resolver)) => resolver,
@@ -54,7 +57,7 @@ pub async fn examine(sending: &Sending) -> Vec<Finding> {
     }
 }
 
-/// `None`: nothing is to be looked up.
+/// `None`: nothing has to be looked up.
 fn resolver() -> Result<Option<TokioResolver>, String> {
     let server = env::var(SERVER).ok().filter(|server| !server.trim().is_empty());
     let mut builder = match server.as_deref().map(str::trim) {
@@ -82,8 +85,8 @@ fn resolver() -> Result<Option<TokioResolver>, String> {
     builder.build().map(Some).map_err(|error| error.to_string())
 }
 
-/// The DMARC record for a domain: its own, or that of the nearest domain above it which has one. What is more than one
-/// record counts as none.
+/// The DMARC record for a domain: its own, or that of the nearest parent that has one. Several records of a
+/// domain count as none.
 async fn dmarc(resolver: &TokioResolver, from: &str) -> Result<Result<Dmarc, Finding>, String> {
     for domain in super::identity::parents(from) {
         let name = format!("_dmarc.{domain}.");
@@ -143,7 +146,7 @@ fn parse(domain: &str, record: &str) -> Result<Dmarc, Finding> {
     Ok(Dmarc { domain: domain.to_owned(), strict_dkim: is_strict("adkim"), strict_spf: is_strict("aspf") })
 }
 
-/// What of DKIM and SPF aligns with `From`, as the record wants it. Pure.
+/// Returns what is wrong with the alignment of DKIM and SPF with `From`, by the rules of the record. Pure.
 fn judge(sending: &Sending, dmarc: Result<Dmarc, Finding>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (strict_dkim, strict_spf, organization) = match dmarc {
@@ -154,7 +157,8 @@ fn judge(sending: &Sending, dmarc: Result<Dmarc, Finding>) -> Vec<Finding> {
         }
     };
     let from = &sending.from;
-    // Relaxed: both belong to one organization, whose domain is above both, or one of them.
+    // Relaxed alignment: both domains belong to one organization, whose domain is one of them or a parent of
+    // both.
     let aligned = |domain: &str, strict: bool| {
         domain == from
             || !strict

@@ -1,4 +1,4 @@
-//! The messages on one page that needs nothing else: to be shared with somebody who has no terminal.
+//! Writes the messages to one page without other files, to share with somebody who has no terminal.
 
 use std::path::Path;
 
@@ -37,10 +37,11 @@ struct Found<'a> {
     count: u64,
 }
 
-/// Writes the page. The recipients' addresses on it are masked, and the links to unsubscribe are those of a test.
+/// Writes the page. The recipients' addresses on it are masked, and the unsubscribe links are those of a test
+/// email.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// Fails if the file cannot be written.
 pub fn write(
     path: &Path,
     title: &str,

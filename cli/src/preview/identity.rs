@@ -41,7 +41,7 @@ fn identities(address: &str) -> Vec<&str> {
     parents(domain).chain([address]).collect()
 }
 
-/// A domain and those above it, but for the last one.
+/// A domain and its parents, without the top-level domain.
 pub fn parents(domain: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(domain), |domain| {
         domain.split_once('.').map(|(_, parent)| parent).filter(|parent| parent.contains('.'))
@@ -70,7 +70,7 @@ async fn ask(client: &Client, address: &str) -> Vec<Finding> {
     vec![Finding::error("identity_unverified", text)]
 }
 
-/// How SES sends for the address.
+/// The way in which SES sends emails from the address.
 fn sending(client: &Client, identity: &str, address: &str, answer: &GetEmailIdentityOutput) -> Sending {
     let mail_from =
         answer.mail_from_attributes().filter(|mail_from| !mail_from.mail_from_domain().is_empty());

@@ -1,5 +1,6 @@
-//! What SES makes of a bulk call: its template is stored for a moment under a name of its own, SES renders it for some
-//! recipients without sending, and each part is compared with what a single call would carry.
+//! Compares a bulk call, as SES renders it, with single calls. The call's template is stored for a moment
+//! under its own name, SES renders it for some recipients without sending, and each part is compared with the
+//! part of a single call.
 
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::DisplayErrorContext;
@@ -19,7 +20,7 @@ use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::send::bulk_request;
 use campaign_sender::ses;
 
-/// Recipients that SES renders for, unless some are named. It takes one such request a second.
+/// The number of recipients for whom SES renders, unless some are named. SES takes one such request a second.
 const RECIPIENTS: usize = 5;
 
 /// The first recipients of the campaign.
@@ -32,7 +33,7 @@ pub async fn first(case: &Case, templates: &Templates) -> Result<Vec<Sample>, Fa
     Ok(rows.iter().take(RECIPIENTS).map(sample).collect())
 }
 
-/// Compares, and says for each recipient what came of it.
+/// Compares, and prints the result for each recipient.
 pub async fn run(case: &Case, samples: Vec<Sample>) -> Result<(), Failure> {
     let (mut addresses, mut envelopes) = (Vec::new(), Vec::new());
     for sample in samples {
@@ -95,7 +96,7 @@ fn refused(call: &str, error: &str) -> Failure {
     )
 }
 
-/// Returns for how many recipients a part differs.
+/// Returns the number of recipients for whom a part differs.
 async fn compare(
     client: &Client,
     name: &str,
@@ -126,14 +127,14 @@ async fn compare(
     Ok(different)
 }
 
-/// The first part in which a message in MIME differs from what a single call carries. Line ends are those of MIME, and
-/// what ends a body is no part of it.
+/// The first part in which a MIME message differs from that of a single call. Line ends are those of MIME,
+/// and white space at the end of a body does not count.
 fn difference(mime: &str, envelope: &Envelope) -> Option<&'static str> {
     let message = MessageParser::default().parse(mime.as_bytes());
     let message = message.as_ref();
     let plain = |text: &str| text.replace("\r\n", "\n").trim_end().to_owned();
     let subject = message.and_then(|message| message.subject()).unwrap_or_default();
-    // An alternative that is not there is made from the other by the parser.
+    // If an alternative is missing, the parser makes it from the other one.
     let body = |wanted: &Option<String>, found: Option<String>| {
         wanted.as_ref().is_none_or(|wanted| found.is_some_and(|found| plain(&found) == plain(wanted)))
     };

@@ -46,7 +46,7 @@ pub struct Envelope {
     pub tags: Vec<(String, String)>,
     pub content: Message,
     pub request: SendEmailInputBuilder,
-    /// The message as it goes into a bulk call.
+    /// The message in the form that a bulk call has.
     pub composed: compose::Message,
 }
 

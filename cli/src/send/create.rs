@@ -51,16 +51,18 @@ pub struct Create {
     /// Send nothing after this time: the campaign is paused then, and the recipients that are left stay pending
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     before: Option<Time>,
-    /// Whether SES tracks opens: true or false [default: as the configuration set has it; false if it is transactional]
+    /// Let SES track opens, or not: true or false [default: as set in the configuration set; false for a
+    /// transactional campaign]
     #[arg(long, value_name = "BOOL")]
     track_opens: Option<bool>,
-    /// Whether SES tracks clicks: true or false [default: likewise]
+    /// Let SES track clicks, or not: true or false [default: the same]
     #[arg(long, value_name = "BOOL")]
     track_clicks: Option<bool>,
-    /// A parameter that every web link gets, such as utm_source=newsletter; may be given several times
+    /// A parameter that is added to every web link, for example utm_source=newsletter; may be given several
+    /// times
     #[arg(long, value_name = "NAME=VALUE", value_parser = link_parameter)]
     link_parameter: Vec<(String, String)>,
-    /// A file that goes with every email; may be given several times
+    /// A file that is attached to every email; may be given several times
     #[arg(long, value_name = "FILE")]
     attach: Vec<PathBuf>,
     /// An image that the HTML part shows by cid:ID; may be given several times
@@ -167,7 +169,7 @@ impl Create {
             .collect()
     }
 
-    /// As the column has them.
+    /// In the form of the column.
     fn link_parameters(&self) -> Result<Option<String>, Failure> {
         if self.link_parameter.is_empty() {
             return Ok(None);

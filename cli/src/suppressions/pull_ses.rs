@@ -16,7 +16,7 @@ use campaign_sender::store::Database;
 /// Addresses per answer of SES; it gives no more.
 const PAGE: i32 = 1000;
 
-/// Read in the suppression list that SES keeps for the account, or for an organization's tenant
+/// Import the suppression list that SES keeps for the account, or for an organization's tenant
 ///
 /// SES accepts emails to these addresses and does not send them, so each costs a send and becomes a bounce.
 /// The list is the account's, so its addresses are suppressed for all organizations, unless one is named. For an
@@ -65,7 +65,7 @@ impl PullSes {
     }
 }
 
-/// The SES tenant of an organization, if it has one.
+/// Returns the SES tenant of an organization, if it has one.
 async fn tenant(database: &Database, organization: Uuid) -> Result<Option<String>, Failure> {
     let sql = "SELECT ses_tenant FROM organization_settings WHERE organization_id = $1";
     let rows = database.query(sql, &[(&organization, Type::UUID)], soon()).await?;

@@ -1,4 +1,4 @@
-//! Files that go with a message, as `Simple` and `Template` content has them.
+//! The attachments of a message with `Simple` or `Template` content.
 
 use std::sync::Arc;
 
@@ -42,12 +42,12 @@ pub struct Attachment {
     pub file_name: String,
     pub content_type: Option<String>,
     pub content: Arc<[u8]>,
-    /// What `cid:` links name it by.
+    /// Its name in `cid:` links.
     pub content_id: Option<String>,
     pub inline: bool,
 }
 
-/// Some of the endings that SES refuses (Amazon SES Developer Guide, Unsupported attachment types).
+/// Some of the extensions that SES refuses (Amazon SES Developer Guide, Unsupported attachment types).
 const REFUSED_ENDINGS: [&str; 16] = [
     "ade", "adp", "app", "asp", "bas", "bat", "cer", "chm", "cmd", "com", "cpl", "exe", "js", "msi", "scr",
     "vbs",
@@ -85,12 +85,12 @@ impl RequestedAttachment {
     }
 }
 
-/// Reads the files of a request; one that SES refuses refuses all of them.
+/// Reads the files of a request. If SES refuses one of them, the request is refused.
 pub(super) fn read(requested: Vec<RequestedAttachment>) -> Result<Arc<[Attachment]>, Refusal> {
     requested.into_iter().map(RequestedAttachment::checked).collect()
 }
 
-/// How many bytes they are of a message: base64 in lines of 76 characters.
+/// The number of bytes that the files add to a message: base64 in lines of 76 characters.
 pub(super) fn bytes_in_message(attachments: &[Attachment]) -> usize {
     attachments.iter().map(|file| file.content.len().div_ceil(57) * 78).sum()
 }

@@ -143,7 +143,7 @@ impl SesEndpoint {
         self.state.control().suppressed = SuppressionList::new(destinations);
     }
 
-    /// Makes these the tenants of the account; until then it has none.
+    /// Sets the tenants of the account. Before that it has none.
     pub fn set_tenants(&self, tenants: Vec<Tenant>) {
         self.state.control().tenants = Tenants::new(tenants);
     }
@@ -153,7 +153,7 @@ impl SesEndpoint {
         self.state.control().identities.0 = Some(identities);
     }
 
-    /// Makes this the custom MAIL FROM domain of every identity.
+    /// Sets the custom MAIL FROM domain of every identity.
     pub fn set_mail_from(&self, mail_from: MailFrom) {
         self.state.control().identities.1 = Some(mail_from);
     }

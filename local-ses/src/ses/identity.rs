@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 
-/// The custom MAIL FROM domain of an identity; empty: it has none.
+/// The custom MAIL FROM domain of an identity. It is empty if there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MailFrom {
@@ -15,8 +15,8 @@ pub struct MailFrom {
     pub found: bool,
 }
 
-/// The verified identities; unless they are set, every one is. And their MAIL FROM; unless it is set, `bounce.` before
-/// a domain.
+/// The verified identities and their MAIL FROM domain. Unless they are set, every identity is verified, and
+/// the MAIL FROM domain is `bounce.` before its domain.
 #[derive(Default)]
 pub(super) struct Identities(pub(super) Option<Vec<String>>, pub(super) Option<MailFrom>);
 

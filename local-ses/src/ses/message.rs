@@ -45,10 +45,10 @@ pub struct Message {
     pub configuration_set: Option<String>,
     /// The tenant through which it was sent.
     pub tenant: Option<String>,
-    /// What its request says of tracking opens and clicks, in place of the configuration set.
+    /// The request's settings for tracking opens and clicks, which override the configuration set.
     pub open_tracking: Option<FeatureStatus>,
     pub click_tracking: Option<FeatureStatus>,
-    /// The files that go with it; none here for a message sent as `Raw`.
+    /// Its attachments. Empty for a message that was sent as `Raw`.
     pub attachments: Arc<[Attachment]>,
     /// Why the address was on the account's suppression list, if it was: SES accepts, and reports a bounce or a
     /// complaint of its own.

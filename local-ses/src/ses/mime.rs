@@ -50,7 +50,7 @@ pub(super) fn source(message: &Message) -> Vec<u8> {
     source
 }
 
-/// What a template makes, as a message without its envelope.
+/// The message that a template makes, without its envelope.
 pub(super) fn rendered(subject: &str, html: Option<&str>, text: Option<&str>) -> String {
     let mut builder = MessageBuilder::new().header("Subject", Text::new(subject));
     if let Some(text) = text {
@@ -61,6 +61,6 @@ pub(super) fn rendered(subject: &str, html: Option<&str>, text: Option<&str>) ->
     }
     let mut source = Vec::new();
     builder.serialize(&mut source);
-    // What it encodes itself is ASCII.
+    // The text that it encodes itself is ASCII.
     String::from_utf8_lossy(&source).into_owned()
 }

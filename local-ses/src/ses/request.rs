@@ -1,6 +1,6 @@
 //! The bodies of `SendEmail` and `SendBulkEmail`, as the API reference of Amazon SES v2 gives them.
 //!
-//! A field that the reference does not know is an error. Fields that would change nothing here are read past.
+//! A field that the reference does not have is an error. Fields that would change nothing here are ignored.
 
 use super::attachment::RequestedAttachment;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -164,7 +164,7 @@ pub struct NameValue {
     pub value: String,
 }
 
-/// What one request sets in place of the configuration set.
+/// The settings of one request that override the configuration set.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct ConfigurationOverrides {
@@ -179,7 +179,7 @@ pub(super) struct TrackingOverrides {
     pub(super) click_tracking_enabled: Option<FeatureStatus>,
 }
 
-/// Whether something is on.
+/// A setting: on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum FeatureStatus {

@@ -1,8 +1,8 @@
-//! The templates of SES, which are Handlebars: filled in by an engine of others (the `handlebars` crate), so that what
-//! senders believe of it is put to the test.
+//! SES's templates, which are Handlebars. The crate `handlebars` fills them in, so that the sender's
+//! assumptions are tested against an independent engine.
 //!
-//! Two braces escape in HTML, as Handlebars does it; what SES does of it is not documented well, so whoever wants to be
-//! sure writes three.
+//! Two braces escape HTML as in Handlebars. SES's documentation says little about escaping, so senders should
+//! write three.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use super::{check, refusal::Refusal, request::TemplateContent};
 
-/// How many templates are kept compiled: a campaign's bulk calls all have the same one.
+/// The number of templates that are kept compiled. All bulk calls of a campaign have the same template.
 const KEPT: usize = 8;
 
 static COMPILED: Mutex<Vec<Arc<CompiledTemplate>>> = Mutex::new(Vec::new());
 
-/// A template taken apart once, to be filled many times.
+/// A template that was parsed once, to be filled many times.
 pub(super) struct CompiledTemplate {
     content: TemplateContent,
     /// Escapes nothing.

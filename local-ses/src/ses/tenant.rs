@@ -1,4 +1,4 @@
-//! Tenants: parts of an account, each with a reputation and a suppression list of its own.
+//! Tenants: parts of an account, each with its own reputation and suppression list.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::{
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Tenant {
     pub name: String,
-    /// False: every message of it is refused.
+    /// False: every message of the tenant is refused.
     pub sending_enabled: bool,
     /// Its own suppression list.
     pub suppressed: Vec<SuppressedDestination>,
@@ -27,7 +27,7 @@ impl Default for Tenant {
     }
 }
 
-/// The tenants by their names; unless they are set, there is none.
+/// The tenants by their names. Unless they are set, there are none.
 #[derive(Default)]
 pub(super) struct Tenants(BTreeMap<String, (Tenant, SuppressionList)>);
 
@@ -44,7 +44,7 @@ impl Tenants {
         self.0.get(name).ok_or_else(|| Refusal::not_found(format!("Tenant {name} does not exist.")))
     }
 
-    /// Whether a message may be sent by its tenant, if it names one.
+    /// Refuses a message whose tenant does not exist or may not send.
     pub(super) fn check(&self, tenant: Option<&str>) -> Result<(), Refusal> {
         let Some(name) = tenant else { return Ok(()) };
         let (tenant, _) = self.get(name)?;
@@ -60,7 +60,7 @@ impl Tenants {
         self.get(name).map(|(_, list)| list)
     }
 
-    /// Why the list of a message's tenant has an address.
+    /// The reason for which the suppression list of a message's tenant has an address.
     pub(super) fn reason(&self, message: &Message) -> Option<SuppressionReason> {
         let (_, list) = self.0.get(message.tenant.as_deref()?)?;
         message.recipients().find_map(|address| list.reason(address))

@@ -50,7 +50,8 @@ fn static_links(template: &str) -> Vec<String> {
 /// The placeholder for the output of a template tag.
 const VARIABLE: char = '\u{fffc}';
 
-/// The template with a mark in place of each tag, whose own `<`, `>` and quotes would read as markup.
+/// The template with a placeholder in place of each tag, because the `<`, `>` and quotes in a tag would be
+/// read as markup.
 pub fn without_template_tags(template: &str) -> String {
     let mut markup = String::with_capacity(template.len());
     let mut rest = template;

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::Finding;
 
-/// The characters of a link that are shown.
+/// The number of characters of a link that are shown.
 const SHOWN: usize = 60;
 
 /// What is wrong with a link.
@@ -16,8 +16,8 @@ pub enum Problem {
     Doubtful(&'static str),
 }
 
-/// What is to be said of a link or an image (`what`), in the same words wherever it is found. Of a long one the beginning
-/// is shown, so that links which differ by their recipients' data are counted as one.
+/// The message about a link or an image (`what`), in the same words wherever it is found. Only the beginning
+/// of a long link is shown, so that links that differ only by their recipients' data are counted as one.
 pub fn finding(what: &str, link: &str) -> Option<Finding> {
     let mut shown: String = link.trim().chars().take(SHOWN).collect();
     if link.trim().chars().count() > SHOWN {

@@ -68,7 +68,7 @@ pub fn examine_message(message: &Message) -> Vec<Finding> {
     findings
 }
 
-/// Neither part shows anything of the campaign's own.
+/// Neither part shows any content of the campaign.
 fn is_empty(message: &Message) -> bool {
     let html = message.html.as_deref().map(Page::read);
     let text = message.text.as_deref().unwrap_or_default();
@@ -124,9 +124,9 @@ struct Page {
     /// The preheader: the text of a hidden element at the beginning, which is shown in the list of messages.
     preheader: Option<String>,
     styles: Styles,
-    /// What mail programs do not run or show: `script`, `form`, `iframe` and the like, each once.
+    /// Elements that mail programs do not run or show, for example `script`, `form` and `iframe`, each once.
     unsupported: BTreeSet<&'static str>,
-    /// A `base` element makes relative links whole, in the programs that heed it.
+    /// A `base` element completes relative links in programs that support it.
     has_base: bool,
 }
 
@@ -144,7 +144,7 @@ impl Page {
             }
             Event::End("div", ..) if in_footer > 0 => in_footer -= 1,
             Event::Text(text, _) if in_footer > 0 => page.footer.push_str(text),
-            // The footer is no concern of the campaign's author.
+            // The footer is not written by the campaign's author.
             _ if in_footer > 0 => {}
             Event::Text(text, _) if in_style => page.styles.add_sheet(text),
             Event::Text(text, look) if look.is_seen() => {

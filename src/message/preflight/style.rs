@@ -1,4 +1,5 @@
-//! Rules of `<style>` elements that are not written into the elements that they are for.
+//! Finds rules in `<style>` elements that are not written into the `style` attributes of the elements that
+//! they apply to.
 
 use crate::message::html::Attributes;
 
@@ -15,9 +16,9 @@ struct Element {
     classes: Vec<String>,
 }
 
-/// More elements than this are not looked at: what holds for them holds for the first ones.
+/// The most elements that are looked at. Later ones are like the first ones.
 const MAX_ELEMENTS: usize = 2000;
-/// More selectors than this are not looked at.
+/// The most selectors that are looked at.
 const MAX_SELECTORS: usize = 500;
 
 impl Styles {
@@ -27,7 +28,7 @@ impl Styles {
         self.selectors.truncate(MAX_SELECTORS);
     }
 
-    /// Adds an element, where no style is written into it.
+    /// Adds an element, if it has no `style` attribute.
     pub fn add_element(&mut self, name: &str, attributes: &Attributes) {
         let has_look =
             !matches!(name, "html" | "head" | "title" | "meta" | "style" | "script" | "link" | "base");
@@ -41,7 +42,7 @@ impl Styles {
         }
     }
 
-    /// The first rule that is for an element without a `style` of its own.
+    /// The first rule that applies to an element without a `style` attribute.
     pub fn not_inlined(&self) -> Option<&str> {
         let is_for_one = |selector: &&String| self.bare.iter().any(|element| element.is_meant_by(selector));
         self.selectors.iter().find(is_for_one).map(String::as_str)
@@ -49,7 +50,8 @@ impl Styles {
 }
 
 impl Element {
-    /// By the last part of the selector, its name, classes and id; what stands before it is taken to fit.
+    /// Compares the last part of the selector with the element's name, classes and id; the parts before it
+    /// count as matching.
     fn is_meant_by(&self, selector: &str) -> bool {
         let last = selector.rsplit([' ', '>', '+', '~']).next().unwrap_or_default();
         let mut rest = last;

@@ -4,10 +4,10 @@ use crate::message::html::{Event, walk};
 use crate::message::part::Part;
 use crate::message::token;
 
-/// The style of the footer's element, by which it is known.
+/// The style of the footer's element, by which it is recognized.
 pub const STYLE: &str = "margin-top:32px;padding:16px 0;border-top:1px solid #c9cfd6;font-family:Arial,Helvetica,\
                          sans-serif;font-size:13px;line-height:1.5;text-align:center";
-/// How the footer of a text part begins.
+/// The beginning of the footer of a text part.
 pub const TEXT: &str = "\n\nUnsubscribe from these emails: ";
 
 /// Adds the footer to an HTML part, unless the link is visible in it: before the last `</body>`, before the

@@ -1,9 +1,9 @@
-//! Parameters that every web link of a campaign gets, such as those by which a site's statistics know where a visitor
-//! comes from (`link_parameters`). Pure.
+//! Adds parameters to every web link of a campaign (`link_parameters`), for example those by which a site's
+//! statistics recognize where a visitor comes from. Pure.
 //!
-//! A link that the template spells out is changed in the template; one that a merge field makes, or a part of, is changed
-//! by a filter around it when it is rendered. A parameter that a link has already is kept, so that changing twice is
-//! changing once. Fragments are kept, and the link to unsubscribe is left alone.
+//! A literal link of the template is changed in the template. A link that comes from variables, or has some
+//! in it, is changed by a filter around it when it is rendered. Parameters that a link already has are kept,
+//! so a second change has no effect. Fragments are kept, and the unsubscribe link is not changed.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -15,20 +15,20 @@ use crate::message::html::{Piece, after_end_of, pieces, tag};
 
 /// The filter around the address of a link in the HTML part.
 pub const HTML_FILTER: &str = "with_link_parameters";
-/// The filter around what may be a link in the text part.
+/// The filter around a word of the text part that may be a link.
 pub const TEXT_FILTER: &str = "with_link_parameters_in_text";
 
-/// Elements whose content is no markup.
+/// Elements whose content is not markup.
 const RAW: [&str; 4] = ["style", "script", "title", "textarea"];
-/// What may follow a link in a text and does not belong to it.
+/// Characters that may follow a link in a text and do not belong to it.
 const PUNCTUATION: [char; 12] = ['.', ',', ';', ':', '!', '?', ')', ']', '>', '"', '\'', '»'];
 
 thread_local! {
-    /// The link to unsubscribe of the recipient that is rendered for.
+    /// The unsubscribe link of the current recipient.
     static UNSUBSCRIBE_URL: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Renders for a recipient whose link to unsubscribe is this one.
+/// Renders for a recipient with this unsubscribe link.
 pub fn rendering_for<T>(unsubscribe_url: Option<&str>, render: impl FnOnce() -> T) -> T {
     let before = UNSUBSCRIBE_URL.replace(unsubscribe_url.map(str::to_owned));
     let rendered = render();
@@ -41,10 +41,10 @@ pub fn rendering_for<T>(unsubscribe_url: Option<&str>, render: impl FnOnce() -> 
 pub struct LinkParameters(Arc<[(String, String)]>);
 
 impl LinkParameters {
-    /// Reads the column: a JSON object of texts, numbers and booleans. What is null is left out.
+    /// Reads the column: a JSON object of texts, numbers and booleans. Null values are left out.
     ///
     /// # Errors
-    /// What is wrong, as the end of a sentence that begins with the column's name.
+    /// Says what is wrong, as the end of a sentence that begins with the column's name.
     pub fn parse(json: Option<&str>) -> Result<LinkParameters, String> {
         let Some(json) = json else { return Ok(LinkParameters::default()) };
         let value: serde_json::Value =
@@ -70,12 +70,13 @@ impl LinkParameters {
         Ok(LinkParameters(parameters.into()))
     }
 
-    /// Whether links are left as they are.
+    /// Returns true if links are not changed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The link with the parameters that it lacks; `None`: it is no web link, or nothing is to be changed.
+    /// The link with the parameters that it lacks. `None`: nothing is added, or it is not a web link that may
+    /// be changed.
     pub fn added(&self, link: &str) -> Option<String> {
         let url = link.trim();
         if self.is_empty() || !is_web(url) || is_unsubscribe_url(url) {
@@ -104,12 +105,12 @@ impl LinkParameters {
         (changed != url).then_some(changed)
     }
 
-    /// The filter of the HTML part: the value of an attribute as HTML has it, and again so.
+    /// The filter of the HTML part. It takes and returns the value of an attribute in HTML's escaped form.
     pub fn in_html(&self, written: &str) -> Option<String> {
         self.added(&decoded(written)).map(|link| encoded(&link))
     }
 
-    /// The filter of the text part: a word that is a link as a whole, but for punctuation behind it.
+    /// The filter of the text part. It changes a word that is a link, except for punctuation behind it.
     pub fn in_text(&self, word: &str) -> Option<String> {
         if word.contains(char::is_whitespace) {
             return None;
@@ -118,7 +119,7 @@ impl LinkParameters {
         self.added(link).map(|link| link + rest)
     }
 
-    /// HTML as a value brings it along, with its links changed.
+    /// HTML from a variable, with its links changed.
     pub fn in_markup(&self, html: &str) -> Option<String> {
         if self.is_empty() || !html.contains('<') {
             return None;
@@ -134,7 +135,8 @@ impl LinkParameters {
     /// The template of the HTML part with its links changed.
     ///
     /// # Errors
-    /// The line of a link whose address a block begins or ends within, so that no filter fits around it.
+    /// Returns the line of a link if a block begins or ends within its address, because no filter fits around
+    /// that.
     pub fn in_html_template(&self, template: String) -> Result<String, usize> {
         if self.is_empty() {
             return Ok(template);
@@ -179,7 +181,7 @@ impl LinkParameters {
     }
 }
 
-/// A text with something else in some places, which come in their order.
+/// A text with replacements at some places, which are in order.
 fn with(text: &str, edits: impl IntoIterator<Item = (Range<usize>, String)>) -> String {
     let (mut edited, mut from) = (String::with_capacity(text.len() * 5 / 4), 0);
     for (range, part) in edits {
@@ -200,7 +202,7 @@ fn is_web(url: &str) -> bool {
         .any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
-/// Whether it is the variable for the link to unsubscribe, and nothing else.
+/// Returns true if this is the variable with the unsubscribe link, and nothing else.
 fn is_unsubscribe_tag(written: &str) -> bool {
     let inner = written.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
     inner.is_some_and(|inner| inner.trim_matches(['-', '+']).trim() == "unsubscribe_url")
@@ -210,7 +212,8 @@ fn is_unsubscribe_url(url: &str) -> bool {
     UNSUBSCRIBE_URL.with_borrow(|known| known.as_deref() == Some(url))
 }
 
-/// Whether a text with template tags may become a web link: what comes before the first tag fits the beginning of one.
+/// Returns true if a text with template tags may become a web link, because the text before the first tag is
+/// the beginning of one.
 fn may_be_web(written: &str) -> bool {
     if is_unsubscribe_tag(written) {
         return false;
@@ -230,7 +233,8 @@ fn decoded(written: &str) -> String {
     }
 }
 
-/// The value of an attribute, between quotes of either kind or none, with nothing that the template engine would read.
+/// The value of an attribute, between quotes of either kind or without quotes, with nothing that the template
+/// engine would read as a tag.
 fn encoded(value: &str) -> String {
     let mut written = String::with_capacity(value.len() + 16);
     for character in value.chars() {
@@ -248,8 +252,8 @@ fn encoded(value: &str) -> String {
     written
 }
 
-/// Where the addresses of links are in a page: those of `a` and `area`, and those of shapes that only Outlook shows,
-/// which stand in conditional comments.
+/// The places of the links' addresses in a page: those of `a` and `area`, and those of shapes that only
+/// Outlook shows, which are in conditional comments.
 fn links(html: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut rest = html;
@@ -284,7 +288,8 @@ fn words(text: &str) -> Vec<Range<usize>> {
     text.split_whitespace().map(place).collect()
 }
 
-/// A template whose tags are filled with `x`, so that nothing in them reads as markup or as the end of a word.
+/// A template whose tags are filled with `x`, so that nothing in them is read as markup or as the end of a
+/// word.
 struct Masked {
     text: String,
     tags: Vec<Range<usize>>,
@@ -298,14 +303,14 @@ impl Masked {
             text[tag.clone()].fill(b'x');
             at = tag.end;
             if block_name(&template[tag.clone()]) == Some("raw") {
-                // What follows is no template until the block ends.
+                // The following text is not a template until the block ends.
                 let mut blocks = template[at..].match_indices("{%");
                 let end = blocks.find(|(place, _)| block_name(&template[at + place..]) == Some("endraw"));
                 at = end.map_or(template.len(), |(place, _)| at + place);
             }
             tags.push(tag);
         }
-        // Tags begin and end with ASCII, so what is left of them is whole.
+        // Tags begin and end with ASCII, so the text between them is whole.
         Masked { text: String::from_utf8(text).unwrap_or_default(), tags }
     }
 
@@ -345,7 +350,7 @@ fn block_name(tag: &str) -> Option<&str> {
     inner.trim_start_matches(['-', '+']).split_whitespace().next()
 }
 
-/// Whether each block that begins in a part of a template ends in it.
+/// Returns true if each block that begins in a part of a template ends in it.
 fn is_balanced(written: &str) -> bool {
     let (mut open, mut at) = (0, 0);
     while let Some(tag) = next_tag(written, at) {

@@ -503,7 +503,8 @@ mod tests {
         }
     }
 
-    /// A newsletter whose text SES's template engine could take for its own, and data that could be taken for either.
+    /// A newsletter with text that SES's template engine could read as tags, and data that either engine
+    /// could.
     const HTML: [&str; 8] = [
         "<html><body><p>The first paragraph of the newsletter, which is long enough to be shared by all of its recipients, ",
         "{{ name }}{% raw %}, and then text with {{name}} and {{{name}}} and \\{{name}} in it, which is as long as it has to be, \\{% endraw %}{{ name }}",
@@ -515,7 +516,7 @@ mod tests {
         "</body></html>",
     ];
 
-    /// What Handlebars makes of a request: subject, HTML and text of each entry.
+    /// The result of Handlebars for a request: subject, HTML and text of each entry.
     fn expand(
         body: &[u8],
         engine: &handlebars::Handlebars<'_>,

@@ -1,4 +1,4 @@
-//! The files that go with every email, as requests have them.
+//! The attachments of every email of a campaign, in the form of SES's requests.
 
 use std::rc::Rc;
 
@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::message::attachment::Attachment;
 
-/// Files of more than so many bytes in base64 go with single sends: few emails would fit into a bulk call beside them.
+/// Larger files (in bytes of base64) are sent by single calls, because few emails would fit into a bulk call
+/// beside them.
 const MAX_BYTES_IN_BULK: usize = 500_000;
 
 /// The files of a campaign, prepared once.
@@ -24,7 +25,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Prepares them.
+    /// Prepares the files.
     pub fn new(files: &[Attachment]) -> Files {
         let bulk: Vec<_> = files.iter().map(in_bulk).collect();
         Files {
@@ -34,27 +35,27 @@ impl Files {
         }
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no files.
     pub fn is_empty(&self) -> bool {
         self.single.is_empty()
     }
 
-    /// How many bytes they are of a message.
+    /// The number of bytes that the files add to a message.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether a bulk call has room for emails beside them.
+    /// Returns true if a bulk call has room for emails beside the files.
     pub fn fit_bulk_calls(&self) -> bool {
         self.bytes <= MAX_BYTES_IN_BULK
     }
 
-    /// `Attachments` of `SendEmail`.
+    /// The field `Attachments` of `SendEmail`.
     pub fn single(&self) -> Option<Vec<SesAttachment>> {
         (!self.is_empty()).then(|| self.single.to_vec())
     }
 
-    /// `Attachments` of `SendBulkEmail`, as JSON; empty: there are none.
+    /// The field `Attachments` of `SendBulkEmail`, as JSON. It is empty if there are no files.
     pub fn bulk(&self) -> &Rc<str> {
         &self.bulk
     }

@@ -74,7 +74,7 @@ impl Sender {
         Sender { files, ..self }
     }
 
-    /// The files that go with each email.
+    /// The attachments of each email.
     pub fn files(&self) -> &Files {
         &self.files
     }
@@ -133,7 +133,7 @@ impl Sender {
         self.tenant.as_deref()
     }
 
-    /// What SES tracks, by the names of its API; nothing that is left to the configuration set.
+    /// What SES tracks, in the form of its API, without the settings that are left to the configuration set.
     pub fn tracking(&self) -> impl Iterator<Item = (&'static str, FeatureStatus)> {
         let status = |on| if on { FeatureStatus::Enabled } else { FeatureStatus::Disabled };
         let Tracking { opens, clicks } = self.tracking;

@@ -1,4 +1,4 @@
-//! One campaign in mid-sending, and what must hold of it when two statements have met.
+//! A campaign that is being sent, and the checks after two statements have met.
 
 use uuid::Uuid;
 
@@ -9,16 +9,16 @@ use crate::support::{ORGANIZATION, World};
 pub struct Case {
     pub url: String,
     pub campaign: Uuid,
-    /// The claim of the batch that is open.
+    /// The claim of the open batch.
     pub token: Uuid,
     pub batch: i64,
-    /// Two under way, one in doubt, one failed, one sent, one pending.
+    /// Two recipients are under way; one each is uncertain, failed, sent and pending.
     pub under_way: [Uuid; 2],
     pub in_doubt: Uuid,
     pub failed: Uuid,
     pub sent: Uuid,
     pub pending: Uuid,
-    /// The position of the second one that is under way.
+    /// The position of the second recipient that is under way.
     pub mark: i64,
 }
 
@@ -73,7 +73,7 @@ impl Case {
         }
     }
 
-    /// Nothing is lost of what the statements did, and the rows say the same.
+    /// Checks that no effect of the statements is lost, and that the rows agree.
     pub fn check(&self, world: &mut World, did: &[(Statement, Told)], what: &str) {
         let rows = world.database.query(
             "SELECT r.id, r.status, r.email, r.unsubscribed_at IS NOT NULL AS unsubscribed,

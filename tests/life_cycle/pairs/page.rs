@@ -1,4 +1,4 @@
-//! The page that says what was tried: `docs/schedules.md`.
+//! The page that lists what was tried: `docs/schedules.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::statement::Statement;
 use crate::support::root;
 
-/// Where the generated part of the page begins.
+/// The beginning of the generated part of the page.
 const MARK: &str = "<!-- What follows is written by the test. -->\n";
 
 /// The schedules that were tried.
@@ -46,7 +46,7 @@ impl Tried {
         text
     }
 
-    /// The page says what was tried, no more and no less. `OVERWRITE_DOCS=1` writes it.
+    /// Checks that the page lists exactly what was tried. `OVERWRITE_DOCS=1` writes it.
     pub fn compare_with_the_page(&self) {
         let path = root().join("docs/schedules.md");
         let page = std::fs::read_to_string(&path).unwrap();

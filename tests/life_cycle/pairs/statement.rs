@@ -1,4 +1,4 @@
-//! The statements that can meet, each as whoever makes it makes it.
+//! The statements that can meet, each run in the way of its function, command or CRM.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -25,7 +25,7 @@ use super::case::Case;
 use crate::support::{ORGANIZATION, executable, root};
 use crate::{Statements, line, soon};
 
-/// Who changes a campaign's rows.
+/// A statement that changes a campaign's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Statement {
     Claim,
@@ -44,7 +44,7 @@ pub enum Statement {
     Pause,
 }
 
-/// What a statement came to.
+/// The result of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Done,
@@ -75,7 +75,7 @@ impl Statement {
         Statement::Pause,
     ];
 
-    /// Its name and what it is.
+    /// Its name and description.
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Statement::Claim => ("claim", "`claim_next_batch`, by another invocation"),
@@ -84,7 +84,7 @@ impl Statement {
             Statement::Complete => ("complete", "`complete_campaign`"),
             Statement::Events => (
                 "events",
-                "`ses-events`: Send of the recipient in doubt and of one under way, Bounce of the one that is sent",
+                "`ses-events`: Send of the uncertain recipient and of one under way, Bounce of the one that is sent",
             ),
             Statement::Unsubscribe => ("unsubscribe", "`unsubscribe`: the recipient that is sent"),
             Statement::Guard => ("guard", "the reputation guard pauses the campaign"),
@@ -98,7 +98,7 @@ impl Statement {
         }
     }
 
-    /// It begins its transaction at the level that is the database's default.
+    /// Returns true if it begins its transaction at the database's default level.
     pub fn is_of_the_crm(self) -> bool {
         matches!(self, Statement::Insert | Statement::Update | Statement::Delete | Statement::Pause)
     }
@@ -211,7 +211,7 @@ fn event(kind: &str, case: &Case, recipient: Uuid) -> Event {
     }
 }
 
-/// The command line, which has to succeed.
+/// Runs the command line, which has to succeed.
 fn campaign(case: &Case, url: &str, arguments: &[&str], input: &str) {
     let id = case.campaign.to_string();
     let arguments = arguments.iter().map(|argument| if *argument == "CAMPAIGN" { &id } else { *argument });
@@ -228,7 +228,7 @@ fn campaign(case: &Case, url: &str, arguments: &[&str], input: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A statement of the CRM, which is repeated where PostgreSQL says that it may be.
+/// Runs a statement of the CRM, and repeats it after a conflict.
 fn by_crm(url: &str, sql: &str, id: Uuid) -> Told {
     let mut client = Client::connect(url, NoTls).unwrap();
     for _ in 0..REPETITIONS {
@@ -236,7 +236,7 @@ fn by_crm(url: &str, sql: &str, id: Uuid) -> Told {
             Ok(_) => return Told::Done,
             Err(error) => match error.code().map(postgres::error::SqlState::code) {
                 Some("40001" | "40P01") => {}
-                // The guards' own two refusals.
+                // The two refusals of the triggers.
                 Some("55006" | "55000") => return Told::Refused,
                 _ => panic!("{sql}: {error:?}"),
             },
