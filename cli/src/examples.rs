@@ -88,6 +88,8 @@ fn sample(argument: &clap::Arg) -> String {
         (None, "FIELD=COLUMN", _) => "email=Mail".to_owned(),
         (None, "CHARACTER", _) => ";".to_owned(),
         (None, "AGE", _) => "180d".to_owned(),
+        (None, "NAME=VALUE", _) => "utm_source=newsletter".to_owned(),
+        (None, "ID=FILE", _) => "logo=logo.png".to_owned(),
         (None, "N" | "SECONDS" | "MS", _) | (None, _, "interval" | "limit") => "3".to_owned(),
         (None, "ID", _) | (None, _, "campaign" | "id" | "organization") => ID.to_owned(),
         _ => "a@example.com".to_owned(),

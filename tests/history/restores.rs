@@ -81,7 +81,8 @@ fn a_standby_that_is_behind_is_promoted() {
     // It is shown for as long as it lasts.
     let shown = status(&world, campaign);
     assert!(reason.starts_with(shown["historyHold"]["reason"].as_str().unwrap()), "{shown}");
-    assert!(shown["advice"][0].as_str().unwrap().starts_with("Nothing is sent for "), "{shown}");
+    assert_eq!(shown["now"]["code"], "history_changed", "{shown}");
+    assert!(shown["advice"][0].as_str().unwrap().contains("docs/restore.md"), "{shown}");
     settle(&mut world, campaign, 400);
     assert!(status(&world, campaign).get("historyHold").is_none());
 }

@@ -103,8 +103,10 @@ def names_to_explain():
     """Every status, reason, error type and code that a user can meet, read from the code, and every alarm."""
     patterns = {
         r"^    (\w+),$": source("domain/result.rs").split("pub enum Status {")[1].split("}")[0],
-        r'Verdict::wait\([^"]*"([^"{:]+)': source("domain/verdict.rs", "send_batch/mod.rs"),
-        r'Failure::new\(\s*"(\w+)"|=> "(Database\w+)"': source("send_batch/mod.rs", "lambda/mod.rs", "ses_events/mod.rs"),
+        r'Verdict::wait\([^"]*"([^"{:]+)': source(
+            "domain/verdict.rs", "send_batch/answer.rs", "send_batch/close.rs", "send_batch/next_batch.rs"
+        ),
+        r'ErrorKind::\w+ => "(\w+)"': source("domain/error_kind.rs"),
         r'uncertain\(\s*"(\w+)"|code: "(\w+)"|failed\("(\w+)"': source(
             "ses/classify.rs", "send_batch/record.rs", "send_batch/send.rs", "domain/ledger.rs", "message/compose.rs"
         ),

@@ -81,7 +81,7 @@ fn a_campaign_is_shown_with_its_causes_its_batches_and_what_to_do() {
     "#);
     let whole = status(&world, &[&id, "--show-addresses"]);
     assert!(
-        whole.contains("such as r1@example.com") && whole.contains("not verified: r1@example.com, at"),
+        whole.contains("such as r1@example.com") && whole.contains("not verified: r…@example.com, at"),
         "{whole}"
     );
 }
