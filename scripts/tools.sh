@@ -91,7 +91,7 @@ install_python() {
         lock=requirements/$group.txt
         cmp -s "$lock" "$environment/.has-$group" && continue
         say "installing $lock with pip into $environment"
-        quietly "$environment/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+        quietly "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
         cp "$lock" "$environment/.has-$group"
     done
 }

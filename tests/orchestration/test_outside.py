@@ -51,12 +51,13 @@ def stranger(untouched, ses):
 
 
 def create_state_machine(world):
-    resources = yaml.load((ROOT / "template.yaml").read_text(), Template)["Resources"]
+    template = yaml.load((ROOT / "template.yaml").read_text(), Template)
+    resources = template["Resources"]
     [machine] = [found for found in resources.values() if found["Type"] == "AWS::Serverless::StateMachine"]
     properties = machine["Properties"]
     definition = (ROOT / properties["DefinitionUri"]).read_text()
     for name, value in properties["DefinitionSubstitutions"].items():
-        definition = definition.replace(f"${{{name}}}", arn(resources, value))
+        definition = definition.replace(f"${{{name}}}", referenced(template, value))
     assert not re.search(r"\$\{", definition)
     return world.steps.create_state_machine(
         name=world.name,
@@ -65,10 +66,12 @@ def create_state_machine(world):
     )["stateMachineArn"]
 
 
-def arn(resources, value):
-    """The ARN that `!GetAtt Function.Arn` or `!Ref Topic` returns."""
+def referenced(template, value):
+    """What `!GetAtt Function.Arn`, `!Ref Topic` or `!Ref Parameter` returns."""
     [reference] = value.values()
-    resource = resources[reference.removesuffix(".Arn")]
+    if reference in template["Parameters"]:
+        return template["Parameters"][reference]["Default"]
+    resource = template["Resources"][reference.removesuffix(".Arn")]
     if resource["Type"] == "AWS::Serverless::Function":
         name = resource["Metadata"]["BuildProperties"]["Binary"]
         return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
