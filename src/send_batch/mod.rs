@@ -1,7 +1,7 @@
 //! One invocation of `send-batch`, from its event to its result.
 //!
-//! [`Handler::work_on`] is the order of the steps: load, record what is unrecorded, prepare, claim, send,
-//! record, answer. Each step is a file of its own and returns what the next one needs, or the [`Exit`] by
+//! `Handler::work_on` is the order of the steps: load, record what is unrecorded, prepare, claim, send,
+//! record, answer. Each step is a file of its own and returns what the next one needs, or the `Exit` by
 //! which the invocation ends.
 
 pub mod answer;

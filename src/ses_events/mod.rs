@@ -2,7 +2,7 @@
 //!
 //! SES's events arrive at least once and in any order, so nothing here depends on their number or order.
 //! [`event`] parses each event, [`record`] writes a batch of them with one statement that may be repeated,
-//! [`guard`] stops campaigns that harm the sender's reputation, and [`notice`] tells EventBridge. This module knows the order of steps.
+//! [`guard`] stops campaigns that harm the sender's reputation, and `notice` tells EventBridge. This module knows the order of steps.
 
 pub mod event;
 pub mod guard;
