@@ -4,7 +4,7 @@ WITH campaign AS (
     INSERT INTO campaigns (id, organization_id, name, status, transactional, from_address, reply_to, subject, html, text,
                            variables, created_by)
     VALUES ($1::uuid, $7::uuid, $6::text, 'sending', true,
-            'Kaffa Coffee Co. <news@kaffa.example>', ARRAY['hello@kaffa.example'], $3::text, $4::text, $5::text,
+            'Kaffa Coffee <news@kaffa.example>', ARRAY['hello@kaffa.example'], $3::text, $4::text, $5::text,
             '{"shop": "Kaffa Coffee & Co.", "accent": "#9c4221",
               "products": [{"name": "Yirgacheffe", "price": "14.50", "path": "yirgacheffe"},
                            {"name": "Huila & friends", "price": "12.00", "path": "huila"},

@@ -94,7 +94,7 @@ def write_bodies(path, emails, per_call):
         "id": "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35",
         "organization_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
         "name": "Spring harvest",
-        "from_address": "Kaffa Coffee Co. <news@kaffa.example>",
+        "from_address": "Kaffa Coffee <news@kaffa.example>",
         "reply_to": ["hello@kaffa.example"],
         "variables": {"shop": "Kaffa Coffee & Co.", "accent": "#9c4221"},
     }
