@@ -90,6 +90,11 @@ impl Failure {
     }
 }
 
+/// A deadlock, or a serialization failure: the transaction is to be repeated.
+pub fn is_conflict(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("40"))
+}
+
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)

@@ -224,7 +224,7 @@ pub struct Case {
     database: Database,
     campaign: Campaign,
     sender: Sender,
-    /// What was found of its attachments.
+    /// The findings on its attachments.
     attachments: Vec<Finding>,
 }
 
@@ -235,7 +235,7 @@ impl Case {
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        // Without these variables there are no links, and the checks report it.
+        // If these variables are not set, there are no links, and the checks report it.
         let keys = KeyStore::new(&settings.unsubscribe).current().await.ok().flatten();
         let links = Links::with_keys(&settings.unsubscribe, keys).ok();
         let attachments = match &campaign.attachments {

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, is_conflict};
 use super::{campaign_and_words, connect, format, id, output, patiently, soon};
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
@@ -166,11 +166,6 @@ impl Retry {
         session.batch_execute("COMMIT").await?;
         Ok((status.first().map_or_else(String::new, |row| row.get(0)), again))
     }
-}
-
-/// A deadlock, or a serialization failure.
-fn is_conflict(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("40"))
 }
 
 fn recipients(count: i64) -> String {

@@ -74,8 +74,11 @@ fn local_part(before: &str) -> (usize, usize) {
             return (start + quote.len(), inside.len());
         }
     }
+    // In a URL they delimit; a local part that has them is escaped there.
+    let in_url = before.rsplit(char::is_whitespace).next().is_some_and(|word| word.contains("://"));
     let delimits = |c: char| {
-        c.is_whitespace()
+        in_url && matches!(c, '/' | '?' | '&' | '=' | '#')
+            || c.is_whitespace()
             || c.is_control()
             || matches!(c, '"' | '<' | '>' | '(' | ')' | '[' | ']' | ',' | ';' | ':' | '\\')
     };
@@ -113,6 +116,12 @@ mod tests {
             ("local@domain, 3 @ 4, @media, x@", "local@domain, 3 @ 4, @media, x@"),
             ("a…@example.com", "a…@example.com"),
             ("no address", "no address"),
+            ("not verified: ada@example.com", "not verified: a…@example.com"),
+            ("<ada@example.com>, at once", "<a…@example.com>, at once"),
+            ("Key (email)=(ada@example.com) exists.", "Key (email)=(a…@example.com) exists."),
+            ("\"ada@example.com\".", "\"a…@example.com\"."),
+            ("https://example.com/?to=ada@example.com.", "https://example.com/?to=a…@example.com."),
+            ("no address @ all", "no address @ all"),
         ] {
             assert_eq!(masked(text), shown, "{text}");
         }

@@ -10,4 +10,5 @@ WITH batch AS (
     SELECT id, $4, $5::jsonb FROM batch WHERE $5 IS NOT NULL
     ON CONFLICT DO NOTHING
 )
-SELECT c.status, (send_limit(c.id)).* FROM batch JOIN campaigns AS c ON c.id = batch.campaign_id
+SELECT c.status, l.seconds_to_send, l.too_late
+  FROM batch JOIN campaigns AS c ON c.id = batch.campaign_id CROSS JOIN LATERAL send_limit(c.id) AS l

@@ -217,7 +217,10 @@ async fn ask(
         (&witness, Type::TEXT),
         (&hold, Type::FLOAT8),
     ];
-    let sql = "SELECT *, (send_limit($1)).* FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    // The limit is read after the claim, which has waited for locks, and only for a batch.
+    let sql = "SELECT c.*, l.seconds_to_send, l.too_late
+                 FROM claim_next_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS c
+                 LEFT JOIN LATERAL (SELECT * FROM send_limit($1) WHERE c.verdict = 'batch') AS l ON true";
     let locks = if wish.alone { LOCK_PATIENCE.0 } else { LOCK_PATIENCE.1 };
     database.query_with(Locks::AtMost(locks), sql, &parameters, until).await
 }

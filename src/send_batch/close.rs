@@ -12,7 +12,6 @@ use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
 use crate::domain::cause::Cause;
 use crate::domain::outcome::{Debt, Entry, Line};
-use crate::domain::recipient::Status as RecipientStatus;
 use crate::domain::result::{Activities, BatchCounts, Status};
 use crate::domain::stop::Stop;
 use crate::domain::verdict::{AWAY_WAIT, Verdict};
@@ -34,8 +33,8 @@ pub async fn close(
     region: &str,
     (started_at, until): (Instant, Instant),
 ) -> Result<Answer, Exit> {
+    let counts = report.counts();
     let Report { lines, stop, refusal, throttled_to, latencies, .. } = report;
-    let counts = count(&lines);
     let halt = match &stop {
         Some(Stop::Halt(reason)) => Some(reason.as_str()),
         _ => None,
@@ -145,20 +144,5 @@ fn unrecorded(
         activities: Activities { success: false, count: 0, error: Some(error.to_string()) },
         progress: campaign.progress,
         debt: Some(debt),
-    }
-}
-
-fn count(lines: &[Line]) -> BatchCounts {
-    let of = |status| {
-        let count = lines.iter().filter(|line| line.outcome.status() == status).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
-    };
-    BatchCounts {
-        claimed: u32::try_from(lines.len()).unwrap_or(u32::MAX),
-        sent: of(RecipientStatus::Sent),
-        failed: of(RecipientStatus::Failed),
-        suppressed: of(RecipientStatus::Suppressed),
-        uncertain: of(RecipientStatus::Uncertain),
-        deferred: of(RecipientStatus::Pending),
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::domain::address;
 use crate::domain::cause::Cause;
+use crate::domain::personal;
 use crate::domain::result::BatchResult;
 use crate::lambda::Failure;
 use crate::store::Database;
@@ -47,7 +47,7 @@ async fn note(
     if !cause.is_noted() {
         return;
     }
-    let reason: String = address::without_addresses(reason).chars().take(MAX_REASON).collect();
+    let reason: String = personal::masked(reason).chars().take(MAX_REASON).collect();
     #[allow(clippy::cast_precision_loss, reason = "the statement bounds it")]
     let wait = wait_seconds as f64;
     let parameters: crate::store::Parameters<'_> = &[

@@ -253,7 +253,7 @@ impl Handler {
         };
         let report = sending.run(batch).await;
         self.learned.set(report.learned);
-        ses.spend(report.sent());
+        ses.spend(report.counts().sent);
         report
     }
 

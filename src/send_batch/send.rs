@@ -26,6 +26,7 @@ use crate::domain::outcome::Line;
 use crate::domain::outcome::epoch_millis;
 use crate::domain::pace::{Learned, Pace};
 use crate::domain::recipient::Status as RecipientStatus;
+use crate::domain::result::BatchCounts;
 use crate::domain::send_api::SendApi;
 use crate::domain::stop::Stop;
 use crate::domain::trouble::{Kind, Trouble};
@@ -69,10 +70,20 @@ pub struct Report {
 }
 
 impl Report {
-    /// The number of messages that SES accepted.
-    pub fn sent(&self) -> u32 {
-        let sent = self.lines.iter().filter(|line| line.outcome.status() == RecipientStatus::Sent);
-        u32::try_from(sent.count()).unwrap_or(u32::MAX)
+    /// The recipients of the batch by outcome.
+    pub fn counts(&self) -> BatchCounts {
+        let of = |status| {
+            let count = self.lines.iter().filter(|line| line.outcome.status() == status).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        BatchCounts {
+            claimed: u32::try_from(self.lines.len()).unwrap_or(u32::MAX),
+            sent: of(RecipientStatus::Sent),
+            failed: of(RecipientStatus::Failed),
+            suppressed: of(RecipientStatus::Suppressed),
+            uncertain: of(RecipientStatus::Uncertain),
+            deferred: of(RecipientStatus::Pending),
+        }
     }
 }
 

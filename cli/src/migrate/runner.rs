@@ -6,6 +6,7 @@ use tokio::time::sleep;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::super::failure::is_conflict;
 use super::done;
 use super::steps::{Kind, Step};
 use super::versions::{self, Connection};
@@ -186,7 +187,7 @@ impl<'a> Runner<'a> {
             };
             let _ = self.client.batch_execute("ROLLBACK").await;
             // This includes deadlocks with functions.
-            let conflicts = error.code().is_some_and(|code| code.code().starts_with("40"));
+            let conflicts = is_conflict(&error);
             let error = DatabaseError::from(error);
             if !(conflicts && begun_at.elapsed() < LOCK_PATIENCE || may_be_tried_again(&error, begun_at)) {
                 return Err(error.into());

@@ -16,7 +16,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Step {
     pub kind: Kind,
-    /// What it does; for an index, its name.
+    /// A description of the step; for an index, its name.
     pub title: String,
     pub sql: String,
 }

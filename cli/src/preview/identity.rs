@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Asks SES about the sender's domain or address. If SES cannot be asked, that is a warning, and the other
 /// checks still run.
 pub async fn examine(from_address: &str) -> Vec<Finding> {
-    // Without a region SES cannot be asked, and looking for a region in the instance's metadata would take
+    // SES cannot be asked if no region is set, and looking for a region in the instance's metadata would take
     // seconds.
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     if !set("AWS_REGION") && !set("AWS_DEFAULT_REGION") && !set("AWS_PROFILE") {

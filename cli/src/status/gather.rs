@@ -8,7 +8,7 @@ use super::super::failure::Failure;
 use super::super::{patiently, soon};
 use super::{Detail, Example, HistoryHold, Lane, Outcome, Overview};
 use super::{advice, now};
-use campaign_sender::domain::address;
+use campaign_sender::domain::{address, personal};
 use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
 
@@ -128,7 +128,7 @@ fn outcome(row: &Row, show_addresses: bool) -> Outcome {
     let (email, error) = if show_addresses {
         (email, error)
     } else {
-        (address::masked(&email), error.map(|error| address::without_addresses(&error)))
+        (address::masked(&email), error.map(|error| personal::masked(&error).into_owned()))
     };
     Outcome {
         status: row.get("status"),
