@@ -22,6 +22,7 @@ use super::csv_file::{ReadError, parse_delimiter};
 use super::failure::{Exit, Failure};
 use super::output::shown;
 use super::{connect, format, id, output, soon};
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 use mapping::Mapping;
@@ -155,10 +156,10 @@ impl Import {
             return Ok(());
         }
         let (total, status) = transaction.commit().await?;
-        let status_in_words = if status == "draft" { "a draft" } else { &status };
+        let status_in_words = if status == CampaignStatus::Draft { "a draft" } else { status.as_str() };
         let recipients = format::counted(usize::try_from(total).unwrap_or_default(), "recipient");
         println!("The campaign is {status_in_words} and has {recipients}.");
-        if status == "sent" && outcome.imported > 0 {
+        if status == CampaignStatus::Sent && outcome.imported > 0 {
             println!("It is sending again when it is started: campaign send start {}", campaign.id);
         }
         Ok(())
@@ -284,15 +285,12 @@ async fn open_campaign(database: &Database, id: Uuid) -> Result<Campaign, Failur
     let row = rows
         .first()
         .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-    let campaign = Campaign { id, organization_id: row.get(0), name: row.get(1), status: row.get(2) };
-    match campaign.status.as_str() {
-        status @ ("cancelled" | "failed") => {
-            let message =
-                format!("campaign {id} is {status}, and sends to nobody any more: create another one");
-            Err(Failure::new(Exit::Data, message))
-        }
-        _ => Ok(campaign),
+    let status = CampaignStatus::of(row.get(2));
+    if status.is_final() {
+        let message = format!("campaign {id} is {status}, and sends to nobody any more: create another one");
+        return Err(Failure::new(Exit::Data, message));
     }
+    Ok(Campaign { id, organization_id: row.get(0), name: row.get(1) })
 }
 
 pub fn create(path: &Path) -> Result<(BufWriter<File>, &Path), Failure> {

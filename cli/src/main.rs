@@ -246,6 +246,10 @@ fn soon() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
+    use campaign_sender::domain::campaign::CampaignStatus;
+
     use super::*;
 
     fn assert_explained(command: &clap::Command, name: &str) {
@@ -264,6 +268,29 @@ mod tests {
     fn every_command_explains_itself_and_its_arguments_and_has_an_example() {
         Cli::command().debug_assert();
         assert_explained(&Cli::command(), "campaign");
+    }
+
+    /// The files of a directory, and of those below it.
+    fn sources(directory: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let files = |path: PathBuf| if path.is_dir() { sources(&path) } else { vec![path] };
+        entries.flat_map(files).collect()
+    }
+
+    #[test]
+    fn no_status_of_a_campaign_is_compared_as_text() {
+        // `sent` and `failed` are also names of counters.
+        let names = CampaignStatus::ALL.map(|status| format!("\"{status}\""));
+        let names = names.iter().filter(|name| !matches!(name.as_str(), "\"sent\"" | "\"failed\""));
+        for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+            if file.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let found: Vec<_> = names.clone().filter(|name| code.contains(name.as_str())).collect();
+            assert!(found.is_empty(), "{}: {found:?} instead of CampaignStatus", file.display());
+        }
     }
 
     #[test]

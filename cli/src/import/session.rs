@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::formula;
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::store::Database;
 
 /// The campaign that gets recipients.
@@ -18,7 +19,6 @@ pub struct Campaign {
     pub id: Uuid,
     pub organization_id: Uuid,
     pub name: String,
-    pub status: String,
 }
 
 /// An open transaction; its changes are rolled back unless it is committed.
@@ -140,7 +140,7 @@ impl<'a> Import<'a> {
     }
 
     /// Commits the import. Returns how many recipients the campaign has, and its status.
-    pub async fn commit(self) -> Result<(i64, String), Failure> {
+    pub async fn commit(self) -> Result<(i64, CampaignStatus), Failure> {
         let id = [(&self.campaign.id as _, Type::UUID)];
         self.client.query_typed(super::COUNT, &id).await?;
         // It is counted here, because the campaign's own total is brought up to date for at most a second at
@@ -150,7 +150,7 @@ impl<'a> Import<'a> {
                      FROM campaigns AS c WHERE c.id = $1";
         let row = self.client.query_one(sql, &[&self.campaign.id]).await?;
         self.client.batch_execute("COMMIT").await?;
-        Ok((row.get(0), row.get(1)))
+        Ok((row.get(0), CampaignStatus::of(row.get(1))))
     }
 }
 

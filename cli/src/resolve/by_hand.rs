@@ -10,6 +10,8 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
 use super::{Case, Decision};
+use campaign_sender::domain::campaign::CampaignStatus;
+use campaign_sender::domain::recipient::Status;
 use campaign_sender::send_batch::{lines, load};
 
 /// The recipients to settle, the new status, the person and the reason.
@@ -57,8 +59,8 @@ impl Order {
             ));
         }
         rows.iter()
-            .map(|row| match (row.get("id"), row.get("status")) {
-                (id, "uncertain") => Ok(Doubt {
+            .map(|row| match (row.get("id"), Status::of(row.get("status"))) {
+                (id, Status::Uncertain) => Ok(Doubt {
                     id,
                     email: row.get("email"),
                     code: row.get::<_, Option<String>>("error_code").unwrap_or_default(),
@@ -127,7 +129,8 @@ impl Order {
         let rows = case.database.query(&statement, &parameters, soon()).await?;
         let row =
             rows.first().ok_or_else(|| Failure::new(Exit::Data, "the campaign was deleted meanwhile"))?;
-        let (settled, campaign_status): (Vec<Uuid>, String) = (row.get("ids"), row.get("status"));
+        let (settled, campaign_status): (Vec<Uuid>, _) =
+            (row.get("ids"), CampaignStatus::of(row.get("status")));
         tracing::info!(
             campaign_id = %case.campaign.id,
             status,
@@ -137,7 +140,7 @@ impl Order {
             recipient_ids = settled.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" "),
             "resolved by hand"
         );
-        self.summarize(&settled, ids.len(), &campaign_status, load::progress(row));
+        self.summarize(&settled, ids.len(), campaign_status, load::progress(row));
         Ok(())
     }
 
@@ -145,7 +148,7 @@ impl Order {
         &self,
         settled: &[Uuid],
         asked: usize,
-        campaign: &str,
+        campaign: CampaignStatus,
         progress: campaign_sender::domain::result::Progress,
     ) {
         println!(
@@ -153,7 +156,7 @@ impl Order {
             format::counted(settled.len(), "recipient"),
             match self.decision {
                 Decision::Sent => "sent, with an activity for each",
-                Decision::Failed => "failed",
+                Decision::Failed => Status::Failed.as_str(),
                 Decision::Resend => "pending again",
             }
         );
@@ -173,9 +176,11 @@ impl Order {
             format::count(progress.remaining),
         );
         match (self.decision, campaign) {
-            (Decision::Resend, "sending") => println!("The next invocation of send-batch sends to them."),
+            (Decision::Resend, CampaignStatus::Sending) => {
+                println!("The next invocation of send-batch sends to them.");
+            }
             (Decision::Resend, _) => println!("They are sent to when the campaign is sending again."),
-            _ => {}
+            (Decision::Sent | Decision::Failed, _) => {}
         }
     }
 }

@@ -13,7 +13,7 @@ use super::super::output::shown;
 use super::super::{connect, format, id, patiently, preview, soon};
 use super::settle::settle_refused;
 use super::time::{self, Time};
-use campaign_sender::domain::campaign::Source;
+use campaign_sender::domain::campaign::{CampaignStatus, Source};
 use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
@@ -138,8 +138,8 @@ impl Schedule {
         case.check_templates()?;
         let (at, before) = (self.at.to_sql(), self.before.to_sql());
         let change = Change {
-            from: &["draft", "scheduled"],
-            to: "scheduled",
+            from: &[CampaignStatus::Draft, CampaignStatus::Scheduled],
+            to: CampaignStatus::Scheduled,
             at: Some(&at),
             before: before.as_deref(),
             why: None,
@@ -198,8 +198,8 @@ impl Start {
         }
         let before = self.before.to_sql();
         let change = Change {
-            from: &["draft", "scheduled", "sent"],
-            to: "sending",
+            from: &[CampaignStatus::Draft, CampaignStatus::Scheduled, CampaignStatus::Sent],
+            to: CampaignStatus::Sending,
             at: None,
             before: before.as_deref(),
             why: None,
@@ -220,7 +220,7 @@ impl Start {
 impl Start {
     /// A campaign whose time is over may not be wanted any more, such as one that a restored database still has.
     fn is_not_overdue(&self, case: &Case, times: &Times) -> Result<(), Failure> {
-        let overdue = times.scheduled_at.filter(|at| case.status != "sent" && *at < times.now);
+        let overdue = times.scheduled_at.filter(|at| case.status != CampaignStatus::Sent && *at < times.now);
         let Some(scheduled_at) = overdue.filter(|_| !self.yes) else { return Ok(()) };
         let fact = format!(
             "campaign {} was scheduled for {}, which is in the past",
@@ -247,8 +247,14 @@ impl Pause {
         let why = self.why.as_deref();
         let Some(campaign) = self.campaign else { return pause_all(why).await };
         let case = Case::open(campaign).await?;
-        case.change(&Change { from: &["sending", "scheduled"], to: "paused", at: None, before: None, why })
-            .await?;
+        case.change(&Change {
+            from: &[CampaignStatus::Sending, CampaignStatus::Scheduled],
+            to: CampaignStatus::Paused,
+            at: None,
+            before: None,
+            why,
+        })
+        .await?;
         println!("\"{}\" is paused: within two seconds no more is sent.", case.name());
         Ok(())
     }
@@ -265,8 +271,13 @@ async fn resume(campaign: Uuid, before: &Before) -> Result<(), Failure> {
     let case = Case::open(campaign).await?;
     case.check_templates()?;
     let send_before = before.to_sql();
-    let change =
-        Change { from: &["paused"], to: "sending", at: None, before: send_before.as_deref(), why: None };
+    let change = Change {
+        from: &[CampaignStatus::Paused],
+        to: CampaignStatus::Sending,
+        at: None,
+        before: send_before.as_deref(),
+        why: None,
+    };
     case.allows(&change)?;
     settle_refused(&case.database, case.id, &case.source).await?;
     let status = case.change(&change).await?;
@@ -304,8 +315,13 @@ impl Cancel {
     pub async fn run(self) -> Result<(), Failure> {
         let case = Case::open(self.campaign).await?;
         let change = Change {
-            from: &["draft", "scheduled", "sending", "paused"],
-            to: "cancelled",
+            from: &[
+                CampaignStatus::Draft,
+                CampaignStatus::Scheduled,
+                CampaignStatus::Sending,
+                CampaignStatus::Paused,
+            ],
+            to: CampaignStatus::Cancelled,
             at: None,
             before: None,
             why: self.why.as_deref(),
@@ -322,8 +338,8 @@ impl Cancel {
 
 /// A change from one of several statuses to another.
 struct Change<'a> {
-    from: &'a [&'a str],
-    to: &'a str,
+    from: &'a [CampaignStatus],
+    to: CampaignStatus,
     /// `scheduled_at`.
     at: Option<&'a str>,
     /// `send_before`.
@@ -335,7 +351,7 @@ struct Change<'a> {
 struct Case {
     database: Database,
     id: Uuid,
-    status: String,
+    status: CampaignStatus,
     source: Source,
 }
 
@@ -378,7 +394,7 @@ impl Case {
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        Ok(Case { database, id, status: campaign.status.to_string(), source: campaign.source })
+        Ok(Case { database, id, status: campaign.status, source: campaign.source })
     }
 
     fn name(&self) -> Cow<'_, str> {
@@ -402,42 +418,43 @@ impl Case {
     }
 
     fn allows(&self, change: &Change<'_>) -> Result<(), Failure> {
-        if change.from.contains(&self.status.as_str()) {
+        if change.from.contains(&self.status) {
             return Ok(());
         }
-        Err(self.not_from(&self.status, change))
+        Err(self.not_from(self.status, change))
     }
 
-    fn not_from(&self, status: &str, change: &Change<'_>) -> Failure {
+    fn not_from(&self, status: CampaignStatus, change: &Change<'_>) -> Failure {
         let advice = match (status, change.to) {
-            ("paused", "sending" | "scheduled") => format!("; go on with campaign send resume {}", self.id),
-            ("draft", _) => format!("; start it with campaign send start {}", self.id),
+            (CampaignStatus::Paused, CampaignStatus::Sending | CampaignStatus::Scheduled) => {
+                format!("; go on with campaign send resume {}", self.id)
+            }
+            (CampaignStatus::Draft, _) => format!("; start it with campaign send start {}", self.id),
             _ => String::new(),
         };
-        let from = change.from.join(", ");
+        let from = change.from.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
         let message =
             format!("campaign {} is {status}: only what is {from} can become {}{advice}", self.id, change.to);
         Failure::new(Exit::Data, message)
     }
 
     /// Changes the status, and returns the new one.
-    async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
+    async fn change(&self, change: &Change<'_>) -> Result<CampaignStatus, Failure> {
         self.allows(change)?;
-        let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();
+        let from: Vec<&str> = change.from.iter().map(|status| status.as_str()).collect();
+        let to = change.to.as_str();
         let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
             (&self.id, Type::UUID),
             (&from, Type::TEXT_ARRAY),
-            (&change.to, Type::TEXT),
+            (&to, Type::TEXT),
             (&change.at, Type::TEXT),
             (&change.why, Type::TEXT),
             (&change.before, Type::TEXT),
         ];
         let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await?;
-        match rows.first() {
-            Some(row) if row.get("changed") => Ok(row.get("status")),
-            Some(row) => Err(self.not_from(row.get("status"), change)),
-            None => Err(self.gone()),
-        }
+        let row = rows.first().ok_or_else(|| self.gone())?;
+        let status = CampaignStatus::of(row.get("status"));
+        if row.get("changed") { Ok(status) } else { Err(self.not_from(status, change)) }
     }
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::{connect, format, id, soon};
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::event::MAX_BATCH_SIZE;
 use campaign_sender::lambda::environment::Settings;
 use campaign_sender::lambda::interrupt::Interrupt;
@@ -18,7 +19,7 @@ use campaign_sender::send_batch::load;
 use campaign_sender::ses::Ses;
 use campaign_sender::store::Database;
 use clap::value_parser;
-use lane::{End, Lanes};
+use lane::{End, Lanes, Stop};
 use progress::Progress;
 
 /// Send a campaign from this machine to its end, without Step Functions
@@ -85,19 +86,23 @@ impl Run {
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         let reason: Option<String> = row.get("status_reason");
         let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        match row.get::<_, &str>("status") {
-            "draft" => {
+        match CampaignStatus::of(row.get("status")) {
+            CampaignStatus::Draft => {
                 let message =
                     format!("campaign {id} is a draft: start it first, with campaign send start {id}");
                 Err(Failure::new(Exit::Data, message))
             }
-            "paused" => {
+            CampaignStatus::Paused => {
                 let message = format!(
                     "campaign {id} is paused{because}: mend what is wrong, then campaign send resume {id}"
                 );
                 Err(Failure::new(Exit::Stopped, message))
             }
-            _ => Ok(()),
+            CampaignStatus::Scheduled
+            | CampaignStatus::Sending
+            | CampaignStatus::Sent
+            | CampaignStatus::Cancelled
+            | CampaignStatus::Failed => Ok(()),
         }
     }
 
@@ -132,10 +137,15 @@ impl Run {
             End::Stopped { how, reason } => {
                 let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
                 let advice = match how {
-                    "cancelled" => "it sends to nobody any more".to_owned(),
-                    _ => format!("campaign status {id} says what to do; then campaign send resume {id}"),
+                    Stop::Cancelled => "it sends to nobody any more".to_owned(),
+                    Stop::Paused | Stop::Halted => {
+                        format!("campaign status {id} says what to do; then campaign send resume {id}")
+                    }
                 };
-                Err(Failure::new(Exit::Stopped, format!("campaign {id} is {how}{because}; {advice}")))
+                Err(Failure::new(
+                    Exit::Stopped,
+                    format!("campaign {id} is {}{because}; {advice}", how.as_str()),
+                ))
             }
         }
     }
