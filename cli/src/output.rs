@@ -9,14 +9,14 @@ use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
 
 /// As the standard library's, without a panic, and harmless.
-macro_rules! print {
-    ($($argument:tt)*) => { $crate::output::print(format_args!($($argument)*)) };
-}
-
-/// As the standard library's, without a panic, and harmless.
 macro_rules! println {
     () => { $crate::output::print(format_args!("\n")) };
     ($($argument:tt)*) => { $crate::output::print(format_args!("{}\n", format_args!($($argument)*))) };
+}
+
+/// As the standard library's, without a panic, and harmless.
+macro_rules! eprint {
+    ($($argument:tt)*) => { $crate::output::print_error(format_args!($($argument)*)) };
 }
 
 /// As the standard library's, without a panic, and harmless.
@@ -63,6 +63,11 @@ pub fn write(bytes: &[u8]) {
 /// Writes an object for a machine on a line of its own.
 pub fn write_json(value: &serde_json::Value) {
     write(format!("{value}\n").as_bytes());
+}
+
+/// Writes an object for a machine to standard error, on a line of its own.
+pub fn write_json_error(value: &serde_json::Value) {
+    let _ = io::stderr().lock().write_all(format!("{value}\n").as_bytes());
 }
 
 /// Writes what is still buffered.

@@ -1,12 +1,11 @@
 //! `campaign prune`: deletes what ended campaigns leave behind.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::failure::{Exit, Failure};
-use super::{connect, format, patiently};
+use super::confirm::confirm;
+use super::failure::Failure;
+use super::{connect, format, output, patiently};
 use campaign_sender::store::settings::DatabaseAccess;
 
 /// Delete what campaigns that ended long ago leave behind
@@ -28,6 +27,9 @@ pub struct Prune {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// An age in days. SES's events of an email may arrive for weeks and need its recipient.
@@ -40,7 +42,9 @@ fn days(text: &str) -> Result<i32, String> {
 impl Prune {
     pub async fn run(self) -> Result<(), Failure> {
         if !self.yes {
-            self.confirm()?;
+            let what = if self.recipients { "batches, events and recipients" } else { "batches and events" };
+            let age = self.older_than;
+            confirm(&format!("Delete the {what} of campaigns that ended {age} days ago or earlier?"))?;
         }
         let database = connect(DatabaseAccess::from_env()?).await?;
         let age: [(&(dyn ToSql + Sync), Type); 1] = [(&self.older_than, Type::INT4)];
@@ -62,6 +66,17 @@ impl Prune {
         let rows = database.query(include_str!("prune/rest.sql"), &age, patiently()).await?;
         let rest: i64 = rows.first().map_or(0, |row| row.get("rest"));
         let [batches, events, recipients] = deleted;
+        if self.json {
+            output::write_json(&serde_json::json!({
+                "olderThanDays": self.older_than,
+                "campaigns": campaigns.len(),
+                "batches": batches,
+                "events": events,
+                "recipients": recipients,
+                "bouncesAndReservations": rest,
+            }));
+            return Ok(());
+        }
         let count = |count: i64| format::count(u64::try_from(count).unwrap_or(0));
         println!(
             "{} ended {} days ago or earlier: {} batches, {} events and {} recipients are deleted, and {} transient bounces and reservations of the rate.",
@@ -73,20 +88,5 @@ impl Prune {
             count(rest),
         );
         Ok(())
-    }
-
-    fn confirm(&self) -> Result<(), Failure> {
-        if !io::stdin().is_terminal() {
-            let message = "there is no terminal to ask at: give --yes to do it without asking";
-            return Err(Failure::new(Exit::Usage, message));
-        }
-        let what = if self.recipients { "batches, events and recipients" } else { "batches and events" };
-        print!("Delete the {what} of campaigns that ended {} days ago or earlier? [y/N] ", self.older_than);
-        let mut answer = String::new();
-        let read = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
-        match (read, answer.trim().to_lowercase().as_str()) {
-            (Ok(_), "y" | "yes") => Ok(()),
-            _ => Err(Failure::new(Exit::Declined, "nothing was deleted")),
-        }
     }
 }

@@ -49,6 +49,9 @@ pub struct Resolve {
     /// Record every message that send-batch logged as accepted: a file of its log lines, or - for standard input
     #[arg(long, value_name = "FILE")]
     from_log: Option<PathBuf>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -66,6 +69,15 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// As the argument has it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Decision::Sent => "sent",
+            Decision::Resend => "resend",
+            Decision::Failed => "failed",
+        }
+    }
+
     fn status(self) -> Status {
         match self {
             Decision::Sent => Status::Sent,
@@ -80,12 +92,13 @@ impl Resolve {
         let settings = Settings::from_env()?;
         let case = Case::open(&settings, self.campaign).await?;
         if let Some(file) = &self.from_log {
-            return from_log::run(&case, file).await;
+            return from_log::run(&case, file, self.json).await;
         }
         let (Some(decision), Some(by), Some(why)) = (self.decision, self.by, self.why) else {
             return Err(Failure::new(Exit::Usage, "--as needs --by and --why"));
         };
-        by_hand::Order { decision, recipients: self.recipients, by, why, yes: self.yes }.run(&case).await
+        let (recipients, yes, json) = (self.recipients, self.yes, self.json);
+        by_hand::Order { decision, recipients, by, why, yes, json }.run(&case).await
     }
 }
 

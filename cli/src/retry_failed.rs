@@ -1,13 +1,12 @@
 //! `campaign retry-failed`: sends again to failed recipients with the given codes.
 
-use std::time::Instant;
-
 use clap::builder::NonEmptyStringValueParser;
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::failure::{Exit, Failure, is_conflict};
+use super::conflict::repeated;
+use super::failure::{Exit, Failure};
 use super::{campaign_and_words, connect, format, id, output, patiently, soon};
 use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::store::Database;
@@ -137,19 +136,11 @@ impl Retry {
 
     /// Returns the campaign's status and how many are pending again.
     async fn retry(&self, database: &Database) -> Result<(CampaignStatus, i64), Failure> {
-        // One transaction, which takes its locks in the order of all others: recipients, cursor, campaign. If
-        // it conflicts with another transaction, it is repeated.
+        // One transaction, which takes its locks in the order of all others: recipients, cursor, campaign.
         let session = database.session().await?;
-        let until = soon();
-        let (status, again) = loop {
-            database.begin(&session).await?;
-            match self.retry_once(&session).await {
-                Err(error) if is_conflict(&error) && Instant::now() < until => {
-                    session.batch_execute("ROLLBACK").await?;
-                }
-                outcome => break outcome?,
-            }
-        };
+        database.begin(&session).await?;
+        let (status, again) = repeated(&session, async || Ok(self.retry_once(&session).await?)).await?;
+        session.batch_execute("COMMIT").await?;
         tracing::info!(campaign_id = %self.campaign, codes = ?self.codes, recipients = again, "failed recipients are pending again");
         Ok((status, again))
     }
@@ -164,7 +155,6 @@ impl Retry {
         session.query_typed(include_str!("retry_failed/recount.sql"), &parameters[..1]).await?;
         session.query_typed(super::import::COUNT, &parameters[..1]).await?;
         let status = session.query_typed(include_str!("retry_failed/reopen.sql"), &parameters).await?;
-        session.batch_execute("COMMIT").await?;
         Ok((status.first().map_or(CampaignStatus::Failed, |row| CampaignStatus::of(row.get(0))), again))
     }
 }

@@ -20,13 +20,13 @@ LINES, COLUMNS = 40, 100
 class Terminal:
     """A command in its own terminal; `shows` is the content of the screen."""
 
-    def __init__(self, arguments, environment):
+    def __init__(self, arguments, environment, columns=COLUMNS):
         try:
             self.ours, theirs = pty.openpty()
         except OSError as error:
             pytest.skip(f"this machine has no terminals: {error}")
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-        self.screen = pyte.Screen(COLUMNS, LINES)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
+        self.screen = pyte.Screen(columns, LINES)
         self.stream = pyte.ByteStream(self.screen)
         self.process = subprocess.Popen(
             [TARGET / "campaign", *arguments],
@@ -47,6 +47,11 @@ class Terminal:
     @property
     def shows(self):
         return "\n".join(self.screen.display)
+
+    @property
+    def lines(self):
+        """The lines that hold something."""
+        return [line.strip() for line in self.screen.display if line.strip()]
 
     def read(self, seconds):
         """Reads the new output; false at its end."""
@@ -75,8 +80,8 @@ class Terminal:
 def terminal(world):
     opened = []
 
-    def open_terminal(*arguments, **variables):
-        opened.append(Terminal(arguments, world.environment(TERM="xterm-256color", **variables)))
+    def open_terminal(*arguments, columns=COLUMNS, **variables):
+        opened.append(Terminal(arguments, world.environment(TERM="xterm-256color", **variables), columns))
         return opened[-1]
 
     yield open_terminal
@@ -102,6 +107,56 @@ def test_a_campaign_that_is_run_from_here_shows_how_far_it_is(world, terminal):
     running = terminal("send", "run", campaign, BATCH_SIZE="10")
     assert running.ends() == 0, running.shows
     # The bar is gone: what is left is what it came to.
-    lines = [line.strip() for line in running.shows.splitlines() if line.strip()]
+    lines = running.lines
     assert lines[0].startswith("30 emails sent in ") and lines[1].startswith("The campaign: 30 of 30 sent"), lines
     assert len(lines) == 2 and world.outcomes(campaign) == {"sent": 30}
+
+
+WIDTHS = pytest.mark.parametrize("columns", [60, 80, 200])
+
+
+@WIDTHS
+def test_the_bar_of_a_run_is_one_line_at_any_width_and_leaves_nothing(world, terminal, columns):
+    campaign = world.campaign(1200)
+    world.ses_latency(60_000)
+    running = terminal("send", "run", campaign, columns=columns, BATCH_SIZE="10", SES_MAX_SEND_RATE="5")
+    running.wait_for("0 of 1,200, ")
+    assert len(running.lines) == 1, running.shows
+    running.press(b"\x03")
+    # The bar is one line below what is said meanwhile.
+    running.wait_for("ends at once.")
+    bars = [line for line in running.lines if "─" in line or "━" in line]
+    assert len(bars) == 1 and running.lines[-1] == bars[0], running.shows
+    running.press(b"\x03")
+    assert running.ends() == 1
+    assert "─" not in running.shows, running.shows
+
+
+@WIDTHS
+def test_the_bar_of_an_import_is_one_line_at_any_width_and_leaves_nothing(world, terminal, tmp_path, columns):
+    campaign = world.campaign(0, status="draft")
+    people = tmp_path / "people.csv"
+    people.write_text("email\n" + "".join(f"person{n}@example.com\n" for n in range(20_000)))
+    with world.database.connection.transaction():
+        # The import waits for another one into the same campaign.
+        world.database.execute("SELECT pg_advisory_xact_lock(hashtextextended('campaign import ' || %s, 0))", [campaign])
+        importing = terminal("import", campaign, people, columns=columns)
+        importing.wait_for("20,000 rows read, checking them")
+        assert len(importing.lines) == 1, importing.shows
+    assert importing.ends() == 0
+    assert importing.lines[0].startswith('"Spring": 20,000 of 20,000 rows imported in '), importing.shows
+    people.write_text('email\nada@example.com\n"bob@example.com\n')
+    importing = terminal("import", campaign, people, columns=columns)
+    assert importing.ends() == 65
+    assert importing.lines[0].startswith("campaign: ") and "─" not in importing.shows, importing.shows
+
+
+@WIDTHS
+def test_an_error_breaks_no_word_and_its_command_can_be_copied(world, terminal, columns):
+    campaign = world.campaign(1)
+    world.database.execute("UPDATE campaigns SET status = 'paused', status_reason = 'too many of the emails of this campaign bounced'")
+    running = terminal("send", "run", campaign, columns=columns)
+    assert running.ends() == 75
+    text = f"campaign: campaign {campaign} is paused (too many of the emails of this campaign bounced): mend what is wrong, then campaign send resume {campaign}"
+    assert " ".join(running.lines) == text, running.shows
+    assert running.lines[-1].endswith(f"campaign send resume {campaign}"), running.shows

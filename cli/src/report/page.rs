@@ -139,7 +139,7 @@ fn sends(figures: &Figures) -> String {
         "<h2>Sends over time</h2>\n<p class=\"faint\">Emails that Amazon SES accepted in each {}, from {} on (UTC)</p>\n<figure>{}</figure>\n",
         axis::span(sends.bucket),
         day.get(..10).unwrap_or(&day),
-        chart::sends(sends, figures.now)
+        chart::sized(|size| chart::sends(size, sends, figures.now))
     )
 }
 
@@ -172,7 +172,7 @@ fn reactions(figures: &Figures) -> String {
         "<h2>Opens and clicks over time</h2>\n<p class=\"faint\">Recipients who had opened, and clicked, by then, in percent of those sent to, from {} on (UTC)</p>\n\
          <figure>{}<figcaption>Opens are counted where the mail program loads images; some load them unasked, some never. What SES takes for machines, and Apple's Mail Privacy Protection, is left out.</figcaption></figure>\n",
         first.get(..10).unwrap_or(&first),
-        chart::reactions(reactions, sent, figures.now)
+        chart::sized(|size| chart::reactions(size, reactions, sent, figures.now))
     )
 }
 

@@ -1,17 +1,18 @@
 //! Settles recipients by a person's decision.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::super::confirm::confirm;
 use super::super::failure::{Exit, Failure};
-use super::super::{format, soon};
+use super::super::{format, output, soon};
 use super::{Case, Decision};
 use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::recipient::Status;
+use campaign_sender::domain::result::Progress;
 use campaign_sender::send_batch::{lines, load};
 
 /// The recipients to settle, the new status, the person and the reason.
@@ -22,6 +23,8 @@ pub struct Order {
     pub by: String,
     pub why: String,
     pub yes: bool,
+    /// The result is for a machine.
+    pub json: bool,
 }
 
 /// An uncertain recipient.
@@ -36,11 +39,17 @@ impl Order {
     pub async fn run(self, case: &Case) -> Result<(), Failure> {
         let doubts = self.doubts(case).await?;
         if doubts.is_empty() {
-            println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
+            if self.json {
+                output::write_json(&self.as_json(case, &[], 0, case.campaign.status, case.campaign.progress));
+            } else {
+                println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
+            }
             return Ok(());
         }
-        describe(case, &doubts);
-        self.confirm(&doubts)?;
+        if !self.json {
+            describe(case, &doubts);
+        }
+        self.confirm(doubts.len())?;
         self.settle(case, &doubts).await
     }
 
@@ -76,17 +85,11 @@ impl Order {
             .collect()
     }
 
-    fn confirm(&self, doubts: &[Doubt]) -> Result<(), Failure> {
+    fn confirm(&self, doubts: usize) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() {
-            return Err(Failure::new(
-                Exit::Usage,
-                "there is no terminal to ask at: give --yes to do it without asking",
-            ));
-        }
-        let recipients = format::counted(doubts.len(), "recipient");
+        let recipients = format::counted(doubts, "recipient");
         let question = match self.decision {
             Decision::Sent => format!("Take it that {recipients} got the email? Each gets its activity."),
             Decision::Failed => {
@@ -96,14 +99,7 @@ impl Order {
                 format!("Send the email to {recipients} again? Whoever has got it gets it twice.")
             }
         };
-        print!("{question} [y/N] ");
-        let _ = io::stdout().flush();
-        let mut answer = String::new();
-        let _ = io::stdin().lock().read_line(&mut answer);
-        match answer.trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
-            _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
-        }
+        confirm(&question)
     }
 
     async fn settle(&self, case: &Case, doubts: &[Doubt]) -> Result<(), Failure> {
@@ -140,30 +136,50 @@ impl Order {
             recipient_ids = settled.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" "),
             "resolved by hand"
         );
-        self.summarize(&settled, ids.len(), campaign_status, load::progress(row));
+        let progress = load::progress(row);
+        let skipped = ids.len() - settled.len().min(ids.len());
+        if self.json {
+            output::write_json(&self.as_json(case, &settled, skipped, campaign_status, progress));
+        } else {
+            self.summarize(settled.len(), skipped, campaign_status, progress);
+        }
         Ok(())
     }
 
-    fn summarize(
+    /// The result for a machine. `skipped`: recipients that were settled meanwhile by other evidence.
+    fn as_json(
         &self,
+        case: &Case,
         settled: &[Uuid],
-        asked: usize,
+        skipped: usize,
         campaign: CampaignStatus,
-        progress: campaign_sender::domain::result::Progress,
-    ) {
+        progress: Progress,
+    ) -> serde_json::Value {
+        serde_json::json!({
+            "campaignId": case.campaign.id,
+            "as": self.decision.as_str(),
+            "recipients": settled.len(),
+            "recipientIds": settled,
+            "skipped": skipped,
+            "status": campaign.as_str(),
+            "progress": progress,
+        })
+    }
+
+    fn summarize(&self, settled: usize, skipped: usize, campaign: CampaignStatus, progress: Progress) {
         println!(
             "{} now {}.",
-            format::counted(settled.len(), "recipient"),
+            format::counted(settled, "recipient"),
             match self.decision {
                 Decision::Sent => "sent, with an activity for each",
                 Decision::Failed => Status::Failed.as_str(),
                 Decision::Resend => "pending again",
             }
         );
-        if settled.len() < asked {
+        if skipped > 0 {
             println!(
                 "{} settled meanwhile by other word, and left as they are.",
-                format::count(asked as u64 - settled.len() as u64)
+                format::count(skipped as u64)
             );
         }
         println!(

@@ -1,15 +1,16 @@
 //! The changes of a campaign's status that a person may make.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::super::confirm::confirm;
 use super::super::failure::{Exit, Failure};
-use super::super::output::shown;
+use super::super::output::{self, shown};
 use super::super::{connect, format, id, patiently, preview, soon};
 use super::settle::settle_refused;
 use super::time::{self, Time};
@@ -35,6 +36,9 @@ pub struct Schedule {
     before: Before,
     #[command(flatten)]
     check: Check,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Start a campaign now: send-batch sends it from its next tick on, or `campaign send run` from this machine
@@ -53,6 +57,9 @@ pub struct Start {
     before: Before,
     #[command(flatten)]
     check: Check,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// A time that a campaign must not be sent after.
@@ -98,6 +105,9 @@ pub struct Pause {
     /// Why, as `campaign status` shows it
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Resume a paused campaign; one whose time has not come yet is scheduled again
@@ -115,6 +125,9 @@ pub struct Resume {
     all: bool,
     #[command(flatten)]
     before: Before,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Cancel a campaign for good; sending stops within two seconds
@@ -130,6 +143,9 @@ pub struct Cancel {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 impl Schedule {
@@ -156,7 +172,11 @@ impl Schedule {
             return Err(Failure::new(Exit::Data, message));
         }
         self.check.run(self.campaign).await?;
-        case.change(&change).await?;
+        let status = case.change(&change).await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is scheduled for {}.", case.name(), self.at);
         if case.recipients().await? == 0 {
             println!("It has no recipients yet: add some with campaign import {} FILE", self.campaign);
@@ -211,7 +231,11 @@ impl Start {
         }
         self.is_not_overdue(&case, &times)?;
         self.check.run(self.campaign).await?;
-        case.change(&change).await?;
+        let status = case.change(&change).await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is sending to {}.", case.name(), format::counted(recipients, "recipient"));
         Ok(())
     }
@@ -245,16 +269,21 @@ fn too_late(campaign: Uuid, limit: Timestamp, command: &str) -> String {
 impl Pause {
     pub async fn run(self) -> Result<(), Failure> {
         let why = self.why.as_deref();
-        let Some(campaign) = self.campaign else { return pause_all(why).await };
+        let Some(campaign) = self.campaign else { return pause_all(why, self.json).await };
         let case = Case::open(campaign).await?;
-        case.change(&Change {
-            from: &[CampaignStatus::Sending, CampaignStatus::Scheduled],
-            to: CampaignStatus::Paused,
-            at: None,
-            before: None,
-            why,
-        })
-        .await?;
+        let status = case
+            .change(&Change {
+                from: &[CampaignStatus::Sending, CampaignStatus::Scheduled],
+                to: CampaignStatus::Paused,
+                at: None,
+                before: None,
+                why,
+            })
+            .await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is paused: within two seconds no more is sent.", case.name());
         Ok(())
     }
@@ -262,12 +291,17 @@ impl Pause {
 
 impl Resume {
     pub async fn run(self) -> Result<(), Failure> {
-        let Some(campaign) = self.campaign else { return resume_all().await };
-        resume(campaign, &self.before).await
+        let Some(campaign) = self.campaign else { return resume_all(self.json).await };
+        let resumed = resume(campaign, &self.before, self.json).await?;
+        if self.json {
+            output::write_json(&resumed);
+        }
+        Ok(())
     }
 }
 
-async fn resume(campaign: Uuid, before: &Before) -> Result<(), Failure> {
+/// Returns the result for a machine; a person reads it at once, unless `json` is set.
+async fn resume(campaign: Uuid, before: &Before, json: bool) -> Result<serde_json::Value, Failure> {
     let case = Case::open(campaign).await?;
     case.check_templates()?;
     let send_before = before.to_sql();
@@ -279,34 +313,53 @@ async fn resume(campaign: Uuid, before: &Before) -> Result<(), Failure> {
         why: None,
     };
     case.allows(&change)?;
-    settle_refused(&case.database, case.id, &case.source).await?;
+    let settled = settle_refused(&case.database, case.id, &case.source).await?;
+    if settled > 0 && !json {
+        let emails = format::counted(settled, "email");
+        println!(
+            "{emails} that SES had accepted became sent: their activities were refused, and are written now."
+        );
+    }
     let status = case.change(&change).await?;
-    println!("\"{}\" is {status} again.", case.name());
+    if !json {
+        println!("\"{}\" is {status} again.", case.name());
+    }
     let times = case.times().await?;
     if let Some(limit) = times.send_before.filter(|limit| *limit <= times.now) {
         eprintln!("The next batch pauses it again: {}", too_late(campaign, limit, "resume"));
     }
-    Ok(())
+    let mut resumed = case.as_json(status);
+    resumed["settled"] = settled.into();
+    Ok(resumed)
 }
 
-async fn pause_all(why: Option<&str>) -> Result<(), Failure> {
+async fn pause_all(why: Option<&str>, json: bool) -> Result<(), Failure> {
     let database = connect(DatabaseAccess::from_env()?).await?;
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
-    let paused = database.query(include_str!("pause_all.sql"), &[(&why, Type::TEXT)], soon()).await?.len();
-    println!("{} paused: within two seconds no more is sent.", format::counted(paused, "campaign"));
+    let paused = database.query(include_str!("pause_all.sql"), &[(&why, Type::TEXT)], soon()).await?;
+    if json {
+        let paused = paused.iter().map(|row| result(row.get("id"), CampaignStatus::Paused));
+        output::write_json(&serde_json::json!({"campaigns": paused.collect::<Vec<_>>()}));
+    } else {
+        println!("{} paused: within two seconds no more is sent.", format::counted(paused.len(), "campaign"));
+    }
     Ok(())
 }
 
 /// The campaigns are resumed one after the other. The first that cannot be resumed ends the command, which
 /// can be repeated.
-async fn resume_all() -> Result<(), Failure> {
+async fn resume_all(json: bool) -> Result<(), Failure> {
     let database = connect(DatabaseAccess::from_env()?).await?;
     let paused = database.query(include_str!("paused_with_all.sql"), &[], soon()).await?;
-    if paused.is_empty() {
+    if paused.is_empty() && !json {
         println!("Nothing to resume: no campaign was paused with all others, or because of the database.");
     }
+    let mut resumed = Vec::new();
     for row in paused {
-        resume(row.get("id"), &Before { before: None }).await?;
+        resumed.push(resume(row.get("id"), &Before { before: None }, json).await?);
+    }
+    if json {
+        output::write_json(&serde_json::json!({"campaigns": resumed}));
     }
     Ok(())
 }
@@ -330,10 +383,19 @@ impl Cancel {
         if !self.yes {
             confirm(&format!("Cancel \"{}\" for good?", case.name()))?;
         }
-        case.change(&change).await?;
+        let status = case.change(&change).await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is cancelled: within two seconds no more is sent.", case.name());
         Ok(())
     }
+}
+
+/// What became of a campaign, for a machine.
+fn result(campaign: Uuid, status: CampaignStatus) -> serde_json::Value {
+    serde_json::json!({"campaignId": campaign, "status": status.as_str()})
 }
 
 /// A change from one of several statuses to another.
@@ -397,6 +459,11 @@ impl Case {
         Ok(Case { database, id, status: campaign.status, source: campaign.source })
     }
 
+    /// The result for a machine.
+    fn as_json(&self, status: CampaignStatus) -> serde_json::Value {
+        result(self.id, status)
+    }
+
     fn name(&self) -> Cow<'_, str> {
         shown(&self.source.campaign_name)
     }
@@ -455,19 +522,5 @@ impl Case {
         let row = rows.first().ok_or_else(|| self.gone())?;
         let status = CampaignStatus::of(row.get("status"));
         if row.get("changed") { Ok(status) } else { Err(self.not_from(status, change)) }
-    }
-}
-
-fn confirm(question: &str) -> Result<(), Failure> {
-    if !io::stdin().is_terminal() {
-        let message = "there is no terminal to ask at: give --yes to do it without asking";
-        return Err(Failure::new(Exit::Usage, message));
-    }
-    print!("{question} [y/N] ");
-    let mut answer = String::new();
-    let read = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
-    match (read, answer.trim().to_lowercase().as_str()) {
-        (Ok(_), "y" | "yes") => Ok(()),
-        _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
     }
 }

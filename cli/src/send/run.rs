@@ -4,12 +4,14 @@ mod lane;
 mod progress;
 mod signals;
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{connect, format, id, soon};
+use super::super::{connect, format, id, output, soon};
 use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::event::MAX_BATCH_SIZE;
 use campaign_sender::lambda::environment::Settings;
@@ -40,6 +42,9 @@ pub struct Run {
     /// Recipients per batch [default: BATCH_SIZE, or 500]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_BATCH_SIZE)))]
     batch_size: Option<u32>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -109,6 +114,42 @@ impl Run {
     fn report(&self, lanes: &Lanes<'_>, progress: &Progress) -> Result<(), Failure> {
         let (at_end, took) = (lanes.progress(), progress.elapsed());
         let id = self.campaign;
+        if self.json {
+            let end = lanes.end();
+            output::write_json(&serde_json::json!({
+                "campaignId": id,
+                "end": end.as_str(),
+                "reason": end.reason(),
+                "sent": lanes.sent(),
+                "batches": lanes.batches(),
+                "seconds": took.as_secs_f64(),
+                "progress": at_end,
+            }));
+        } else {
+            self.describe(lanes, took);
+        }
+        match lanes.end() {
+            End::Done => Ok(()),
+            End::Interrupted => {
+                let message = format!("interrupted, and all is recorded; go on with campaign send run {id}");
+                Err(Failure::new(Exit::Declined, message))
+            }
+            End::Stopped { how, reason } => {
+                let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                let advice = match how {
+                    Stop::Cancelled => "it sends to nobody any more".to_owned(),
+                    Stop::Paused | Stop::Halted => {
+                        format!("campaign status {id} says what to do; then campaign send resume {id}")
+                    }
+                };
+                let message = format!("campaign {id} is {}{because}; {advice}", how.as_str());
+                Err(Failure::new(Exit::Stopped, message))
+            }
+        }
+    }
+
+    fn describe(&self, lanes: &Lanes<'_>, took: Duration) {
+        let at_end = lanes.progress();
         let sent = format::counted(lanes.sent(), "email");
         println!(
             "{sent} sent in {}, by {}.",
@@ -124,29 +165,8 @@ impl Run {
             format::count(at_end.uncertain),
             format::count(at_end.remaining),
         );
-        match lanes.end() {
-            End::Done if at_end.failed + at_end.uncertain > 0 => {
-                println!("Why some failed or are uncertain: campaign status {id}");
-                Ok(())
-            }
-            End::Done => Ok(()),
-            End::Interrupted => {
-                let message = format!("interrupted, and all is recorded; go on with campaign send run {id}");
-                Err(Failure::new(Exit::Declined, message))
-            }
-            End::Stopped { how, reason } => {
-                let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                let advice = match how {
-                    Stop::Cancelled => "it sends to nobody any more".to_owned(),
-                    Stop::Paused | Stop::Halted => {
-                        format!("campaign status {id} says what to do; then campaign send resume {id}")
-                    }
-                };
-                Err(Failure::new(
-                    Exit::Stopped,
-                    format!("campaign {id} is {}{because}; {advice}", how.as_str()),
-                ))
-            }
+        if lanes.end() == End::Done && at_end.failed + at_end.uncertain > 0 {
+            println!("Why some failed or are uncertain: campaign status {}", self.campaign);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use console::{Term, measure_text_width, style, truncate_str};
 
-use super::super::format;
 use super::super::output::shown;
+use super::super::{format, lines};
 use super::now::Now;
 use super::{Detail, Lane, Outcome, Overview};
 use campaign_sender::domain::campaign::CampaignStatus;
@@ -148,34 +148,12 @@ fn wrapped(text: &str, indentation: usize, width: usize) -> Vec<String> {
     if room < 24 {
         return vec![text.to_owned()];
     }
-    fitted(text.split(' '), room)
+    lines::fitted(text.split(' '), room)
 }
 
-/// Words in lines of at most so many columns; a word that is longer has a line of its own.
-fn fitted<'a>(words: impl Iterator<Item = &'a str>, room: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in words {
-        match lines.last_mut() {
-            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-/// Advice in lines. A command in it, which is there to be copied, is neither cut off nor broken.
+/// Advice in lines beside its label.
 fn advice_in_lines(advice: &str, width: usize) -> Vec<String> {
-    let room = width.saturating_sub(14).max(24);
-    match advice
-        .rfind("campaign ")
-        .filter(|at| advice[..*at].ends_with(": ") || advice[..*at].ends_with("then "))
-    {
-        Some(at) => fitted(advice[..at].trim_end().split(' ').chain([&advice[at..]]), room),
-        None => fitted(advice.split(' '), room),
-    }
+    lines::sentence(advice, width.saturating_sub(14).max(24))
 }
 
 fn percent(progress: Progress) -> String {

@@ -6,6 +6,7 @@ mod support;
 mod documented;
 mod import;
 mod late;
+mod machines;
 mod output;
 mod prune;
 mod report;

@@ -37,6 +37,24 @@ pub enum Stop {
     Halted,
 }
 
+impl End {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            End::Done => "done",
+            End::Interrupted => "interrupted",
+            End::Stopped { how, .. } => how.as_str(),
+        }
+    }
+
+    /// Why it stopped, if that is known.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            End::Done | End::Interrupted => None,
+            End::Stopped { reason, .. } => reason.as_deref(),
+        }
+    }
+}
+
 impl Stop {
     pub fn as_str(self) -> &'static str {
         match self {

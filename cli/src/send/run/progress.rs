@@ -3,9 +3,10 @@
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use uuid::Uuid;
 
+use super::super::super::{format, lines, progress};
 use super::settled;
 use campaign_sender::store::Database;
 
@@ -23,13 +24,11 @@ pub struct Progress {
 impl Progress {
     pub fn start(database: Database, campaign: Uuid) -> Progress {
         let in_terminal = io::stderr().is_terminal();
-        let bar = if in_terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let template = "  {bar:40.green/237}  {human_pos} of {human_len}, {elapsed}{msg}";
-        bar.set_style(
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸─"),
-        );
+        let bar = if in_terminal {
+            progress::bar(0, "{human_pos} of {human_len}, {elapsed}")
+        } else {
+            ProgressBar::hidden()
+        };
         Progress { bar, in_terminal, database, campaign, started_at: Instant::now() }
     }
 
@@ -47,7 +46,12 @@ impl Progress {
                 let rate = (settled - first.min(settled)) as f64 / since.elapsed().as_secs_f64().max(0.001);
                 if rate > 0.0 {
                     let left = Duration::from_secs_f64(((total - settled) as f64 / rate).min(1e9));
-                    self.bar.set_message(format!(", {rate:.0}/s, {} left", super::format::duration(left)));
+                    let left = format::duration(left);
+                    self.bar.set_message(if progress::is_wide() {
+                        format!(", {rate:.0}/s, {left} left")
+                    } else {
+                        format!(", {left} left")
+                    });
                 }
             }
             tokio::time::sleep(FRAME).await;
@@ -57,7 +61,7 @@ impl Progress {
     /// A line above the bar.
     pub fn say(&self, line: &str) {
         if self.in_terminal {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| eprintln!("{}", lines::for_standard_error(line)));
         } else {
             tracing::warn!("{line}");
         }

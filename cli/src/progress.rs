@@ -1,0 +1,37 @@
+//! Progress bars, which fit the terminal.
+
+use console::Term;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// The longest bar, and the least room for what stands beside it, in columns of a terminal.
+const LONGEST: usize = 40;
+const BESIDE: usize = 46;
+/// The columns of a terminal from which a rate is shown, too.
+const WIDE: usize = 100;
+
+/// The columns of standard error's terminal.
+fn columns() -> usize {
+    usize::from(Term::stderr().size().1)
+}
+
+/// Returns true if there is room for more than what is needed.
+pub fn is_wide() -> bool {
+    columns() >= WIDE
+}
+
+/// A bar in a terminal, and nothing elsewhere. `beside`: what stands beside the bar, in indicatif's language. The
+/// message at its end is cut off where the terminal ends, so that the bar stays in one line.
+pub fn bar(length: u64, beside: &str) -> ProgressBar {
+    let cells = columns().saturating_sub(BESIDE).clamp(10, LONGEST);
+    styled(ProgressBar::new(length), &format!("  {{bar:{cells}.green/237}}  {beside}{{wide_msg}}"))
+}
+
+/// A sign that the command is running, where the end is not known.
+pub fn spinner(beside: &str) -> ProgressBar {
+    styled(ProgressBar::new_spinner(), &format!("  {{spinner}}  {beside}{{wide_msg}}"))
+}
+
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style.progress_chars("━╸─"))
+}
