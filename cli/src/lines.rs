@@ -30,7 +30,9 @@ pub fn sentence(text: &str, room: usize) -> Vec<String> {
 /// A message for standard error: in a terminal it is broken between words, elsewhere it is one line.
 pub fn for_standard_error(text: &str) -> String {
     let columns = Term::stderr().size_checked().map_or(usize::MAX, |(_, columns)| columns.into());
-    sentence(text, columns).join("\n")
+    // The name of the program does not stand alone.
+    let text = text.replacen("campaign: ", "campaign:\u{a0}", 1);
+    sentence(&text, columns).join("\n").replacen('\u{a0}', " ", 1)
 }
 
 /// The place of the last command of this program that is named in a text.

@@ -193,7 +193,7 @@ impl Command {
 /// value that is missing in the end is an error.
 fn start_logging(unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| progress::StandardError);
     // A failed log line must not end the command; the library would print it on standard error and panic.
     let logs = logs.log_internal_errors(false);
     if io::stderr().is_terminal() {

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
 
+use super::progress::StandardError;
+
 /// As the standard library's, without a panic, and harmless.
 macro_rules! println {
     () => { $crate::output::print(format_args!("\n")) };
@@ -45,7 +47,7 @@ pub fn print(text: fmt::Arguments<'_>) {
 /// Writes to standard error.
 pub fn print_error(text: fmt::Arguments<'_>) {
     let text = text.to_string();
-    let _ = io::stderr().lock().write_all(harmless(&text, console::colors_enabled_stderr()).as_bytes());
+    let _ = StandardError.write_all(harmless(&text, console::colors_enabled_stderr()).as_bytes());
 }
 
 /// Writes a text, and before it `control`, our own sequences that move the cursor.
@@ -67,7 +69,7 @@ pub fn write_json(value: &serde_json::Value) {
 
 /// Writes an object for a machine to standard error, on a line of its own.
 pub fn write_json_error(value: &serde_json::Value) {
-    let _ = io::stderr().lock().write_all(format!("{value}\n").as_bytes());
+    let _ = StandardError.write_all(format!("{value}\n").as_bytes());
 }
 
 /// Writes what is still buffered.

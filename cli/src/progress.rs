@@ -1,5 +1,8 @@
 //! Progress bars, which fit the terminal.
 
+use std::io::{self, Write};
+use std::sync::Mutex;
+
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -33,5 +36,29 @@ pub fn spinner(beside: &str) -> ProgressBar {
 
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.with_style(style.progress_chars("━╸─"))
+    let bar = bar.with_style(style.progress_chars("━╸─"));
+    if let Ok(mut shown) = SHOWN.lock() {
+        *shown = Some(bar.clone());
+    }
+    bar
+}
+
+/// The bar of this command, if it has one.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Standard error, whose lines stand above the bar.
+pub struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bar = SHOWN.lock().ok().and_then(|shown| shown.clone());
+        match bar {
+            Some(bar) => bar.suspend(|| io::stderr().lock().write(bytes)),
+            None => io::stderr().lock().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
 }

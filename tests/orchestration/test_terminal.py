@@ -1,6 +1,7 @@
 """The command line in a terminal: what a person sees while it runs."""
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -20,7 +21,7 @@ LINES, COLUMNS = 40, 100
 class Terminal:
     """A command in its own terminal; `shows` is the content of the screen."""
 
-    def __init__(self, arguments, environment, columns=COLUMNS):
+    def __init__(self, arguments, environment, columns=COLUMNS, output=None):
         try:
             self.ours, theirs = pty.openpty()
         except OSError as error:
@@ -31,7 +32,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [TARGET / "campaign", *arguments],
             stdin=theirs,
-            stdout=theirs,
+            stdout=output or theirs,
             stderr=theirs,
             env=environment,
             # Its own session, so that the terminal is its controlling one and Ctrl-C reaches it.
@@ -80,8 +81,9 @@ class Terminal:
 def terminal(world):
     opened = []
 
-    def open_terminal(*arguments, columns=COLUMNS, **variables):
-        opened.append(Terminal(arguments, world.environment(TERM="xterm-256color", **variables), columns))
+    def open_terminal(*arguments, columns=COLUMNS, output=None, **variables):
+        environment = world.environment(TERM="xterm-256color", **variables)
+        opened.append(Terminal(arguments, environment, columns, output))
         return opened[-1]
 
     yield open_terminal
@@ -115,18 +117,23 @@ def test_a_campaign_that_is_run_from_here_shows_how_far_it_is(world, terminal):
 WIDTHS = pytest.mark.parametrize("columns", [60, 80, 200])
 
 
+def assert_ends_with_the_only_bar(terminal):
+    bars = [line for line in terminal.lines if "─" in line or "━" in line]
+    assert len(bars) == 1 and terminal.lines[-1] == bars[0], terminal.shows
+
+
 @WIDTHS
 def test_the_bar_of_a_run_is_one_line_at_any_width_and_leaves_nothing(world, terminal, columns):
     campaign = world.campaign(1200)
     world.ses_latency(60_000)
     running = terminal("send", "run", campaign, columns=columns, BATCH_SIZE="10", SES_MAX_SEND_RATE="5")
     running.wait_for("0 of 1,200, ")
-    assert len(running.lines) == 1, running.shows
+    # Messages, such as that SES does not answer, stand above the bar.
+    assert_ends_with_the_only_bar(running)
     running.press(b"\x03")
-    # The bar is one line below what is said meanwhile.
     running.wait_for("ends at once.")
-    bars = [line for line in running.lines if "─" in line or "━" in line]
-    assert len(bars) == 1 and running.lines[-1] == bars[0], running.shows
+    running.wait_for("0 of 1,200, ")
+    assert_ends_with_the_only_bar(running)
     running.press(b"\x03")
     assert running.ends() == 1
     assert "─" not in running.shows, running.shows
@@ -160,3 +167,14 @@ def test_an_error_breaks_no_word_and_its_command_can_be_copied(world, terminal, 
     text = f"campaign: campaign {campaign} is paused (too many of the emails of this campaign bounced): mend what is wrong, then campaign send resume {campaign}"
     assert " ".join(running.lines) == text, running.shows
     assert running.lines[-1].endswith(f"campaign send resume {campaign}"), running.shows
+
+
+def test_a_question_is_seen_although_the_result_goes_to_a_file(world, terminal, tmp_path):
+    campaign = world.campaign(1)
+    result = tmp_path / "result.json"
+    with result.open("wb") as output:
+        cancelling = terminal("send", "cancel", campaign, "--json", output=output)
+        cancelling.wait_for('Cancel "Spring" for good? [y/N]')
+        cancelling.press(b"y\n")
+        assert cancelling.ends() == 0, cancelling.shows
+    assert json.loads(result.read_text()) == {"campaignId": campaign, "status": "cancelled"}

@@ -96,8 +96,8 @@ pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
         let Checked { sendable, failing, suppressed } = checked;
         let count = |n: u64| format::count(n);
         lines.push(format!(
-            "{} recipients checked: {} would be sent to, {} would fail, {} suppressed",
-            count(checked.total()),
+            "{} checked: {} would be sent to, {} would fail, {} suppressed",
+            format::counted(usize::try_from(checked.total()).unwrap_or(usize::MAX), "recipient"),
             count(sendable),
             count(failing),
             count(suppressed)

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use uuid::Uuid;
 
 use super::super::super::{format, lines, progress};
@@ -29,6 +29,7 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
+        bar.set_draw_target(ProgressDrawTarget::hidden());
         Progress { bar, in_terminal, database, campaign, started_at: Instant::now() }
     }
 
@@ -39,7 +40,12 @@ impl Progress {
         }
         let mut from = None;
         loop {
-            if let Some((settled, total)) = settled(&self.database, self.campaign).await {
+            let known = settled(&self.database, self.campaign).await;
+            // The recipients are counted when sending starts; before that there is nothing to show.
+            if let Some((settled, total)) = known.filter(|(_, total)| *total > 0) {
+                if from.is_none() {
+                    self.bar.set_draw_target(ProgressDrawTarget::stderr());
+                }
                 let (since, first) = *from.get_or_insert((Instant::now(), settled));
                 self.bar.set_length(total);
                 self.bar.set_position(settled);
@@ -61,7 +67,7 @@ impl Progress {
     /// A line above the bar.
     pub fn say(&self, line: &str) {
         if self.in_terminal {
-            self.bar.suspend(|| eprintln!("{}", lines::for_standard_error(line)));
+            eprintln!("{}", lines::for_standard_error(line));
         } else {
             tracing::warn!("{line}");
         }
