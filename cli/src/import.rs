@@ -201,7 +201,7 @@ impl Import {
             good - transaction.mark_known().await?
         } else {
             bar.set_message(format!("{} rows read, writing recipients", format::count(read)));
-            transaction.settle(good).await?
+            transaction.insert_good(good).await?
         };
         let refused = transaction.refused().await?;
         bar.finish_and_clear();
@@ -262,7 +262,7 @@ pub fn say_refused(refused: &[Refused], place: &str) {
     let width = refused.iter().map(|refused| refused.reason.len()).fold(12, usize::max);
     for Refused { reason, count, first_line, detail } in refused {
         let (count, detail) = (format::count(*count), shown(detail));
-        println!("  {count:>7}  {reason:<width$}  such as {place}{first_line}: {detail}");
+        println!("  {count:>7}  {reason:<width$}  for example {place}{first_line}: {detail}");
     }
 }
 

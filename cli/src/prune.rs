@@ -34,7 +34,7 @@ pub struct Prune {
 fn days(text: &str) -> Result<i32, String> {
     let days = text.trim().strip_suffix('d').and_then(|days| days.parse().ok());
     days.filter(|days| (30..=36_500).contains(days))
-        .ok_or_else(|| "expected days from 30d on, such as 180d".to_owned())
+        .ok_or_else(|| "expected days from 30d on, for example 180d".to_owned())
 }
 
 impl Prune {

@@ -186,7 +186,7 @@ impl Cause {
                 "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. Nobody has failed for it."
             }
             UnclearAnswers => {
-                "Look at the health of SES and at a proxy on the way to it. The recipients that it cost are in doubt."
+                "Look at the health of SES and at a proxy on the way to it. Its recipients are uncertain."
             }
             OpenImport => {
                 "Wait for the import. If it never ends, look in pg_stat_activity for an old transaction that inserts recipients, and end it."
@@ -195,7 +195,7 @@ impl Cause {
                 "Wait for that transaction. If it never ends, look for it in pg_locks and pg_stat_activity, and end it."
             }
             Unrecorded => {
-                "Let the orchestrator follow next, which carries what is owed. If it is lost: campaign resolve {id} --from-log FILE"
+                "Let the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve {id} --from-log FILE"
             }
             HistoryChanged => "Read docs/restore.md before anything is sent.",
             UnusableActivitiesTable => {

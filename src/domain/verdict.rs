@@ -142,7 +142,7 @@ impl Verdict {
                 format!("something other than SES answered: {answer}"),
             ),
             // Each attempt may leave a recipient uncertain, so the wait grows each time.
-            Some(Stop::Doubtful(answer, times)) => Verdict::wait(
+            Some(Stop::Uncertain(answer, times)) => Verdict::wait(
                 AWAY_WAIT * *times,
                 Cause::UnclearAnswers,
                 format!("SES did not answer clearly: {answer}"),

@@ -12,19 +12,19 @@ pub mod checkpoint;
 pub mod claim;
 mod close;
 pub mod complete;
-pub mod doubt;
 mod exit;
 mod invocation;
 pub mod last_invocation;
 pub mod lines;
 pub mod load;
 mod next_batch;
-mod owed;
 mod prepare;
 pub mod record;
 mod recorder;
 pub mod refused;
 pub mod send;
+pub mod uncertain;
+mod unrecorded;
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
@@ -47,10 +47,10 @@ use self::send::{Report, Sender, Sending};
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
 use crate::domain::cause::Cause;
-use crate::domain::doubt::UncertainPolicy;
 use crate::domain::error_kind::ErrorKind;
 use crate::domain::pace::Learned;
 use crate::domain::result::{BatchResult, Status};
+use crate::domain::uncertain::UncertainPolicy;
 use crate::domain::verdict::Verdict;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
@@ -106,12 +106,14 @@ impl Handler {
     pub async fn handle(&self, event: &serde_json::Value, deadline_ms: u64) -> Result<BatchResult, Failure> {
         let invocation = Invocation::new(event, deadline_ms, &self.settings)?;
         let Some(id) = invocation.campaign_id else { return self.most_due(&invocation).await };
-        let owing = |failure: Failure| match invocation.debt.clone() {
-            Some(debt) => Ok(Answer::owing(debt, failure).into_result(id, invocation.batch_size)),
+        let still_unrecorded = |failure: Failure| match invocation.unrecorded.clone() {
+            Some(unrecorded) => {
+                Ok(Answer::still_unrecorded(unrecorded, failure).into_result(id, invocation.batch_size))
+            }
             None => Err(failure),
         };
         if let Err(failure) = self.apply_uncertain_policy(&invocation).await {
-            return owing(failure);
+            return still_unrecorded(failure);
         }
         let unknown = || Failure::new(ErrorKind::UnknownCampaign, format!("there is no campaign {id}"));
         match begin::load(&self.recorder, Some(id), &[], invocation.deadline.last_start).await {
@@ -119,7 +121,7 @@ impl Handler {
                 let campaign = loaded.campaign.ok_or_else(unknown)?;
                 self.attend(&campaign, &invocation).await?.ok_or_else(unknown)
             }
-            Err(error) => owing(error.into()),
+            Err(error) => still_unrecorded(error.into()),
         }
     }
 
@@ -180,12 +182,13 @@ impl Handler {
         let until = invocation.deadline.last_start;
         let compiled = self.preparation.compile(&campaign.source);
         let templates = compiled.as_ref().ok().map(Rc::as_ref);
-        owed::pay(&self.recorder, campaign, templates, invocation.debt.as_ref(), until).await?;
+        unrecorded::record(&self.recorder, campaign, templates, invocation.unrecorded.as_ref(), until)
+            .await?;
         let material = self
             .preparation
             .prepare(&self.database, campaign, &compiled, invocation.deadline.last_start)
             .await?;
-        owed::retry_refused(&self.recorder, campaign, templates, until).await?;
+        unrecorded::retry_refused(&self.recorder, campaign, templates, until).await?;
 
         let ses = self.ses.get_or_init(Ses::from_env).await;
         let quota = ses.quota(until.saturating_duration_since(Instant::now()) / 2).await;
@@ -267,7 +270,7 @@ impl Handler {
         let until = invocation.deadline.last_start;
         let answer = match worked {
             Ok(answer) => answer,
-            Err(Exit::Owed(answer)) => *answer,
+            Err(Exit::Unrecorded(answer)) => *answer,
             Err(Exit::AnotherCampaign { note }) => {
                 if let Some((cause, reason)) = note {
                     self.note(campaign, cause, &reason, invocation).await;
@@ -342,7 +345,7 @@ impl Handler {
     async fn apply_uncertain_policy(&self, invocation: &Invocation) -> Result<(), Failure> {
         let UncertainPolicy::Resend { after } = self.settings.uncertain else { return Ok(()) };
         let until = invocation.deadline.last_start;
-        doubt::resend_unreported(&self.database, invocation.campaign_id, after, until).await?;
+        uncertain::resend_unreported(&self.database, invocation.campaign_id, after, until).await?;
         Ok(())
     }
 
@@ -360,11 +363,11 @@ impl Handler {
         if !self.metrics.are_on() {
             return;
         }
-        match doubt::oldest(&self.database, until).await {
+        match uncertain::oldest(&self.database, until).await {
             Ok(age) => self.metrics.oldest_uncertain(age),
-            Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
+            Err(error) => tracing::warn!(%error, "the age of what is uncertain could not be read"),
         }
-        match doubt::oldest_due(&self.database, until).await {
+        match uncertain::oldest_due(&self.database, until).await {
             Ok(age) => self.metrics.oldest_due(age),
             Err(error) => tracing::warn!(%error, "how long campaigns have been due could not be read"),
         }

@@ -11,7 +11,7 @@ mod tables;
 
 use std::time::Duration;
 
-use campaign_sender::message::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, RecipientIds};
 use local_ses::lambda::Function;
 use serde_json::{Value, json};
 use support::{ORGANIZATION, UNSUBSCRIBE_SECRET, World};
@@ -40,8 +40,8 @@ fn recipient(world: &mut World, email: &str) -> Uuid {
 }
 
 fn token(recipient_id: Uuid) -> String {
-    let subject = Subject { recipient_id, organization_id: ORGANIZATION };
-    Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(subject)
+    let ids = RecipientIds { recipient_id, organization_id: ORGANIZATION };
+    Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(ids)
 }
 
 /// A request as a file of `events/unsubscribe/` has it, with this token.

@@ -164,11 +164,11 @@ impl Progress {
         if !self.in_terminal {
             return invoke();
         }
-        let (done, settled, accepted) = (AtomicBool::new(false), self.bar.position(), ses.message_count());
+        let (done, before, accepted) = (AtomicBool::new(false), self.bar.position(), ses.message_count());
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    self.bar.set_position(settled + (ses.message_count() - accepted) as u64);
+                    self.bar.set_position(before + (ses.message_count() - accepted) as u64);
                     thread::sleep(FRAME);
                 }
             });

@@ -111,7 +111,7 @@ pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
         let of = match (&tally.example, checked) {
             (Some(example), Some(_)) if tally.count == 1 => format!(" ({example})"),
             (Some(example), Some(_)) => {
-                format!(" ({} recipients, such as {example})", format::count(tally.count))
+                format!(" ({} recipients, for example {example})", format::count(tally.count))
             }
             _ => String::new(),
         };

@@ -208,7 +208,7 @@ fn not_sent(figures: &Figures) -> String {
     for outcome in causes {
         let _ = writeln!(
             rows,
-            "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}, such as {}</td></tr>",
+            "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}, for example {}</td></tr>",
             format::count(outcome.count),
             escape(&outcome.status),
             escape(outcome.code.as_deref().unwrap_or_default()),

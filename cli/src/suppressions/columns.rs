@@ -150,7 +150,7 @@ mod tests {
         assert_eq!((columns.email, columns.reason), (0, Some(2)));
         assert_eq!(find(&names, &["email=#1", "reason=#3"], &[]).unwrap(), columns);
         insta::assert_snapshot!(find(&["Subscriber"], &[], &[]).unwrap_err(), @r#"there is no column "email"; the columns are "Subscriber": name it with --map email=COLUMN"#);
-        insta::assert_snapshot!(find(&["ada@example.com", "BOUNCE"], &[], &[]).unwrap_err(), @"the first line holds an address: expected the names of the columns, such as email,name; put such a line first");
+        insta::assert_snapshot!(find(&["ada@example.com", "BOUNCE"], &[], &[]).unwrap_err(), @"the first line holds an address: expected the names of the columns, for example email,name; put such a line first");
         insta::assert_snapshot!(parse_pair("mail=x").unwrap_err(), @r#""mail" is no field of a suppression: expected email, reason, created_at, organization_id"#);
     }
 

@@ -13,9 +13,9 @@ fn rows(world: &mut World) -> Vec<i64> {
 #[test]
 fn what_campaigns_that_ended_leave_behind_is_deleted_and_no_activity() {
     let mut world = World::single();
-    let [ended, recent, doubtful] = [1, 2, 3].map(|_| world.campaign_of(20));
+    let [ended, recent, uncertain] = [1, 2, 3].map(|_| world.campaign_of(20));
     world.database.execute("UPDATE campaign_recipients SET email = id || '@example.com'", &[]);
-    for campaign in [ended, recent, doubtful] {
+    for campaign in [ended, recent, uncertain] {
         run(&mut world.function(), support::event(campaign, 5));
     }
     world.database.client().batch_execute(&format!(
@@ -24,8 +24,8 @@ fn what_campaigns_that_ended_leave_behind_is_deleted_and_no_activity() {
          INSERT INTO soft_bounces (organization_id, email, bounces)
          VALUES (gen_random_uuid(), 'old@example.com', jsonb_build_object('m', extract(epoch FROM now() - interval '200 days'))),
                 (gen_random_uuid(), 'new@example.com', jsonb_build_object('m', extract(epoch FROM now() - interval '20 days')));
-         UPDATE campaigns SET completed_at = now() - interval '190 days' WHERE id IN ('{ended}', '{doubtful}');
-         UPDATE campaigns SET uncertain_count = 1 WHERE id = '{doubtful}'",
+         UPDATE campaigns SET completed_at = now() - interval '190 days' WHERE id IN ('{ended}', '{uncertain}');
+         UPDATE campaigns SET uncertain_count = 1 WHERE id = '{uncertain}'",
     )).unwrap();
     let url = world.database.url.clone();
     let prune = |more: &[&str]| campaign(&url, &[&["prune", "--older-than", "180d"], more].concat(), "");

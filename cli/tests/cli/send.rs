@@ -141,7 +141,7 @@ fn ctrl_c_records_what_was_accepted_and_leaves_the_rest_to_the_next_run() {
 }
 
 #[test]
-fn a_second_ctrl_c_ends_at_once_and_what_was_under_way_is_in_doubt_and_not_sent_twice() {
+fn a_second_ctrl_c_ends_at_once_and_what_was_under_way_is_uncertain_and_not_sent_twice() {
     let mut world = World::single();
     let campaign = world.campaign_of(10);
     world.ses.add_rule(Rule::any(Effect::AcceptThenDelay { ms: 60_000 }));
@@ -358,7 +358,10 @@ fn an_argument_that_is_no_id_is_told_what_is_expected() {
     let output = send(&world, &["start", "spring"]);
     assert_eq!(output.status.code(), Some(64));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("invalid value 'spring' for '<CAMPAIGN>': expected a UUID, such as "), "{said}");
+    assert!(
+        said.contains("invalid value 'spring' for '<CAMPAIGN>': expected a UUID, for example "),
+        "{said}"
+    );
     let nothing = send(&world, &[]);
     assert_eq!(nothing.status.code(), Some(64));
     assert!(String::from_utf8(nothing.stderr).unwrap().contains("  resume "), "the orders are listed");

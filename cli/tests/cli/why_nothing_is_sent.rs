@@ -214,7 +214,7 @@ fn other_transactions_that_are_in_the_way_are_named_after_a_tick() {
 }
 
 #[test]
-fn a_batch_that_could_not_be_recorded_is_owed() {
+fn a_batch_that_could_not_be_recorded_is_handed_on() {
     let mut world = World::single();
     let id = world.campaign_of(2);
     world
@@ -235,7 +235,7 @@ fn a_batch_that_could_not_be_recorded_is_owed() {
     world.expire_leases();
     let (code, said) = now(&world, id);
     assert_eq!(code, "unrecorded", "{said}");
-    assert!(said.contains("\nLet the orchestrator follow next, which carries what is owed. If it is lost: campaign resolve ID --from-log FILE"), "{said}");
+    assert!(said.contains("\nLet the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve ID --from-log FILE"), "{said}");
 }
 
 #[test]

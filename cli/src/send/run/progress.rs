@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::Uuid;
 
-use super::settled;
+use super::with_outcome;
 use campaign_sender::store::Database;
 
 /// How often the bar reads the tables.
@@ -40,13 +40,14 @@ impl Progress {
         }
         let mut from = None;
         loop {
-            if let Some((settled, total)) = settled(&self.database, self.campaign).await {
-                let (since, first) = *from.get_or_insert((Instant::now(), settled));
+            if let Some((with_outcome, total)) = with_outcome(&self.database, self.campaign).await {
+                let (since, first) = *from.get_or_insert((Instant::now(), with_outcome));
                 self.bar.set_length(total);
-                self.bar.set_position(settled);
-                let rate = (settled - first.min(settled)) as f64 / since.elapsed().as_secs_f64().max(0.001);
+                self.bar.set_position(with_outcome);
+                let rate = (with_outcome - first.min(with_outcome)) as f64
+                    / since.elapsed().as_secs_f64().max(0.001);
                 if rate > 0.0 {
-                    let left = Duration::from_secs_f64(((total - settled) as f64 / rate).min(1e9));
+                    let left = Duration::from_secs_f64(((total - with_outcome) as f64 / rate).min(1e9));
                     self.bar.set_message(format!(", {rate:.0}/s, {} left", super::format::duration(left)));
                 }
             }
