@@ -34,6 +34,7 @@ mod send;
 mod send_test;
 mod status;
 mod suppressions;
+mod terminal;
 
 use std::env;
 use std::io::{self, IsTerminal as _};

@@ -145,7 +145,7 @@ impl Cause {
             Throttled => "SES says that messages come too fast",
             RateReserved => "other campaigns have reserved the account's sending rate",
             SesUnreachable => "SES cannot be reached",
-            NotSes => "something other than SES answers",
+            NotSes => "the answers come from something other than SES",
             UnclearAnswers => "SES's answers cannot be understood",
             Busy => "another invocation holds the recipients that are left",
             OpenImport => "a transaction that adds recipients to the campaign has not ended",
@@ -183,10 +183,10 @@ impl Cause {
                 "Look at the way to SES: DNS, the route out of the VPC (NAT gateway or the endpoint email), the region and the credentials. It goes on by itself when SES can be reached."
             }
             NotSes => {
-                "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. Nobody has failed for it."
+                "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. No recipient has failed because of it."
             }
             UnclearAnswers => {
-                "Look at the health of SES and at a proxy on the way to it. Its recipients are uncertain."
+                "Look at the health of SES and at a proxy on the way to it. Recipients without a clear answer are uncertain."
             }
             OpenImport => {
                 "Wait for the import. If it never ends, look in pg_stat_activity for an old transaction that inserts recipients, and end it."

@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(trouble.note(UNCERTAIN, 1), Some(Stop::Uncertain("http_502: <html>".into(), n)));
         }
         trouble = next(&trouble);
-        let halt = "no clear answer from SES, time after time: http_502: <html>";
+        let halt = "SES repeatedly gave no clear answer: http_502: <html>";
         assert_eq!(trouble.note(UNCERTAIN, 1), Some(Stop::Halt(halt.into())));
         // Somebody goes on: it begins with one call.
         trouble = next(&trouble);

@@ -139,7 +139,7 @@ impl Verdict {
             Some(Stop::Intercepted(answer)) => Verdict::wait(
                 AWAY_WAIT,
                 Cause::NotSes,
-                format!("something other than SES answered: {answer}"),
+                format!("an answer came from something other than SES: {answer}"),
             ),
             // Each attempt may leave a recipient uncertain, so the wait grows each time.
             Some(Stop::Uncertain(answer, times)) => Verdict::wait(

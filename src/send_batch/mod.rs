@@ -64,7 +64,6 @@ use crate::store::Database;
 pub struct Handler {
     settings: Settings,
     metrics: Metrics,
-    database: Database,
     recorder: Recorder,
     preparation: Preparation,
     history: History,
@@ -82,11 +81,10 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
-            recorder: Recorder::new(database.clone(), settings.activities_table.clone()),
+            recorder: Recorder::new(database, settings.activities_table.clone()),
             preparation: Preparation::new(&settings.unsubscribe),
             history: History::new(settings.history_hold),
             settings,
-            database,
             ses: OnceCell::new(),
             learned: Cell::new(Learned::NOTHING),
             interrupt: Interrupt::never(),
@@ -163,11 +161,11 @@ impl Handler {
         let result = work.instrument(span).await;
         let until = invocation.deadline.last_record;
         if let Err(failure) = &result {
-            last_invocation::of_failure(&self.database, campaign.id, failure, until).await;
+            last_invocation::of_failure(self.recorder.database(), campaign.id, failure, until).await;
         }
         let result = result?;
         if let Some(result) = &result {
-            last_invocation::of_result(&self.database, result, until).await;
+            last_invocation::of_result(self.recorder.database(), result, until).await;
         }
         // (A claim forgets the attempt itself.)
         let claimed = result.as_ref().is_some_and(|result| result.batch.claimed > 0);
@@ -186,7 +184,7 @@ impl Handler {
             .await?;
         let material = self
             .preparation
-            .prepare(&self.database, campaign, &compiled, invocation.deadline.last_start)
+            .prepare(self.recorder.database(), campaign, &compiled, invocation.deadline.last_start)
             .await?;
         unrecorded::retry_refused(&self.recorder, campaign, templates, until).await?;
 
@@ -241,7 +239,7 @@ impl Handler {
     ) -> Report {
         let configuration_set = self.settings.configuration_set.as_deref();
         let sending = Sending {
-            database: &self.database,
+            database: self.recorder.database(),
             ses,
             templates: &material.templates,
             sender: &Sender::new(campaign, configuration_set, material.links.as_ref())
@@ -308,7 +306,7 @@ impl Handler {
     async fn without_batch(&self, campaign: &Campaign, verdict: Verdict, until: Instant) -> Answer {
         let mut progress = campaign.progress;
         if progress.total == 0 && verdict.status != Status::Done {
-            progress = load::count(&self.database, campaign.id, until).await.unwrap_or(progress);
+            progress = load::count(self.recorder.database(), campaign.id, until).await.unwrap_or(progress);
         }
         Answer::without_batch(verdict, progress)
     }
@@ -321,7 +319,7 @@ impl Handler {
         status: CampaignStatus,
         until: Instant,
     ) -> Result<Answer, Failure> {
-        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
+        let loaded = load::load(self.recorder.database(), Some(campaign.id), &[], None, until).await?;
         let campaign = loaded.campaign.unwrap_or_else(|| campaign.clone());
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(self.without_batch(&campaign, verdict, until).await)
@@ -330,7 +328,7 @@ impl Handler {
     /// Notes why nothing was sent, for `campaign status`.
     async fn note(&self, campaign: &Campaign, cause: Cause, reason: &str, invocation: &Invocation) {
         let until = invocation.deadline.last_record;
-        last_invocation::passed_over(&self.database, campaign.id, cause, reason, until).await;
+        last_invocation::passed_over(self.recorder.database(), campaign.id, cause, reason, until).await;
     }
 
     /// Pauses a campaign for a cause that would fail every recipient.
@@ -345,13 +343,13 @@ impl Handler {
     async fn apply_uncertain_policy(&self, invocation: &Invocation) -> Result<(), Failure> {
         let UncertainPolicy::Resend { after } = self.settings.uncertain else { return Ok(()) };
         let until = invocation.deadline.last_start;
-        uncertain::resend_unreported(&self.database, invocation.campaign_id, after, until).await?;
+        uncertain::resend_unreported(self.recorder.database(), invocation.campaign_id, after, until).await?;
         Ok(())
     }
 
     async fn forget_attempt(&self, campaign: &Campaign, invocation: &Invocation) {
         let forgotten =
-            load::forget_attempt(&self.database, campaign.id, invocation.deadline.last_start).await;
+            load::forget_attempt(self.recorder.database(), campaign.id, invocation.deadline.last_start).await;
         if let Err(error) = forgotten {
             tracing::warn!(%error, campaign_id = %campaign.id, "an attempt could not be taken back");
         }
@@ -363,11 +361,11 @@ impl Handler {
         if !self.metrics.are_on() {
             return;
         }
-        match uncertain::oldest(&self.database, until).await {
+        match uncertain::oldest(self.recorder.database(), until).await {
             Ok(age) => self.metrics.oldest_uncertain(age),
             Err(error) => tracing::warn!(%error, "the age of what is uncertain could not be read"),
         }
-        match uncertain::oldest_due(&self.database, until).await {
+        match uncertain::oldest_due(self.recorder.database(), until).await {
             Ok(age) => self.metrics.oldest_due(age),
             Err(error) => tracing::warn!(%error, "how long campaigns have been due could not be read"),
         }

@@ -239,8 +239,9 @@ counted AS (
            (status, status_reason) = (
                SELECT CASE WHEN stops THEN 'paused' ELSE c.status END,
                       CASE WHEN stops OR lost.count > 0 AND c.status = 'paused' AND c.status_reason IS NULL
-                           THEN format('the database has lost what it had committed: Amazon SES reports %s emails that '
-                                       'it never handed over. Follow docs/restore.md before you resume', lost.count)
+                           THEN format('the database has lost what it had committed: Amazon SES reports %s that it never '
+                                       'handed over. Follow docs/restore.md before you resume',
+                                       lost.count || CASE lost.count WHEN 1 THEN ' email' ELSE ' emails' END)
                            ELSE c.status_reason END
                  FROM (SELECT lost.count > 0 AND c.status IN ('scheduled', 'sending') AS stops) AS stop)
       FROM counting JOIN change ON change.campaign_id = counting.id

@@ -139,7 +139,7 @@ fn uncertain_answers_stop_the_batch_and_halt_the_campaign_before_they_run_throug
         assert_eq!(waits, [5, 10, 15, 20, 25, 0], "{reason}");
         let last = results.last().unwrap();
         assert_eq!(last["status"], "halted", "{last}");
-        let begin = format!("no clear answer from SES, time after time: {reason}");
+        let begin = format!("SES repeatedly gave no clear answer: {reason}");
         assert!(last["reason"].as_str().unwrap().starts_with(&begin), "{last}");
         let statuses = world.statuses(campaign);
         // The requests that were under way when it began, and then one after another.
@@ -190,7 +190,7 @@ fn one_message_that_a_firewall_does_not_let_pass_keeps_nobody_of_its_batch_waiti
     let last = results.last().unwrap();
     assert_eq!(last["status"], "halted");
     let reason =
-        "something other than SES answers each time: http_403: <html><body>Access denied</body></html>";
+        "every answer came from something other than SES: http_403: <html><body>Access denied</body></html>";
     assert_eq!(last["reason"], reason);
     assert_eq!(world.statuses(campaign), [("pending".to_owned(), 1), ("sent".to_owned(), 119)].into());
     assert_eq!(world.outcome("r7@example.com").0, "pending");

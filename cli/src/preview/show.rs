@@ -96,8 +96,8 @@ pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
         let Checked { sendable, failing, suppressed } = checked;
         let count = |n: u64| format::count(n);
         lines.push(format!(
-            "{} recipients checked: {} would be sent to, {} would fail, {} suppressed",
-            count(checked.total()),
+            "{} checked: {} would be sent to, {} would fail, {} suppressed",
+            format::counted(checked.total(), "recipient"),
             count(sendable),
             count(failing),
             count(suppressed)
@@ -111,7 +111,7 @@ pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
         let of = match (&tally.example, checked) {
             (Some(example), Some(_)) if tally.count == 1 => format!(" ({example})"),
             (Some(example), Some(_)) => {
-                format!(" ({} recipients, for example {example})", format::count(tally.count))
+                format!(" ({}, for example {example})", format::counted(tally.count, "recipient"))
             }
             _ => String::new(),
         };

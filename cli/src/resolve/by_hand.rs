@@ -1,14 +1,13 @@
 //! Settles recipients by a person's decision.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{format, soon};
+use super::super::{format, soon, terminal};
 use super::{Case, Decision};
 use campaign_sender::send_batch::{lines, load};
 
@@ -78,30 +77,17 @@ impl Order {
         if self.yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() {
-            return Err(Failure::new(
-                Exit::Usage,
-                "there is no terminal to ask at: give --yes to do it without asking",
-            ));
-        }
         let recipients = format::counted(uncertain.len(), "recipient");
         let question = match self.decision {
-            Decision::Sent => format!("Take it that {recipients} got the email? Each gets its activity."),
+            Decision::Sent => format!("Record that {recipients} got the email, with an activity for each?"),
             Decision::Failed => {
-                format!("Take it that {recipients} did not get the email, and leave it at that?")
+                format!("Record that {recipients} did not get the email, without sending it again?")
             }
             Decision::Resend => {
-                format!("Send the email to {recipients} again? Whoever has got it gets it twice.")
+                format!("Send the email to {recipients} again? Those who already got it get it twice.")
             }
         };
-        print!("{question} [y/N] ");
-        let _ = io::stdout().flush();
-        let mut answer = String::new();
-        let _ = io::stdin().lock().read_line(&mut answer);
-        match answer.trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
-            _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
-        }
+        terminal::confirm(&question, "nothing was changed")
     }
 
     async fn settle(&self, case: &Case, uncertain: &[Uncertain]) -> Result<(), Failure> {
@@ -159,19 +145,11 @@ impl Order {
         );
         if settled.len() < asked {
             println!(
-                "{} settled meanwhile in another way, and not changed.",
-                format::count(asked as u64 - settled.len() as u64)
+                "Not changed, because they were settled in the meantime: {}.",
+                format::counted(asked - settled.len(), "recipient")
             );
         }
-        println!(
-            "The campaign is {campaign}: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",
-            format::count(progress.sent),
-            format::count(progress.total),
-            format::count(progress.failed),
-            format::count(progress.suppressed),
-            format::count(progress.uncertain),
-            format::count(progress.remaining),
-        );
+        println!("The campaign is {campaign}: {}.", format::progress(&progress));
         match (self.decision, campaign) {
             (Decision::Resend, "sending") => println!("The next invocation of send-batch sends to them."),
             (Decision::Resend, _) => println!("They are sent to when the campaign is sending again."),

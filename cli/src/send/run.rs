@@ -94,7 +94,7 @@ impl Run {
             }
             "paused" => {
                 let message = format!(
-                    "campaign {id} is paused{because}: mend what is wrong, then campaign send resume {id}"
+                    "campaign {id} is paused{because}: correct the cause, then campaign send resume {id}"
                 );
                 Err(Failure::new(Exit::Stopped, message))
             }
@@ -111,15 +111,7 @@ impl Run {
             format::duration(took),
             format::counted(lanes.batches(), "batch")
         );
-        println!(
-            "The campaign: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",
-            format::count(at_end.sent),
-            format::count(at_end.total),
-            format::count(at_end.failed),
-            format::count(at_end.suppressed),
-            format::count(at_end.uncertain),
-            format::count(at_end.remaining),
-        );
+        println!("The campaign: {}.", format::progress(&at_end));
         match lanes.end() {
             End::Done if at_end.failed + at_end.uncertain > 0 => {
                 println!("Why some failed or are uncertain: campaign status {id}");

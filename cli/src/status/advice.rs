@@ -65,6 +65,6 @@ fn of_failed(detail: &Detail) -> Option<String> {
     let failed = detail.outcomes.iter().filter(|outcome| outcome.status == "failed");
     let code = failed.filter_map(|outcome| outcome.code.as_deref()).find(retried)?;
     Some(format!(
-        "When the cause of {code} is mended, send to those who failed by it: campaign retry-failed {id} --code {code}"
+        "When you have corrected the cause of {code}, send to these recipients again: campaign retry-failed {id} --code {code}"
     ))
 }

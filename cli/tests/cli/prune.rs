@@ -35,7 +35,7 @@ fn what_campaigns_that_ended_leave_behind_is_deleted_and_no_activity() {
         "64: campaign: there is no terminal to ask at: give --yes to do it without asking"
     );
     assert_eq!(campaign(&url, &["prune", "--older-than", "7d", "--yes"], "").status.code(), Some(64));
-    insta::assert_snapshot!(done(&prune(&["--yes"])), @"1 campaign ended 180 days ago or earlier: 3 batches, 20 events and 0 recipients are deleted, and 1 transient bounces and reservations of the rate.");
+    insta::assert_snapshot!(done(&prune(&["--yes"])), @"1 campaign ended 180 days ago or earlier. Deleted: 3 batches, 20 events, 0 recipients, and 1 row of transient bounces and rate reservations.");
     // The newest batch has the cursor.
     assert_eq!(rows(&mut world), [3, 60, 9, 40, 1, 60]);
     world.assert_consistent(ended);

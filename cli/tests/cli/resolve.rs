@@ -188,7 +188,12 @@ fn word_from_ses_that_comes_while_a_person_decides_wins() {
         event.commit().unwrap();
         done(&decision.join().unwrap())
     });
-    assert!(summary.contains("2 recipients now failed.\n1 settled meanwhile in another way"), "{summary}");
+    assert!(
+        summary.contains(
+            "2 recipients now failed.\nNot changed, because they were settled in the meantime: 1 recipient."
+        ),
+        "{summary}"
+    );
     assert_eq!(world.counters(campaign), "sent: 6 = 4 sent + 2 failed + 0 uncertain + 0 pending");
 }
 
@@ -244,8 +249,8 @@ fn what_the_log_says_was_accepted_is_recorded_once() {
             "\"Spring\": 6 accepted messages in the log
        4  replayed: now sent, with their activities
        2  were known already
-       1  of other campaigns, passed over
-       1  lines not whole, passed over; the first is line {broken}
+       1  of other campaigns, skipped
+       1  incomplete lines, skipped; the first is line {broken}
 "
         )
     );
@@ -297,7 +302,7 @@ fn the_demo_sends_a_campaign_to_its_end_and_leaves_nothing_but_emails() {
         "  Sent             55  55 in the mailbox, nobody got two",
         "  Failed            4",
         "                    2  invalid_address  it is not of the form local@domain, for example no-at-sign-7.example.com",
-        "                    1  MessageRejected  Address blacklisted., for example priya.sharma17@refused.example",
+        "                    1  MessageRejected  Address blacklisted, for example priya.sharma17@refused.example",
         "                    1  render           coupon is not defined (html, line 15), for example lukasz_wojcik37@example.org",
         "  Suppressed        1  not written to",
         "  Uncertain         0",

@@ -182,7 +182,7 @@ fn a_campaign_that_stops_before_its_end_says_why_and_what_to_do() {
     assert_eq!(
         paused,
         format!(
-            "75: campaign: campaign {campaign} is paused (SendingPausedException: Sending is paused.): mend what is wrong, then campaign send resume {campaign}"
+            "75: campaign: campaign {campaign} is paused (SendingPausedException: Sending is paused.): correct the cause, then campaign send resume {campaign}"
         )
     );
     let status = done(&crate::campaign(&world.database.url, &["status", &campaign.to_string()], ""));

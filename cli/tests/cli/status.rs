@@ -76,7 +76,7 @@ fn a_campaign_is_shown_with_its_causes_its_batches_and_what_to_do() {
 
       Next        The next invocation takes it over; look at the log of send-batch for why it was lost.
                   Wait for SES's events, which settle most of what is uncertain (for T so far).
-                  When the cause of Odd is mended, send to those who failed by it: campaign retry-failed ID --code Odd
+                  When the cause of Odd is corrected, send to these recipients again: campaign retry-failed ID --code Odd
 
     "#);
     let whole = status(&world, &[&id, "--show-addresses"]);
@@ -186,7 +186,7 @@ fn batches_at_work_show_their_leases_and_what_they_have_noted_and_uncertain_reci
     assert_eq!((&json["perSecondNow"], &json["secondsLeft"]), (&1.0.into(), &6.into()));
     let said = without_times(&status(&world, &[&campaign.to_string()]));
     assert!(said.contains("120 of them done and not recorded yet; at work, its lease ends in T"), "{said}");
-    assert!(said.contains("SES was last heard T ago"), "{said}");
+    assert!(said.contains("SES last reported T ago"), "{said}");
     assert!(said.contains("settled nothing of what is uncertain for T: look at ses-events"), "{said}");
     assert!(said.contains("Now         an invocation is at work on it"), "{said}");
 }

@@ -77,7 +77,7 @@ fn answers_that_let_nothing_through_are_told_apart() {
             (
                 scope.spawn(|| after(world(answer(false, 403)), &[])),
                 "not_ses",
-                "something other than SES answers",
+                "the answers come from something other than SES",
                 "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall",
             ),
             (
