@@ -13,7 +13,7 @@ use crate::failure::{Exit, Failure};
 /// is not yes.
 pub fn confirm(question: &str, otherwise: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        let message = "there is no terminal to ask at: give --yes to do it without asking";
+        let message = "standard input is not a terminal, so nobody can confirm: give --yes";
         return Err(Failure::new(Exit::Usage, message));
     }
     print!("{question} [y/N] ");

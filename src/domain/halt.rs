@@ -283,10 +283,10 @@ impl HaltReason {
                 "Look at the health of SES and at a proxy on the way to it. Recipients without a clear answer are uncertain."
             }
             HaltReason::SameRefusal => {
-                "Look at the refusal: many in a row met it, so most likely it is not the recipients'."
+                "Look at the refusal: many recipients in a row met it, so the cause is probably not theirs."
             }
             HaltReason::NoActivity => {
-                "Make the activities table take them: its constraints and triggers refuse each. The emails that SES accepted are uncertain, and get their activities when the campaign goes on."
+                "Correct the activities table: its constraints or triggers refuse every activity. The emails that SES accepted are uncertain, and get their activities when the campaign continues."
             }
             HaltReason::OutcomesDiscarded => {
                 "Remove the trigger on campaign_recipients that discards updates. Nobody in that batch is sent to again."

@@ -351,7 +351,7 @@ impl Handler {
         let forgotten =
             load::forget_attempt(self.recorder.database(), campaign.id, invocation.deadline.last_start).await;
         if let Err(error) = forgotten {
-            tracing::warn!(%error, campaign_id = %campaign.id, "an attempt could not be taken back");
+            tracing::warn!(%error, campaign_id = %campaign.id, "a noted attempt could not be removed");
         }
     }
 

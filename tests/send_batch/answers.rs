@@ -249,7 +249,7 @@ fn a_stretch_of_recipients_that_are_refused_for_their_own_sake_is_passed_when_a_
 }
 
 #[test]
-fn nineteen_in_a_row_do_not_halt_and_other_refusals_between_them_begin_anew() {
+fn nineteen_in_a_row_do_not_halt_and_other_refusals_between_them_restart_the_count() {
     let mut world = World::single();
     let campaign = world.campaign_of(100);
     let no = |words: &str| refuse(400, "MessageRejected", words);
@@ -262,7 +262,7 @@ fn nineteen_in_a_row_do_not_halt_and_other_refusals_between_them_begin_anew() {
 }
 
 #[test]
-fn a_signature_that_came_too_late_is_made_anew() {
+fn a_signature_that_came_too_late_is_made_again() {
     let mut world = World::single();
     let campaign = world.campaign_of(40);
     for message in

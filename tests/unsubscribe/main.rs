@@ -91,7 +91,7 @@ fn actions(world: &mut World, recipient: Uuid) -> Vec<String> {
     world.database.query(sql, &[&recipient.to_string()]).iter().map(|row| row.get(0)).collect()
 }
 
-/// Whether the recipient is marked, and the campaign's count.
+/// Returns true if the recipient is marked, and the campaign's count.
 fn mark(world: &mut World, recipient: Uuid) -> (bool, i32) {
     let sql = "SELECT r.unsubscribed_at IS NOT NULL, c.unsubscribed_count
                  FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id WHERE r.id = $1";

@@ -114,7 +114,7 @@ impl Summary {
             let example = style(format::with_example(Some(error), email)).dim();
             ("", format!("{:>7}  {code:<widest$}  {example}", format::count(*count)))
         }));
-        lines.push(("Suppressed", format!("{}  not written to", number(suppressed))));
+        lines.push(("Suppressed", format!("{}  not sent to", number(suppressed))));
         lines.push(("Uncertain", number(uncertain).to_string()));
         lines
     }

@@ -15,7 +15,7 @@ use campaign_sender::send_batch::send::{Sender, bulk_request};
 pub fn message(sample: &Sample, sender: &Sender, html: bool) {
     if sample.suppressed {
         let address = &sample.recipient.email;
-        println!("{}\n", style(format!("{address} is suppressed, and will not be written to.")).yellow());
+        println!("{}\n", style(format!("{address} is suppressed and gets no email.")).yellow());
     }
     let Ok(envelope) = &sample.message else { return };
     headers(envelope, sender);

@@ -61,7 +61,7 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
         line(log.of_other_campaigns, "of other campaigns, skipped");
     }
     if let Some(first) = log.broken.first() {
-        line(log.broken.len(), &format!("incomplete lines, skipped; the first is line {first}"));
+        line(log.broken.len(), &format!("incomplete, skipped; the first is line {first}"));
     }
     Ok(())
 }

@@ -313,7 +313,7 @@ impl Cancel {
         };
         case.allows(&change)?;
         if !self.yes {
-            confirm(&format!("Cancel \"{}\" for good?", case.name()))?;
+            confirm(&format!("A cancelled campaign cannot be resumed. Cancel \"{}\"?", case.name()))?;
         }
         case.change(&change).await?;
         println!("\"{}\" is cancelled: within two seconds no more is sent.", case.name());

@@ -105,7 +105,7 @@ fn offset(text: &str) -> Result<Offset, String> {
     let unknown = || {
         let words = text.chars().take(60).collect::<String>();
         format!(
-            "{words:?} is no time zone that is known here (abbreviations such as CET or EST mean several): expected one as in {FORMS}"
+            "{words:?} is not a known time zone (abbreviations such as CET or EST have several meanings): expected one as in {FORMS}"
         )
     };
     let upper = text.to_ascii_uppercase();
@@ -140,7 +140,7 @@ fn named(name: &str) -> Result<TimeZone, String> {
     let zone = if name.eq_ignore_ascii_case("Z") { "UTC" } else { name };
     TimeZone::get(zone).ok().filter(|_| known).ok_or_else(|| {
         let shown = name.chars().take(60).collect::<String>();
-        format!("{shown:?} is no time zone that is known here: expected one, for example Europe/Oslo, America/New_York or UTC")
+        format!("{shown:?} is not a known time zone: expected one, for example Europe/Oslo, America/New_York or UTC")
     })
 }
 
@@ -216,7 +216,7 @@ mod tests {
         insta::assert_snapshot!(error("2030-06-01T09:00+03:00[Europe/Oslo]"), @"at that time Europe/Oslo is +02:00 from UTC: leave the offset or the zone out");
         insta::assert_snapshot!(error("2030-06-01 09:00"), @"the time zone is missing: expected a time, for example 2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z");
         insta::assert_snapshot!(error("2030-02-30 09:00Z"), @"there is no such date or time of day: expected one, for example 2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z");
-        insta::assert_snapshot!(error("2030-06-01 09:00 Europe/Olso"), @r#""Europe/Olso" is no time zone that is known here: expected one, for example Europe/Oslo, America/New_York or UTC"#);
+        insta::assert_snapshot!(error("2030-06-01 09:00 Europe/Olso"), @r#""Europe/Olso" is not a known time zone: expected one, for example Europe/Oslo, America/New_York or UTC"#);
         for text in [
             "tomorrow",
             "2030-06-01",

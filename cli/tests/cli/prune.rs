@@ -32,7 +32,7 @@ fn what_campaigns_that_ended_leave_behind_is_deleted_and_no_activity() {
     assert_eq!(rows(&mut world), [3, 60, 12, 60, 2, 60]);
     assert_eq!(
         refused(&prune(&[])),
-        "64: campaign: there is no terminal to ask at: give --yes to do it without asking"
+        "64: campaign: standard input is not a terminal, so nobody can confirm: give --yes"
     );
     assert_eq!(campaign(&url, &["prune", "--older-than", "7d", "--yes"], "").status.code(), Some(64));
     insta::assert_snapshot!(done(&prune(&["--yes"])), @"1 campaign ended 180 days ago or earlier. Deleted: 3 batches, 20 events, 0 recipients, and 1 row of transient bounces and rate reservations.");

@@ -203,7 +203,7 @@ fn nothing_is_resolved_without_a_yes() {
     let campaign = world.campaign_with_uncertain();
     let before = world.contents();
     let error = refused(&resolve(&world, campaign, &[&["--as", "failed"], &WHO[1..]].concat()));
-    assert_eq!(error, "64: campaign: there is no terminal to ask at: give --yes to do it without asking");
+    assert_eq!(error, "64: campaign: standard input is not a terminal, so nobody can confirm: give --yes");
     assert_eq!(world.contents(), before);
 }
 
@@ -250,7 +250,7 @@ fn what_the_log_says_was_accepted_is_recorded_once() {
        4  replayed: now sent, with their activities
        2  were known already
        1  of other campaigns, skipped
-       1  incomplete lines, skipped; the first is line {broken}
+       1  incomplete, skipped; the first is line {broken}
 "
         )
     );
@@ -304,7 +304,7 @@ fn the_demo_sends_a_campaign_to_its_end_and_leaves_nothing_but_emails() {
         "                    2  invalid_address  it is not of the form local@domain, for example no-at-sign-7.example.com",
         "                    1  MessageRejected  Address blacklisted, for example priya.sharma17@refused.example",
         "                    1  render           coupon is not defined (html, line 15), for example lukasz_wojcik37@example.org",
-        "  Suppressed        1  not written to",
+        "  Suppressed        1  not sent to",
         "  Uncertain         0",
         "  Timeline    55 activities, one for each email sent",
     ] {

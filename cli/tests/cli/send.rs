@@ -224,7 +224,7 @@ fn a_status_changes_only_from_those_that_allow_it() {
     insta::assert_snapshot!(said(&world, &["start"]), @"65: campaign: campaign ID is paused: only what is draft, scheduled, sent can become sending; go on with campaign send resume ID");
     insta::assert_snapshot!(said(&world, &["resume"]), @r#""Spring" is sending again."#);
     assert_eq!(world.campaign_status(campaign), ("sending".to_owned(), None));
-    insta::assert_snapshot!(said(&world, &["cancel"]), @"64: campaign: there is no terminal to ask at: give --yes to do it without asking");
+    insta::assert_snapshot!(said(&world, &["cancel"]), @"64: campaign: standard input is not a terminal, so nobody can confirm: give --yes");
     insta::assert_snapshot!(said(&world, &["cancel", "--yes"]), @r#""Spring" is cancelled: within two seconds no more is sent."#);
     insta::assert_snapshot!(said(&world, &["resume"]), @"65: campaign: campaign ID is cancelled: only what is paused can become sending");
     world.set_status(campaign, "draft");

@@ -76,7 +76,7 @@ fn a_campaign_is_shown_with_its_causes_its_batches_and_what_to_do() {
 
       Next        The next invocation takes it over; look at the log of send-batch for why it was lost.
                   Wait for SES's events, which settle most of what is uncertain (for T so far).
-                  When the cause of Odd is corrected, send to these recipients again: campaign retry-failed ID --code Odd
+                  When you have corrected the cause of Odd, send to these recipients again: campaign retry-failed ID --code Odd
 
     "#);
     let whole = status(&world, &[&id, "--show-addresses"]);

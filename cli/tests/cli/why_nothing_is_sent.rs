@@ -39,7 +39,7 @@ fn a_daily_quota_that_is_used_up_is_the_cause_for_every_campaign() {
     world.ses.set_account(Account { max_24_hour_send: 10.0, sent_last_24_hours: 10.0, ..Account::default() });
     invoke(&mut world.function(), &event(first, 10));
     let expected = "SES's daily sending quota is used up (noted T ago; the next invocation is to come in T)\n\
-        Wait: the quota is a rolling window of 24 hours, so sending goes on by itself. If it is too small, ask AWS for a higher one (SES console, Account dashboard).";
+        Wait: the quota is a rolling window of 24 hours, so sending continues automatically. If it is too small, ask AWS for a higher one (SES console, Account dashboard).";
     for id in [first, second] {
         assert_eq!(now(&world, id), ("quota_exhausted".to_owned(), expected.to_owned()));
     }
@@ -116,7 +116,7 @@ fn an_activities_table_that_takes_no_activity_is_named() {
         assert_eq!(
             said,
             "the activities table takes no activities (noted T ago): ACTIVITIES_TABLE odd: it has no column user_id\n\
-             Correct the activities table, or ACTIVITIES_TABLE. It goes on with the next invocation."
+             Correct the activities table, or ACTIVITIES_TABLE. Sending continues with the next invocation."
         );
         world.database.execute("DELETE FROM campaign_last_invocations", &[]);
     }
@@ -148,7 +148,7 @@ fn a_campaign_that_kills_invocations_is_seen_to_rest() {
     assert_eq!(code, "resting");
     assert_eq!(
         said,
-        "the last invocations that worked on it did not come back (the schedule tries it again in T)\n\
+        "the last invocations that worked on it were lost (the schedule tries it again in T)\n\
          Look at the log of send-batch before its invocations end: the template or a recipient's data may kill it (memory, time). Correct that, and try it at once: campaign send run ID"
     );
 }
