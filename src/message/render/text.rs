@@ -106,15 +106,31 @@ impl Page {
         if look.preformatted {
             return self.preformatted(text, look);
         }
-        for character in text.chars() {
-            if is_invisible(character) {
-                continue;
-            }
-            if character.is_whitespace() {
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            if is_invisible(next) {
+                rest = &rest[next.len_utf8()..];
+            } else if next.is_whitespace() {
                 self.standing.gap = self.standing.gap.max(Gap::Space);
+                rest = &rest[next.len_utf8()..];
             } else {
-                self.character(character, look);
+                let is_of_word = |c: char| !c.is_whitespace() && !is_invisible(c);
+                let end = rest.find(|c| !is_of_word(c)).unwrap_or(rest.len());
+                self.word(&rest[..end], look);
+                rest = &rest[end..];
             }
+        }
+    }
+
+    fn word(&mut self, word: &str, look: Look) {
+        let mut characters = word.chars();
+        if let Some(first) = characters.next() {
+            self.character(first, look);
+        }
+        // The gap is filled, and the word looks the same to its end.
+        match look.script {
+            Script::Line => self.written.push_str(characters.as_str()),
+            Script::Above | Script::Below => characters.for_each(|next| self.character(next, look)),
         }
     }
 
