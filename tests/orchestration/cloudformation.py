@@ -6,7 +6,7 @@ import re
 import urllib.parse
 
 import yaml
-from moto.awslambda.models import LambdaVersion, lambda_backends
+from moto.awslambda.models import LambdaBackend, LambdaVersion, lambda_backends
 from moto.cloudformation import models, parsing, responses
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.common_models import CloudFormationModel
@@ -48,7 +48,8 @@ def transformed(template, parameters, stack_name):
 
 def values(template, parameters):
     """The values of all parameters, which are text also where they are numbers."""
-    defaults = {name: str(about["Default"]) for name, about in template["Parameters"].items() if "Default" in about}
+    declared = template.get("Parameters", {})
+    defaults = {name: str(about["Default"]) for name, about in declared.items() if "Default" in about}
     return {**defaults, **parameters}
 
 
@@ -193,6 +194,8 @@ def teach_moto():
         stack.output_map = stack._create_output_map()
 
     backend.create_change_set, backend.execute_change_set = create, execute
+    # A queue's messages stay in it: moto would invoke the function in a container.
+    LambdaBackend.send_sqs_batch = lambda self, *batch: False
     LambdaVersion.has_cfn_attr = classmethod(lambda cls, name: name == "Version")
     LambdaVersion.get_cfn_attribute = lambda self, name: self.version
     # SAM names it by the endpoint that it knows, /BUCKET/KEY.

@@ -205,9 +205,6 @@ def test_the_least_parameters_make_a_stack_whose_events_come_by_sns(account):
     raw, dead_letters = subscription.pop("RawMessageDelivery"), subscription.pop("RedrivePolicy")
     assert dead_letters["deadLetterTargetArn"].endswith(made["UntakenSesEvents"].rpartition("/")[2])
     sns.subscribe(**subscription, Attributes={"RawMessageDelivery": str(raw).lower()})
-    # moto would invoke the function, for which it has no container.
-    [mapping] = account("lambda").list_event_source_mappings()["EventSourceMappings"]
-    account("lambda").delete_event_source_mapping(UUID=mapping["UUID"])
     event = (ROOT / "events/ses/sns/delivery.json").read_text()
     sns.publish(TopicArn=made["SesEventsTopic"], Message=event)
     [message] = sqs.receive_message(QueueUrl=made["SesEvents"])["Messages"]
@@ -296,6 +293,7 @@ def test_each_function_may_have_a_login_of_its_own_and_reads_no_others_secret(ac
         ({"SesEventsDatabaseIamUserArn": USERS["ses-events"]}, "SesEventsDatabaseIamUserArn goes with"),
         ({"UnsubscribeDatabaseUrl": "postgres://u@h/d", "UnsubscribeDatabaseSecretArn": SECRET,
           "UnsubscribeDatabaseIamUserArn": USERS["unsubscribe"]}, "UnsubscribeDatabaseIamUserArn goes with"),
+        ({"ConfigurationSet": "mine", "TrackingDomain": "links.example.com"}, "TrackingDomain goes with a configuration set"),
         ({"SesIdentities": ""}, "Parameter SesIdentities failed"),
         ({"SesIdentities": "example.com,nobody"}, "Parameter SesIdentities failed"),
         ({"UnsubscribeUrl": "http://example.com"}, "Parameter UnsubscribeUrl failed"),
