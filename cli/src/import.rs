@@ -21,7 +21,7 @@ use super::conflict::repeated;
 use super::csv_file::{ReadError, parse_delimiter};
 use super::failure::{Exit, Failure};
 use super::output::shown;
-use super::{connect, format, id, output, progress, soon};
+use super::{connect, format, id, output, soon, terminal};
 use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
@@ -175,7 +175,7 @@ impl Import {
 
     fn describe_campaign(&self, status: CampaignStatus, total: i64, imported: u64) {
         let status_in_words = if status == CampaignStatus::Draft { "a draft" } else { status.as_str() };
-        let recipients = format::counted(usize::try_from(total).unwrap_or_default(), "recipient");
+        let recipients = format::counted(total, "recipient");
         println!("The campaign is {status_in_words} and has {recipients}.");
         if status == CampaignStatus::Sent && imported > 0 {
             println!("It is sending again when it is started: campaign send start {}", self.campaign);
@@ -213,7 +213,7 @@ impl Import {
             unnameable.extend(names);
             nameless.extend(numbers);
             bar.set_position(bytes_read);
-            bar.set_message(format!("{} rows", format::count(read)));
+            bar.set_message(format::counted(read, "row"));
         }
         rows.finish().await?;
         Ok(Read { rows: read, unnameable, nameless })
@@ -228,12 +228,12 @@ impl Import {
         rows: u64,
         bar: &ProgressBar,
     ) -> Result<Settled, Failure> {
-        bar.set_message(format!("{} rows read, checking them", format::count(rows)));
+        bar.set_message(format!("{} read, checking them", format::counted(rows, "row")));
         let (good, refused) = transaction.judge(line).await?;
         let may_keep = |refused| (refused == 0 || self.skip_bad) && !self.dry_run;
         let good = if may_keep(refused) {
-            bar.set_message(format!("{} rows read, writing recipients", format::count(rows)));
-            transaction.settle(good).await?
+            bar.set_message(format!("{} read, writing recipients", format::counted(rows, "row")));
+            transaction.insert_good(good).await?
         } else {
             good - transaction.mark_known().await?
         };
@@ -269,7 +269,7 @@ impl Import {
             "\"{}\": {} of {} {verb} in {}",
             shown(&campaign.name),
             format::count(settled.good),
-            format::counted(usize::try_from(read.rows).unwrap_or(usize::MAX), "row"),
+            format::counted(read.rows, "row"),
             format::duration(started_at.elapsed()),
         );
         say_refused(&settled.refused, place);
@@ -299,7 +299,7 @@ pub fn say_refused(refused: &[Refused], place: &str) {
     let width = refused.iter().map(|refused| refused.reason.len()).fold(12, usize::max);
     for Refused { reason, count, first_line, detail } in refused {
         let (count, detail) = (format::count(*count), shown(detail));
-        println!("  {count:>7}  {reason:<width$}  such as {place}{first_line}: {detail}");
+        println!("  {count:>7}  {reason:<width$}  for example {place}{first_line}: {detail}");
     }
 }
 
@@ -317,7 +317,7 @@ pub fn all_or_none(refused: i64, rows: u64) -> Failure {
     let message = format!(
         "{} of {} {verb} refused, so nothing was imported: correct them, or give --skip-bad",
         format::count(refused),
-        format::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row")
+        format::counted(rows, "row")
     );
     Failure::new(Exit::Data, message)
 }
@@ -358,10 +358,7 @@ pub fn read_failure(place: &str, error: ReadError) -> Failure {
 
 /// If the input's length is unknown, the bar only shows that the command is running.
 fn progress_bar(length: Option<u64>) -> ProgressBar {
-    let bar = match length {
-        Some(length) => progress::bar(length, "{elapsed}  "),
-        None => progress::spinner("{elapsed}  "),
-    };
+    let bar = terminal::bar(length, "{elapsed}  ");
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }

@@ -15,7 +15,6 @@ mod output;
 
 mod check;
 mod completions;
-mod confirm;
 mod conflict;
 mod csv_file;
 mod demo;
@@ -29,7 +28,6 @@ mod lines;
 mod login;
 mod migrate;
 mod preview;
-mod progress;
 mod prune;
 mod report;
 mod resolve;
@@ -38,6 +36,7 @@ mod send;
 mod send_test;
 mod status;
 mod suppressions;
+mod terminal;
 
 use std::env;
 use std::ffi::OsString;
@@ -193,7 +192,7 @@ impl Command {
 /// value that is missing in the end is an error.
 fn start_logging(unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| progress::StandardError);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| terminal::StandardError);
     // A failed log line must not end the command; the library would print it on standard error and panic.
     let logs = logs.log_internal_errors(false);
     if io::stderr().is_terminal() {
@@ -211,7 +210,7 @@ fn database_url() -> Result<DatabaseUrl, Failure> {
 /// An id as an argument.
 fn id(text: &str) -> Result<Uuid, String> {
     text.trim().parse().map_err(|_| {
-        "expected a UUID, such as 5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35 (campaign status has those of campaigns)".to_owned()
+        "expected a UUID, for example 5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35 (campaign status has those of campaigns)".to_owned()
     })
 }
 

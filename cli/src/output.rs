@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
 
-use super::progress::StandardError;
+use super::terminal::StandardError;
 
 /// As the standard library's, without a panic, and harmless.
 macro_rules! println {

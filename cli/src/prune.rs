@@ -3,9 +3,8 @@
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::confirm::confirm;
 use super::failure::Failure;
-use super::{connect, format, output, patiently};
+use super::{connect, format, output, patiently, terminal};
 use campaign_sender::store::settings::DatabaseAccess;
 
 /// Delete what campaigns that ended long ago leave behind
@@ -36,7 +35,7 @@ pub struct Prune {
 fn days(text: &str) -> Result<i32, String> {
     let days = text.trim().strip_suffix('d').and_then(|days| days.parse().ok());
     days.filter(|days| (30..=36_500).contains(days))
-        .ok_or_else(|| "expected days from 30d on, such as 180d".to_owned())
+        .ok_or_else(|| "expected days from 30d on, for example 180d".to_owned())
 }
 
 impl Prune {
@@ -44,7 +43,8 @@ impl Prune {
         if !self.yes {
             let what = if self.recipients { "batches, events and recipients" } else { "batches and events" };
             let age = self.older_than;
-            confirm(&format!("Delete the {what} of campaigns that ended {age} days ago or earlier?"))?;
+            let question = format!("Delete the {what} of campaigns that ended {age} days ago or earlier?");
+            terminal::confirm(&question, "nothing was deleted")?;
         }
         let database = connect(DatabaseAccess::from_env()?).await?;
         let age: [(&(dyn ToSql + Sync), Type); 1] = [(&self.older_than, Type::INT4)];
@@ -77,15 +77,14 @@ impl Prune {
             }));
             return Ok(());
         }
-        let count = |count: i64| format::count(u64::try_from(count).unwrap_or(0));
         println!(
-            "{} ended {} days ago or earlier: {} batches, {} events and {} recipients are deleted, and {} transient bounces and reservations of the rate.",
+            "{} ended {} days ago or earlier. Deleted: {}, {}, {}, and {}.",
             format::counted(campaigns.len(), "campaign"),
             self.older_than,
-            count(batches),
-            count(events),
-            count(recipients),
-            count(rest),
+            format::counted(batches, "batch"),
+            format::counted(events, "event"),
+            format::counted(recipients, "recipient"),
+            format::counted(rest, "row of transient bounces and rate reservations"),
         );
         Ok(())
     }

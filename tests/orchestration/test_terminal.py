@@ -164,7 +164,7 @@ def test_an_error_breaks_no_word_and_its_command_can_be_copied(world, terminal, 
     world.database.execute("UPDATE campaigns SET status = 'paused', status_reason = 'too many of the emails of this campaign bounced'")
     running = terminal("send", "run", campaign, columns=columns)
     assert running.ends() == 75
-    text = f"campaign: campaign {campaign} is paused (too many of the emails of this campaign bounced): mend what is wrong, then campaign send resume {campaign}"
+    text = f"campaign: campaign {campaign} is paused (too many of the emails of this campaign bounced): correct the cause, then campaign send resume {campaign}"
     assert " ".join(running.lines) == text, running.shows
     assert running.lines[-1].endswith(f"campaign send resume {campaign}"), running.shows
 
@@ -174,7 +174,7 @@ def test_a_question_is_seen_although_the_result_goes_to_a_file(world, terminal, 
     result = tmp_path / "result.json"
     with result.open("wb") as output:
         cancelling = terminal("send", "cancel", campaign, "--json", output=output)
-        cancelling.wait_for('Cancel "Spring" for good? [y/N]')
+        cancelling.wait_for('Cancel "Spring"? [y/N]')
         cancelling.press(b"y\n")
         assert cancelling.ends() == 0, cancelling.shows
     assert json.loads(result.read_text()) == {"campaignId": campaign, "status": "cancelled"}

@@ -6,9 +6,8 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::super::confirm::confirm;
 use super::super::failure::{Exit, Failure};
-use super::super::{format, output, soon};
+use super::super::{format, output, soon, terminal};
 use super::{Case, Decision};
 use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::recipient::Status;
@@ -28,7 +27,7 @@ pub struct Order {
 }
 
 /// An uncertain recipient.
-struct Doubt {
+struct Uncertain {
     id: Uuid,
     email: String,
     code: String,
@@ -37,8 +36,8 @@ struct Doubt {
 
 impl Order {
     pub async fn run(self, case: &Case) -> Result<(), Failure> {
-        let doubts = self.doubts(case).await?;
-        if doubts.is_empty() {
+        let uncertain = self.uncertain(case).await?;
+        if uncertain.is_empty() {
             if self.json {
                 output::write_json(&self.as_json(case, &[], 0, case.campaign.status, case.campaign.progress));
             } else {
@@ -47,14 +46,14 @@ impl Order {
             return Ok(());
         }
         if !self.json {
-            describe(case, &doubts);
+            describe(case, &uncertain);
         }
-        self.confirm(doubts.len())?;
-        self.settle(case, &doubts).await
+        self.confirm(uncertain.len())?;
+        self.settle(case, &uncertain).await
     }
 
     /// The recipients to settle.
-    async fn doubts(&self, case: &Case) -> Result<Vec<Doubt>, Failure> {
+    async fn uncertain(&self, case: &Case) -> Result<Vec<Uncertain>, Failure> {
         let wanted = (!self.recipients.is_empty()).then_some(&self.recipients);
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&case.campaign.id, Type::UUID), (&wanted, Type::UUID_ARRAY)];
@@ -69,7 +68,7 @@ impl Order {
         }
         rows.iter()
             .map(|row| match (row.get("id"), Status::of(row.get("status"))) {
-                (id, Status::Uncertain) => Ok(Doubt {
+                (id, Status::Uncertain) => Ok(Uncertain {
                     id,
                     email: row.get("email"),
                     code: row.get::<_, Option<String>>("error_code").unwrap_or_default(),
@@ -85,25 +84,25 @@ impl Order {
             .collect()
     }
 
-    fn confirm(&self, doubts: usize) -> Result<(), Failure> {
+    fn confirm(&self, uncertain: usize) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
-        let recipients = format::counted(doubts, "recipient");
+        let recipients = format::counted(uncertain, "recipient");
         let question = match self.decision {
-            Decision::Sent => format!("Take it that {recipients} got the email? Each gets its activity."),
+            Decision::Sent => format!("Record that {recipients} got the email, with an activity for each?"),
             Decision::Failed => {
-                format!("Take it that {recipients} did not get the email, and leave it at that?")
+                format!("Record that {recipients} did not get the email, without sending it again?")
             }
             Decision::Resend => {
-                format!("Send the email to {recipients} again? Whoever has got it gets it twice.")
+                format!("Send the email to {recipients} again? Those who already got it get it twice.")
             }
         };
-        confirm(&question)
+        terminal::confirm(&question, "nothing was changed")
     }
 
-    async fn settle(&self, case: &Case, doubts: &[Doubt]) -> Result<(), Failure> {
-        let ids: Vec<Uuid> = doubts.iter().map(|doubt| doubt.id).collect();
+    async fn settle(&self, case: &Case, uncertain: &[Uncertain]) -> Result<(), Failure> {
+        let ids: Vec<Uuid> = uncertain.iter().map(|recipient| recipient.id).collect();
         let mut subjects = match self.decision {
             Decision::Sent => {
                 let (templates, subject) = (case.templates.as_ref(), case.subject());
@@ -178,19 +177,11 @@ impl Order {
         );
         if skipped > 0 {
             println!(
-                "{} settled meanwhile by other word, and left as they are.",
-                format::count(skipped as u64)
+                "Not changed, because they were settled in the meantime: {}.",
+                format::counted(skipped, "recipient")
             );
         }
-        println!(
-            "The campaign is {campaign}: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",
-            format::count(progress.sent),
-            format::count(progress.total),
-            format::count(progress.failed),
-            format::count(progress.suppressed),
-            format::count(progress.uncertain),
-            format::count(progress.remaining),
-        );
+        println!("The campaign is {campaign}: {}.", format::progress(&progress));
         match (self.decision, campaign) {
             (Decision::Resend, CampaignStatus::Sending) => {
                 println!("The next invocation of send-batch sends to them.");
@@ -202,20 +193,20 @@ impl Order {
 }
 
 /// The uncertain recipients by cause.
-fn describe(case: &Case, doubts: &[Doubt]) {
-    println!("\"{}\": {} uncertain", case.name(), format::counted(doubts.len(), "recipient"));
-    let mut causes: BTreeMap<&str, Vec<&Doubt>> = BTreeMap::new();
-    for doubt in doubts {
-        causes.entry(&doubt.code).or_default().push(doubt);
+fn describe(case: &Case, uncertain: &[Uncertain]) {
+    println!("\"{}\": {} uncertain", case.name(), format::counted(uncertain.len(), "recipient"));
+    let mut causes: BTreeMap<&str, Vec<&Uncertain>> = BTreeMap::new();
+    for recipient in uncertain {
+        causes.entry(&recipient.code).or_default().push(recipient);
     }
-    for (code, doubts) in causes {
-        let oldest = doubts.iter().map(|doubt| doubt.age).max().unwrap_or_default();
+    for (code, uncertain) in causes {
+        let oldest = uncertain.iter().map(|recipient| recipient.age).max().unwrap_or_default();
         println!(
-            "  {:>6}  {code}, for up to {}, such as {} ({})",
-            format::count(doubts.len() as u64),
+            "  {:>6}  {code}, for up to {}, for example {} ({})",
+            format::count(uncertain.len() as u64),
             format::duration(oldest),
-            doubts[0].email,
-            doubts[0].id
+            uncertain[0].email,
+            uncertain[0].id
         );
     }
 }

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::super::confirm::confirm;
 use super::super::failure::{Exit, Failure};
 use super::super::output::{self, shown};
+use super::super::terminal::confirm;
 use super::super::{connect, format, id, patiently, preview, soon};
 use super::settle::settle_refused;
 use super::time::{self, Time};
@@ -193,10 +193,10 @@ impl Schedule {
             return Ok(());
         }
         if io::stdin().is_terminal() {
-            return confirm(&format!(
-                "{} is in the past, so the campaign would be sent at once. Go on?",
-                self.at
-            ));
+            return confirm(
+                &format!("{} is in the past, so the campaign would be sent at once. Go on?", self.at),
+                "nothing was changed",
+            );
         }
         let message =
             format!("--at: {} is in the past; campaign send start {} sends it now", self.at, self.campaign);
@@ -252,7 +252,7 @@ impl Start {
             time::shown(scheduled_at)
         );
         if io::stdin().is_terminal() {
-            return confirm(&format!("{fact}. Send it now?"));
+            return confirm(&format!("{fact}. Send it now?"), "nothing was changed");
         }
         Err(Failure::new(Exit::Usage, format!("{fact}: give --yes to send it now")))
     }
@@ -381,7 +381,10 @@ impl Cancel {
         };
         case.allows(&change)?;
         if !self.yes {
-            confirm(&format!("Cancel \"{}\" for good?", case.name()))?;
+            confirm(
+                &format!("A cancelled campaign cannot be resumed. Cancel \"{}\"?", case.name()),
+                "nothing was changed",
+            )?;
         }
         let status = case.change(&change).await?;
         if self.json {

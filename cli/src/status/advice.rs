@@ -32,7 +32,7 @@ pub fn of(detail: &Detail) -> Vec<String> {
             advice.push(format!("Go on with it: campaign send resume {id}"));
         }
         CampaignStatus::Sent if detail.overview.rejected > 0 => {
-            advice.push(HaltReason::Rejections.advice().to_owned())
+            advice.push(HaltReason::Rejections.advice().to_owned());
         }
         CampaignStatus::Scheduled
         | CampaignStatus::Sending
@@ -41,7 +41,7 @@ pub fn of(detail: &Detail) -> Vec<String> {
         | CampaignStatus::Failed => {}
     }
     advice.extend(of_now(detail));
-    advice.extend(of_doubt(detail));
+    advice.extend(of_uncertain(detail));
     advice.extend(of_failed(detail));
     advice
 }
@@ -52,7 +52,7 @@ fn of_now(detail: &Detail) -> Option<String> {
     Some(advice.replace("{id}", &detail.overview.campaign_id.to_string()))
 }
 
-fn of_doubt(detail: &Detail) -> Option<String> {
+fn of_uncertain(detail: &Detail) -> Option<String> {
     let id = detail.overview.campaign_id;
     let uncertain = detail.outcomes.iter().filter(|outcome| outcome.status == Status::Uncertain);
     let oldest = uncertain.filter_map(|outcome| outcome.oldest_seconds).reduce(f64::max)?;
@@ -73,6 +73,6 @@ fn of_failed(detail: &Detail) -> Option<String> {
     let failed = detail.outcomes.iter().filter(|outcome| outcome.status == Status::Failed);
     let code = failed.filter_map(|outcome| outcome.code.as_deref()).find(retried)?;
     Some(format!(
-        "When the cause of {code} is mended, send to those who failed by it: campaign retry-failed {id} --code {code}"
+        "When you have corrected the cause of {code}, send to these recipients again: campaign retry-failed {id} --code {code}"
     ))
 }

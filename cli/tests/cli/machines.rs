@@ -204,7 +204,7 @@ fn an_error_has_one_form_for_machines_whatever_the_command() {
     for (arguments, code, said) in [
         (&["status", "x"][..], "usage", "invalid value 'x' for '[CAMPAIGN]': expected a UUID"),
         (&["import", &id], "usage", "required arguments were not provided: <FILE|--query <FILE.sql>>"),
-        (&["prune", "--older-than", "180d"], "usage", "give --yes to do it without asking"),
+        (&["prune", "--older-than", "180d"], "usage", "so nobody can confirm: give --yes"),
         (&["status", nobody], "data", "there is no campaign 5f0c2b1e"),
         (&["send", "start", nobody], "data", "there is no campaign 5f0c2b1e"),
         (&["import", &id, &missing], "noInput", "No such file"),

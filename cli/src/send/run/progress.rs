@@ -1,13 +1,12 @@
 //! A progress bar in a terminal. Elsewhere the log shows the progress.
 
-use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use uuid::Uuid;
 
-use super::super::super::{format, lines, progress};
-use super::settled;
+use super::super::super::{format, lines, terminal};
+use super::with_outcome;
 use campaign_sender::store::Database;
 
 /// How often the bar reads the tables.
@@ -23,12 +22,8 @@ pub struct Progress {
 
 impl Progress {
     pub fn start(database: Database, campaign: Uuid) -> Progress {
-        let in_terminal = io::stderr().is_terminal();
-        let bar = if in_terminal {
-            progress::bar(0, "{human_pos} of {human_len}, {elapsed}")
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = terminal::bar(Some(0), "{human_pos} of {human_len}, {elapsed}");
+        let in_terminal = !bar.is_hidden();
         bar.set_draw_target(ProgressDrawTarget::hidden());
         Progress { bar, in_terminal, database, campaign, started_at: Instant::now() }
     }
@@ -40,20 +35,21 @@ impl Progress {
         }
         let mut from = None;
         loop {
-            let known = settled(&self.database, self.campaign).await;
+            let known = with_outcome(&self.database, self.campaign).await;
             // The recipients are counted when sending starts; before that there is nothing to show.
-            if let Some((settled, total)) = known.filter(|(_, total)| *total > 0) {
+            if let Some((with_outcome, total)) = known.filter(|(_, total)| *total > 0) {
                 if from.is_none() {
                     self.bar.set_draw_target(ProgressDrawTarget::stderr());
                 }
-                let (since, first) = *from.get_or_insert((Instant::now(), settled));
+                let (since, first) = *from.get_or_insert((Instant::now(), with_outcome));
                 self.bar.set_length(total);
-                self.bar.set_position(settled);
-                let rate = (settled - first.min(settled)) as f64 / since.elapsed().as_secs_f64().max(0.001);
+                self.bar.set_position(with_outcome);
+                let rate = (with_outcome - first.min(with_outcome)) as f64
+                    / since.elapsed().as_secs_f64().max(0.001);
                 if rate > 0.0 {
-                    let left = Duration::from_secs_f64(((total - settled) as f64 / rate).min(1e9));
+                    let left = Duration::from_secs_f64(((total - with_outcome) as f64 / rate).min(1e9));
                     let left = format::duration(left);
-                    self.bar.set_message(if progress::is_wide() {
+                    self.bar.set_message(if terminal::is_wide() {
                         format!(", {rate:.0}/s, {left} left")
                     } else {
                         format!(", {left} left")
