@@ -1,7 +1,7 @@
 //! Settles recipients by a person's decision.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::{format, soon};
-use super::{Case, Decision};
+use super::{Case, Decision, agrees};
 use campaign_sender::send_batch::{lines, load};
 
 /// The recipients to settle, the new status, the person and the reason.
@@ -94,14 +94,7 @@ impl Order {
                 format!("Send the email to {recipients} again? Whoever has got it gets it twice.")
             }
         };
-        print!("{question} [y/N] ");
-        let _ = io::stdout().flush();
-        let mut answer = String::new();
-        let _ = io::stdin().lock().read_line(&mut answer);
-        match answer.trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
-            _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
-        }
+        if agrees(&question) { Ok(()) } else { Err(Failure::new(Exit::Declined, "nothing was changed")) }
     }
 
     async fn settle(&self, case: &Case, doubts: &[Doubt]) -> Result<(), Failure> {
