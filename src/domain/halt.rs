@@ -160,7 +160,9 @@ impl HaltReason {
         Some(match code {
             // AWS documents no error code for these, so SES's words decide.
             _ if words.contains("tenant not associated") => HaltReason::TenantNotAssociated,
-            _ if words.contains("tenant") && stopped => HaltReason::TenantPaused,
+            _ if words.contains("tenant") && (stopped || code == "SendingPausedException") => {
+                HaltReason::TenantPaused
+            }
             "NotFoundException" if words.contains("tenant") => HaltReason::NoTenant,
             _ if words.contains("configuration set") && stopped => HaltReason::ConfigurationSetPaused,
             "AccountSuspendedException" | "SendingPausedException" | "AccountSendingPausedException" => {
