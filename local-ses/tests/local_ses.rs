@@ -619,7 +619,7 @@ async fn message_insights_find_a_message_by_its_address_and_show_its_tags() {
     }
 
     let found = client.get_message_insights().message_id(id).send().await.unwrap();
-    let tag = |name: &str| found.email_tags().iter().find(|tag| tag.name() == name).map(|tag| tag.value());
+    let tag = |name: &str| found.email_tags().iter().find(|tag| tag.name() == name).map(MessageTag::value);
     assert_eq!((tag("recipient_id"), tag("ses:from-domain")), (Some("r-1"), Some("example.com")));
     assert_eq!(found.insights()[0].destination(), Some("ann@example.com"));
     let happened: Vec<_> =

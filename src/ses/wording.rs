@@ -20,7 +20,8 @@ const LEFT_OUT: [&str; 8] = ["is", "was", "has", "been", "now", "currently", "te
 const SUBJECTS: [&str; 4] = ["sending", "to send", "account", "configuration set"];
 /// ... and what was done to it.
 const STOPPED: [&str; 3] = ["paused", "suspended", "disabled"];
-/// What SES says if an email's identity or configuration set is not the tenant's.
+/// What SES says if an email's identity or configuration set is not the tenant's, as senders have seen it
+/// (<https://github.com/PostHog/posthog/pull/75863>).
 const NOT_ASSOCIATED: &str = " tenant not associated ";
 /// Words of a refusal that concerns one recipient: a mailbox or account that is suspended, or that is not
 /// sent to.

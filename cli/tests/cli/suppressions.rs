@@ -199,7 +199,7 @@ fn the_list_of_ses_is_the_tenants_where_the_organization_has_one_and_else_the_ac
         world.database.query(sql, &[]).iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
     };
     let cy = (crate::support::ORGANIZATION, "cy@example.com".to_owned(), "complaint".to_owned());
-    assert_eq!(rows(&mut world), [cy.clone()]);
+    assert_eq!(rows(&mut world), std::slice::from_ref(&cy));
 
     let said = done(&pull(&world, &[]));
     assert_eq!(

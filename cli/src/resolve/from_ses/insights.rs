@@ -11,11 +11,11 @@ use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::config::http::HttpRequest;
 use aws_sdk_sesv2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sesv2::operation::get_export_job::GetExportJobOutput;
-use aws_sdk_sesv2::operation::get_message_insights::GetMessageInsightsOutput;
+use aws_sdk_sesv2::operation::get_message_insights::{GetMessageInsightsError, GetMessageInsightsOutput};
 use aws_sdk_sesv2::primitives::DateTime;
 use aws_sdk_sesv2::types::{
-    DataFormat, EventType, ExportDataSource, ExportDestination, JobStatus, MessageInsightsDataSource,
-    MessageInsightsFilters,
+    DataFormat, EmailInsights, EventType, ExportDataSource, ExportDestination, JobStatus,
+    MessageInsightsDataSource, MessageInsightsFilters,
 };
 use aws_smithy_http_client::Connector;
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
@@ -138,7 +138,9 @@ impl Insights {
         self.messages.tick().await;
         match self.client.get_message_insights().message_id(&id).send().await {
             Ok(found) => Ok(Some(read(id, &found))),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(GetMessageInsightsError::is_not_found_exception) =>
+            {
                 Ok(None)
             }
             Err(error) => Err(refused("GetMessageInsights", &error)),
@@ -169,7 +171,7 @@ fn destination() -> ExportDestination {
 }
 
 fn read(id: String, found: &GetMessageInsightsOutput) -> Message {
-    let events = || found.insights().iter().flat_map(|of| of.events());
+    let events = || found.insights().iter().flat_map(EmailInsights::events);
     let has =
         |kinds: &[EventType]| events().any(|event| event.r#type().is_some_and(|kind| kinds.contains(kind)));
     let at = |kinds: &[EventType]| {
