@@ -82,11 +82,12 @@ start_pooler() {
     local server=${DATABASE_URL##*:}
     printf '%s\n' '[databases]' "* = host=127.0.0.1 port=${server%%/*} user=postgres" '[pgbouncer]' \
         'listen_addr = 127.0.0.1' "listen_port = $port" 'unix_socket_dir =' 'auth_type = any' 'pool_mode = transaction' \
-        'default_pool_size = 10' 'max_client_conn = 1000' 'server_idle_timeout = 5' >"$CLUSTER_DIR/pooler.ini"
+        'default_pool_size = 10' 'max_client_conn = 1000' 'server_idle_timeout = 5' \
+        "pidfile = $CLUSTER_DIR/pooler.pid" >"$CLUSTER_DIR/pooler.ini"
     chmod 644 "$CLUSTER_DIR/pooler.ini"
     as_postgres pgbouncer --quiet "$CLUSTER_DIR/pooler.ini" 2>"$CLUSTER_DIR/pooler.log" &
-    POOLER_PROCESS=$!
-    trap 'kill "$POOLER_PROCESS" 2>/dev/null; stop_postgres' EXIT
+    # Its own process: the one that started it as another user does not pass the signal on.
+    trap 'kill "$(cat "$CLUSTER_DIR/pooler.pid")" 2>/dev/null; stop_postgres' EXIT
     export POOLER=127.0.0.1:$port
     for _ in $(seq 100); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
