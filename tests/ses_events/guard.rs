@@ -49,7 +49,7 @@ fn complaints_stop_a_campaign_and_repeated_events_count_once() {
 }
 
 #[test]
-fn whoever_resumes_a_campaign_accepts_what_was_and_the_guard_counts_anew() {
+fn resuming_a_campaign_accepts_its_figures_and_the_guard_counts_from_zero() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
     let (campaign, ids) = sending(&mut world, 340);
