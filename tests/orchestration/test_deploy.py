@@ -61,7 +61,7 @@ def built(tmp_path):
     return tmp_path
 
 
-def in_terminal(command, directory, seconds=60, **variables):
+def in_terminal(command, directory, seconds=300, **variables):
     """Runs a command in a terminal without answering anything; its exit status and its output."""
     child, terminal = pty.fork()
     if child == 0:
