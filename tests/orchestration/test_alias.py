@@ -162,7 +162,7 @@ def test_everything_invokes_the_aliases():
     machine = resources["CampaignStateMachine"]["Properties"]
     assert machine["DefinitionSubstitutions"]["SendBatchFunctionArn"] == alias
     statements = resources["CampaignStateMachineRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
-    assert [found["Resource"] for found in statements if found["Sid"] == "SendBatch"] == [alias]
+    assert [found["Resource"] for found in statements if found.get("Sid") == "SendBatch"] == [alias]
     assert resources["SesEventsFunctionQueue"]["Properties"]["FunctionName"] == {"Ref": "SesEventsFunctionAliaslive"}
     assert resources["SendBatchFunctionEventInvokeConfig"]["Properties"]["Qualifier"] == "live"
     # The address of links that were sent must not change, so the function that they lead to has no alias.
