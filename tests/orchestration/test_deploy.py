@@ -19,7 +19,7 @@ from samcli.lib.providers.provider import Stack
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 
 import cloudformation
-from conftest import ACCOUNT, REGION, ROOT, empty
+from conftest import ACCOUNT, REGION, ROOT
 from function import TARGET
 
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:crm-AbCdEf"
@@ -96,19 +96,6 @@ def deploy(command, directory, aws, **variables):
     )
     assert status == 0, shown
     return shown
-
-
-@pytest.fixture
-def account(aws):
-    """Clients of an account that is empty."""
-    access = {"region_name": REGION, "endpoint_url": aws, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-
-    def client(service):
-        return boto3.client(service, **access)
-
-    empty(aws)
-    yield client
-    empty(aws)
 
 
 def variables_of(account, function):
@@ -191,7 +178,7 @@ def create(account, name, parameters):
     storage.put_object(Bucket="code", Key="function.zip", Body=b"PK\x05\x06" + b"\0" * 18)
     storage.put_object(Bucket="code", Key="campaign.asl.yaml", Body=(ROOT / "statemachine/campaign.asl.yaml").read_bytes())
     given = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
-    expanded = json.dumps(cloudformation.expand(template, parameters))
+    expanded = json.dumps(cloudformation.expand(template, parameters, name))
     account("cloudformation").create_stack(StackName=name, TemplateBody=expanded, Parameters=given)
     listed = account("cloudformation").describe_stack_resources(StackName=name)["StackResources"]
     # moto lists resources that it does not know without their ids.
@@ -306,6 +293,7 @@ def test_each_function_may_have_a_login_of_its_own_and_reads_no_others_secret(ac
         ({"SesEventsDatabaseIamUserArn": USERS["ses-events"]}, "SesEventsDatabaseIamUserArn goes with"),
         ({"UnsubscribeDatabaseUrl": "postgres://u@h/d", "UnsubscribeDatabaseSecretArn": SECRET,
           "UnsubscribeDatabaseIamUserArn": USERS["unsubscribe"]}, "UnsubscribeDatabaseIamUserArn goes with"),
+        ({"ConfigurationSet": "mine", "TrackingDomain": "links.example.com"}, "TrackingDomain goes with a configuration set"),
         ({"SesIdentities": ""}, "Parameter SesIdentities failed"),
         ({"SesIdentities": "example.com,nobody"}, "Parameter SesIdentities failed"),
         ({"UnsubscribeUrl": "http://example.com"}, "Parameter UnsubscribeUrl failed"),

@@ -79,18 +79,18 @@ fn a_file_with_a_row_that_cannot_be_used_is_imported_without_it_or_not_at_all() 
     let output = import(&world, &file, &[&arguments[..], &["--skip-bad"]].concat());
     insta::assert_snapshot!(scratch.stable(&done(&output)), @r#"
     1 added, 0 with a stronger reason now, 0 known already
-            2  bad_address     such as gone.csv:3: it is not of the form local@domain
-            1  malformed_time  such as gone.csv:5: created_at is "31.1.24": expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one
-            1  unknown_reason  such as gone.csv:4: reason is "tired": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others
-            2  unreadable      such as gone.csv:6: it has 1 fields, and the header 3
+            2  bad_address     for example gone.csv:3: it is not of the form local@domain
+            1  malformed_time  for example gone.csv:5: created_at is "31.1.24": expected a time, for example 2026-01-31T08:00:00Z; --ignore created_at takes the present one
+            1  unknown_reason  for example gone.csv:4: reason is "tired": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others
+            2  unreadable      for example gone.csv:6: it has 1 field, and the header 3
     The refused rows are in refused.csv.
     "#);
     insta::assert_snapshot!(scratch.read("refused.csv"), @r#"
     line,reason,detail,email
     3,bad_address,it is not of the form local@domain,nobody
     4,unknown_reason,"reason is ""tired"": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others",bob@example.com
-    5,malformed_time,"created_at is ""31.1.24"": expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one",cy@example.com
-    6,unreadable,"it has 1 fields, and the header 3",
+    5,malformed_time,"created_at is ""31.1.24"": expected a time, for example 2026-01-31T08:00:00Z; --ignore created_at takes the present one",cy@example.com
+    6,unreadable,"it has 1 field, and the header 3",
     7,bad_address,white space or a control character stands within it,'=cmd|'/c calc'!A0
     8,unreadable,text after a closing quote: a quote within a quoted field is written twice,
     "#);
@@ -152,4 +152,80 @@ fn an_entry_of_a_link_that_is_imported_too_is_no_links_any_more() {
         world.database.query(sql, &[]).iter().map(|row| (row.get(0), row.get(1))).collect();
     let expected = [("ada@example.com", false), ("bob@example.com", true), ("cy@example.com", true)];
     assert_eq!(of_links, expected.map(|(email, of_link)| (email.to_owned(), of_link)));
+}
+
+/// The account's list of SES, and those of two tenants.
+fn lists(world: &mut World) {
+    use local_ses::ses::{SuppressedDestination, SuppressionReason, Tenant};
+    let on = |address: &str, reason| SuppressedDestination {
+        email_address: address.to_owned(),
+        reason,
+        last_update: std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
+    };
+    world.ses.set_suppressed(vec![
+        on("Ada@Example.com", SuppressionReason::Bounce),
+        on("bob@example.com", SuppressionReason::Complaint),
+    ]);
+    let tenant = |name: &str, address: &str| Tenant {
+        name: name.to_owned(),
+        suppressed: vec![on(address, SuppressionReason::Complaint)],
+        ..Tenant::default()
+    };
+    world.ses.set_tenants(vec![tenant("acme", "cy@example.com"), tenant("other", "dan@example.com")]);
+    world.database.execute(
+        "INSERT INTO organization_settings (organization_id, ses_tenant) VALUES ($1, ' acme ')",
+        &[&crate::support::ORGANIZATION],
+    );
+}
+
+fn pull(world: &World, arguments: &[&str]) -> std::process::Output {
+    world.campaign_command(&[&["suppressions", "pull-ses"], arguments].concat())
+}
+
+#[test]
+fn the_list_of_ses_is_the_tenants_where_the_organization_has_one_and_else_the_accounts() {
+    let mut world = World::new();
+    lists(&mut world);
+    let organization = crate::support::ORGANIZATION.to_string();
+    let said = done(&pull(&world, &["--organization", &organization]));
+    assert_eq!(
+        said,
+        format!(
+            "1 address on the list of SES's tenant acme, for {organization}\n1 added, 0 with a stronger reason now, 0 known already\n"
+        )
+    );
+    let rows = |world: &mut World| -> Vec<(Uuid, String, String)> {
+        let sql = "SELECT organization_id, email, reason FROM suppressions ORDER BY email";
+        world.database.query(sql, &[]).iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+    };
+    let cy = (crate::support::ORGANIZATION, "cy@example.com".to_owned(), "complaint".to_owned());
+    assert_eq!(rows(&mut world), std::slice::from_ref(&cy));
+
+    let said = done(&pull(&world, &[]));
+    assert_eq!(
+        said,
+        "2 addresses on SES's list, for all organizations\n2 added, 0 with a stronger reason now, 0 known already\n"
+    );
+    let all = |email: &str, reason: &str| (Uuid::nil(), email.to_owned(), reason.to_owned());
+    let expected = [all("ada@example.com", "bounce"), all("bob@example.com", "complaint"), cy];
+    assert_eq!(rows(&mut world), expected);
+
+    // An organization without a tenant has the account's list.
+    let other = Uuid::new_v4().to_string();
+    let said = done(&pull(&world, &["--organization", &other]));
+    assert!(said.starts_with(&format!("2 addresses on SES's list, for {other}\n")), "{said}");
+}
+
+#[test]
+fn a_tenant_that_ses_does_not_know_suppresses_nobody_and_its_name_is_shown() {
+    let mut world = World::new();
+    lists(&mut world);
+    world.ses.set_tenants(Vec::new());
+    let organization = crate::support::ORGANIZATION.to_string();
+    let output = pull(&world, &["--organization", &organization]);
+    assert_eq!(output.status.code(), Some(69));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Tenant acme does not exist"), "{said}");
+    let count: i64 = world.database.query("SELECT count(*) FROM suppressions", &[])[0].get(0);
+    assert_eq!(count, 0);
 }

@@ -281,13 +281,13 @@ impl Paths {
                         for (outcomes, whole) in [(outcomes, true), (accepted, false)] {
                             let mut after = after.clone();
                             let (batch, token) = (i.batch, i.token);
-                            let record = Record { batch, token, outcomes, whole, doubt: false };
+                            let record = Record { batch, token, outcomes, whole, owner_lost: false };
                             after.tables.record(&record, &self.model.removed);
                             recorded.push(after);
                         }
                     }
                 }
-                Phase::Pay(_) | Phase::Claim | Phase::Complete => {}
+                Phase::RecordUnrecorded(_) | Phase::Claim | Phase::Complete => {}
             }
         }
         // A record that halts the campaign, which is then paused.
