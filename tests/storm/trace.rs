@@ -2,6 +2,7 @@
 //! same (`./dev model --traces`, docs/model.md). New ones are made all the time, as small as those of the model; a CRM adds
 //! recipients to them, pauses and resumes them.
 
+use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
@@ -120,7 +121,8 @@ pub fn record(world: &mut World) {
             "OLD.completed_through IS DISTINCT FROM NEW.completed_through".to_owned(),
         ),
     ] {
-        sql += &format!(
+        let _ = write!(
+            sql,
             "CREATE TRIGGER record AFTER {operations} ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION record();"
         );
     }
@@ -237,7 +239,10 @@ pub fn judge(world: &mut World) -> String {
         }
     }
     let file = executable("model").with_file_name("storm-traces.jsonl");
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mut text = String::new();
+    for line in lines {
+        let _ = writeln!(text, "{line}");
+    }
     std::fs::write(&file, text).expect("the traces are written");
     let judged =
         Command::new(executable("model")).arg("--traces").arg(&file).output().expect("the model runs");

@@ -305,7 +305,7 @@ impl Paths {
     fn outcomes(&self, world: &World, at: usize, changes: &[Change]) -> Vec<(World, Vec<(u8, Outcome)>)> {
         let mut ways = vec![(world.clone(), Vec::new())];
         for (index, (recipient, attempt, _)) in world.invocations[at].members.iter().enumerate() {
-            let changed = changes
+            let new_row = changes
                 .iter()
                 .rfind(|change| {
                     change.table == "campaign_recipients"
@@ -313,7 +313,7 @@ impl Paths {
                 })
                 .map(|change| self.outcome(&change.row));
             let is_pending = world.tables.recipients[usize::from(*recipient)].status == Status::Pending;
-            let possible: Vec<Outcome> = match (changed, attempt) {
+            let possible: Vec<Outcome> = match (new_row, attempt) {
                 (Some(None), _) => Vec::new(),
                 (Some(Some(outcome)), _) => vec![outcome],
                 (None, Attempt::Known(outcome)) => vec![*outcome],

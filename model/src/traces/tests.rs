@@ -61,7 +61,7 @@ fn a_message_or_a_statement_less_is_rejected() {
     each_is_rejected("one less", |campaign, at| {
         // Others might not have happened: a record that has changed nothing, a takeover before another one, a checkpoint
         // behind whose mark nobody was handed over.
-        let matters = match campaign.events.remove(at) {
+        match campaign.events.remove(at) {
             Event::Accepted { .. } => true,
             Event::Transaction { by, changes, .. } => {
                 let is_new =
@@ -74,8 +74,7 @@ fn a_message_or_a_statement_less_is_rejected() {
                     By::Checkpoint | By::Complete | By::Other => false,
                 }
             }
-        };
-        matters
+        }
     });
 }
 
