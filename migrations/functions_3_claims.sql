@@ -4,6 +4,13 @@
 -- every lookup walks over them. Therefore, what changes with each claim is in new rows at the end of an index: the
 -- cursor in the newest batch, the reservations of the rate in the newest shares.
 
+-- Two names that are older than the words of today. The previous release still uses them, so they are described here.
+COMMENT ON TABLE campaign_cursors IS
+    'One row per campaign: the lock that its claims take in turn, how far its recipients are counted, and what is counted '
+    'in a row (equal refusals, lost invocations). The cursor itself is claimed_through of the newest row of campaign_batches.';
+COMMENT ON COLUMN campaign_cursors.doubt_examined_at IS
+    'When the policy resend last looked for uncertain recipients that Amazon SES has not reported on.';
+
 -- Raises an error unless each statement of a function sees what was committed before it began, and makes sure that a
 -- commit is durable when it is acknowledged. The functions of this package set both for each transaction; this check
 -- holds for any caller.
@@ -412,7 +419,7 @@ BEGIN
 END
 $$;
 
--- How many recipients of a batch the high-water mark moves at a time.
+-- The number of recipients of a batch by which the mark moves at a time.
 -- A batch has two checkpoints, the last batch one (because the campaign is then completed): five statements in
 -- all. The mark moves on when an eighth of a step is left: 1 + 7/8 + 7/8 = 2.75 steps, and 1 + 7/8 = 1.875. If
 -- the rate is known, the step is at most what is sent within 1.5 seconds.

@@ -66,7 +66,7 @@ DECLARE
     v_count bigint;
 BEGIN
     IF OLD.status = 'uncertain' THEN
-        RAISE EXCEPTION 'recipient % of campaign % is in doubt: Amazon SES may have accepted the email to this address',
+        RAISE EXCEPTION 'recipient % of campaign % is uncertain: Amazon SES may have accepted the email to this address',
                         OLD.id, OLD.campaign_id
             USING ERRCODE = 'object_in_use', HINT = 'Settle it first: campaign resolve.';
     END IF;

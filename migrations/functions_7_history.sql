@@ -53,7 +53,7 @@ BEGIN
             -- (It does not wait for the lock, because the lock's holder may be waiting for this campaign.)
             PERFORM FROM database_history FOR UPDATE SKIP LOCKED;
             IF NOT FOUND THEN
-                reason := 'another invocation is looking at what became of the database';
+                reason := 'another invocation is comparing the database with what the last claim saw';
                 hold_seconds := 1;
                 RETURN;
             END IF;
@@ -64,7 +64,7 @@ BEGIN
             WHEN h.system_identifier <> i.system_identifier
             THEN format('its server has the system identifier %s, and had %s', i.system_identifier, h.system_identifier)
             WHEN h.database_oid <> i.database_oid THEN 'its tables come from another database of this server'
-            WHEN h.written_by <> h.row_written_by THEN 'its rows were written anew, as a restore does' END;
+            WHEN h.written_by <> h.row_written_by THEN 'its rows were written again, as a restore does' END;
         v_back := CASE
             WHEN h.timeline <> i.timeline
             THEN format('the timeline of its server is %s, and was %s: a standby was promoted, or a backup restored',

@@ -22,20 +22,28 @@ CREATE OR REPLACE FUNCTION link_has_rested(link_used_at timestamptz) RETURNS boo
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN link_used_at IS NULL OR link_used_at <= now() - interval '1 minute' OR link_used_at > now();
 
+-- The recipient that a token names, if it is of that organization, with the canonical form of its address.
+CREATE OR REPLACE FUNCTION recipient_of_link(p_recipient_id uuid, p_organization_id uuid)
+RETURNS TABLE (id uuid, organization_id uuid, campaign_id uuid, customer_id uuid, customer_ref text, email text,
+               name text, message_id text, address text, campaign_name text, created_by uuid, from_address text)
+LANGUAGE sql STABLE AS $$
+    SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id,
+           canonical_address(r.email), c.name, c.created_by, c.from_address
+      FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
+     WHERE r.id = p_recipient_id AND c.organization_id = p_organization_id
+$$;
+
 -- The data of a recipient for the page: the reason for which the address is suppressed, and whether this link may
 -- take that back. A suppression for all organizations cannot be taken back by one of them.
 CREATE OR REPLACE FUNCTION look_by_link(p_recipient_id uuid, p_organization_id uuid)
 RETURNS TABLE (email text, from_address text, reason text, changed boolean, revocable boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    SELECT r.email, c.from_address, CASE WHEN a.reason <> 'bounce' THEN 'manual' ELSE s.reason END, false,
-           coalesce(s.link_recipient_id = r.id, false)
-      FROM campaign_recipients AS r
-      JOIN campaigns AS c ON c.id = r.campaign_id
-      LEFT JOIN suppressions AS s
-             ON s.organization_id = r.organization_id AND s.email = canonical_address(r.email)
+    SELECT k.email, k.from_address, CASE WHEN a.reason <> 'bounce' THEN 'manual' ELSE s.reason END, false,
+           coalesce(s.link_recipient_id = k.id, false)
+      FROM recipient_of_link(p_recipient_id, p_organization_id) AS k
+      LEFT JOIN suppressions AS s ON s.organization_id = k.organization_id AND s.email = k.address
       LEFT JOIN suppressions AS a
-             ON a.organization_id = '00000000-0000-0000-0000-000000000000' AND a.email = canonical_address(r.email)
-     WHERE r.id = p_recipient_id AND c.organization_id = p_organization_id
+             ON a.organization_id = '00000000-0000-0000-0000-000000000000' AND a.email = k.address
 $$;
 
 -- Unsubscribes a recipient: the suppression, the recipient's mark and the campaign's counter. Running it again
@@ -46,10 +54,7 @@ RETURNS TABLE (id uuid, organization_id uuid, campaign_id uuid, customer_id uuid
                reason text, changed boolean, revocable boolean)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WITH known AS MATERIALIZED (
-        SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id,
-               canonical_address(r.email) AS address, c.name AS campaign_name, c.created_by, c.from_address
-          FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
-         WHERE r.id = p_recipient_id AND c.organization_id = p_organization_id
+        SELECT * FROM recipient_of_link(p_recipient_id, p_organization_id)
     ),
     -- If two statements run at once, the second waits for the first and then finds nothing to mark.
     marked AS (
@@ -95,10 +100,7 @@ RETURNS TABLE (id uuid, organization_id uuid, campaign_id uuid, customer_id uuid
                reason text, changed boolean, revocable boolean)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WITH known AS MATERIALIZED (
-        SELECT r.id, r.organization_id, r.campaign_id, r.customer_id, r.customer_ref, r.email, r.name, r.message_id,
-               canonical_address(r.email) AS address, c.name AS campaign_name, c.created_by, c.from_address
-          FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
-         WHERE r.id = p_recipient_id AND c.organization_id = p_organization_id
+        SELECT * FROM recipient_of_link(p_recipient_id, p_organization_id)
     ),
     -- Rows are locked in one order everywhere: recipient, suppression, campaign.
     own AS MATERIALIZED (

@@ -9,7 +9,7 @@ mod support;
 
 use std::time::Duration;
 
-use campaign_sender::message::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, RecipientIds};
 use local_ses::lambda::{Function, InvocationError};
 use local_ses::ses::in_sqs_batch;
 use serde_json::{Value, json};
@@ -174,7 +174,7 @@ fn the_words_of_postgresql_are_told_without_addresses_names_and_rows() {
 }
 
 #[test]
-fn what_is_owed_is_told_without_addresses() {
+fn what_is_unrecorded_is_logged_without_addresses() {
     let mut world = World::single();
     let (campaign, _) = campaign(&mut world);
     let refuse =
@@ -189,8 +189,8 @@ fn what_is_owed_is_told_without_addresses() {
     let mut transcript = Transcript::of(&world);
     let result =
         transcript.invoke_within(&mut function, &event(campaign, 10), Duration::from_secs(5)).unwrap();
-    let owed = result["next"]["unrecorded"]["outcomes"].as_array().map_or(0, Vec::len);
-    assert!(owed > 0, "{result}");
+    let unrecorded = result["next"]["unrecorded"]["outcomes"].as_array().map_or(0, Vec::len);
+    assert!(unrecorded > 0, "{result}");
     transcript.tells_nothing(&mut world, &function);
 }
 
@@ -306,8 +306,8 @@ fn a_link_is_used_without_a_word_of_whom_it_is_or_what_it_is() {
         ];
         let mut function = Function::start(&executable("unsubscribe"), &variables).unwrap();
         let mut transcript = Transcript::of(&world);
-        let subject = Subject { recipient_id: id, organization_id: ORGANIZATION };
-        let token = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(subject);
+        let ids = RecipientIds { recipient_id: id, organization_id: ORGANIZATION };
+        let token = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(ids);
         transcript.secrets.push(token.clone());
         for kind in ["get", "one-click", "subscribe-again"] {
             let file = format!("{}/events/unsubscribe/{kind}.json", env!("CARGO_MANIFEST_DIR"));

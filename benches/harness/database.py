@@ -60,7 +60,7 @@ class Database:
         self.campaigns = []
         if recipients:
             self.campaigns = [self.load(recipients) for _ in range(campaigns)]
-            self.settle()
+            self.finish_loading()
 
     def __enter__(self):
         return self
@@ -85,7 +85,7 @@ class Database:
             )
         return campaign
 
-    def settle(self):
+    def finish_loading(self):
         """Finishes the background work of loading, so that it does not run during a measurement."""
         with self.connect() as connection:
             connection.execute("VACUUM ANALYZE")

@@ -34,7 +34,7 @@ def versions(server):
 
 
 def commit():
-    # Of a copy without its history there is none to tell.
+    # Without its history, a copy has no commit.
     said = _said("git", "-C", str(ROOT), "describe", "--always")
     # The page itself changes with each table.
     changed = _said("git", "-C", str(ROOT), "status", "--porcelain", "--", ":!BENCHMARKS.md")

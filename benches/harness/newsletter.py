@@ -19,7 +19,7 @@ FOOT = """</table>
 </body>
 </html>"""
 CELL = 'style="padding:16px 24px;font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:24px;color:#2b2118"'
-# What has variables, a third of it in links.
+# Paragraphs with variables, a third of these in links.
 PERSONAL = [
     "<h1>{% if name %}Good morning, {{ name }}{% else %}Good morning{% endif %}</h1>",
     "<p>Your {{ favourite }} is among the beans of this week, and we have put a bag aside for you.</p>",
@@ -33,7 +33,7 @@ PRODUCTS = (
     "{% for product in products %}<tr><td " + CELL + '><a href="https://kaffa.example/{{ product.path }}">'
     "{{ product.name }}</a></td><td align=\"right\">{{ product.price }} EUR</td></tr>{% endfor %}\n"
 )
-# What all get, with two links.
+# An article that is the same for all, with two links.
 ARTICLE = """<tr><td class="column" {cell}>
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"><tr>
 <td width="200" valign="top" style="padding:0 16px 0 0"><a href="https://kaffa.example/stories/{n}?utm_source=newsletter&amp;utm_medium=email&amp;utm_campaign=spring&amp;utm_content=picture-{n}"><img src="https://cdn.kaffa.example/stories/{n}.jpg" width="184" height="138" alt="The drying beds of station {n}" style="width:184px;height:138px;border-radius:8px"></a></td>
@@ -45,9 +45,9 @@ LINK = (
     '<p style="margin:0"><a href="https://kaffa.example/letters/{n}?utm_source=newsletter&amp;utm_medium=email"'
     ' style="display:inline-block;padding:8px 16px;background:#9c4221;color:#fff;border-radius:6px">Read letter {n}</a></p>'
 )
-# So many links there are in a newsletter that has room for them.
+# The number of links of a newsletter that has room for them.
 LINKS = 40
-# So many rows with variables likewise: together with the title they have 30.
+# The number of rows with variables; with the title they have 30 variables.
 ROWS = 22
 
 

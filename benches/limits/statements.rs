@@ -58,7 +58,7 @@ impl Statements {
     /// Records a batch of which every message was accepted.
     pub async fn record(&self, batch: &Batch, lines: &[Line]) -> Result<(), Box<dyn Error>> {
         let closing =
-            Closing { batch_id: batch.id, token: batch.token, whole: true, reopen: false, doubt: false };
+            Closing { batch_id: batch.id, token: batch.token, whole: true, reopen: false, owner_lost: false };
         let record = Record { closing: Some(closing), lines, ..Record::nothing(self.campaign_id) };
         let until = Instant::now() + Duration::from_secs(60);
         let recorded = record::record(&self.database, &self.record, &record, until).await?;

@@ -57,7 +57,7 @@ def sent(database):
         )
         connection.execute("UPDATE campaigns SET status = 'sent', sent_count = total_count")
         found = connection.execute("SELECT campaign_id, id, canonical_address(email) FROM campaign_recipients").fetchall()
-    database.settle()
+    database.finish_loading()
     return found
 
 

@@ -41,7 +41,7 @@ def record(bench, size):
     with bench.server.database(size * (rounds + 1)) as database:
         with database.connect() as connection:
             connection.execute(EARLIER, [1000 if bench.quick else 200_000])
-        database.settle()
+        database.finish_loading()
         environment = {"DATABASE_URL": database.url, "CAMPAIGN_ID": database.campaigns[0]}
         process = Process([bench.tool("bench-limits"), "record", size, rounds], environment)
         lines = [json.loads(line) for line in process.child.stdout]

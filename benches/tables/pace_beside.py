@@ -27,7 +27,7 @@ def organizations(bench, seconds):
         # None of them is done by then, even if it had all of the rate.
         recipients = RATE * seconds * 2
         campaigns = [database.load(recipients, owner) for owner in (*owners[:1] * 3, owners[1])]
-        database.settle()
+        database.finish_loading()
         batch = 10 if bench.quick else 100
         drive(bench, database, ses, [Lane(each, batch, endless=True) for each in campaigns * 2], seconds)
         sent = sent_between(database, seconds / 2, seconds)
@@ -52,7 +52,7 @@ def small(bench, seconds):
     with bench.server.database() as database, bench.ses(**enforcing(RATE)) as ses:
         huge = database.load(RATE * seconds * 2, str(uuid.uuid4()))
         campaign = database.load(SMALL, str(uuid.uuid4()))
-        database.settle()
+        database.finish_loading()
         lane = Lane(campaign, SMALL, after=AFTER)
         drive(bench, database, ses, [lane, *(Lane(huge, 100, endless=True) for _ in range(4))])
         sent, _ = database.sent(campaign)

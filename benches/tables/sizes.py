@@ -51,7 +51,7 @@ def of_size(bench, size):
         own_text = contestant in PEERS or FUNCTIONS[contestant][2]
         with bench.server.database() as database, bench.ses() as ses:
             database.campaigns = [database.load(count, html=html, own_text=own_text)]
-            database.settle()
+            database.finish_loading()
             # Messages are compared among those of one body.
             bench.messages = compared.setdefault(own_text, {})
             if contestant in PEERS:

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::io::{self, Read};
 use std::rc::Rc;
 
+use super::format;
 use strict::{Broken, Scan, Strict};
 
 pub use dialect::parse_delimiter;
@@ -127,7 +128,8 @@ impl<'a> CsvFile<'a> {
         let named = self.columns.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
         let surplus = self.record.iter().skip(columns).any(|field| !field.trim_ascii().is_empty());
         if surplus || self.record.len() < named {
-            return Err(format!("it has {} fields, and the header {columns}", self.record.len()));
+            let fields = format::counted(self.record.len(), "field");
+            return Err(format!("it has {fields}, and the header {columns}"));
         }
         (0..columns)
             .map(|at| {
@@ -266,7 +268,7 @@ mod tests {
                 "email|name||",
                 "2 a@example.com|A||",
                 "3 b@example.com|B||",
-                "5 ! it has 1 fields, and the header 4",
+                "5 ! it has 1 field, and the header 4",
                 "6 ! it has 5 fields, and the header 4",
             ]
         );

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use campaign_sender::domain::result::Progress;
+
 /// `1234567` as `1,234,567`.
 pub fn count(n: impl TryInto<i64>) -> String {
     let n: i64 = n.try_into().unwrap_or(i64::MAX);
@@ -16,14 +18,37 @@ pub fn count(n: impl TryInto<i64>) -> String {
     grouped
 }
 
-/// `1 batch`, `2 batches`, `1,000 recipients`.
-pub fn counted(n: usize, noun: &str) -> String {
-    let ending = match (n, noun.ends_with("ch") || noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
+/// `1 batch`, `2 batches`, `1,000 recipients`. Of several words the first is the noun: `2 bounces of mailboxes`.
+pub fn counted(n: impl TryInto<i64>, what: &str) -> String {
+    let number = count(n);
+    let (noun, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
+    let ending = match (number.as_str(), noun) {
+        ("1", _) => "",
+        (_, noun) if noun.ends_with("ch") || noun.ends_with('s') => "es",
+        _ => "s",
     };
-    format!("{} {noun}{ending}", count(n as u64))
+    format!("{number} {noun}{ending}{rest}")
+}
+
+/// An error with the address that met it, as one phrase.
+pub fn with_example(error: Option<&str>, example: &str) -> String {
+    match error.map(|error| error.trim_end_matches('.')).filter(|error| !error.is_empty()) {
+        Some(error) => format!("{error}, for example {example}"),
+        None => format!("for example {example}"),
+    }
+}
+
+/// The counters of a campaign in one phrase: `4 of 10 sent, 1 failed, …`.
+pub fn progress(progress: &Progress) -> String {
+    format!(
+        "{} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send",
+        count(progress.sent),
+        count(progress.total),
+        count(progress.failed),
+        count(progress.suppressed),
+        count(progress.uncertain),
+        count(progress.remaining)
+    )
 }
 
 /// A duration in its two largest units: `12 ms`, `1.8 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
@@ -53,8 +78,13 @@ mod tests {
             ["0", "999", "1,000", "-1,234,567"]
         );
         assert_eq!(
-            [counted(1, "recipient"), counted(2000, "recipient"), counted(2, "address")],
-            ["1 recipient", "2,000 recipients", "2 addresses"]
+            [
+                counted(1, "recipient"),
+                counted(2000, "recipient"),
+                counted(2, "address"),
+                counted(0, "line of it")
+            ],
+            ["1 recipient", "2,000 recipients", "2 addresses", "0 lines of it"]
         );
         let spans = [12, 1_840, 120_000, 185_000, 7_800_000, 273_600_000]
             .map(|ms| duration(Duration::from_millis(ms)));

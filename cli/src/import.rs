@@ -13,7 +13,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::csv_file::{ReadError, parse_delimiter};
 use super::failure::{Exit, Failure};
 use super::output::shown;
-use super::{connect, format, id, output, soon};
+use super::{connect, format, id, output, soon, terminal};
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 use mapping::Mapping;
@@ -156,7 +156,7 @@ impl Import {
         }
         let (total, status) = transaction.commit().await?;
         let status_in_words = if status == "draft" { "a draft" } else { &status };
-        let recipients = format::counted(usize::try_from(total).unwrap_or_default(), "recipient");
+        let recipients = format::counted(total, "recipient");
         println!("The campaign is {status_in_words} and has {recipients}.");
         if status == "sent" && outcome.imported > 0 {
             println!("It is sending again when it is started: campaign send start {}", campaign.id);
@@ -192,16 +192,16 @@ impl Import {
             unnameable.extend(names);
             nameless.extend(numbers);
             bar.set_position(bytes_read);
-            bar.set_message(format!("{} rows", format::count(read)));
+            bar.set_message(format::counted(read, "row"));
         }
         rows.finish().await?;
-        bar.set_message(format!("{} rows read, checking them", format::count(read)));
+        bar.set_message(format!("{} read, checking them", format::counted(read, "row")));
         let (good, refused) = transaction.judge(line).await?;
         let imported = if self.dry_run || (refused > 0 && !self.skip_bad) {
             good - transaction.mark_known().await?
         } else {
-            bar.set_message(format!("{} rows read, writing recipients", format::count(read)));
-            transaction.settle(good).await?
+            bar.set_message(format!("{} read, writing recipients", format::counted(read, "row")));
+            transaction.insert_good(good).await?
         };
         let refused = transaction.refused().await?;
         bar.finish_and_clear();
@@ -232,7 +232,7 @@ impl Import {
             "\"{}\": {} of {} {verb} in {}",
             shown(&campaign.name),
             format::count(outcome.imported),
-            format::counted(usize::try_from(outcome.rows).unwrap_or(usize::MAX), "row"),
+            format::counted(outcome.rows, "row"),
             format::duration(started_at.elapsed()),
         );
         say_refused(&outcome.refused, place);
@@ -262,7 +262,7 @@ pub fn say_refused(refused: &[Refused], place: &str) {
     let width = refused.iter().map(|refused| refused.reason.len()).fold(12, usize::max);
     for Refused { reason, count, first_line, detail } in refused {
         let (count, detail) = (format::count(*count), shown(detail));
-        println!("  {count:>7}  {reason:<width$}  such as {place}{first_line}: {detail}");
+        println!("  {count:>7}  {reason:<width$}  for example {place}{first_line}: {detail}");
     }
 }
 
@@ -272,7 +272,7 @@ pub fn all_or_none(refused: i64, rows: u64) -> Failure {
     let message = format!(
         "{} of {} {verb} refused, so nothing was imported: correct them, or give --skip-bad",
         format::count(refused),
-        format::counted(usize::try_from(rows).unwrap_or(usize::MAX), "row")
+        format::counted(rows, "row")
     );
     Failure::new(Exit::Data, message)
 }
@@ -314,18 +314,9 @@ pub fn read_failure(place: &str, error: ReadError) -> Failure {
     }
 }
 
-/// A progress bar in a terminal, nothing elsewhere. If the input's length is unknown, it only shows that the
-/// command is running.
+/// The progress bar of the input, whose length may be unknown.
 fn progress_bar(length: Option<u64>) -> ProgressBar {
-    let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length), "  {bar:40.green/237}  {msg}, {elapsed}"),
-        None => (ProgressBar::new_spinner(), "  {spinner}  {msg}, {elapsed}"),
-    };
-    bar.set_style(
-        ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("━╸─"),
-    );
+    let bar = terminal::bar(length, "{msg}, {elapsed}");
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
     bar
 }

@@ -34,6 +34,7 @@ mod send;
 mod send_test;
 mod status;
 mod suppressions;
+mod terminal;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -190,7 +191,7 @@ fn database_url() -> Result<DatabaseUrl, Failure> {
 /// An id as an argument.
 fn id(text: &str) -> Result<Uuid, String> {
     text.trim().parse().map_err(|_| {
-        "expected a UUID, such as 5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35 (campaign status has those of campaigns)".to_owned()
+        "expected a UUID, for example 5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35 (campaign status has those of campaigns)".to_owned()
     })
 }
 

@@ -241,7 +241,7 @@ fn refused(error: runner::Error) -> Failure {
         runner::Error::Database(DatabaseError::Locked(reason)) => Failure::new(
             Exit::Unavailable,
             format!(
-                "a lock was not had in {}: {reason}; end the transaction that holds it, and run `campaign migrate` again, which goes on from here",
+                "a lock was not granted within {}: {reason}; end the transaction that holds it, and run `campaign migrate` again, which continues from here",
                 format::duration(runner::LOCK_PATIENCE)
             ),
         ),

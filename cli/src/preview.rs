@@ -25,7 +25,7 @@ use campaign_sender::message::preflight::campaign::examine_campaign;
 use campaign_sender::message::preflight::message::examine_message;
 use campaign_sender::message::preflight::{Finding, Findings};
 use campaign_sender::message::render::Templates;
-use campaign_sender::message::token::Subject;
+use campaign_sender::message::token::RecipientIds;
 use campaign_sender::send_batch::attachments;
 use campaign_sender::send_batch::load::{self};
 use campaign_sender::send_batch::send::{Files, Sender};
@@ -294,7 +294,7 @@ impl Case {
     /// The same messages with the links of a test email, which unsubscribe nobody.
     fn samples_of_a_test(&self, templates: &Templates, samples: &[Sample]) -> Vec<Sample> {
         let of = |sample: &Sample| {
-            let nobody = Recipient { id: Subject::NOBODY, ..sample.recipient.clone() };
+            let nobody = Recipient { id: RecipientIds::NOBODY, ..sample.recipient.clone() };
             Sample::of(templates, &self.sender, nobody, self.campaign.source.transactional)
         };
         samples.iter().map(of).collect()

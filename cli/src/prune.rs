@@ -1,12 +1,10 @@
 //! `campaign prune`: deletes what ended campaigns leave behind.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::failure::{Exit, Failure};
-use super::{connect, format, patiently};
+use super::failure::Failure;
+use super::{connect, format, patiently, terminal};
 use campaign_sender::store::settings::DatabaseAccess;
 
 /// Delete what campaigns that ended long ago leave behind
@@ -34,7 +32,7 @@ pub struct Prune {
 fn days(text: &str) -> Result<i32, String> {
     let days = text.trim().strip_suffix('d').and_then(|days| days.parse().ok());
     days.filter(|days| (30..=36_500).contains(days))
-        .ok_or_else(|| "expected days from 30d on, such as 180d".to_owned())
+        .ok_or_else(|| "expected days from 30d on, for example 180d".to_owned())
 }
 
 impl Prune {
@@ -62,31 +60,22 @@ impl Prune {
         let rows = database.query(include_str!("prune/rest.sql"), &age, patiently()).await?;
         let rest: i64 = rows.first().map_or(0, |row| row.get("rest"));
         let [batches, events, recipients] = deleted;
-        let count = |count: i64| format::count(u64::try_from(count).unwrap_or(0));
         println!(
-            "{} ended {} days ago or earlier: {} batches, {} events and {} recipients are deleted, and {} transient bounces and reservations of the rate.",
+            "{} ended {} days ago or earlier. Deleted: {}, {}, {}, and {}.",
             format::counted(campaigns.len(), "campaign"),
             self.older_than,
-            count(batches),
-            count(events),
-            count(recipients),
-            count(rest),
+            format::counted(batches, "batch"),
+            format::counted(events, "event"),
+            format::counted(recipients, "recipient"),
+            format::counted(rest, "row of transient bounces and rate reservations"),
         );
         Ok(())
     }
 
     fn confirm(&self) -> Result<(), Failure> {
-        if !io::stdin().is_terminal() {
-            let message = "there is no terminal to ask at: give --yes to do it without asking";
-            return Err(Failure::new(Exit::Usage, message));
-        }
         let what = if self.recipients { "batches, events and recipients" } else { "batches and events" };
-        print!("Delete the {what} of campaigns that ended {} days ago or earlier? [y/N] ", self.older_than);
-        let mut answer = String::new();
-        let read = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
-        match (read, answer.trim().to_lowercase().as_str()) {
-            (Ok(_), "y" | "yes") => Ok(()),
-            _ => Err(Failure::new(Exit::Declined, "nothing was deleted")),
-        }
+        let question =
+            format!("Delete the {what} of campaigns that ended {} days ago or earlier?", self.older_than);
+        terminal::confirm(&question, "nothing was deleted")
     }
 }

@@ -6,7 +6,6 @@ mod from_log;
 mod from_ses;
 mod replay;
 
-use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -97,15 +96,6 @@ impl Resolve {
         };
         by_hand::Order { decision, recipients: self.recipients, by, why, yes: self.yes }.run(&case).await
     }
-}
-
-/// Asks a person at the terminal; anything but yes is a no.
-fn agrees(question: &str) -> bool {
-    print!("{question} [y/N] ");
-    let _ = io::stdout().flush();
-    let mut answer = String::new();
-    let _ = io::stdin().lock().read_line(&mut answer);
-    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// A campaign, and what recording its outcomes needs.

@@ -169,7 +169,7 @@ impl Retry {
 }
 
 fn recipients(count: i64) -> String {
-    format::counted(usize::try_from(count).unwrap_or_default(), "recipient")
+    format::counted(count, "recipient")
 }
 
 fn describe(chosen: &[&(String, i64)]) {

@@ -11,7 +11,7 @@ use campaign_sender::domain::campaign::Campaign;
 use campaign_sender::domain::outcome::Outcome;
 use campaign_sender::message::compose::{Prepared, prepare};
 use campaign_sender::message::render::Templates;
-use campaign_sender::message::token::Subject;
+use campaign_sender::message::token::RecipientIds;
 use campaign_sender::send_batch::send::Sender;
 use campaign_sender::ses::Ses;
 
@@ -39,7 +39,7 @@ pub async fn run(
                 .map_err(|error| Failure::new(Exit::Usage, format!("the test address {given:?}: {error}")))
         })
         .collect::<Result<_, _>>()?;
-    let nobody = Recipient { id: Subject::NOBODY, suppressed: false, ..recipient.clone() };
+    let nobody = Recipient { id: RecipientIds::NOBODY, suppressed: false, ..recipient.clone() };
     let request = match prepare(templates, &nobody, sender.link(nobody.id).as_ref()) {
         Prepared::Message(message) => sender.single(message),
         Prepared::Outcome(Outcome::Failed { code, error }) => {

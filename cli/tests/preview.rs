@@ -136,7 +136,7 @@ fn a_line_that_cannot_be_used_is_named_or_passed_over() {
     let import = ["suppressions", "import", "--account-wide", "--skip-bad", path];
     insta::assert_snapshot!(done(&campaign(&world, &import)).replace(path, "FILE"), @r"
     1 added, 0 with a stronger reason now, 0 known already
-            1  bad_address   such as FILE:2: it is not of the form local@domain
+            1  bad_address   for example FILE:2: it is not of the form local@domain
     ");
     assert_eq!(world.suppressions(), ["all b@example.com manual"]);
 }
@@ -258,7 +258,7 @@ fn a_dry_run_goes_over_all_recipients_and_counts_what_it_finds() {
     insta::assert_snapshot!(verdict, @r#"
      checked: 2,489 would be sent to, 10 would fail, 1 suppressed
     error    link_broken: the link "http://" is not a valid address of the web (r2400@example.com)
-    error    render: would fail: city is not defined (html, line 1) (10 recipients, such as r100@example.com)
+    error    render: would fail: city is not defined (html, line 1) (10 recipients, for example r100@example.com)
     "#);
     insta::assert_snapshot!(refused(&output), @"65: campaign: 2 errors stop the campaign: see above");
 }
@@ -404,9 +404,9 @@ fn one_line_stands_for_one_finding() {
     : 2 would be sent to, 0 would fail, 0 suppressed
     error    link_broken: the link "https://exa mple.com/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a valid address of the web
     error    link_broken: the link "JavaScript:x()" is a script, which no mail program runs
-    warning  css_not_inline: the rule ".b" and perhaps others stand in <style> only, which some mail programs drop: inline them in the template (2 recipients, such as r1@example.com)
-    warning  form: it has a form, which most mail programs do not show or warn of: link to a page that has it (2 recipients, such as r1@example.com)
-    warning  link_doubtful: the link "/x" is relative, and an email has no page that it could be relative to (2 recipients, such as r1@example.com)
+    warning  css_not_inline: the rule ".b" and perhaps others stand in <style> only, which some mail programs drop: inline them in the template (2 recipients, for example r1@example.com)
+    warning  form: it has a form, which most mail programs do not show or warn of: link to a page that has it (2 recipients, for example r1@example.com)
+    warning  link_doubtful: the link "/x" is relative, and an email has no page that it could be relative to (2 recipients, for example r1@example.com)
     "#);
 }
 
@@ -553,7 +553,7 @@ fn what_dns_says_of_the_sender_is_told_with_what_to_publish() {
 
     // A server that does not answer, and a value that is none.
     assert_eq!(found(&preview(&world, "127.0.0.1:1")), "dns_unknown");
-    assert!(preview(&world, "somewhere").contains("expected ADDRESS:PORT, such as 9.9.9.9:53, or none"));
+    assert!(preview(&world, "somewhere").contains("expected ADDRESS:PORT, for example 9.9.9.9:53, or none"));
 }
 
 #[test]

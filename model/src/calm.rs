@@ -49,7 +49,7 @@ pub fn ends(world: &World, removed: &Removed) -> bool {
 
 fn next(w: &World, removed: &Removed) -> Step {
     let Some(i) = w.invocations.first() else {
-        return Step::Begin { debt: (!w.debts.is_empty()).then_some(0), again: false };
+        return Step::Begin { unrecorded: (!w.unrecorded.is_empty()).then_some(0), again: false };
     };
     if i.phase == Phase::Claim && !removed.keeps(Guard::ReadCommitted) && i.snapshot.is_none() {
         return Step::Snapshot(0);

@@ -4,19 +4,19 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Guard {
     MarkBeforeHandOver,
-    DoubtBelowMark,
+    UncertainBelowMark,
     OutcomesNoted,
-    TokenFence,
+    TokenOfBatch,
     LifeCycle,
     EvidenceOfItsAttempt,
-    WholeDebts,
+    WholeBatches,
     KeyShare,
     ReadCommitted,
     SweepBeforeSent,
     RetriesOff,
-    DecisionOfDoubt,
+    DecisionOfUncertain,
     RetryOfRefusals,
-    WitnessEvent,
+    ProvingEvent,
 }
 
 impl Guard {
@@ -25,17 +25,17 @@ impl Guard {
         (
             Guard::MarkBeforeHandOver,
             "mark-before-hand-over",
-            "nobody beyond the committed high-water mark is handed to SES",
+            "nobody beyond the committed mark is handed to SES",
         ),
         (
-            Guard::DoubtBelowMark,
-            "doubt-below-mark",
+            Guard::UncertainBelowMark,
+            "uncertain-below-mark",
             "a takeover makes everybody up to the mark without an outcome `uncertain`",
         ),
         (Guard::OutcomesNoted, "outcomes-noted", "a checkpoint notes the outcomes since the last one"),
         (
-            Guard::TokenFence,
-            "token-fence",
+            Guard::TokenOfBatch,
+            "token-of-batch",
             "a checkpoint changes nothing unless the batch still has the invocation's token",
         ),
         (Guard::LifeCycle, "recipient-may-become", "an outcome counts only where the life cycle allows it"),
@@ -45,8 +45,8 @@ impl Guard {
             "an outcome other than `sent` counts only for the attempt that it is about",
         ),
         (
-            Guard::WholeDebts,
-            "whole-debts",
+            Guard::WholeBatches,
+            "whole-batches",
             "only a record with the outcomes of all recipients closes a batch",
         ),
         (
@@ -66,19 +66,19 @@ impl Guard {
         ),
         (Guard::RetriesOff, "retries-off", "the SDK does not repeat a request whose answer was lost"),
         (
-            Guard::DecisionOfDoubt,
-            "decision-of-doubt",
-            "`campaign resolve` changes only who is still `uncertain` when it writes",
+            Guard::DecisionOfUncertain,
+            "decision-of-uncertain",
+            "`campaign resolve` changes only recipients that are still `uncertain` when it writes",
         ),
         (
             Guard::RetryOfRefusals,
             "retry-of-refusals",
-            "`campaign retry-failed` takes nobody whose message SES may have accepted",
+            "`campaign retry-failed` takes no recipient whose message SES may have accepted",
         ),
         (
-            Guard::WitnessEvent,
-            "witness-event",
-            "the policy `resend` needs an event that happened long after the doubt arose",
+            Guard::ProvingEvent,
+            "proving-event",
+            "the policy `resend` needs an event that happened long after the recipient became uncertain",
         ),
     ];
 

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
             Some(bounds) => check(&[bounds]),
             None => {
                 eprintln!(
-                    "--bounds {bounds}: expected five numbers with commas between, such as 3,2,3,2,1; 1 to 3 recipients"
+                    "--bounds {bounds}: expected five numbers with commas between, for example 3,2,3,2,1; 1 to 3 recipients"
                 );
                 ExitCode::from(2)
             }

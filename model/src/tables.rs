@@ -41,7 +41,7 @@ pub enum Code {
     /// A person decided that it failed.
     Resolved,
     /// There was no clear answer, or the invocation was lost.
-    Doubt,
+    Uncertain,
 }
 
 /// The outcome of one attempt. A message is named by its number among those of the recipient.
@@ -86,7 +86,7 @@ pub struct Recipient {
     pub told_by_person: bool,
     /// The world: the recipient has been `uncertain`; SES's events show that none is missing.
     pub was_uncertain: bool,
-    pub witnessed: bool,
+    pub proved: bool,
 }
 
 /// A row of `campaign_batches`, with its notes. Its number is its index.
@@ -122,7 +122,7 @@ pub struct Tables {
     /// The world: the campaign became `sent` although a recipient had no outcome; more recipients became
     /// `uncertain` than documented.
     pub forgot: bool,
-    pub too_much_doubt: bool,
+    pub too_many_uncertain: bool,
 }
 
 /// The answer of a claim.
@@ -148,7 +148,7 @@ pub struct Record {
     pub token: u8,
     pub outcomes: Vec<(u8, Outcome)>,
     pub whole: bool,
-    pub doubt: bool,
+    pub owner_lost: bool,
 }
 
 impl Tables {
@@ -419,7 +419,7 @@ impl Tables {
         removed: &Removed,
     ) -> Option<Campaign> {
         let b = &mut self.batches[usize::from(batch)];
-        if b.token != Some(token) && removed.keeps(Guard::TokenFence) {
+        if b.token != Some(token) && removed.keeps(Guard::TokenOfBatch) {
             return None;
         }
         b.handed_through = b.handed_through.max(Some(mark));
@@ -452,37 +452,37 @@ impl Tables {
                 || in_range(&attempt) && (held || !self.batches[at + 1..].iter().any(in_range))
                 || !removed.keeps(Guard::EvidenceOfItsAttempt);
             if allowed && its_attempt {
-                self.settle(*recipient, *outcome);
+                self.set_outcome(*recipient, *outcome);
             }
             if matches!(outcome, Outcome::Sent(_)) {
                 self.recipients[usize::from(*recipient)].told = true;
             }
         }
-        let is_takeover = record.doubt && held && attempt.handed_by.is_some_and(|by| by != record.token);
-        if is_takeover && removed.keeps(Guard::DoubtBelowMark) {
-            let doubted: Vec<u8> = self
+        let is_takeover = record.owner_lost && held && attempt.handed_by.is_some_and(|by| by != record.token);
+        if is_takeover && removed.keeps(Guard::UncertainBelowMark) {
+            let uncertain: Vec<u8> = self
                 .pending(attempt.first, attempt.handed_through.unwrap_or(BEFORE_ALL))
                 .into_iter()
                 .filter(|r| record.outcomes.iter().all(|(known, _)| known != r))
                 .collect();
-            let of_the_claim = doubted.iter().filter(|r| attempt.members.contains(r)).count();
+            let of_the_claim = uncertain.iter().filter(|r| attempt.members.contains(r)).count();
             if of_the_claim > STEP + usize::from(attempt.under_way) {
-                self.too_much_doubt = true;
+                self.too_many_uncertain = true;
             }
-            for r in doubted {
-                self.settle(r, Outcome::Uncertain);
+            for r in uncertain {
+                self.set_outcome(r, Outcome::Uncertain);
             }
         }
         let all = attempt.claimed_count.is_none_or(|count| usize::from(count) <= record.outcomes.len());
-        let whole = record.whole && (record.doubt || all) || !removed.keeps(Guard::WholeDebts);
-        if held && (is_takeover || !record.doubt) && whole {
+        let whole = record.whole && (record.owner_lost || all) || !removed.keeps(Guard::WholeBatches);
+        if held && (is_takeover || !record.owner_lost) && whole {
             let reopen =
-                record.doubt || record.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Deferred);
+                record.owner_lost || record.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Deferred);
             self.close(at, !reopen);
         }
     }
 
-    fn settle(&mut self, recipient: u8, outcome: Outcome) {
+    fn set_outcome(&mut self, recipient: u8, outcome: Outcome) {
         let status = outcome.status();
         self.become_status(recipient, status);
         let r = &mut self.recipients[usize::from(recipient)];
@@ -493,7 +493,7 @@ impl Tables {
                 r.activities += 1;
             }
             Outcome::Refused => r.code = Code::Refused,
-            Outcome::Uncertain => r.code = Code::Doubt,
+            Outcome::Uncertain => r.code = Code::Uncertain,
             Outcome::Deferred => {}
         }
     }
@@ -502,7 +502,7 @@ impl Tables {
         let r = &mut self.recipients[usize::from(recipient)];
         let previous = std::mem::replace(&mut r.status, status);
         if status == Status::Uncertain {
-            (r.was_uncertain, r.witnessed) = (true, false);
+            (r.was_uncertain, r.proved) = (true, false);
         }
         for (status, by) in [(previous, -1), (status, 1)] {
             match status {
@@ -535,7 +535,7 @@ impl Tables {
                 self.become_status(recipient, status);
                 self.recipients[usize::from(recipient)].code = Code::Rejected;
             } else {
-                self.settle(recipient, Outcome::Sent(message));
+                self.set_outcome(recipient, Outcome::Sent(message));
             }
         }
         if !rejected {
@@ -563,7 +563,7 @@ impl Tables {
     /// Returns true if `resolve/by_hand.sql` changes this recipient for a person who has seen it `uncertain`.
     pub fn may_resolve(&self, recipient: u8, removed: &Removed) -> bool {
         let r = &self.recipients[usize::from(recipient)];
-        r.status == Status::Uncertain || r.was_uncertain && !removed.keeps(Guard::DecisionOfDoubt)
+        r.status == Status::Uncertain || r.was_uncertain && !removed.keeps(Guard::DecisionOfUncertain)
     }
 
     /// `resolve/by_hand.sql`.
@@ -612,22 +612,22 @@ impl Tables {
         }
     }
 
-    /// Returns the recipients that `send_batch/doubt.sql` sends to again.
-    pub fn silent(&self, removed: &Removed) -> Vec<u8> {
+    /// Returns the recipients that `send_batch/resend_unreported.sql` sends to again.
+    pub fn unreported(&self, removed: &Removed) -> Vec<u8> {
         (0u8..)
             .zip(&self.recipients)
             .filter(|(_, r)| {
                 r.status == Status::Uncertain
                     && r.message.is_none()
-                    && (r.witnessed || !removed.keeps(Guard::WitnessEvent))
+                    && (r.proved || !removed.keeps(Guard::ProvingEvent))
             })
             .map(|(r, _)| r)
             .collect()
     }
 
-    /// `send_batch/doubt.sql`.
+    /// `send_batch/resend_unreported.sql`.
     pub fn resend(&mut self, removed: &Removed) {
-        for r in self.in_order(self.silent(removed)) {
+        for r in self.in_order(self.unreported(removed)) {
             self.pending_again(r);
         }
     }

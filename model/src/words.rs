@@ -35,8 +35,8 @@ fn outcomes(outcomes: &[(u8, Outcome)]) -> String {
 fn record(record: &Record) -> String {
     let batch = record.batch + 1;
     let what = outcomes(&record.outcomes);
-    if record.doubt {
-        return format!("the record of batch {batch}, taken over: {what}; the rest up to the mark in doubt");
+    if record.owner_lost {
+        return format!("the record of batch {batch}, taken over: {what}; the rest up to the mark uncertain");
     }
     let part = if record.whole { "" } else { ", a part of its outcomes" };
     format!("the record of batch {batch}{part}: {what}")
@@ -55,7 +55,7 @@ fn statement(late: &Late) -> String {
 
 fn next_statement(i: &Invocation) -> String {
     match &i.phase {
-        Phase::Pay(debt) => record(debt),
+        Phase::RecordUnrecorded(unrecorded) => record(unrecorded),
         Phase::Claim => "its claim".to_owned(),
         Phase::Takeover(of) => record(of),
         Phase::Send => {
@@ -73,7 +73,7 @@ fn claimed(w: &World, token: u8) -> String {
     match w.invocations.iter().find(|i| i.token == token).map(|i| (&i.phase, i)) {
         None => "there is nothing to claim, and it ends".to_owned(),
         Some((Phase::Takeover(of), _)) => {
-            format!("it takes over batch {}, of which is noted: {}", of.batch + 1, outcomes(&of.outcomes))
+            format!("it takes over batch {}, whose notes are: {}", of.batch + 1, outcomes(&of.outcomes))
         }
         Some((Phase::Send, i)) => {
             format!("it gets batch {} with {}", i.batch + 1, names(i.members.iter().map(|(r, _, _)| *r)))
@@ -87,10 +87,10 @@ fn claimed(w: &World, token: u8) -> String {
 pub fn step(before: &World, step: &Step, after: &World) -> String {
     let who = |at: usize| format!("invocation {}", before.invocations[at].token);
     match step {
-        Step::Begin { debt: None, .. } => format!("invocation {} begins", after.lives),
-        Step::Begin { debt: Some(debt), again } => {
-            let kept = if *again { " (the same debt is handed on once more later)" } else { "" };
-            format!("invocation {} begins with a debt{kept}: {}", after.lives, record(&before.debts[*debt]))
+        Step::Begin { unrecorded: None, .. } => format!("invocation {} begins", after.lives),
+        Step::Begin { unrecorded: Some(unrecorded), again } => {
+            let kept = if *again { " (the same outcomes are handed on once more later)" } else { "" };
+            format!("invocation {} begins with unrecorded outcomes{kept}: {}", after.lives, record(&before.unrecorded[*unrecorded]))
         }
         Step::Snapshot(at) => {
             format!("{}: its claim takes its snapshot and waits for the cursor's lock", who(*at))
@@ -106,7 +106,7 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
         Step::Checkpoint(at) => {
             let i = &before.invocations[*at];
             let end = after.invocations.iter().find(|other| other.token == i.token);
-            let end = if end.is_some_and(|i| i.stopped) { "; it is told to stop" } else { "" };
+            let end = if end.is_some_and(|i| i.stopped) { "; the invocation is told to stop" } else { "" };
             format!("{} commits a checkpoint: the mark moves on, and what is known is noted{end}", who(*at))
         }
         Step::Cut { at, checkpoint } => {
@@ -115,17 +115,17 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
             } else {
                 next_statement(&before.invocations[*at])
             };
-            format!("{}: the connection breaks under {what}; PostgreSQL may run it later", who(*at))
+            format!("{}: the connection breaks during {what}; PostgreSQL may run it later", who(*at))
         }
         Step::RunLate(which) => {
-            format!("PostgreSQL runs what came over a broken connection: {}", statement(&before.late[*which]))
+            format!("PostgreSQL runs a statement that came over a broken connection: {}", statement(&before.late[*which]))
         }
         Step::GiveUp { at, cut } => {
-            let owed = after.debts.len() > before.debts.len();
-            let what = match (owed, cut) {
+            let unrecorded = after.unrecorded.len() > before.unrecorded.len();
+            let what = match (unrecorded, cut) {
                 (false, _) => "with an error",
-                (true, false) => "and hands on what it owes",
-                (true, true) => "and hands on what was accepted, for the rest has no room",
+                (true, false) => "and hands on what is unrecorded",
+                (true, true) => "and hands on what was accepted, because there is no room for the rest",
             };
             format!("{} cannot reach PostgreSQL, ends {what}", who(*at))
         }
@@ -154,7 +154,7 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
             }
         }
         Step::AcceptAstray { recipient, .. } => {
-            format!("SES accepts a message to {}, and nobody hears of it", name(*recipient))
+            format!("SES accepts a message to {}, and its answer is lost", name(*recipient))
         }
         Step::Event { recipient, message, rejected } => {
             let kind = if *rejected { "Reject" } else { "Send" };
@@ -173,7 +173,7 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
             format!("the transaction that added {} commits", name(*recipient))
         }
         Step::Pause => "a person pauses the campaign".to_owned(),
-        Step::Resume => "a person sets the campaign going again".to_owned(),
+        Step::Resume => "a person sets the campaign to `sending` again".to_owned(),
         Step::Cancel => "a person cancels the campaign".to_owned(),
         Step::Resolve { recipient, decision } => {
             let decision = match decision {
@@ -198,11 +198,11 @@ pub fn step(before: &World, step: &Step, after: &World) -> String {
                 )
             )
         }
-        Step::Witness => {
-            "an event comes that happened long after all doubt arose, and none before it is missing"
+        Step::ProvingEvent => {
+            "an event comes that happened long after all recipients became uncertain, and no earlier event is missing"
                 .to_owned()
         }
-        Step::ResendSilent => "the policy `resend` makes pending again of whom SES says nothing".to_owned(),
+        Step::ResendUnreported => "the policy `resend` makes recipients pending again that SES has not reported on".to_owned(),
     }
 }
 

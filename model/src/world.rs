@@ -24,7 +24,7 @@ pub struct Bounds {
 /// The step at which an invocation is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
-    Pay(Record),
+    RecordUnrecorded(Record),
     Claim,
     Takeover(Record),
     Send,
@@ -73,7 +73,7 @@ pub struct World {
     pub tables: Tables,
     pub invocations: Vec<Invocation>,
     pub late: Vec<Late>,
-    pub debts: Vec<Record>,
+    pub unrecorded: Vec<Record>,
     pub lives: u8,
     pub faults: u8,
     pub orders: u8,
@@ -98,7 +98,7 @@ pub enum Step {
     /// An invocation begins, possibly with unrecorded outcomes of an earlier one, which the orchestrator may
     /// hand on twice.
     Begin {
-        debt: Option<usize>,
+        unrecorded: Option<usize>,
         again: bool,
     },
     /// At a stricter level than READ COMMITTED: the claim takes its snapshot and waits for the lock.
@@ -158,8 +158,8 @@ pub enum Step {
     Retry,
     /// An event comes that happened long after the last recipient became `uncertain`, and no earlier one is
     /// missing.
-    Witness,
-    ResendSilent,
+    ProvingEvent,
+    ResendUnreported,
 }
 
 /// The checked model: its size, and the guards that are left out.
@@ -189,7 +189,7 @@ impl World {
                 told: false,
                 told_by_person: false,
                 was_uncertain: false,
-                witnessed: false,
+                proved: false,
             })
             .collect();
         World {
@@ -203,11 +203,11 @@ impl World {
                 batches: Vec::new(),
                 next_position: 40,
                 forgot: false,
-                too_much_doubt: false,
+                too_many_uncertain: false,
             },
             invocations: Vec::new(),
             late: Vec::new(),
-            debts: Vec::new(),
+            unrecorded: Vec::new(),
             lives: 0,
             faults: 0,
             orders: 0,
@@ -233,11 +233,11 @@ impl World {
         astray.sort_unstable();
     }
 
-    fn begin(&mut self, debt: Option<Record>) {
+    fn begin(&mut self, unrecorded: Option<Record>) {
         self.lives += 1;
         self.invocations.push(Invocation {
             token: self.lives,
-            phase: debt.map_or(Phase::Claim, Phase::Pay),
+            phase: unrecorded.map_or(Phase::Claim, Phase::RecordUnrecorded),
             batch: 0,
             members: Vec::new(),
             marked: 0,
@@ -256,7 +256,7 @@ impl World {
     pub fn statement(&self, at: usize) -> Option<Late> {
         let i = &self.invocations[at];
         match &i.phase {
-            Phase::Pay(record) | Phase::Takeover(record) => Some(Late::Record(record.clone())),
+            Phase::RecordUnrecorded(record) | Phase::Takeover(record) => Some(Late::Record(record.clone())),
             Phase::Claim => Some(Late::Claim { token: i.token }),
             Phase::Complete => Some(Late::Complete),
             Phase::Send => {
@@ -272,7 +272,7 @@ impl World {
                         })
                         .collect();
                     let (batch, token) = (i.batch, i.token);
-                    Late::Record(Record { batch, token, outcomes, whole: true, doubt: false })
+                    Late::Record(Record { batch, token, outcomes, whole: true, owner_lost: false })
                 })
             }
         }
@@ -309,7 +309,9 @@ impl World {
             Some(Late::Record(record)) => {
                 self.tables.record(&record, removed);
                 match self.invocations[at].phase {
-                    Phase::Pay(_) | Phase::Takeover(_) => self.invocations[at].phase = Phase::Claim,
+                    Phase::RecordUnrecorded(_) | Phase::Takeover(_) => {
+                        self.invocations[at].phase = Phase::Claim
+                    }
                     _ => self.after_record(at, &record),
                 }
             }
@@ -325,7 +327,7 @@ impl World {
                             token,
                             outcomes: notes,
                             whole: true,
-                            doubt: true,
+                            owner_lost: true,
                         });
                     }
                     Some(Claim::Batch { batch, members }) => {
@@ -350,8 +352,8 @@ impl World {
         let deferred = record.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Deferred);
         let t = &self.tables;
         let total = t.recipients.iter().filter(|r| r.row == Row::Visible).count();
-        let settled = t.sent_count + t.failed_count + t.uncertain_count;
-        let none_left = usize::try_from(settled).is_ok_and(|settled| settled >= total);
+        let with_outcome = t.sent_count + t.failed_count + t.uncertain_count;
+        let none_left = usize::try_from(with_outcome).is_ok_and(|with_outcome| with_outcome >= total);
         if t.campaign == Campaign::Sending && !deferred && none_left {
             let i = &mut self.invocations[at];
             (i.phase, i.batch, i.marked, i.noted, i.stopped) = (Phase::Complete, 0, 0, 0, false);
@@ -393,18 +395,18 @@ impl World {
     }
 
     fn give_up(&mut self, at: usize, cut: bool) {
-        let debt = match (&self.invocations[at].phase, self.statement(at)) {
-            (Phase::Pay(debt), _) => Some(debt.clone()),
+        let unrecorded = match (&self.invocations[at].phase, self.statement(at)) {
+            (Phase::RecordUnrecorded(unrecorded), _) => Some(unrecorded.clone()),
             (Phase::Send, Some(Late::Record(record))) => Some(record),
             _ => None,
         };
-        if let Some(mut debt) = debt {
+        if let Some(mut unrecorded) = unrecorded {
             if cut {
-                debt.outcomes.retain(|(_, outcome)| matches!(outcome, Outcome::Sent(_)));
-                debt.whole = false;
+                unrecorded.outcomes.retain(|(_, outcome)| matches!(outcome, Outcome::Sent(_)));
+                unrecorded.whole = false;
             }
-            self.debts.push(debt);
-            self.debts.sort_unstable();
+            self.unrecorded.push(unrecorded);
+            self.unrecorded.sort_unstable();
         }
         self.end(at);
     }
@@ -425,18 +427,18 @@ impl World {
 
     /// Returns true if no event is missing that would have come before an event of now: SES has accepted no
     /// message of an `uncertain` recipient.
-    fn may_witness(&self) -> bool {
-        let doubtful = |r: &Recipient| r.row == Row::Visible && r.status == Status::Uncertain;
-        self.tables.recipients.iter().any(|r| doubtful(r) && !r.witnessed)
-            && (0u8..).zip(&self.tables.recipients).filter(|(_, r)| doubtful(r)).all(|(at, r)| {
+    fn may_prove(&self) -> bool {
+        let uncertain = |r: &Recipient| r.row == Row::Visible && r.status == Status::Uncertain;
+        self.tables.recipients.iter().any(|r| uncertain(r) && !r.proved)
+            && (0u8..).zip(&self.tables.recipients).filter(|(_, r)| uncertain(r)).all(|(at, r)| {
                 r.accepted_since == 0 && !self.invocations.iter().any(|i| i.members.iter().any(|m| m.0 == at))
             })
     }
 
-    fn witness(&mut self) {
+    fn prove(&mut self) {
         for r in &mut self.tables.recipients {
             if r.row == Row::Visible && r.status == Status::Uncertain {
-                r.witnessed = true;
+                r.proved = true;
                 r.astray.clear();
             }
         }
@@ -451,11 +453,11 @@ impl Sending {
         let fault = w.faults < bounds.faults;
         let order = w.orders < bounds.orders;
         if w.invocations.len() < bounds.lanes && w.lives < bounds.lives {
-            steps.push(Step::Begin { debt: None, again: false });
-            for debt in 0..w.debts.len() {
-                steps.push(Step::Begin { debt: Some(debt), again: false });
+            steps.push(Step::Begin { unrecorded: None, again: false });
+            for unrecorded in 0..w.unrecorded.len() {
+                steps.push(Step::Begin { unrecorded: Some(unrecorded), again: false });
                 if fault {
-                    steps.push(Step::Begin { debt: Some(debt), again: true });
+                    steps.push(Step::Begin { unrecorded: Some(unrecorded), again: true });
                 }
             }
         }
@@ -475,9 +477,9 @@ impl Sending {
                 }
                 if fault || i.cut {
                     steps.push(Step::GiveUp { at, cut: false });
-                    let owes = matches!(i.phase, Phase::Send);
+                    let unrecorded = matches!(i.phase, Phase::Send);
                     let all_sent = i.members.iter().all(|m| matches!(m.1, Attempt::Known(Outcome::Sent(_))));
-                    if owes && !all_sent {
+                    if unrecorded && !all_sent {
                         steps.push(Step::GiveUp { at, cut: true });
                     }
                 }
@@ -554,12 +556,12 @@ impl Sending {
             steps.push(Step::Retry);
         }
         if w.resends {
-            if w.may_witness() {
-                steps.push(Step::Witness);
+            if w.may_prove() {
+                steps.push(Step::ProvingEvent);
             }
             let goes_on = matches!(w.tables.campaign, Campaign::Sending | Campaign::Sent);
-            if goes_on && !w.tables.silent(removed).is_empty() && w.tables.next_position < 42 {
-                steps.push(Step::ResendSilent);
+            if goes_on && !w.tables.unreported(removed).is_empty() && w.tables.next_position < 42 {
+                steps.push(Step::ResendUnreported);
             }
         }
     }
@@ -583,9 +585,10 @@ impl Sending {
         let mut w = last.clone();
         w.faults += u8::from(Sending::is_fault(&w, step));
         match step {
-            Step::Begin { debt, again } => {
-                let debt = debt.map(|at| if *again { w.debts[at].clone() } else { w.debts.remove(at) });
-                w.begin(debt);
+            Step::Begin { unrecorded, again } => {
+                let unrecorded = unrecorded
+                    .map(|at| if *again { w.unrecorded[at].clone() } else { w.unrecorded.remove(at) });
+                w.begin(unrecorded);
             }
             Step::Snapshot(at) => w.invocations[*at].snapshot = Some(Box::new(w.tables.clone())),
             Step::Statement { at, small } => {
@@ -628,8 +631,8 @@ impl Sending {
                 w.order(|t| t.resolve(*recipient, *decision));
             }
             Step::Retry => w.order(|t| t.retry(&self.removed)),
-            Step::Witness => w.witness(),
-            Step::ResendSilent => w.tables.resend(&self.removed),
+            Step::ProvingEvent => w.prove(),
+            Step::ResendUnreported => w.tables.resend(&self.removed),
         }
         w
     }
@@ -711,7 +714,9 @@ impl Model for Sending {
             Property::<Self>::always("the counters equal the rows", |_, w| {
                 (w.tables.sent_count, w.tables.failed_count, w.tables.uncertain_count) == w.tables.counts()
             }),
-            Property::<Self>::always("no more doubt than documented", |_, w| !w.tables.too_much_doubt),
+            Property::<Self>::always("no more uncertain than documented", |_, w| {
+                !w.tables.too_many_uncertain
+            }),
             Property::<Self>::always("a campaign whose world calms down ends", |model, w| {
                 !w.invocations.is_empty() || calm::ends(w, &model.removed)
             }),
@@ -740,7 +745,7 @@ impl Representative for World {
                 Late::Complete => {}
             }
         }
-        w.debts.iter().for_each(|debt| note(&mut order, debt.token));
+        w.unrecorded.iter().for_each(|unrecorded| note(&mut order, unrecorded.token));
         let mut living: Vec<&Invocation> = w.invocations.iter().collect();
         living.sort_by(|a, b| (&a.phase, &a.members).cmp(&(&b.phase, &b.members)));
         living.iter().for_each(|i| note(&mut order, i.token));
@@ -759,16 +764,16 @@ impl Representative for World {
                 Late::Complete => {}
             }
         }
-        w.debts.iter_mut().for_each(rename);
+        w.unrecorded.iter_mut().for_each(rename);
         for i in &mut w.invocations {
             i.token = name(i.token);
-            if let Phase::Pay(record) | Phase::Takeover(record) = &mut i.phase {
+            if let Phase::RecordUnrecorded(record) | Phase::Takeover(record) = &mut i.phase {
                 rename(record);
             }
         }
         w.invocations.sort_by_key(|i| i.token);
         w.late.sort_unstable();
-        w.debts.sort_unstable();
+        w.unrecorded.sort_unstable();
         w
     }
 }

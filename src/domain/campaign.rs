@@ -21,7 +21,7 @@ pub struct Campaign {
     /// Scheduled, but without a time.
     pub unscheduled: bool,
     /// It was stopped, continues now, and has uncertain recipients.
-    pub resumed_in_doubt: bool,
+    pub resumed_with_uncertain: bool,
     /// The column `status_reason`.
     pub status_reason: Option<String>,
     /// The sender, as the column has it.

@@ -145,7 +145,7 @@ impl Cause {
             Throttled => "SES says that messages come too fast",
             RateReserved => "other campaigns have reserved the account's sending rate",
             SesUnreachable => "SES cannot be reached",
-            NotSes => "something other than SES answers",
+            NotSes => "the answers come from something other than SES",
             UnclearAnswers => "SES's answers cannot be understood",
             Busy => "another invocation holds the recipients that are left",
             OpenImport => "a transaction that adds recipients to the campaign has not ended",
@@ -158,7 +158,7 @@ impl Cause {
             DatabaseRefused => "PostgreSQL refuses a statement about this campaign",
             Panicked => "send-batch crashed on this campaign",
             AtWork => "an invocation is at work on it",
-            Resting => "the last invocations that worked on it did not come back",
+            Resting => "the last invocations that worked on it were lost",
             LostBatch => "an invocation ended without recording its batch",
             Expected => "the next invocation is to come at any moment",
             OtherCampaigns => "invocations come, and work on other campaigns first",
@@ -171,22 +171,22 @@ impl Cause {
         Some(match self {
             AtWork | Expected | Busy | Scheduled => return None,
             QuotaExhausted => {
-                "Wait: the quota is a rolling window of 24 hours, so sending goes on by itself. If it is too small, ask AWS for a higher one (SES console, Account dashboard)."
+                "Wait: the quota is a rolling window of 24 hours, so sending continues automatically. If it is too small, ask AWS for a higher one (SES console, Account dashboard)."
             }
             Throttled => {
-                "Wait: it goes on by itself. If it is often so, something else uses the account: lower SES_MAX_SEND_RATE."
+                "Wait: sending continues automatically. If this happens often, something else uses the account: lower SES_MAX_SEND_RATE."
             }
             RateReserved => {
                 "Wait: the account's rate is shared, and this campaign has its turn. More invocations do not make it faster."
             }
             SesUnreachable => {
-                "Look at the way to SES: DNS, the route out of the VPC (NAT gateway or the endpoint email), the region and the credentials. It goes on by itself when SES can be reached."
+                "Look at the way to SES: DNS, the route out of the VPC (NAT gateway or the endpoint email), the region and the credentials. Sending continues automatically when SES can be reached."
             }
             NotSes => {
-                "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. Nobody has failed for it."
+                "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. No recipient has failed because of it."
             }
             UnclearAnswers => {
-                "Look at the health of SES and at a proxy on the way to it. The recipients that it cost are in doubt."
+                "Look at the health of SES and at a proxy on the way to it. Recipients without a clear answer are uncertain."
             }
             OpenImport => {
                 "Wait for the import. If it never ends, look in pg_stat_activity for an old transaction that inserts recipients, and end it."
@@ -195,11 +195,11 @@ impl Cause {
                 "Wait for that transaction. If it never ends, look for it in pg_locks and pg_stat_activity, and end it."
             }
             Unrecorded => {
-                "Let the orchestrator follow next, which carries what is owed. If it is lost: campaign resolve {id} --from-log FILE"
+                "Let the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve {id} --from-log FILE"
             }
             HistoryChanged => "Read docs/restore.md before anything is sent.",
             UnusableActivitiesTable => {
-                "Correct the activities table, or ACTIVITIES_TABLE. It goes on with the next invocation."
+                "Correct the activities table, or ACTIVITIES_TABLE. Sending continues with the next invocation."
             }
             UnsubscribeSecretUnavailable => {
                 "Let the function's role read the secret of UNSUBSCRIBE_SECRET_ARN, and look at the way to Secrets Manager."

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::domain::outcome::Debt;
+use crate::domain::outcome::Unrecorded;
 
 /// The largest batch that an event may ask for, in recipients.
 pub const MAX_BATCH_SIZE: u32 = 10_000;
@@ -22,7 +22,7 @@ pub enum Event {
         /// Recipients per batch; the function's setting when absent.
         batch_size: Option<u32>,
         /// What the invocation before this one sent and could not record.
-        unrecorded: Option<Debt>,
+        unrecorded: Option<Unrecorded>,
     },
 }
 
@@ -61,7 +61,7 @@ impl Event {
             return Err(InvalidEvent::new(
                 "the event",
                 event,
-                "an object such as {\"campaignId\": \"…\"} or {}",
+                "an object, for example {\"campaignId\": \"…\"} or {}",
             ));
         };
         if fields.is_empty() || fields.get("detail-type") == Some(&Value::from("Scheduled Event")) {
@@ -100,16 +100,16 @@ impl Event {
         }
         let unrecorded = match fields.get("unrecorded") {
             None | Some(Value::Null) => None,
-            Some(debt) => Some(Debt::deserialize_from(debt).ok_or_else(|| {
+            Some(unrecorded) => Some(Unrecorded::deserialize_from(unrecorded).ok_or_else(|| {
                 InvalidEvent::new(
                     "unrecorded",
-                    debt,
+                    unrecorded,
                     "what an earlier result's next.unrecorded carried, unchanged",
                 )
             })?),
         };
         // Unrecorded outcomes of one campaign cannot be recorded for another.
-        if let Some(other) = unrecorded.as_ref().and_then(|debt| debt.campaign_id)
+        if let Some(other) = unrecorded.as_ref().and_then(|unrecorded| unrecorded.campaign_id)
             && other != campaign_id
         {
             let other = Value::from(other.to_string());
@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn an_event_of_any_other_form_is_told_what_is_expected() {
         let message = |event| Event::parse(&event).unwrap_err().to_string();
-        insta::assert_snapshot!(message(json!("x")), @r#"the event is "x": expected an object such as {"campaignId": "…"} or {}"#);
-        insta::assert_snapshot!(message(json!([])), @r#"the event is []: expected an object such as {"campaignId": "…"} or {}"#);
+        insta::assert_snapshot!(message(json!("x")), @r#"the event is "x": expected an object, for example {"campaignId": "…"} or {}"#);
+        insta::assert_snapshot!(message(json!([])), @r#"the event is []: expected an object, for example {"campaignId": "…"} or {}"#);
         insta::assert_snapshot!(message(json!({"campaignId": "7"})), @r#"campaignId is "7": expected the campaign's UUID"#);
         insta::assert_snapshot!(message(json!({"batchSize": 5})), @"campaignId is null: expected the campaign's UUID");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "batchSize": 0})), @"batchSize is 0: expected a whole number from 1 to 10000");
@@ -157,8 +157,8 @@ mod tests {
         insta::assert_snapshot!(message(json!({"campaignId": ID, "lanes": 41})), @"lanes is 41: expected a whole number from 1 to 40");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "batchSise": 5})), @"batchSise is 5: expected no such field, only campaignId, batchSize and unrecorded, or an EventBridge scheduled event");
         insta::assert_snapshot!(message(json!({"campaignId": ID, "unrecorded": 5})), @"unrecorded is 5: expected what an earlier result's next.unrecorded carried, unchanged");
-        let debt = json!({"campaignId": "00000000-0000-0000-0000-00000000000a", "batchId": 1, "claimToken": ID, "outcomes": [], "whole": true});
-        insta::assert_snapshot!(message(json!({"campaignId": ID, "unrecorded": debt})), @r#"unrecorded.campaignId is "00000000-0000-0000-0000-00000000000a": expected the event's own campaignId"#);
+        let unrecorded = json!({"campaignId": "00000000-0000-0000-0000-00000000000a", "batchId": 1, "claimToken": ID, "outcomes": [], "whole": true});
+        insta::assert_snapshot!(message(json!({"campaignId": ID, "unrecorded": unrecorded})), @r#"unrecorded.campaignId is "00000000-0000-0000-0000-00000000000a": expected the event's own campaignId"#);
         insta::assert_snapshot!(message(json!({"detail-type": "x".repeat(100)})), @r#"detail-type is "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…: expected no such field, only campaignId, batchSize and unrecorded, or an EventBridge scheduled event"#);
     }
 }

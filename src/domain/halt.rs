@@ -52,11 +52,11 @@ enum Words {
 }
 use Words::{Begin, Hold};
 
-const NOT_SES: &str = "something other than SES answers each time: ";
-const NO_CLEAR_ANSWER: &str = "no clear answer from SES, time after time: ";
+const NOT_SES: &str = "every answer came from something other than SES: ";
+const NO_CLEAR_ANSWER: &str = "SES repeatedly gave no clear answer: ";
 const NO_ACTIVITY: &str = " takes no activity: ";
 const DISCARDED: &str = "PostgreSQL did not keep the outcomes of ";
-const DELETED: &str = " emails have no recipient any more: ";
+const DELETED: &str = " no recipient any more: ";
 const BOUNCED: &str = " emails bounced (";
 const COMPLAINED: &str = " recipients complained (";
 const REJECTED: &str = " emails were rejected by Amazon SES after it had accepted them (";
@@ -110,7 +110,8 @@ impl HaltReason {
         HaltReason::ALL.into_iter().find(is_it).or_else(|| HaltReason::of_ses(text))
     }
 
-    /// The words of reasons that are not SES's.
+    /// The texts of reasons that are not SES's. Where there are two, the second one is the previous release's, which a
+    /// campaign may have had since then.
     fn words(self) -> &'static [Words] {
         match self {
             HaltReason::InvalidTemplate => &[Begin("the template does not compile")],
@@ -124,8 +125,10 @@ impl HaltReason {
             HaltReason::BrokenLink => &[Begin("the link \"")],
             HaltReason::TooLate => &[Begin("send_before is over")],
             HaltReason::NoUnsubscribeLink => &[Begin("UNSUBSCRIBE_")],
-            HaltReason::NotSes => &[Begin(NOT_SES)],
-            HaltReason::NoClearAnswer => &[Begin(NO_CLEAR_ANSWER)],
+            HaltReason::NotSes => &[Begin(NOT_SES), Begin("something other than SES answers each time: ")],
+            HaltReason::NoClearAnswer => {
+                &[Begin(NO_CLEAR_ANSWER), Begin("no clear answer from SES, time after time: ")]
+            }
             HaltReason::SameRefusal => &[Begin("each of the first "), Begin("each of ")],
             HaltReason::NoActivity => &[Hold(NO_ACTIVITY)],
             HaltReason::OutcomesDiscarded => &[Begin(DISCARDED)],
@@ -289,16 +292,16 @@ impl HaltReason {
                 "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. No recipient has failed because of it."
             }
             HaltReason::NoClearAnswer => {
-                "Look at the health of SES and at a proxy on the way to it. The recipients that it cost are uncertain."
+                "Look at the health of SES and at a proxy on the way to it. Recipients without a clear answer are uncertain."
             }
             HaltReason::SameRefusal => {
-                "Look at the refusal: many in a row met it, so most likely it is not the recipients'."
+                "Look at the refusal: many recipients in a row met it, so the cause is probably not theirs."
             }
             HaltReason::NoActivity => {
-                "Make the activities table take them: its constraints and triggers refuse each. The emails that SES accepted are uncertain, and get their activities when the campaign goes on."
+                "Correct the activities table: its constraints or triggers refuse every activity. The emails that SES accepted are uncertain, and get their activities when the campaign continues."
             }
             HaltReason::OutcomesDiscarded => {
-                "Remove the trigger on campaign_recipients that discards updates. Nobody of that batch is sent to again."
+                "Remove the trigger on campaign_recipients that discards updates. Nobody in that batch is sent to again."
             }
             HaltReason::RecipientsDeleted => {
                 "Do not delete recipients while they are sent. These emails were accepted by SES, and have no activity."
@@ -310,7 +313,7 @@ impl HaltReason {
                 "Look at the content of the emails: SES found malware, or could not render them. Resuming accepts these figures."
             }
             HaltReason::DatabaseBehind => {
-                "Follow docs/restore.md first: bring SES's events or the log, and the suppressions; else people get the email twice."
+                "Follow docs/restore.md first: bring SES's events or the log, and the suppressions; otherwise people get the email twice."
             }
             HaltReason::PausedWithAll => "Resume all of them at once with campaign send resume --all.",
         }
@@ -343,17 +346,19 @@ pub fn no_activity(table: &str, refusal: &str) -> String {
 
 /// The words of [`HaltReason::OutcomesDiscarded`].
 pub fn outcomes_discarded(recipients: u64) -> String {
+    let noun = if recipients == 1 { "recipient" } else { "recipients" };
     format!(
-        "{DISCARDED}{recipients} recipients, without an error: a trigger on campaign_recipients discards updates. \
-         Nobody of this batch is sent to again; remove the trigger, then set the status to 'sending'"
+        "{DISCARDED}{recipients} {noun}, without an error: a trigger on campaign_recipients discards updates. \
+         Nobody in this batch is sent to again; remove the trigger, then set the status to 'sending'"
     )
 }
 
 /// The words of [`HaltReason::RecipientsDeleted`].
 pub fn recipients_deleted(emails: u64) -> String {
+    let has = if emails == 1 { "email has" } else { "emails have" };
     format!(
-        "{emails}{DELETED}their rows were deleted while they were sent, so these emails have no activity in the \
-         timeline"
+        "{emails} {has}{DELETED}rows were deleted while they were sent, so there is no activity of these emails in \
+         the timeline"
     )
 }
 
@@ -391,8 +396,12 @@ mod tests {
             (same_refusal(20, true, "MessageRejected: not verified"), HaltReason::SameRefusal),
             (same_refusal(40, false, "render: x"), HaltReason::SameRefusal),
             (no_activity("crm.activities", "violates a check"), HaltReason::NoActivity),
+            (outcomes_discarded(1), HaltReason::OutcomesDiscarded),
             (outcomes_discarded(3), HaltReason::OutcomesDiscarded),
+            (recipients_deleted(1), HaltReason::RecipientsDeleted),
             (recipients_deleted(2), HaltReason::RecipientsDeleted),
+            ("something other than SES answers each time: http_403: x".to_owned(), HaltReason::NotSes),
+            ("no clear answer from SES, time after time: http_502: x".to_owned(), HaltReason::NoClearAnswer),
             (bounces(82, 1000, "8.2 %", "5 %"), HaltReason::Bounces),
             (complaints(3, 1000, 500, "0.3 %", "0.1 %"), HaltReason::Complaints),
             (rejections(38, 40, "95 %"), HaltReason::Rejections),

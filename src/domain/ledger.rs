@@ -21,7 +21,7 @@ pub struct Ledger<'a> {
     batch: &'a Batch,
     outcomes: Vec<Option<Outcome>>,
     subjects: Vec<Option<String>>,
-    /// Recipients up to here (exclusive) have been started or settled.
+    /// Recipients up to here (exclusive) have been started or have an outcome.
     next: usize,
     /// Recipients up to here (exclusive) may be handed to SES; PostgreSQL has committed this mark.
     marked: usize,
@@ -128,7 +128,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// A recipient has its outcome.
-    pub fn settle(&mut self, index: usize, outcome: Outcome) {
+    pub fn set_outcome(&mut self, index: usize, outcome: Outcome) {
         if let Outcome::Failed { code, error } = &outcome
             && code == "render"
             && self.first
@@ -146,15 +146,15 @@ impl<'a> Ledger<'a> {
             Answer::Accepted(message_id) => {
                 self.first = false;
                 self.begin_streak(None);
-                self.settle(index, Outcome::Sent { message_id, at });
+                self.set_outcome(index, Outcome::Sent { message_id, at });
             }
             Answer::Refused { code, message } => {
                 let words = without_addresses(&message.replace(recipient.email.trim(), "…"));
                 self.refused(index, format!("{code}: {words}"));
-                self.settle(index, Outcome::Failed { code, error: message });
+                self.set_outcome(index, Outcome::Failed { code, error: message });
             }
             Answer::Uncertain { code, message } => {
-                self.settle(index, Outcome::Uncertain { code, error: message });
+                self.set_outcome(index, Outcome::Uncertain { code, error: message });
             }
             Answer::Throttled(_) | Answer::NotSent(_) => self.again.push_back(index),
             Answer::Singly(_) => self.alone.push_back(index),

@@ -114,7 +114,7 @@ pub fn epoch_millis(at: SystemTime) -> u64 {
 
 /// What an invocation sent and could not record; `next.unrecorded` carries it to the next invocation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Debt {
+pub struct Unrecorded {
     /// The campaign; absent in what release 0.1 wrote.
     #[serde(rename = "campaignId", default, skip_serializing_if = "Option::is_none")]
     pub campaign_id: Option<Uuid>,
@@ -136,9 +136,9 @@ pub struct Debt {
 /// to state.
 pub const MAX_DEBT_BYTES: usize = 200 * 1024;
 
-impl Debt {
-    /// Reads what [`Debt`]'s `Serialize` wrote.
-    pub fn deserialize_from(value: &Value) -> Option<Debt> {
+impl Unrecorded {
+    /// Reads what [`Unrecorded`]'s `Serialize` wrote.
+    pub fn deserialize_from(value: &Value) -> Option<Unrecorded> {
         serde_json::from_value(value.clone()).ok()
     }
 
@@ -149,7 +149,7 @@ impl Debt {
         batch_id: i64,
         claim_token: Uuid,
         entries: impl Iterator<Item = Entry>,
-    ) -> Debt {
+    ) -> Unrecorded {
         let mut entries: Vec<Entry> = entries.collect();
         entries.sort_by_key(|entry| entry.outcome.status() != Status::Sent);
         let mut room = MAX_DEBT_BYTES - 300;
@@ -166,7 +166,7 @@ impl Debt {
             .count();
         let whole = kept == entries.len();
         entries.truncate(kept);
-        Debt { campaign_id: Some(campaign_id), batch_id, claim_token, outcomes: entries, whole }
+        Unrecorded { campaign_id: Some(campaign_id), batch_id, claim_token, outcomes: entries, whole }
     }
 }
 
@@ -218,24 +218,29 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_fits_and_keeps_what_was_accepted() {
+    fn unrecorded_outcomes_fit_and_keep_what_was_accepted() {
         let failed = Entry {
             recipient_id: Uuid::from_u64_pair(0, 0),
             outcome: Outcome::Failed { code: "render".into(), error: String::new() },
         };
-        let debt = Debt::of_batch(
+        let unrecorded = Unrecorded::of_batch(
             Uuid::nil(),
             7,
             Uuid::nil(),
             std::iter::once(failed.clone()).chain((1..10_000).map(sent)),
         );
         // Python's way to write JSON is checked too.
-        let spaced = serde_json::to_string(&debt).unwrap().replace(',', ", ").replace(':', ": ");
+        let spaced = serde_json::to_string(&unrecorded).unwrap().replace(',', ", ").replace(':', ": ");
         assert!(spaced.len() <= MAX_DEBT_BYTES);
-        assert!(debt.outcomes.len() > 1_200 && !debt.whole && !debt.outcomes.contains(&failed));
+        assert!(
+            unrecorded.outcomes.len() > 1_200 && !unrecorded.whole && !unrecorded.outcomes.contains(&failed)
+        );
 
-        let debt = Debt::of_batch(Uuid::nil(), 7, Uuid::nil(), [failed, sent(1)].into_iter());
-        assert!(debt.whole);
-        assert_eq!(Debt::deserialize_from(&serde_json::to_value(&debt).unwrap()), Some(debt));
+        let unrecorded = Unrecorded::of_batch(Uuid::nil(), 7, Uuid::nil(), [failed, sent(1)].into_iter());
+        assert!(unrecorded.whole);
+        assert_eq!(
+            Unrecorded::deserialize_from(&serde_json::to_value(&unrecorded).unwrap()),
+            Some(unrecorded)
+        );
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::cause::Cause;
-use crate::domain::outcome::Debt;
+use crate::domain::outcome::Unrecorded;
 
 /// What the orchestrator does with the campaign now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,7 +103,7 @@ pub struct Next {
     pub batch_size: u32,
     /// What this invocation sent and could not record.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unrecorded: Option<Debt>,
+    pub unrecorded: Option<Unrecorded>,
 }
 
 /// The longest result, in bytes of JSON: what Step Functions passes from state to state.
@@ -155,12 +155,12 @@ mod tests {
             outcome: Outcome::Sent { message_id: "m".repeat(60), at: SystemTime::UNIX_EPOCH },
         };
         let id = Uuid::nil();
-        let debt = Debt::of_batch(id, 1, id, (0..10_000).map(entry));
+        let unrecorded = Unrecorded::of_batch(id, 1, id, (0..10_000).map(entry));
         let result = BatchResult {
             campaign_id: Some(id),
             reason: Some(text.clone()),
             activities: Activities { success: false, count: 0, error: Some(text) },
-            next: Some(Next { campaign_id: id, batch_size: 10_000, unrecorded: Some(debt) }),
+            next: Some(Next { campaign_id: id, batch_size: 10_000, unrecorded: Some(unrecorded) }),
             ..BatchResult::idle()
         };
         let json = serde_json::to_string(&result.bounded()).unwrap();

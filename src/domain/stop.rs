@@ -19,7 +19,7 @@ pub enum Stop {
     /// Something other than SES answers, for longer than the batch waits.
     Intercepted(String),
     /// Several answers in a row left recipients uncertain; how many batches in a row have stopped for this.
-    Doubtful(String, u32),
+    Uncertain(String, u32),
     /// A cause that holds for every recipient.
     Halt(String),
     /// The campaign is not `sending` any more.

@@ -10,7 +10,7 @@ use super::halt;
 use super::stop::Stop;
 
 /// The weight of one uncertain call. A call that SES answers clearly subtracts 1.
-const DOUBT: i32 = 4;
+const UNCERTAIN_WEIGHT: i32 = 4;
 /// The weight at which a batch stops: five uncertain calls in a row.
 const STOP: i32 = 20;
 /// The weight at which the campaign halts: five more batches that began with an uncertain call, or twenty
@@ -33,7 +33,7 @@ pub enum Kind<'a> {
     /// SES answered, whatever it said.
     Clear,
     /// Most of its recipients are uncertain, for this reason.
-    Doubtful(&'a str, &'a str),
+    Uncertain(&'a str, &'a str),
     /// Something other than SES answered.
     Intercepted,
     /// No request was made.
@@ -43,14 +43,14 @@ pub enum Kind<'a> {
 impl Kind<'_> {
     /// Classifies a call by the answers for its recipients.
     pub fn of(answers: &[(usize, Answer)]) -> Kind<'_> {
-        let doubts = || {
+        let uncertain = || {
             answers.iter().filter_map(|(_, answer)| match answer {
-                Answer::Uncertain { code, message } => Some(Kind::Doubtful(code, message)),
+                Answer::Uncertain { code, message } => Some(Kind::Uncertain(code, message)),
                 _ => None,
             })
         };
-        if 2 * doubts().count() > answers.len() {
-            return doubts().next().unwrap_or(Kind::Clear);
+        if 2 * uncertain().count() > answers.len() {
+            return uncertain().next().unwrap_or(Kind::Clear);
         }
         match answers.first() {
             Some((_, Answer::Intercepted(_))) => Kind::Intercepted,
@@ -78,7 +78,7 @@ impl Trouble {
     pub fn new(carried: &(Option<String>, i32)) -> Trouble {
         let reason = carried.0.as_deref().and_then(|text| text.strip_prefix(PREFIX));
         let weight = reason.map_or(0, |_| carried.1.clamp(0, HALT));
-        let most = if weight < STOP { STOP } else { weight + DOUBT };
+        let most = if weight < STOP { STOP } else { weight + UNCERTAIN_WEIGHT };
         Trouble {
             began: weight,
             weight,
@@ -112,12 +112,12 @@ impl Trouble {
                 self.careful = true;
                 None
             }
-            Kind::Doubtful(code, message) => {
+            Kind::Uncertain(code, message) => {
                 self.careful = true;
                 self.unreadable_bulk_calls += u32::from(recipients > 1 && code == "unreadable_answer");
-                self.weight = (self.weight + DOUBT).min(self.most);
+                self.weight = (self.weight + UNCERTAIN_WEIGHT).min(self.most);
                 self.reason = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
-                (self.weight >= STOP).then(|| self.stop(Stop::Doubtful(self.reason.clone(), self.steps())))
+                (self.weight >= STOP).then(|| self.stop(Stop::Uncertain(self.reason.clone(), self.steps())))
             }
         }
     }
@@ -135,14 +135,14 @@ impl Trouble {
     fn stop(&self, stop: Stop) -> Stop {
         match stop {
             Stop::Intercepted(_) if self.weight >= HALT => Stop::Halt(halt::not_ses(&self.reason)),
-            Stop::Doubtful(..) if self.weight >= HALT => Stop::Halt(halt::no_clear_answer(&self.reason)),
+            Stop::Uncertain(..) if self.weight >= HALT => Stop::Halt(halt::no_clear_answer(&self.reason)),
             stop => stop,
         }
     }
 
     /// The number of batches in a row that have stopped for this.
     fn steps(&self) -> u32 {
-        u32::try_from((self.weight - STOP) / DOUBT + 1).unwrap_or(1)
+        u32::try_from((self.weight - STOP) / UNCERTAIN_WEIGHT + 1).unwrap_or(1)
     }
 
     /// What the next batch starts with. If the campaign continues after such a halt, it begins with one call.
@@ -161,7 +161,7 @@ impl Trouble {
 mod tests {
     use super::*;
 
-    const DOUBTFUL: Kind<'_> = Kind::Doubtful("http_502", "<html>");
+    const UNCERTAIN: Kind<'_> = Kind::Uncertain("http_502", "<html>");
 
     fn next(trouble: &Trouble) -> Trouble {
         let carried = trouble.carried();
@@ -169,36 +169,36 @@ mod tests {
     }
 
     #[test]
-    fn five_doubtful_calls_stop_a_batch_and_five_batches_more_halt() {
+    fn five_uncertain_calls_stop_a_batch_and_five_batches_more_halt() {
         let mut trouble = Trouble::new(&(None, 0));
         for _ in 0..4 {
-            assert_eq!(trouble.note(DOUBTFUL, 1), None);
+            assert_eq!(trouble.note(UNCERTAIN, 1), None);
             assert!(trouble.is_careful());
         }
         // Also where many were under way when it began.
         for _ in 0..50 {
-            assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), 1)));
+            assert_eq!(trouble.note(UNCERTAIN, 1), Some(Stop::Uncertain("http_502: <html>".into(), 1)));
         }
         for n in 2..=5 {
             trouble = next(&trouble);
             assert!(trouble.is_careful());
-            assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), n)));
+            assert_eq!(trouble.note(UNCERTAIN, 1), Some(Stop::Uncertain("http_502: <html>".into(), n)));
         }
         trouble = next(&trouble);
-        let halt = "no clear answer from SES, time after time: http_502: <html>";
-        assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Halt(halt.into())));
+        let halt = "SES repeatedly gave no clear answer: http_502: <html>";
+        assert_eq!(trouble.note(UNCERTAIN, 1), Some(Stop::Halt(halt.into())));
         // Somebody goes on: it begins with one call.
         trouble = next(&trouble);
         assert!(trouble.is_careful());
-        assert_eq!(trouble.note(DOUBTFUL, 1), Some(Stop::Doubtful("http_502: <html>".into(), 2)));
+        assert_eq!(trouble.note(UNCERTAIN, 1), Some(Stop::Uncertain("http_502: <html>".into(), 2)));
     }
 
     #[test]
-    fn clear_answers_outweigh_one_doubt_in_five_and_not_one_in_two() {
+    fn clear_answers_outweigh_one_uncertain_in_five_and_not_one_in_two() {
         for (every, stops) in [(2, true), (4, true), (5, false), (100, false)] {
             let mut trouble = Trouble::new(&(None, 0));
             let stopped = (1..=1000).any(|n| {
-                let call = if n % every == 0 { DOUBTFUL } else { Kind::Clear };
+                let call = if n % every == 0 { UNCERTAIN } else { Kind::Clear };
                 trouble.note(call, 1).is_some()
             });
             assert_eq!(stopped, stops, "one in {every}");
@@ -231,10 +231,10 @@ mod tests {
     #[test]
     fn bulk_calls_that_cannot_be_read_are_given_up_where_single_ones_can() {
         let mut trouble = Trouble::new(&(None, 0));
-        let unreadable = Kind::Doubtful("unreadable_answer", "x");
+        let unreadable = Kind::Uncertain("unreadable_answer", "x");
         trouble.note(unreadable, 50);
         trouble.note(unreadable, 1);
-        trouble.note(Kind::Doubtful("connection_lost", "x"), 50);
+        trouble.note(Kind::Uncertain("connection_lost", "x"), 50);
         assert!(!trouble.gives_up_bulk_calls());
         trouble.note(unreadable, 50);
         assert!(trouble.gives_up_bulk_calls());
@@ -242,12 +242,12 @@ mod tests {
 
     #[test]
     fn a_call_is_what_most_of_its_answers_are() {
-        let doubt = || Answer::Uncertain { code: "unreadable_answer".into(), message: "x".into() };
+        let uncertain = || Answer::Uncertain { code: "unreadable_answer".into(), message: "x".into() };
         let of = |answers: Vec<Answer>| {
             let answers: Vec<_> = answers.into_iter().enumerate().collect();
-            matches!(Kind::of(&answers), Kind::Doubtful("unreadable_answer", "x"))
+            matches!(Kind::of(&answers), Kind::Uncertain("unreadable_answer", "x"))
         };
-        assert!(of(vec![doubt()]) && of(vec![Answer::Accepted("1".into()), doubt(), doubt()]));
-        assert!(!of(vec![Answer::Accepted("1".into()), doubt()]));
+        assert!(of(vec![uncertain()]) && of(vec![Answer::Accepted("1".into()), uncertain(), uncertain()]));
+        assert!(!of(vec![Answer::Accepted("1".into()), uncertain()]));
     }
 }

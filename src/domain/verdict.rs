@@ -139,10 +139,10 @@ impl Verdict {
             Some(Stop::Intercepted(answer)) => Verdict::wait(
                 AWAY_WAIT,
                 Cause::NotSes,
-                format!("something other than SES answered: {answer}"),
+                format!("an answer came from something other than SES: {answer}"),
             ),
             // Each attempt may leave a recipient uncertain, so the wait grows each time.
-            Some(Stop::Doubtful(answer, times)) => Verdict::wait(
+            Some(Stop::Uncertain(answer, times)) => Verdict::wait(
                 AWAY_WAIT * *times,
                 Cause::UnclearAnswers,
                 format!("SES did not answer clearly: {answer}"),

@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::domain::address;
-use crate::domain::doubt::UncertainPolicy;
 use crate::domain::event::MAX_BATCH_SIZE;
 use crate::domain::guard::{GMAIL, Limits};
 use crate::domain::send_api::SendApi;
 use crate::domain::setting::{InvalidVariable, given, parse};
+use crate::domain::uncertain::UncertainPolicy;
 use crate::message::link_settings::UnsubscribeSettings;
 use crate::store::settings::{DatabaseAccess, database_access};
 
@@ -88,7 +88,7 @@ impl Settings {
                 .transpose()?,
             max_send_rate: variable("SES_MAX_SEND_RATE")
                 .map(|value| {
-                    parse("SES_MAX_SEND_RATE", &value, "messages per second, such as 14", |rate: &f64| {
+                    parse("SES_MAX_SEND_RATE", &value, "messages per second, for example 14", |rate: &f64| {
                         rate.is_finite() && *rate > 0.0
                     })
                 })
@@ -113,7 +113,7 @@ impl Settings {
             uncertain: uncertain_policy(&variable)?,
             history_hold: variable("HISTORY_HOLD_SECONDS")
                 .map(|value| {
-                    let expected = "whole seconds from 0 to 86400, such as 120";
+                    let expected = "whole seconds from 0 to 86400, for example 120";
                     parse("HISTORY_HOLD_SECONDS", &value, expected, |seconds: &u32| *seconds <= 86_400)
                 })
                 .transpose()?
@@ -122,7 +122,7 @@ impl Settings {
             no_feedback_domains: no_feedback_domains(&variable)?,
             notice_event_bus: variable("NOTICE_EVENT_BUS")
                 .map(|value| {
-                    let expected = "the name or ARN of an event bus, such as default";
+                    let expected = "the name or ARN of an event bus, for example default";
                     parse("NOTICE_EVENT_BUS", &value, expected, |name: &String| is_event_bus(name))
                 })
                 .transpose()?,
@@ -130,9 +130,12 @@ impl Settings {
             unsubscribe: UnsubscribeSettings::read(&variable)?,
             fallback_timeout: variable("LAMBDA_TIMEOUT_SECONDS")
                 .map(|value| {
-                    parse("LAMBDA_TIMEOUT_SECONDS", &value, "whole seconds, such as 60", |_: &NonZeroU32| {
-                        true
-                    })
+                    parse(
+                        "LAMBDA_TIMEOUT_SECONDS",
+                        &value,
+                        "whole seconds, for example 60",
+                        |_: &NonZeroU32| true,
+                    )
                 })
                 .transpose()?
                 .map_or(Duration::from_secs(60), |seconds| Duration::from_secs(u64::from(seconds.get()))),
@@ -198,7 +201,7 @@ fn guard(variable: &dyn Fn(&str) -> Option<String>) -> Result<Limits, InvalidVar
     let default = Limits::default();
     let rate = |name, default| {
         let Some(value) = variable(name) else { return Ok(default) };
-        parse(name, &value, "a part of 1 such as 0.05; 1 never pauses", |rate: &f64| {
+        parse(name, &value, "a part of 1, for example 0.05; 1 never pauses", |rate: &f64| {
             *rate > 0.0 && *rate <= 1.0
         })
     };
@@ -207,7 +210,7 @@ fn guard(variable: &dyn Fn(&str) -> Option<String>) -> Result<Limits, InvalidVar
         complaint_rate: rate("GUARD_MAX_COMPLAINT_RATE", default.complaint_rate)?,
         min_sample: variable("GUARD_MIN_SAMPLE")
             .map(|value| {
-                parse("GUARD_MIN_SAMPLE", &value, "a number of emails, such as 100", |n: &u32| *n > 0)
+                parse("GUARD_MIN_SAMPLE", &value, "a number of emails, for example 100", |n: &u32| *n > 0)
             })
             .transpose()?
             .unwrap_or(default.min_sample),
@@ -226,7 +229,7 @@ fn no_feedback_domains(variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<
             .ok_or_else(|| InvalidVariable::Malformed {
                 name,
                 value: format!("{value:?}"),
-                expected: "domains with commas between them, such as gmail.com,googlemail.com; or none",
+                expected: "domains with commas between them, for example gmail.com,googlemail.com; or none",
             }),
     }
 }
@@ -254,7 +257,7 @@ fn metrics(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, 
 fn uncertain_policy(variable: &dyn Fn(&str) -> Option<String>) -> Result<UncertainPolicy, InvalidVariable> {
     let after = variable("UNCERTAIN_AFTER_SECONDS")
         .map(|value| {
-            parse("UNCERTAIN_AFTER_SECONDS", &value, "whole seconds, such as 3600", |_: &NonZeroU32| true)
+            parse("UNCERTAIN_AFTER_SECONDS", &value, "whole seconds, for example 3600", |_: &NonZeroU32| true)
         })
         .transpose()?
         .map_or(Duration::from_hours(1), |seconds| Duration::from_secs(u64::from(seconds.get())));
@@ -297,16 +300,16 @@ mod tests {
         insta::assert_snapshot!(error("SES_CONFIGURATION_SET", "all news"), @r#"SES_CONFIGURATION_SET is "all news": expected a name of 1 to 64 letters, digits, - and _"#);
         insta::assert_snapshot!(error("METRICS", "yes"), @r#"METRICS is "yes": expected on or off"#);
         insta::assert_snapshot!(error("BATCH_SIZE", "10001"), @r#"BATCH_SIZE is "10001": expected a whole number from 1 to 10000"#);
-        insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, such as 14"#);
+        insta::assert_snapshot!(error("SES_MAX_SEND_RATE", "-1"), @r#"SES_MAX_SEND_RATE is "-1": expected messages per second, for example 14"#);
         insta::assert_snapshot!(error("SEND_CONCURRENCY", "many"), @r#"SEND_CONCURRENCY is "many": expected a whole number from 1 to 1000"#);
         insta::assert_snapshot!(error("SEND_API", "raw"), @r#"SEND_API is "raw": expected auto, bulk or single"#);
         insta::assert_snapshot!(error("UNCERTAIN_POLICY", "drop"), @r#"UNCERTAIN_POLICY is "drop": expected hold or resend"#);
-        insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, such as 3600"#);
-        insta::assert_snapshot!(error("HISTORY_HOLD_SECONDS", "2m"), @r#"HISTORY_HOLD_SECONDS is "2m": expected whole seconds from 0 to 86400, such as 120"#);
-        insta::assert_snapshot!(error("GUARD_MAX_BOUNCE_RATE", "5%"), @r#"GUARD_MAX_BOUNCE_RATE is "5%": expected a part of 1 such as 0.05; 1 never pauses"#);
-        insta::assert_snapshot!(error("GUARD_MIN_SAMPLE", "0"), @r#"GUARD_MIN_SAMPLE is "0": expected a number of emails, such as 100"#);
-        insta::assert_snapshot!(error("GUARD_NO_FEEDBACK_DOMAINS", "gmail.com,@x"), @r#"GUARD_NO_FEEDBACK_DOMAINS is "gmail.com,@x": expected domains with commas between them, such as gmail.com,googlemail.com; or none"#);
-        insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, such as 60"#);
+        insta::assert_snapshot!(error("UNCERTAIN_AFTER_SECONDS", "1h"), @r#"UNCERTAIN_AFTER_SECONDS is "1h": expected whole seconds, for example 3600"#);
+        insta::assert_snapshot!(error("HISTORY_HOLD_SECONDS", "2m"), @r#"HISTORY_HOLD_SECONDS is "2m": expected whole seconds from 0 to 86400, for example 120"#);
+        insta::assert_snapshot!(error("GUARD_MAX_BOUNCE_RATE", "5%"), @r#"GUARD_MAX_BOUNCE_RATE is "5%": expected a part of 1, for example 0.05; 1 never pauses"#);
+        insta::assert_snapshot!(error("GUARD_MIN_SAMPLE", "0"), @r#"GUARD_MIN_SAMPLE is "0": expected a number of emails, for example 100"#);
+        insta::assert_snapshot!(error("GUARD_NO_FEEDBACK_DOMAINS", "gmail.com,@x"), @r#"GUARD_NO_FEEDBACK_DOMAINS is "gmail.com,@x": expected domains with commas between them, for example gmail.com,googlemail.com; or none"#);
+        insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, for example 60"#);
     }
 
     #[test]

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_doubt_is_a_document_of_its_own() {
+    fn the_oldest_uncertain_recipient_is_a_document_of_its_own() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         insta::assert_snapshot!(oldest_uncertain_document("send-batch", Duration::from_secs(7), now), @r#"{"FunctionName":"send-batch","OldestUncertainSeconds":7,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"OldestUncertainSeconds","Unit":"Seconds"}],"Namespace":"CampaignSender"}],"Timestamp":1800000000000}}"#);
     }

@@ -57,7 +57,7 @@ pub fn start() -> Result<(), String> {
         "" => EnvFilter::new(DEFAULT_FILTER),
         given => EnvFilter::try_new(given).map_err(|_| {
             format!(
-                "RUST_LOG is {given:?}: expected a level such as debug, or TARGET=LEVEL, separated by commas"
+                "RUST_LOG is {given:?}: expected a level, for example debug, or TARGET=LEVEL, separated by commas"
             )
         })?,
     };

@@ -65,7 +65,7 @@ mod tests {
     use crate::domain::result::Progress;
     use crate::message::link::Links;
     use crate::message::link_settings::UnsubscribeSettings;
-    use crate::message::token::Subject;
+    use crate::message::token::RecipientIds;
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -76,7 +76,7 @@ mod tests {
             status: CampaignStatus::Sending,
             sendable: true,
             unscheduled: false,
-            resumed_in_doubt: false,
+            resumed_with_uncertain: false,
             status_reason: None,
             from_address: from_address.to_owned(),
             reply_to: Vec::new(),
@@ -107,8 +107,8 @@ mod tests {
             _ => None,
         })
         .unwrap();
-        let subject = Subject { recipient_id: Uuid::from_u128(1), organization_id: Uuid::from_u128(2) };
-        Links::new(&settings).unwrap().of(subject).header()
+        let ids = RecipientIds { recipient_id: Uuid::from_u128(1), organization_id: Uuid::from_u128(2) };
+        Links::new(&settings).unwrap().of(ids).header()
     }
 
     fn headers(campaign: &Campaign, link: &str) -> Vec<(String, String)> {

@@ -13,6 +13,7 @@ use html5gum::emitters::default::{DefaultEmitter, StartTag};
 use html5gum::{Token, Tokenizer};
 
 pub use look::{Look, Script};
+pub use style::is_decoration;
 pub use walk::{Event, Open, Walk, walk};
 
 /// A piece of the page.
@@ -41,6 +42,16 @@ impl Attributes {
     pub fn get(&self, name: &str) -> Option<&str> {
         let at = self.values.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
         Some(&self.values[at].1)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Replaces the value of an attribute by its number.
+    pub fn set(&mut self, number: usize, value: String) {
+        self.values[number].1 = value;
     }
 
     /// The names of all of them.

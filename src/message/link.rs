@@ -1,7 +1,7 @@
 //! A recipient's unsubscribe link, for the email and its headers.
 
 use super::link_settings::UnsubscribeSettings;
-use super::token::{Keys, Subject};
+use super::token::{Keys, RecipientIds};
 
 /// Makes links. It is prepared once, so that a link costs one HMAC.
 #[derive(Clone, Debug)]
@@ -39,8 +39,8 @@ impl Links {
     }
 
     /// The link of a recipient's email.
-    pub fn of(&self, subject: Subject) -> Link<'_> {
-        let token = self.keys.sign(subject);
+    pub fn of(&self, ids: RecipientIds) -> Link<'_> {
+        let token = self.keys.sign(ids);
         let start = self.base.len() + 1;
         Link { url: format!("{}/{token}", self.base), start, mailto: self.mailto.as_deref() }
     }
@@ -103,19 +103,19 @@ mod tests {
         Links::new(&settings).unwrap()
     }
 
-    fn subject() -> Subject {
-        Subject { recipient_id: Uuid::from_u128(1), organization_id: Uuid::from_u128(2) }
+    fn ids() -> RecipientIds {
+        RecipientIds { recipient_id: Uuid::from_u128(1), organization_id: Uuid::from_u128(2) }
     }
 
     #[test]
     fn the_mailbox_comes_after_the_link_and_its_subject_tells_who_wrote() {
         let alone = links(None);
-        let link = alone.of(subject());
+        let link = alone.of(ids());
         assert_eq!(link.header(), format!("<{}>", link.url));
         let token = link.url.strip_prefix("https://example.com/u/").unwrap();
         let both = links(Some("off&on%@example.com"));
         assert_eq!(
-            both.of(subject()).header(),
+            both.of(ids()).header(),
             format!("<{}>, <mailto:off%26on%25@example.com?subject=unsubscribe%20{token}>", link.url)
         );
     }
@@ -135,8 +135,8 @@ mod tests {
             // If only the mailbox is refused, only the link is checked.
             if let Ok(settings) = read(Some(&mailto)).or_else(|_| read(None)) {
                 let (has_mailbox, links) = (settings.mailto.is_some(), Links::new(&settings).unwrap());
-                let link = links.of(subject());
-                let token = links.keys.sign(subject());
+                let link = links.of(ids());
+                let token = links.keys.sign(ids());
                 let header = link.header();
                 let parts: Vec<&str> = header.split(", ").collect();
                 prop_assert_eq!(parts.len(), 1 + usize::from(has_mailbox));

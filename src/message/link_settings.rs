@@ -11,7 +11,7 @@ const MAX_MAILTO: usize = 200;
 const URL_FORM: &str = "https://HOST/PATH, without query, of at most 300 characters";
 pub(crate) const SECRET_FORM: &str =
     "keys of at least 32 characters each, separated by commas: the first one signs, all of them verify";
-const MAILTO_FORM: &str = "an address such as unsubscribe@example.com, of at most 200 characters";
+const MAILTO_FORM: &str = "an address, for example unsubscribe@example.com, of at most 200 characters";
 
 /// The settings of unsubscribing; `send-batch` can do without them only for transactional campaigns.
 #[derive(Clone, Debug, Default)]
@@ -138,7 +138,7 @@ mod tests {
         insta::assert_snapshot!(error("UNSUBSCRIBE_URL", "http://example.com/u"), @r#"UNSUBSCRIBE_URL is "http://example.com/u": expected https://HOST/PATH, without query, of at most 300 characters"#);
         insta::assert_snapshot!(error("UNSUBSCRIBE_SECRET", "tooshort"), @"UNSUBSCRIBE_SECRET is of another form (it is not shown): expected keys of at least 32 characters each, separated by commas: the first one signs, all of them verify");
         insta::assert_snapshot!(error("UNSUBSCRIBE_SECRET_ARN", "my-key"), @r#"UNSUBSCRIBE_SECRET_ARN is "my-key": expected arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"#);
-        insta::assert_snapshot!(error("UNSUBSCRIBE_MAILTO", "nobody"), @r#"UNSUBSCRIBE_MAILTO is "nobody": expected an address such as unsubscribe@example.com, of at most 200 characters"#);
+        insta::assert_snapshot!(error("UNSUBSCRIBE_MAILTO", "nobody"), @r#"UNSUBSCRIBE_MAILTO is "nobody": expected an address, for example unsubscribe@example.com, of at most 200 characters"#);
         insta::assert_snapshot!(UnsubscribeSettings::default().require_keys().unwrap_err(), @"UNSUBSCRIBE_SECRET is not set: expected keys of at least 32 characters each, separated by commas: the first one signs, all of them verify");
         assert!(!format!("{:?}", read("UNSUBSCRIBE_SECRET", KEY)).contains(KEY));
     }

@@ -6,6 +6,7 @@
 //! as its data.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A shared text below this size, in bytes, becomes part of a fragment, because a variable of SES's template
@@ -158,9 +159,18 @@ impl Part {
 
     /// The fragment of this number, from 0.
     pub fn fragment(&self, number: usize) -> &str {
+        &self.own[self.place(number)]
+    }
+
+    /// The place of a fragment in all of them, one after the other.
+    pub fn place(&self, number: usize) -> Range<usize> {
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let end = self.ends.get(number).copied().unwrap_or(self.own.len());
-        &self.own[start..end]
+        start..self.ends.get(number).copied().unwrap_or(self.own.len())
+    }
+
+    /// The fragments, one after the other.
+    pub fn own(&self) -> &str {
+        &self.own
     }
 
     /// The fragments, in their order: one more than there are stretches.

@@ -13,6 +13,7 @@ mod outline;
 #[cfg(test)]
 mod poison;
 mod seams;
+mod shapes;
 #[cfg(test)]
 mod sharing;
 mod text;
@@ -32,7 +33,7 @@ use crate::domain::personal;
 use crate::message::part::Part;
 use links::LinkParameters;
 use numbers::Written;
-use outline::{Kind, Outline};
+use outline::{Kind, Mark, Outline};
 use seams::{Reading, Seams};
 use variables::{Data, Variables, object};
 
@@ -58,7 +59,7 @@ pub struct Templates {
 /// What was learned from the pages of earlier recipients.
 #[derive(Default)]
 struct Lessons {
-    seams: Option<Rc<Seams>>,
+    seams: Option<Seams>,
     /// How often seams were learned.
     count: usize,
     /// The number of recipients in a row whose pages differed from it.
@@ -270,13 +271,14 @@ impl Templates {
         let part = |name: &str, outline: &Option<Outline>| {
             outline.as_ref().map(|outline| self.part(name, outline, context)).transpose()
         };
-        let subject = one_line(&String::from(self.part("subject", &self.subject, context)?));
-        let mut html = part("html", &self.html)?;
-        let mut text = part("text", &self.text)?;
+        let subject = one_line(&String::from(self.part("subject", &self.subject, context)?.0));
+        let (mut html, marks) = part("html", &self.html)?.unzip();
+        let mut text = part("text", &self.text)?.map(|(text, _)| text);
         let footer = person.unsubscribe_url.filter(|_| !self.transactional);
         if let Some(page) = html.take() {
             // The text is derived from the HTML with its footer, so that it has the link as well.
-            let reading = self.reading(page, footer, text.is_none());
+            let marks = marks.unwrap_or_default();
+            let reading = self.reading(page, &marks, footer, text.is_none());
             html = Some(reading.html);
             text = text.or(reading.text);
         }
@@ -295,7 +297,7 @@ impl Templates {
     }
 
     /// The page with its footer, if there is a link for one, and its text, if that is derived.
-    fn reading(&self, page: Part, footer: Option<&str>, derives: bool) -> Reading {
+    fn reading(&self, page: Part, marks: &[Mark], footer: Option<&str>, derives: bool) -> Reading {
         let outline = self.html.as_ref().filter(|_| page.shared().is_some());
         let Some(outline) = outline else { return read_whole(page, footer, derives) };
         if footer.is_none() && !derives {
@@ -303,11 +305,11 @@ impl Templates {
         }
         let mut lessons = self.lessons.borrow_mut();
         if lessons.seams.is_none() && lessons.count < MAX_LESSONS {
-            lessons.seams = Some(Rc::new(Seams::learn(outline.fragments(), &page, footer, derives)));
+            lessons.seams = Some(Seams::learn(outline.fragments(), &page, footer, derives));
             (lessons.count, lessons.misses) = (lessons.count + 1, 0);
         }
-        let read = match &lessons.seams {
-            Some(seams) => seams.read(page, footer),
+        let read = match &mut lessons.seams {
+            Some(seams) => seams.read(page, marks, footer),
             None => Err(page),
         };
         match read {
@@ -335,7 +337,7 @@ impl Templates {
         let subject = numbers::shown_as([&written, &self.shared.written], || {
             self.part("subject", &self.subject, &context)
         })?;
-        Ok(one_line(&String::from(subject)))
+        Ok(one_line(&String::from(subject.0)))
     }
 
     fn context(&self, person: &Person<'_>) -> Result<(Value, Rc<Written>), RenderError> {
@@ -353,11 +355,16 @@ impl Templates {
         Ok((context, own.written))
     }
 
-    fn part(&self, name: &str, outline: &Outline, context: &Value) -> Result<Part, RenderError> {
+    fn part(&self, name: &str, outline: &Outline, context: &Value) -> Result<(Part, Vec<Mark>), RenderError> {
         self.rendered(name, outline, context).map_err(|error| RenderError(describe(name, &error)))
     }
 
-    fn rendered(&self, name: &str, outline: &Outline, context: &Value) -> Result<Part, minijinja::Error> {
+    fn rendered(
+        &self,
+        name: &str,
+        outline: &Outline,
+        context: &Value,
+    ) -> Result<(Part, Vec<Mark>), minijinja::Error> {
         let template = self.environment.get_template(name)?;
         let mut output = outline.output(MAX_PART_BYTES);
         template.render_captured_to(context, &mut output)?;

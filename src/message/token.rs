@@ -18,22 +18,22 @@ pub const LENGTH: usize = 87;
 /// The shortest key, in characters. With a guessed key, anybody could unsubscribe anybody.
 const MIN_KEY: usize = 32;
 
-/// The recipient of a token.
+/// The ids that a token holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct RecipientIds {
     /// `campaign_recipients.id`.
     pub recipient_id: Uuid,
     /// The recipient's organization.
     pub organization_id: Uuid,
 }
 
-impl Subject {
+impl RecipientIds {
     /// The token in the links of test emails, which belong to no recipient.
     pub const NOBODY: Uuid = Uuid::nil();
 
     /// Returns true if the token is that of a test email.
     pub fn is_of_a_test(&self) -> bool {
-        self.recipient_id == Subject::NOBODY
+        self.recipient_id == RecipientIds::NOBODY
     }
 }
 
@@ -64,25 +64,25 @@ impl Keys {
     }
 
     /// The token for a recipient; it is always the same for the same first key.
-    pub fn sign(&self, subject: Subject) -> String {
+    pub fn sign(&self, ids: RecipientIds) -> String {
         let mut bytes = [0; BYTES];
         bytes[0] = VERSION;
-        bytes[1..17].copy_from_slice(subject.recipient_id.as_bytes());
-        bytes[17..SIGNED].copy_from_slice(subject.organization_id.as_bytes());
+        bytes[1..17].copy_from_slice(ids.recipient_id.as_bytes());
+        bytes[17..SIGNED].copy_from_slice(ids.organization_id.as_bytes());
         let tag = hmac::sign(&self.0[0], &bytes[..SIGNED]);
         bytes[SIGNED..].copy_from_slice(tag.as_ref());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// The recipient of a token, if one of the keys signed it. A forged token takes as long as any other.
-    pub fn verify(&self, token: &str) -> Option<Subject> {
+    pub fn verify(&self, token: &str) -> Option<RecipientIds> {
         if token.len() != LENGTH {
             return None;
         }
         let bytes: [u8; BYTES] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
         let (signed, tag) = bytes.split_at(SIGNED);
         let known = self.0.iter().any(|key| hmac::verify(key, signed, tag).is_ok());
-        (known && bytes[0] == VERSION).then(|| Subject {
+        (known && bytes[0] == VERSION).then(|| RecipientIds {
             recipient_id: Uuid::from_slice(&signed[1..17]).unwrap_or_default(),
             organization_id: Uuid::from_slice(&signed[17..]).unwrap_or_default(),
         })
@@ -90,9 +90,9 @@ impl Keys {
 }
 
 /// The recipient that a token names, without checking its signature, for code that has no keys.
-pub fn named(token: &[u8]) -> Option<Subject> {
+pub fn named(token: &[u8]) -> Option<RecipientIds> {
     let bytes: [u8; BYTES] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
-    (bytes[0] == VERSION).then(|| Subject {
+    (bytes[0] == VERSION).then(|| RecipientIds {
         recipient_id: Uuid::from_slice(&bytes[1..17]).unwrap_or_default(),
         organization_id: Uuid::from_slice(&bytes[17..SIGNED]).unwrap_or_default(),
     })
@@ -110,16 +110,19 @@ mod tests {
         Keys::parse(secret).unwrap()
     }
 
-    fn subject(recipient: u128, organization: u128) -> Subject {
-        Subject { recipient_id: Uuid::from_u128(recipient), organization_id: Uuid::from_u128(organization) }
+    fn ids(recipient: u128, organization: u128) -> RecipientIds {
+        RecipientIds {
+            recipient_id: Uuid::from_u128(recipient),
+            organization_id: Uuid::from_u128(organization),
+        }
     }
 
     #[test]
-    fn a_token_is_url_safe_and_holds_its_subject_and_nothing_else() {
-        let token = keys(NEW).sign(subject(1, 2));
+    fn a_token_is_url_safe_and_holds_two_ids_and_nothing_else() {
+        let token = keys(NEW).sign(ids(1, 2));
         assert_eq!(token.len(), LENGTH);
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
-        assert_eq!(keys(NEW).verify(&token), Some(subject(1, 2)));
+        assert_eq!(keys(NEW).verify(&token), Some(ids(1, 2)));
         // A change here would invalidate the links of all sent emails.
         insta::assert_snapshot!(token, @"AQAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAC0zKFnDp-WhLnyz3WjYmPNargAbtVoRfGu9qVBuu9il0");
     }
@@ -127,15 +130,15 @@ mod tests {
     #[test]
     fn after_a_rotation_old_links_work_and_new_ones_are_signed_with_the_new_key() {
         let rotated = keys(&format!("{NEW}, {OLD}"));
-        let old = keys(OLD).sign(subject(1, 2));
-        assert_eq!(rotated.verify(&old), Some(subject(1, 2)));
-        assert_eq!(rotated.sign(subject(1, 2)), keys(NEW).sign(subject(1, 2)));
+        let old = keys(OLD).sign(ids(1, 2));
+        assert_eq!(rotated.verify(&old), Some(ids(1, 2)));
+        assert_eq!(rotated.sign(ids(1, 2)), keys(NEW).sign(ids(1, 2)));
         assert_eq!(keys(NEW).verify(&old), None, "a key that was taken out verifies nothing");
     }
 
     #[test]
     fn a_token_of_another_form_is_none_of_ours_even_when_our_key_has_signed_it() {
-        let mut bytes = URL_SAFE_NO_PAD.decode(keys(NEW).sign(subject(1, 2))).unwrap();
+        let mut bytes = URL_SAFE_NO_PAD.decode(keys(NEW).sign(ids(1, 2))).unwrap();
         bytes[0] = VERSION + 1;
         let tag = hmac::sign(&keys(NEW).0[0], &bytes[..SIGNED]);
         bytes[SIGNED..].copy_from_slice(tag.as_ref());
@@ -155,15 +158,15 @@ mod tests {
         #[test]
         fn any_two_ids_come_back(recipient: u128, organization: u128) {
             let keys = keys(NEW);
-            let subject = subject(recipient, organization);
-            prop_assert_eq!(keys.verify(&keys.sign(subject)), Some(subject));
+            let ids = ids(recipient, organization);
+            prop_assert_eq!(keys.verify(&keys.sign(ids)), Some(ids));
         }
 
         /// This includes the last character, some of whose bits are unused.
         #[test]
         fn a_token_changed_anywhere_is_forged(at in 0..LENGTH, other in "[A-Za-z0-9_-]") {
             let keys = keys(NEW);
-            let token = keys.sign(subject(1, 2));
+            let token = keys.sign(ids(1, 2));
             let mut forged = token.clone();
             forged.replace_range(at..=at, &other);
             prop_assert_eq!(keys.verify(&forged).is_some(), forged == token);

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::cause::Cause;
-use crate::domain::outcome::Debt;
+use crate::domain::outcome::Unrecorded;
 use crate::domain::result::{Activities, BatchCounts, BatchResult, Next, Progress, Status};
 use crate::domain::verdict::{AWAY_WAIT, Verdict};
 use crate::lambda::Failure;
@@ -20,28 +20,32 @@ pub struct Answer {
     /// The counters of the campaign.
     pub progress: Progress,
     /// What was sent and could not be recorded: the next invocation records it first.
-    pub debt: Option<Debt>,
+    pub unrecorded: Option<Unrecorded>,
 }
 
 impl Answer {
     /// The answer of an invocation that sent nothing.
     pub fn without_batch(verdict: Verdict, progress: Progress) -> Answer {
         let (batch, activities) = (BatchCounts::default(), Activities::written(0));
-        Answer { verdict, batch, activities, progress, debt: None }
+        Answer { verdict, batch, activities, progress, unrecorded: None }
     }
 
-    /// The answer if this failure prevented recording what an earlier invocation sent.
-    pub fn owing(debt: Debt, failure: Failure) -> Answer {
+    /// The answer if this failure prevented recording what an earlier invocation sent; it hands that on again.
+    pub fn still_unrecorded(unrecorded: Unrecorded, failure: Failure) -> Answer {
         tracing::error!(error = failure.message, "what is owed could not be recorded");
         let verdict =
             Verdict::wait(AWAY_WAIT, Cause::Unrecorded, "an earlier batch is sent and not recorded yet");
         let activities = Activities { success: false, count: 0, error: Some(failure.message) };
-        Answer { activities, debt: Some(debt), ..Answer::without_batch(verdict, Progress::default()) }
+        Answer {
+            activities,
+            unrecorded: Some(unrecorded),
+            ..Answer::without_batch(verdict, Progress::default())
+        }
     }
 
     /// The batch result.
     pub fn into_result(self, campaign_id: Uuid, batch_size: u32) -> BatchResult {
-        let Answer { verdict, batch, activities, progress, debt } = self;
+        let Answer { verdict, batch, activities, progress, unrecorded } = self;
         let goes_on = matches!(verdict.status, Status::Continue | Status::Wait);
         let result = BatchResult {
             campaign_id: Some(campaign_id),
@@ -52,7 +56,7 @@ impl Answer {
             progress,
             cause: verdict.cause,
             reason: verdict.reason,
-            next: goes_on.then_some(Next { campaign_id, batch_size, unrecorded: debt }),
+            next: goes_on.then_some(Next { campaign_id, batch_size, unrecorded }),
         };
         result.bounded()
     }

@@ -95,7 +95,7 @@ impl<'a> Candidates<'a> {
             let campaigns: Vec<String> = resting.iter().map(Uuid::to_string).collect();
             tracing::warn!(
                 campaigns = campaigns.join(" "),
-                "campaigns are due and left alone for a while, because earlier invocations that worked on them did not come back or failed"
+                "campaigns are due and left alone for a while, because earlier invocations that worked on them were lost or failed"
             );
         }
     }

@@ -11,7 +11,7 @@ use super::send::Report;
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
 use crate::domain::cause::Cause;
-use crate::domain::outcome::{Debt, Entry, Line};
+use crate::domain::outcome::{Entry, Line, Unrecorded};
 use crate::domain::result::{Activities, BatchCounts, Status};
 use crate::domain::stop::Stop;
 use crate::domain::verdict::{AWAY_WAIT, Verdict};
@@ -46,7 +46,7 @@ pub async fn close(
             token: batch.token,
             whole: true,
             reopen: counts.deferred > 0,
-            doubt: false,
+            owner_lost: false,
         }),
         lines: &lines,
         refused: &[],
@@ -76,7 +76,7 @@ pub async fn close(
         batch,
         activities: Activities::written(recorded.activities),
         progress: recorded.progress,
-        debt: None,
+        unrecorded: None,
     };
     if let Some(reason) = recorded.not_kept() {
         let batch = Some(Box::new(answer(Verdict::halted(reason.clone()), counts)));
@@ -136,13 +136,13 @@ fn unrecorded(
 ) -> Answer {
     let entries =
         lines.into_iter().map(|line| Entry { recipient_id: line.recipient_id, outcome: line.outcome });
-    let debt = Debt::of_batch(campaign.id, batch.id, batch.token, entries);
-    tracing::error!(%error, owed = debt.outcomes.len(), whole = debt.whole, "the batch could not be recorded");
+    let unrecorded = Unrecorded::of_batch(campaign.id, batch.id, batch.token, entries);
+    tracing::error!(%error, owed = unrecorded.outcomes.len(), whole = unrecorded.whole, "the batch could not be recorded");
     Answer {
         verdict: Verdict::wait(AWAY_WAIT, Cause::Unrecorded, "the batch is sent and not recorded yet"),
         batch: counts,
         activities: Activities { success: false, count: 0, error: Some(error.to_string()) },
         progress: campaign.progress,
-        debt: Some(debt),
+        unrecorded: Some(unrecorded),
     }
 }

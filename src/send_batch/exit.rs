@@ -30,7 +30,7 @@ pub enum Exit {
         note: Option<(Cause, String)>,
     },
     /// What an earlier invocation sent could not be recorded; the answer hands it on.
-    Owed(Box<Answer>),
+    Unrecorded(Box<Answer>),
     /// The invocation fails.
     Failure(Failure),
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::deadline::Deadline;
 use crate::domain::error_kind::ErrorKind;
 use crate::domain::event::Event;
-use crate::domain::outcome::Debt;
+use crate::domain::outcome::Unrecorded;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
 
@@ -18,7 +18,7 @@ pub struct Invocation {
     /// The campaign that the event names; `None`: the one that is most due.
     pub campaign_id: Option<Uuid>,
     /// What an earlier invocation sent and could not record.
-    pub debt: Option<Debt>,
+    pub unrecorded: Option<Unrecorded>,
     /// The most recipients per batch.
     pub batch_size: u32,
     /// The token of its claims; claiming again with it returns the same batch.
@@ -37,7 +37,7 @@ impl Invocation {
     pub fn new(event: &Value, deadline_ms: u64, settings: &Settings) -> Result<Invocation, Failure> {
         let started_at = Instant::now();
         let event = Event::parse(event).map_err(|error| Failure::new(ErrorKind::InvalidEvent, error))?;
-        let (campaign_id, batch_size, debt) = match event {
+        let (campaign_id, batch_size, unrecorded) = match event {
             Event::Due => (None, None, None),
             Event::Batch { campaign_id, batch_size, unrecorded } => {
                 (Some(campaign_id), batch_size, unrecorded)
@@ -45,7 +45,7 @@ impl Invocation {
         };
         Ok(Invocation {
             campaign_id,
-            debt,
+            unrecorded,
             batch_size: batch_size.unwrap_or(settings.batch_size),
             token: Uuid::new_v4(),
             deadline: Deadline::new(deadline_ms, SystemTime::now(), started_at, settings.fallback_timeout),

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::domain::outcome::Entry;
 use crate::domain::outcome::Line;
 use crate::domain::recipient::Status;
-use crate::message::render::{Person, Templates};
+use crate::message::render::Templates;
+use crate::store::person::person;
 use crate::store::{Database, DatabaseError};
 
 /// Adds to the outcomes what recording them needs.
@@ -61,15 +62,7 @@ pub async fn subjects(
         [(&campaign_id, Type::UUID), (&recipients, Type::UUID_ARRAY)];
     let rows = database.query(include_str!("subjects.sql"), &parameters, until).await?;
     let subject = |row: &Row| {
-        let (email, name): (String, Option<String>) = (row.get("email"), row.get("name"));
-        let variables: Option<String> = row.get("variables");
-        let person = Person {
-            email: &email,
-            name: name.as_deref(),
-            variables: variables.as_deref(),
-            unsubscribe_url: None,
-        };
-        let subject = templates.and_then(|templates| templates.subject(&person).ok());
+        let subject = templates.and_then(|templates| templates.subject(&person(row)).ok());
         (row.get("id"), subject.unwrap_or_else(|| fallback.to_owned()))
     };
     Ok(rows.iter().map(subject).collect())

@@ -102,7 +102,7 @@ fn campaign(row: &Row) -> Campaign {
         status: CampaignStatus::of(row.get("status")),
         sendable: row.get("sendable"),
         unscheduled: row.get("unscheduled"),
-        resumed_in_doubt: row.get("resumed_in_doubt"),
+        resumed_with_uncertain: row.get("resumed_with_uncertain"),
         status_reason: row.get("status_reason"),
         from_address: row.get("from_address"),
         reply_to: row.get("reply_to"),

@@ -42,7 +42,7 @@ SELECT c.id, c.organization_id, c.name, c.status, c.from_address,
               AS sendable,
        c.status = 'scheduled' AND c.scheduled_at IS NULL AS unscheduled,
        -- A reason stays until the first claim after a person has set the status.
-       c.status = 'sending' AND c.status_reason IS NOT NULL AND c.uncertain_count > 0 AS resumed_in_doubt,
+       c.status = 'sending' AND c.status_reason IS NOT NULL AND c.uncertain_count > 0 AS resumed_with_uncertain,
        c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
        CASE WHEN $3 IS NOT NULL THEN ({catalogue})::text END AS activities,
        EXISTS (SELECT FROM attempt) AS attempted,

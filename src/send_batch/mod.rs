@@ -12,19 +12,19 @@ pub mod checkpoint;
 pub mod claim;
 mod close;
 pub mod complete;
-pub mod doubt;
 mod exit;
 mod invocation;
 pub mod last_invocation;
 pub mod lines;
 pub mod load;
 mod next_batch;
-mod owed;
 mod prepare;
 pub mod record;
 mod recorder;
 pub mod refused;
 pub mod send;
+pub mod uncertain;
+mod unrecorded;
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
@@ -47,10 +47,10 @@ use self::send::{Report, Sender, Sending};
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
 use crate::domain::cause::Cause;
-use crate::domain::doubt::UncertainPolicy;
 use crate::domain::error_kind::ErrorKind;
 use crate::domain::pace::Learned;
 use crate::domain::result::{BatchResult, Status};
+use crate::domain::uncertain::UncertainPolicy;
 use crate::domain::verdict::Verdict;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
@@ -64,7 +64,6 @@ use crate::store::Database;
 pub struct Handler {
     settings: Settings,
     metrics: Metrics,
-    database: Database,
     recorder: Recorder,
     preparation: Preparation,
     history: History,
@@ -82,11 +81,10 @@ impl Handler {
         let database = Database::new(&settings.database)?;
         Ok(Handler {
             metrics: Metrics::new(settings.metrics.clone()),
-            recorder: Recorder::new(database.clone(), settings.activities_table.clone()),
+            recorder: Recorder::new(database, settings.activities_table.clone()),
             preparation: Preparation::new(&settings.unsubscribe),
             history: History::new(settings.history_hold),
             settings,
-            database,
             ses: OnceCell::new(),
             learned: Cell::new(Learned::NOTHING),
             interrupt: Interrupt::never(),
@@ -106,12 +104,14 @@ impl Handler {
     pub async fn handle(&self, event: &serde_json::Value, deadline_ms: u64) -> Result<BatchResult, Failure> {
         let invocation = Invocation::new(event, deadline_ms, &self.settings)?;
         let Some(id) = invocation.campaign_id else { return self.most_due(&invocation).await };
-        let owing = |failure: Failure| match invocation.debt.clone() {
-            Some(debt) => Ok(Answer::owing(debt, failure).into_result(id, invocation.batch_size)),
+        let still_unrecorded = |failure: Failure| match invocation.unrecorded.clone() {
+            Some(unrecorded) => {
+                Ok(Answer::still_unrecorded(unrecorded, failure).into_result(id, invocation.batch_size))
+            }
             None => Err(failure),
         };
         if let Err(failure) = self.apply_uncertain_policy(&invocation).await {
-            return owing(failure);
+            return still_unrecorded(failure);
         }
         let unknown = || Failure::new(ErrorKind::UnknownCampaign, format!("there is no campaign {id}"));
         match begin::load(&self.recorder, Some(id), &[], invocation.deadline.last_start).await {
@@ -119,7 +119,7 @@ impl Handler {
                 let campaign = loaded.campaign.ok_or_else(unknown)?;
                 self.attend(&campaign, &invocation).await?.ok_or_else(unknown)
             }
-            Err(error) => owing(error.into()),
+            Err(error) => still_unrecorded(error.into()),
         }
     }
 
@@ -161,11 +161,11 @@ impl Handler {
         let result = work.instrument(span).await;
         let until = invocation.deadline.last_record;
         if let Err(failure) = &result {
-            last_invocation::of_failure(&self.database, campaign.id, failure, until).await;
+            last_invocation::of_failure(self.recorder.database(), campaign.id, failure, until).await;
         }
         let result = result?;
         if let Some(result) = &result {
-            last_invocation::of_result(&self.database, result, until).await;
+            last_invocation::of_result(self.recorder.database(), result, until).await;
         }
         // (A claim forgets the attempt itself.)
         let claimed = result.as_ref().is_some_and(|result| result.batch.claimed > 0);
@@ -180,12 +180,13 @@ impl Handler {
         let until = invocation.deadline.last_start;
         let compiled = self.preparation.compile(&campaign.source);
         let templates = compiled.as_ref().ok().map(Rc::as_ref);
-        owed::pay(&self.recorder, campaign, templates, invocation.debt.as_ref(), until).await?;
+        unrecorded::record(&self.recorder, campaign, templates, invocation.unrecorded.as_ref(), until)
+            .await?;
         let material = self
             .preparation
-            .prepare(&self.database, campaign, &compiled, invocation.deadline.last_start)
+            .prepare(self.recorder.database(), campaign, &compiled, invocation.deadline.last_start)
             .await?;
-        owed::retry_refused(&self.recorder, campaign, templates, until).await?;
+        unrecorded::retry_refused(&self.recorder, campaign, templates, until).await?;
 
         let ses = self.ses.get_or_init(Ses::from_env).await;
         let quota = ses.quota(until.saturating_duration_since(Instant::now()) / 2).await;
@@ -238,7 +239,7 @@ impl Handler {
     ) -> Report {
         let configuration_set = self.settings.configuration_set.as_deref();
         let sending = Sending {
-            database: &self.database,
+            database: self.recorder.database(),
             ses,
             templates: &material.templates,
             sender: &Sender::new(campaign, configuration_set, material.links.as_ref())
@@ -267,7 +268,7 @@ impl Handler {
         let until = invocation.deadline.last_start;
         let answer = match worked {
             Ok(answer) => answer,
-            Err(Exit::Owed(answer)) => *answer,
+            Err(Exit::Unrecorded(answer)) => *answer,
             Err(Exit::AnotherCampaign { note }) => {
                 if let Some((cause, reason)) = note {
                     self.note(campaign, cause, &reason, invocation).await;
@@ -305,7 +306,7 @@ impl Handler {
     async fn without_batch(&self, campaign: &Campaign, verdict: Verdict, until: Instant) -> Answer {
         let mut progress = campaign.progress;
         if progress.total == 0 && verdict.status != Status::Done {
-            progress = load::count(&self.database, campaign.id, until).await.unwrap_or(progress);
+            progress = load::count(self.recorder.database(), campaign.id, until).await.unwrap_or(progress);
         }
         Answer::without_batch(verdict, progress)
     }
@@ -318,7 +319,7 @@ impl Handler {
         status: CampaignStatus,
         until: Instant,
     ) -> Result<Answer, Failure> {
-        let loaded = load::load(&self.database, Some(campaign.id), &[], None, until).await?;
+        let loaded = load::load(self.recorder.database(), Some(campaign.id), &[], None, until).await?;
         let campaign = loaded.campaign.unwrap_or_else(|| campaign.clone());
         let verdict = Verdict::of_status(status, campaign.status_reason.clone());
         Ok(self.without_batch(&campaign, verdict, until).await)
@@ -327,7 +328,7 @@ impl Handler {
     /// Notes why nothing was sent, for `campaign status`.
     async fn note(&self, campaign: &Campaign, cause: Cause, reason: &str, invocation: &Invocation) {
         let until = invocation.deadline.last_record;
-        last_invocation::passed_over(&self.database, campaign.id, cause, reason, until).await;
+        last_invocation::passed_over(self.recorder.database(), campaign.id, cause, reason, until).await;
     }
 
     /// Pauses a campaign for a cause that would fail every recipient.
@@ -342,15 +343,15 @@ impl Handler {
     async fn apply_uncertain_policy(&self, invocation: &Invocation) -> Result<(), Failure> {
         let UncertainPolicy::Resend { after } = self.settings.uncertain else { return Ok(()) };
         let until = invocation.deadline.last_start;
-        doubt::resend_unreported(&self.database, invocation.campaign_id, after, until).await?;
+        uncertain::resend_unreported(self.recorder.database(), invocation.campaign_id, after, until).await?;
         Ok(())
     }
 
     async fn forget_attempt(&self, campaign: &Campaign, invocation: &Invocation) {
         let forgotten =
-            load::forget_attempt(&self.database, campaign.id, invocation.deadline.last_start).await;
+            load::forget_attempt(self.recorder.database(), campaign.id, invocation.deadline.last_start).await;
         if let Err(error) = forgotten {
-            tracing::warn!(%error, campaign_id = %campaign.id, "an attempt could not be taken back");
+            tracing::warn!(%error, campaign_id = %campaign.id, "a noted attempt could not be removed");
         }
     }
 
@@ -360,11 +361,11 @@ impl Handler {
         if !self.metrics.are_on() {
             return;
         }
-        match doubt::oldest(&self.database, until).await {
+        match uncertain::oldest(self.recorder.database(), until).await {
             Ok(age) => self.metrics.oldest_uncertain(age),
-            Err(error) => tracing::warn!(%error, "the age of what is in doubt could not be read"),
+            Err(error) => tracing::warn!(%error, "the age of what is uncertain could not be read"),
         }
-        match doubt::oldest_due(&self.database, until).await {
+        match uncertain::oldest_due(self.recorder.database(), until).await {
             Ok(age) => self.metrics.oldest_due(age),
             Err(error) => tracing::warn!(%error, "how long campaigns have been due could not be read"),
         }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::claim::{self, Claim, Wish};
 use super::exit::Exit;
-use super::owed;
 use super::record::{Closing, Recorded};
 use super::recorder::Recorder;
+use super::unrecorded;
 use crate::domain::batch::Batch;
 use crate::domain::campaign::{Campaign, CampaignStatus};
 use crate::domain::cause::Cause;
@@ -38,9 +38,10 @@ pub async fn next_batch(
             Claim::Takeover { batch_id, noted } => {
                 tracing::warn!(batch_id, noted = noted.len(), "taking over the batch of a lost invocation");
                 let token = wish.token;
-                let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
+                let closing = Closing { batch_id, token, whole: true, reopen: true, owner_lost: true };
                 let until = wish.deadline.last_start;
-                let recorded = owed::settle(writer, campaign, templates, noted, closing, until).await?;
+                let recorded =
+                    unrecorded::record_entries(writer, campaign, templates, noted, closing, until).await?;
                 if let Some(reason) = recorded.as_ref().and_then(Recorded::not_kept) {
                     return Err(Exit::halt(reason));
                 }

@@ -34,7 +34,7 @@ pub struct Closing {
     pub reopen: bool,
     /// True if its owner is lost: recipients that it may have handed to SES and that have no outcome become
     /// uncertain.
-    pub doubt: bool,
+    pub owner_lost: bool,
 }
 
 /// What to record of one campaign.
@@ -167,7 +167,7 @@ pub async fn record_apart(
     until: Instant,
 ) -> Result<Option<Recorded>, DatabaseError> {
     let attempt = Attempt { database, statement, whole, until };
-    let Apart { refused, in_doubt } = match attempt.takes_any().await? {
+    let Apart { refused, takes_none } = match attempt.takes_any().await? {
         Some(true) => attempt.halve(&refusal).await?,
         Some(false) if refusal::of(&refusal) == Some(refusal::Refused::Row) => attempt.all_refused(&refusal),
         Some(false) => return Err(refusal),
@@ -182,7 +182,7 @@ pub async fn record_apart(
     let ids: HashSet<Uuid> = refused.iter().map(|refused| refused.line.recipient_id).collect();
     let rest = whole.lines.iter().filter(|line| !ids.contains(&line.recipient_id));
     let rest: Vec<Line> = rest.cloned().collect();
-    let halts = in_doubt && refused.len() > 1;
+    let halts = takes_none && refused.len() > 1;
     let last = Record {
         lines: &rest,
         refused: &refused,
@@ -191,7 +191,7 @@ pub async fn record_apart(
     };
     let Some(mut recorded) = record(database, &statement.sql, &last, until).await? else { return Ok(None) };
     // A single refusal says little about the table, unless others follow.
-    let halts = halts || in_doubt && recorded.progress.remaining > 0;
+    let halts = halts || takes_none && recorded.progress.remaining > 0;
     if halts && last.halt.is_none() {
         let halt = Record { halt: Some(&reason), ..Record::nothing(whole.campaign_id) };
         if let Some(halted) = record(database, &statement.sql, &halt, until).await? {
@@ -218,7 +218,7 @@ struct Attempt<'a> {
 struct Apart<'a> {
     refused: Vec<Refused<'a>>,
     /// The table took no activity, or too few in the available time.
-    in_doubt: bool,
+    takes_none: bool,
 }
 
 /// PostgreSQL's message about a part.
@@ -262,13 +262,13 @@ impl<'a> Attempt<'a> {
     /// Halves refused parts until each refused recipient is alone. Recipients that cannot be tried in time
     /// count as refused.
     async fn halve(&self, refusal: &DatabaseError) -> Result<Apart<'a>, DatabaseError> {
-        let mut apart = Apart { refused: Vec::new(), in_doubt: false };
+        let mut apart = Apart { refused: Vec::new(), takes_none: false };
         let now = Instant::now();
         let last_try = now + self.until.saturating_duration_since(now) * 2 / 3;
         let mut parts = vec![self.whole.lines];
         while let Some(part) = parts.pop() {
             if Instant::now() >= last_try {
-                apart.in_doubt = true;
+                apart.takes_none = true;
                 apart.refuse(part, refusal);
             } else if let Part::Refused(error) = self.part(part).await? {
                 if let [line] = part {
@@ -284,7 +284,7 @@ impl<'a> Attempt<'a> {
 
     /// The table takes no activity.
     fn all_refused(&self, refusal: &DatabaseError) -> Apart<'a> {
-        let mut apart = Apart { refused: Vec::new(), in_doubt: true };
+        let mut apart = Apart { refused: Vec::new(), takes_none: true };
         apart.refuse(self.whole.lines, refusal);
         apart
     }
@@ -315,7 +315,7 @@ pub async fn record(
     let columns = Columns::of(record.lines, record.refused);
     let (batch_id, token) = record.closing.map(|closing| (closing.batch_id, closing.token)).unzip();
     let reopen = record.closing.is_some_and(|closing| closing.reopen);
-    let doubt = record.closing.is_some_and(|closing| closing.doubt);
+    let owner_lost = record.closing.is_some_and(|closing| closing.owner_lost);
     let whole = record.closing.is_some_and(|closing| closing.whole);
     let (throttled_in, throttled_to) = record.throttled.unzip();
     let parameters: [(&(dyn ToSql + Sync), Type); 18] = [
@@ -330,7 +330,7 @@ pub async fn record(
         (&columns.times, Type::TIMESTAMPTZ_ARRAY),
         (&columns.subjects, Type::TEXT_ARRAY),
         (&reopen, Type::BOOL),
-        (&doubt, Type::BOOL),
+        (&owner_lost, Type::BOOL),
         (&record.halt, Type::TEXT),
         (&record.refusal.0, Type::TEXT),
         (&record.refusal.1, Type::INT4),

@@ -22,7 +22,7 @@ outcome AS MATERIALIZED (
 -- An outcome is recorded only if the life cycle allows it, so a replay changes nothing and `sent` stays. Evidence that SES
 -- accepted a message always counts. Any other outcome counts only if the recipient is still in the batch's range and no
 -- newer batch has it too. The following CTEs look only at the rows that this statement changed.
-settled AS (
+updated AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = o.status, message_id = coalesce(o.message_id, r.message_id),
            error_code = o.error_code, error = o.error,
@@ -41,18 +41,18 @@ settled AS (
 ),
 -- Outcomes that changed no row, and why: the row is gone, it has that status already, or PostgreSQL discarded the
 -- change of a row that is still `pending` (a trigger that returns NULL).
-unsettled AS MATERIALIZED (
+not_updated AS MATERIALIZED (
     SELECT o.status, r.status AS found, r.id IS NULL AS gone,
            r.status = 'pending'
            AND (o.status = 'sent'
                 OR r.position BETWEEN (SELECT first_position FROM attempt) AND (SELECT last_position FROM attempt)
                    AND (SELECT held FROM attempt)) AS discarded
       FROM outcome AS o LEFT JOIN campaign_recipients AS r ON r.id = o.recipient_id AND r.campaign_id = $1
-     WHERE o.status <> 'pending' AND NOT EXISTS (SELECT FROM settled AS s WHERE s.id = o.recipient_id)
+     WHERE o.status <> 'pending' AND NOT EXISTS (SELECT FROM updated AS s WHERE s.id = o.recipient_id)
 ),
 -- Recipients that a lost invocation may have handed to SES and that have no outcome. `handed_by` is another invocation: a
 -- repeated record of a takeover must not touch the batch while its new owner is sending it.
-doubted AS (
+made_uncertain AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = 'uncertain', uncertain_since = now(),
            error_code = 'lost_invocation',
@@ -64,15 +64,15 @@ doubted AS (
     RETURNING r.previous_status, r.status
 ),
 -- Recipients that should have become uncertain, and whose change PostgreSQL discarded.
-undoubted AS MATERIALIZED (
-    SELECT greatest(count(*) - (SELECT count(*) FROM doubted), 0) AS count
+kept_pending AS MATERIALIZED (
+    SELECT greatest(count(*) - (SELECT count(*) FROM made_uncertain), 0) AS count
       FROM campaign_batches AS b JOIN campaign_recipients AS r
            ON r.campaign_id = $1 AND r.position BETWEEN b.first_position AND b.handed_through AND r.status = 'pending'
      WHERE $12 AND b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND b.handed_by <> $3
        AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.recipient_id = r.id)
 ),
 discarded AS MATERIALIZED (
-    SELECT (SELECT count(*) FROM unsettled WHERE discarded) + (SELECT count FROM undoubted) AS count
+    SELECT (SELECT count(*) FROM not_updated WHERE discarded) + (SELECT count FROM kept_pending) AS count
 ),
 activity AS (
     {email_sent}
@@ -83,8 +83,8 @@ change AS (
            count(*) FILTER (WHERE status = 'suppressed') AS suppressed,
            count(*) FILTER (WHERE status = 'uncertain')
                - count(*) FILTER (WHERE previous_status = 'uncertain') AS uncertain
-      FROM (SELECT previous_status, status FROM settled
-            UNION ALL SELECT previous_status, status FROM doubted) AS changed
+      FROM (SELECT previous_status, status FROM updated
+            UNION ALL SELECT previous_status, status FROM made_uncertain) AS changed
 ),
 -- Only the holder of its claim closes the batch. If a change was discarded, the batch stays open with its mark, so that no
 -- other invocation gets recipients that may be at SES. It also stays open if there are fewer outcomes than the claim had
@@ -131,7 +131,7 @@ UPDATE campaigns AS c
  WHERE c.id = $1 AND (SELECT count(*) FROM streak) >= 0
 RETURNING c.status, c.status_reason, c.total_count, c.sent_count, c.failed_count, c.suppressed_count, c.uncertain_count,
           -- Emails of these outcomes that are in the timeline, by this statement or by an earlier one.
-          (SELECT count(*) FROM settled WHERE status = 'sent')
-          + (SELECT count(*) FROM unsettled WHERE status = 'sent' AND found = 'sent') AS activities,
+          (SELECT count(*) FROM updated WHERE status = 'sent')
+          + (SELECT count(*) FROM not_updated WHERE status = 'sent' AND found = 'sent') AS activities,
           (SELECT count FROM discarded) AS discarded,
-          (SELECT count(*) FROM unsettled WHERE gone AND status = 'sent') AS gone
+          (SELECT count(*) FROM not_updated WHERE gone AND status = 'sent') AS gone

@@ -299,7 +299,7 @@ impl Sending<'_> {
             let recipient = &batch.recipients[index];
             let link = self.sender.link(recipient.id);
             match compose::prepare(self.templates, recipient, link.as_ref()) {
-                Prepared::Outcome(outcome) => ledger.settle(index, outcome),
+                Prepared::Outcome(outcome) => ledger.set_outcome(index, outcome),
                 Prepared::Message(message) => {
                     ledger.start(index, message.content.subject.clone());
                     return Some((index, message));

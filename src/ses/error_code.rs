@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_another_time_is_made_anew_and_any_other_that_is_wrong_halts() {
+    fn a_signature_of_another_time_is_made_again_and_any_other_that_is_wrong_halts() {
         for message in [
             "Signature expired: 20261126T100000Z is now earlier than 20261126T101000Z (20261126T101500Z - 5 min.)",
             "Signature not yet current: 20261126T102000Z is still later than 20261126T101500Z (20261126T101000Z + 5 min.)",

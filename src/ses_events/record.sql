@@ -26,27 +26,27 @@ known AS MATERIALIZED (
 ),
 -- Rows are locked in one order everywhere, recipients first, then cursors, then campaigns: statements that meet
 -- wait for each other and do not deadlock.
-unsettled AS MATERIALIZED (
+unsent AS MATERIALIZED (
     SELECT r.id, r.position, r.status = 'pending' AND r.previous_status IS NULL AS untouched
       FROM campaign_recipients AS r
      WHERE r.id IN (SELECT recipient_id FROM known) AND r.status <> 'sent'
      ORDER BY r.campaign_id, r.position FOR NO KEY UPDATE
 ),
 -- One status per recipient, whatever the order of its events: `sent` outweighs `failed`.
-word AS (
+new_status AS (
     SELECT DISTINCT ON (k.recipient_id) k.*
-      FROM known AS k JOIN unsettled AS u ON u.id = k.recipient_id
+      FROM known AS k JOIN unsent AS u ON u.id = k.recipient_id
      ORDER BY k.recipient_id, k.status = 'sent' DESC, k.subject IS NULL, k.accepted_at, k.message_id
 ),
 -- A status is set only where the life cycle allows it, so repeated events change nothing and `sent` stays. The
 -- following CTEs look at the rows that this statement changed.
-settled AS (
+updated AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = w.status,
            message_id = CASE WHEN w.status = 'sent' THEN w.message_id ELSE r.message_id END,
            error_code = w.error_code, error = w.error,
            sent_at = CASE WHEN w.status = 'sent' THEN w.accepted_at END, uncertain_since = NULL
-      FROM word AS w
+      FROM new_status AS w
      WHERE r.id = w.recipient_id AND r.campaign_id = w.campaign_id AND recipient_may_become(r.status, w.status)
     RETURNING r.id, r.campaign_id, r.previous_status, r.status, r.sent_at,
               coalesce(w.subject, w.campaign_subject) AS subject
@@ -56,7 +56,7 @@ settled AS (
 -- standby that was behind was promoted, a backup was restored, or this is a copy.
 lost AS MATERIALIZED (
     SELECT s.campaign_id, count(*) AS count
-      FROM settled AS s JOIN unsettled AS u ON u.id = s.id
+      FROM updated AS s JOIN unsent AS u ON u.id = s.id
      WHERE u.untouched
        AND NOT EXISTS (SELECT FROM campaign_batches AS b
                         WHERE b.campaign_id = s.campaign_id AND b.closed_at IS NULL AND b.handed_by IS NOT NULL
@@ -104,7 +104,7 @@ entry AS (
            email_sent_metadata(s.id, w.email, w.name, s.subject, w.campaign_id, w.campaign_name, w.message_id)
                AS metadata,
            s.sent_at AS at
-      FROM settled AS s JOIN word AS w ON w.recipient_id = s.id
+      FROM updated AS s JOIN new_status AS w ON w.recipient_id = s.id
      WHERE s.status = 'sent'
     UNION ALL
     SELECT k.recipient_id, k.organization_id, k.created_by, k.customer_id, k.customer_ref, k.action,
@@ -206,18 +206,18 @@ suppressed AS (
 -- The time up to which SES has reported on emails that it accepted, by SES's own clock; an event from the future
 -- counts as now. Only Send and Delivery count, because a configuration set that publishes only bounces or opens
 -- reports nothing on most emails.
-hearing AS MATERIALIZED (
+older AS MATERIALIZED (
     SELECT c.campaign_id, least(h.at, now()) AS at
       FROM campaign_cursors AS c
       JOIN (SELECT campaign_id, max(occurred_at) AS at FROM known
              WHERE feedback IN ('accepted', 'delivered') GROUP BY campaign_id) AS h
         ON h.campaign_id = c.campaign_id AND (c.last_event_at < least(h.at, now()) OR c.last_event_at IS NULL)
-     WHERE (SELECT count(*) FROM settled) >= 0
+     WHERE (SELECT count(*) FROM updated) >= 0
      ORDER BY c.campaign_id FOR NO KEY UPDATE OF c
 ),
-heard AS (
+reported AS (
     UPDATE campaign_cursors AS c SET last_event_at = greatest(c.last_event_at, h.at)
-      FROM hearing AS h WHERE h.campaign_id = c.campaign_id
+      FROM older AS h WHERE h.campaign_id = c.campaign_id
     RETURNING 1
 ),
 change AS MATERIALIZED (
@@ -225,11 +225,11 @@ change AS MATERIALIZED (
            count(*) FILTER (WHERE status = 'sent') AS sent,
            count(*) FILTER (WHERE status = 'failed') - count(*) FILTER (WHERE previous_status = 'failed') AS failed,
            -count(*) FILTER (WHERE previous_status = 'uncertain') AS uncertain
-      FROM settled GROUP BY campaign_id
+      FROM updated GROUP BY campaign_id
 ),
 counting AS MATERIALIZED (
     SELECT c.id FROM campaigns AS c
-     WHERE c.id IN (SELECT campaign_id FROM change) AND (SELECT count(*) FROM heard) >= 0
+     WHERE c.id IN (SELECT campaign_id FROM change) AND (SELECT count(*) FROM reported) >= 0
      ORDER BY c.id FOR NO KEY UPDATE
 ),
 counted AS (
@@ -240,8 +240,9 @@ counted AS (
            (status, status_reason) = (
                SELECT CASE WHEN stops THEN 'paused' ELSE c.status END,
                       CASE WHEN stops OR lost.count > 0 AND c.status = 'paused' AND c.status_reason IS NULL
-                           THEN format('the database has lost what it had committed: Amazon SES reports %s emails that '
-                                       'it never handed over. Follow docs/restore.md before you resume', lost.count)
+                           THEN format('the database has lost what it had committed: Amazon SES reports %s that it never '
+                                       'handed over. Follow docs/restore.md before you resume',
+                                       lost.count || CASE lost.count WHEN 1 THEN ' email' ELSE ' emails' END)
                            ELSE c.status_reason END
                  FROM (SELECT lost.count > 0 AND c.status IN ('scheduled', 'sending') AS stops) AS stop)
       FROM counting JOIN change ON change.campaign_id = counting.id
@@ -380,8 +381,8 @@ rejected AS (
 )
 SELECT (SELECT count(*) FROM found) AS found,
        (SELECT count(*) FROM known) AS known,
-       (SELECT count(*) FROM settled WHERE status = 'sent') AS sent,
-       (SELECT count(*) FROM settled WHERE status = 'failed') AS failed,
+       (SELECT count(*) FROM updated WHERE status = 'sent') AS sent,
+       (SELECT count(*) FROM updated WHERE status = 'failed') AS failed,
        (SELECT count(*) FROM entry) AS activities,
        (SELECT count(*) FROM suppressed WHERE is_new) AS suppressed,
        (SELECT count(*) FROM taken_back WHERE done) AS taken_back,

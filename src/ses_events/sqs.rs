@@ -40,7 +40,7 @@ pub struct ItemFailure {
 /// SNS.
 pub fn records(event: Value) -> Result<Vec<Record>, String> {
     let Value::Object(mut fields) = event else {
-        return Err("the event is no object: expected a batch of SQS, {\"Records\": […]}".to_owned());
+        return Err("the event is not an object: expected a batch of SQS, {\"Records\": […]}".to_owned());
     };
     match fields.get_mut("Records").map(Value::take) {
         Some(Value::Array(records)) => records.into_iter().enumerate().map(record).collect(),
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn an_event_of_another_kind_is_told_what_is_expected() {
         let problem = |event| records(event).unwrap_err();
-        insta::assert_snapshot!(problem(json!([])), @r#"the event is no object: expected a batch of SQS, {"Records": […]}"#);
+        insta::assert_snapshot!(problem(json!([])), @r#"the event is not an object: expected a batch of SQS, {"Records": […]}"#);
         insta::assert_snapshot!(problem(json!({})), @r#"the event has no Records: expected a batch of SQS, {"Records": […]}, or an EventBridge event"#);
         insta::assert_snapshot!(problem(json!({"Records": 1})), @"Records is a number: expected an array");
         insta::assert_snapshot!(problem(json!({"Records": [{"body": "{}"}]})), @"Records[0].messageId is missing: expected a text, as SQS has it");

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::event::Event;
 use crate::domain::campaign::Source;
 use crate::domain::recipient::Status;
-use crate::message::render::{Person, Templates};
+use crate::message::render::Templates;
+use crate::store::person::person;
 use crate::store::{Database, DatabaseError};
 
 /// Renders the subject again for events that prove an email sent and lack its subject, unless the email is
@@ -73,14 +74,6 @@ fn source(row: &Row) -> Source {
 }
 
 fn render_one(templates: &Templates, row: &Row) -> Option<String> {
-    let (email, name): (String, Option<String>) = (row.get("email"), row.get("name"));
-    let variables: Option<String> = row.get("variables");
-    let person = Person {
-        email: &email,
-        name: name.as_deref(),
-        variables: variables.as_deref(),
-        unsubscribe_url: None,
-    };
     // One recipient's data must not make the events of all others fail.
-    catch_unwind(AssertUnwindSafe(|| templates.subject(&person).ok())).ok().flatten()
+    catch_unwind(AssertUnwindSafe(|| templates.subject(&person(row)).ok())).ok().flatten()
 }

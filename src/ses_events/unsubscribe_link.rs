@@ -15,7 +15,7 @@ const PLACEHOLDER: &str = "…";
 /// times.
 pub fn is_of(link: &str, recipient_id: Uuid) -> bool {
     let names_recipient = |part: &[u8]| {
-        part[0] == b'A' && token::named(part).is_some_and(|subject| subject.recipient_id == recipient_id)
+        part[0] == b'A' && token::named(part).is_some_and(|ids| ids.recipient_id == recipient_id)
     };
     let mut link = link.to_owned();
     for _ in 0..=MAX_ENCODINGS {
@@ -55,13 +55,13 @@ mod tests {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
     use super::*;
-    use crate::message::token::{Keys, Subject};
+    use crate::message::token::{Keys, RecipientIds};
 
     const RECIPIENT: Uuid = Uuid::from_u128(7);
 
     fn token() -> String {
         let keys = Keys::parse("a-key-of-thirty-two-characters-or-more").unwrap();
-        keys.sign(Subject { recipient_id: RECIPIENT, organization_id: Uuid::from_u128(u128::MAX) })
+        keys.sign(RecipientIds { recipient_id: RECIPIENT, organization_id: Uuid::from_u128(u128::MAX) })
     }
 
     fn encoded(text: &str) -> String {

@@ -70,7 +70,7 @@ impl KeyStore {
             (Err(error), Some((keys, _))) => {
                 tracing::warn!(
                     error,
-                    "the unsubscribe keys could not be read again; the ones at hand are used"
+                    "the unsubscribe keys could not be read again; the known ones are used"
                 );
                 self.lock().keys = Some((keys.clone(), Instant::now()));
                 Ok(Some(keys))

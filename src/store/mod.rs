@@ -14,6 +14,7 @@ pub mod credentials;
 mod error;
 pub mod keys;
 mod login_error;
+pub mod person;
 pub mod schema;
 mod secret;
 pub mod settings;

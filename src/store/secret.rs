@@ -39,7 +39,7 @@ fn parse(secret: &str, place: Option<&Config>) -> Result<Config, String> {
     let form = "expected username, password, host, port and dbname, as RDS writes them; without host and dbname, \
                 DATABASE_URL has to name them";
     let Ok(Value::Object(fields)) = serde_json::from_str(secret) else {
-        return Err(format!("is no JSON object: {form}"));
+        return Err(format!("is not a JSON object: {form}"));
     };
     let text = |name: &str| match fields.get(name).and_then(Value::as_str) {
         Some(text) if !text.is_empty() => Ok(text),
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_secret_of_another_form_is_told_what_it_lacks_and_not_shown() {
         let error = |secret| parse(secret, None).unwrap_err();
-        insta::assert_snapshot!(error("hunter2"), @"is no JSON object: expected username, password, host, port and dbname, as RDS writes them; without host and dbname, DATABASE_URL has to name them");
+        insta::assert_snapshot!(error("hunter2"), @"is not a JSON object: expected username, password, host, port and dbname, as RDS writes them; without host and dbname, DATABASE_URL has to name them");
         insta::assert_snapshot!(error(r#"{"username": "u", "password": "hunter2"}"#), @"has no host: expected username, password, host, port and dbname, as RDS writes them; without host and dbname, DATABASE_URL has to name them");
         insta::assert_snapshot!(error(r#"{"username": "u", "password": "hunter2", "host": "h", "port": 70000}"#), @"has a port that is none: expected username, password, host, port and dbname, as RDS writes them; without host and dbname, DATABASE_URL has to name them");
     }

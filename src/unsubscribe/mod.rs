@@ -23,7 +23,7 @@ use crate::domain::deadline::Deadline;
 use crate::domain::error_kind::ErrorKind;
 use crate::lambda::Failure;
 use crate::lambda::environment::Settings;
-use crate::message::token::{self, Subject};
+use crate::message::token::{self, RecipientIds};
 use crate::store::activities::{TableError, plan, refusal};
 use crate::store::keys::KeyStore;
 use crate::store::{Database, DatabaseError};
@@ -107,8 +107,8 @@ impl Unsubscribe {
         if request.wish == Wish::WrongMethod {
             return Ok(Page::WrongMethod);
         }
-        let subject = match self.subject(&request.token).await {
-            Ok(Some(subject)) => subject,
+        let ids = match self.verified(&request.token).await {
+            Ok(Some(ids)) => ids,
             Ok(None) => return Ok(Page::BadLink),
             Err(error) => {
                 tracing::error!(error, "a request could not be answered: the keys could not be read");
@@ -118,15 +118,15 @@ impl Unsubscribe {
         if request.wish == Wish::Unknown {
             return Ok(Page::BadForm);
         }
-        if subject.is_of_a_test() {
+        if ids.is_of_a_test() {
             return Ok(Page::Test);
         }
-        Ok(match self.apply(request.wish, subject, until).await {
+        Ok(match self.apply(request.wish, ids, until).await {
             Ok(Some(standing)) => {
                 if standing.changed {
                     tracing::info!(
-                        recipient_id = %subject.recipient_id,
-                        organization_id = %subject.organization_id,
+                        recipient_id = %ids.recipient_id,
+                        organization_id = %ids.organization_id,
                         wish = ?request.wish,
                         "a recipient's wish was recorded"
                     );
@@ -136,17 +136,17 @@ impl Unsubscribe {
             Ok(None) => Page::Gone,
             Err(error @ DatabaseError::SchemaMismatch(_)) => return Err(error.into()),
             Err(error) => {
-                tracing::error!(recipient_id = %subject.recipient_id, %error, "a request could not be answered");
+                tracing::error!(recipient_id = %ids.recipient_id, %error, "a request could not be answered");
                 Page::Unavailable
             }
         })
     }
 
-    /// The recipient of a token. A token that no known key signed may be of a newer key.
-    async fn subject(&self, token: &str) -> Result<Option<Subject>, String> {
-        let subject = self.keys.current().await?.and_then(|keys| keys.verify(token));
-        if subject.is_some() || token.len() != token::LENGTH {
-            return Ok(subject);
+    /// The ids in a token, if it is valid. A token that no known key signed may be of a newer key.
+    async fn verified(&self, token: &str) -> Result<Option<RecipientIds>, String> {
+        let ids = self.keys.current().await?.and_then(|keys| keys.verify(token));
+        if ids.is_some() || token.len() != token::LENGTH {
+            return Ok(ids);
         }
         Ok(self.keys.newer().await.and_then(|keys| keys.verify(token)))
     }
@@ -155,14 +155,13 @@ impl Unsubscribe {
     async fn apply(
         &self,
         wish: Wish,
-        subject: Subject,
+        ids: RecipientIds,
         until: Instant,
     ) -> Result<Option<Standing>, DatabaseError> {
         if wish == Wish::Look {
-            return Statements::new(None).apply(&self.database, wish, subject, until).await;
+            return Statements::new(None).apply(&self.database, wish, ids, until).await;
         }
-        let apply =
-            async |statements: &Statements| statements.apply(&self.database, wish, subject, until).await;
+        let apply = async |statements: &Statements| statements.apply(&self.database, wish, ids, until).await;
         let mut outcome = apply(&*self.statements(until).await?).await;
         // The table may have changed since its columns were read.
         if outcome.as_ref().is_err_and(refusal::may_be_of_the_shape) {
@@ -171,7 +170,7 @@ impl Unsubscribe {
         }
         match outcome {
             Err(error @ DatabaseError::Refused(_)) => {
-                tracing::error!(recipient_id = %subject.recipient_id, %error, "the activity could not be written");
+                tracing::error!(recipient_id = %ids.recipient_id, %error, "the activity could not be written");
                 apply(&Statements::new(None)).await
             }
             outcome => outcome,

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::request::Wish;
-use crate::message::token::Subject;
+use crate::message::token::RecipientIds;
 use crate::store::activities::ActivitiesTable;
 use crate::store::{Database, DatabaseError};
 
@@ -59,7 +59,7 @@ impl Statements {
         &self,
         database: &Database,
         wish: Wish,
-        subject: Subject,
+        ids: RecipientIds,
         until: Instant,
     ) -> Result<Option<Standing>, DatabaseError> {
         let statement = match wish {
@@ -68,7 +68,7 @@ impl Statements {
             Wish::Look | Wish::Unknown | Wish::WrongMethod => include_str!("look.sql"),
         };
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&subject.recipient_id, Type::UUID), (&subject.organization_id, Type::UUID)];
+            [(&ids.recipient_id, Type::UUID), (&ids.organization_id, Type::UUID)];
         let rows = database.query(statement, &parameters, until).await?;
         Ok(rows.first().map(standing))
     }

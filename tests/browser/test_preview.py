@@ -106,7 +106,7 @@ def test_a_check_of_all_recipients_is_counted_on_the_page(draft, open_page):
     page = open_page(javascript=True)
     page.goto(draft().preview("--check"))
     expect(page.locator("#preview summary")).to_have_text("3 recipients checked: 3 errors, 1 warning")
-    expect(findings(page).filter(has_text="unsubscribe_missing")).to_contain_text("(2 recipients, such as ada@example.com)")
+    expect(findings(page).filter(has_text="unsubscribe_missing")).to_contain_text("(2 recipients, for example ada@example.com)")
 
 
 def test_a_template_that_does_not_compile_has_a_page_that_says_so(draft, open_page, accessible):

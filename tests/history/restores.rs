@@ -41,7 +41,7 @@ fn held(function: &mut Function, event: &Value) -> String {
 }
 
 /// SES's events arrive, a person resumes the campaign, and everybody has got the email once.
-fn settle(world: &mut World, campaign: Uuid, sent: usize) {
+fn resume_after_events(world: &mut World, campaign: Uuid, sent: usize) {
     assert_eq!(world.ses.messages().len(), sent, "nothing was sent since");
     deliver_events(world);
     let (status, reason) = world.campaign_status(campaign);
@@ -83,7 +83,7 @@ fn a_standby_that_is_behind_is_promoted() {
     assert!(reason.starts_with(shown["historyHold"]["reason"].as_str().unwrap()), "{shown}");
     assert_eq!(shown["now"]["code"], "history_changed", "{shown}");
     assert!(shown["advice"][0].as_str().unwrap().contains("docs/restore.md"), "{shown}");
-    settle(&mut world, campaign, 400);
+    resume_after_events(&mut world, campaign, 400);
     assert!(status(&world, campaign).get("historyHold").is_none());
 }
 
@@ -123,7 +123,7 @@ fn a_base_backup_that_starts_as_after_a_crash() {
     let reason = held(&mut warm, &event(campaign, 100));
     assert!(reason.contains("its write-ahead log is behind"), "{reason}");
     assert_eq!(held(&mut function(&world), &event(campaign, 100)), reason);
-    settle(&mut world, campaign, 400);
+    resume_after_events(&mut world, campaign, 400);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn recovery_to_a_point_in_time() {
     assert_eq!(world.count(campaign, "status = 'sent'"), 200);
     let reason = held(&mut function(&world), &event(campaign, 100));
     assert!(reason.contains("a standby was promoted, or a backup restored"), "{reason}");
-    settle(&mut world, campaign, 400);
+    resume_after_events(&mut world, campaign, 400);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_dump_that_is_restored() {
         let result = invoke(&mut function(&world), &event(campaign, 100));
         assert_eq!(result["status"], "paused", "{load}: {result}");
         assert!(result["reason"].as_str().unwrap().contains("docs/restore.md"), "{load}: {result}");
-        settle(&mut world, campaign, 400);
+        resume_after_events(&mut world, campaign, 400);
     }
 }
 

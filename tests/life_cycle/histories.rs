@@ -20,30 +20,31 @@ use crate::{Statements, line};
 const RECIPIENTS: usize = 6;
 
 /// The evidence on one recipient: the number of the recipient, a status, and one of two messages.
-type Word = (usize, usize, u8);
+type Evidence = (usize, usize, u8);
 
 #[derive(Clone, Debug)]
 enum Step {
     /// Unrecorded outcomes, a late invocation, or a replay of the log: outcomes without a claim.
-    Owed(Vec<Word>),
+    Unrecorded(Vec<Evidence>),
     /// Two of them at the same moment.
-    Together(Vec<Word>, Vec<Word>),
+    Together(Vec<Evidence>, Vec<Evidence>),
     /// A batch is claimed, and its outcomes are recorded; `true`: the statement runs twice.
-    Batch(u32, Vec<Word>, bool),
+    Batch(u32, Vec<Evidence>, bool),
     /// A batch is claimed, and its invocation is lost. Another one takes the batch over, with the noted
     /// outcomes; `true`: twice.
-    Lost(u32, Vec<Word>, bool),
+    Lost(u32, Vec<Evidence>, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let words = || proptest::collection::vec((0..RECIPIENTS, 0..Status::ALL.len(), 0..2_u8), 0..8);
+    let evidence = || proptest::collection::vec((0..RECIPIENTS, 0..Status::ALL.len(), 0..2_u8), 0..8);
     let size = 1..=4_u32;
     prop_oneof![
-        words().prop_map(Step::Owed),
-        (words(), words()).prop_map(|(one, other)| Step::Together(one, other)),
-        (size.clone(), words(), any::<bool>())
-            .prop_map(|(size, words, twice)| Step::Batch(size, words, twice)),
-        (size, words(), any::<bool>()).prop_map(|(size, words, twice)| Step::Lost(size, words, twice)),
+        evidence().prop_map(Step::Unrecorded),
+        (evidence(), evidence()).prop_map(|(one, other)| Step::Together(one, other)),
+        (size.clone(), evidence(), any::<bool>())
+            .prop_map(|(size, evidence, twice)| Step::Batch(size, evidence, twice)),
+        (size, evidence(), any::<bool>())
+            .prop_map(|(size, evidence, twice)| Step::Lost(size, evidence, twice)),
     ]
 }
 
@@ -64,7 +65,7 @@ struct History<'a> {
 impl History<'_> {
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Owed(words) => self.statements.record(self.campaign, None, &self.lines(words)),
+            Step::Unrecorded(evidence) => self.statements.record(self.campaign, None, &self.lines(evidence)),
             Step::Together(one, other) => {
                 let (one, other) = (self.lines(one), self.lines(other));
                 self.statements.runtime.block_on(async {
@@ -74,26 +75,26 @@ impl History<'_> {
                     )
                 });
             }
-            Step::Batch(size, words, twice) => {
+            Step::Batch(size, evidence, twice) => {
                 let token = Uuid::new_v4();
                 if let Claim::Batch(batch) = self.statements.claim(self.campaign, token, *size, 1e6) {
                     let closing =
-                        Closing { batch_id: batch.id, token, whole: true, reopen: true, doubt: false };
-                    let named: Vec<Uuid> = words.iter().map(|word| self.recipients[word.0]).collect();
+                        Closing { batch_id: batch.id, token, whole: true, reopen: true, owner_lost: false };
+                    let named: Vec<Uuid> = evidence.iter().map(|one| self.recipients[one.0]).collect();
                     let deferred = batch.recipients.iter().filter(|recipient| !named.contains(&recipient.id));
-                    let lines = self.lines(words).into_iter();
+                    let lines = self.lines(evidence).into_iter();
                     let lines = lines.chain(deferred.map(|recipient| line(recipient.id, Outcome::Deferred)));
                     self.record(closing, &lines.collect::<Vec<_>>(), *twice);
                 }
             }
-            Step::Lost(size, words, twice) => {
+            Step::Lost(size, evidence, twice) => {
                 self.statements.claim(self.campaign, Uuid::new_v4(), *size, 1e6);
                 self.world.expire_leases();
                 let token = Uuid::new_v4();
                 let claim = self.statements.claim(self.campaign, token, *size, 1e6);
                 if let Claim::Takeover { batch_id, .. } = claim {
-                    let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
-                    self.record(closing, &self.lines(words), *twice);
+                    let closing = Closing { batch_id, token, whole: true, reopen: true, owner_lost: true };
+                    self.record(closing, &self.lines(evidence), *twice);
                 }
             }
         }
@@ -105,7 +106,7 @@ impl History<'_> {
         }
     }
 
-    fn lines(&self, words: &[Word]) -> Vec<Line> {
+    fn lines(&self, evidence: &[Evidence]) -> Vec<Line> {
         let outcome = |n: usize, status, message| match Status::ALL[status] {
             Status::Sent => Outcome::Sent {
                 message_id: format!("message-{n}-{message}"),
@@ -116,7 +117,7 @@ impl History<'_> {
             Status::Suppressed => Outcome::Suppressed,
             Status::Pending => Outcome::Deferred,
         };
-        words
+        evidence
             .iter()
             .map(|&(n, status, message)| line(self.recipients[n], outcome(n, status, message)))
             .collect()
@@ -151,11 +152,11 @@ impl History<'_> {
             }
             // Without a claim, only evidence that SES accepted a message counts. Anything else counts as part
             // of its batch.
-            let words: &[Word] = match step {
-                Step::Owed(words) => words,
+            let evidence: &[Evidence] = match step {
+                Step::Unrecorded(evidence) => evidence,
                 _ => &[],
             };
-            if let [(_, status, _)] = words.iter().filter(|word| word.0 == n).collect::<Vec<_>>()[..] {
+            if let [(_, status, _)] = evidence.iter().filter(|one| one.0 == n).collect::<Vec<_>>()[..] {
                 let counts = Status::ALL[*status] == Status::Sent && before.status.may_become(Status::Sent);
                 prop_assert_eq!(after.status, if counts { Status::Sent } else { before.status });
             }

@@ -64,10 +64,10 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
     let Claim::Takeover { batch_id, .. } = statements.claim(campaign, token, 100, 1e6) else {
         panic!("no takeover")
     };
-    let closing = Closing { batch_id, token, whole: true, reopen: true, doubt: true };
+    let closing = Closing { batch_id, token, whole: true, reopen: true, owner_lost: true };
     statements.record(campaign, Some(closing), &[]);
-    let in_doubt = world.statuses(campaign);
-    assert!(in_doubt["uncertain"] < 100);
+    let uncertain = world.statuses(campaign);
+    assert!(uncertain["uncertain"] < 100);
     let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
     // Each claim is a batch of its own.
     assert_ne!(batch.id, batch_id);
@@ -75,7 +75,7 @@ fn a_record_of_a_takeover_that_comes_late_leaves_the_new_owner_alone() {
 
     statements.record(campaign, Some(closing), &[]);
     assert_eq!(open_batches(&mut world, campaign), before);
-    assert_eq!(world.statuses(campaign), in_doubt);
+    assert_eq!(world.statuses(campaign), uncertain);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_checkpoint_that_is_committed_while_its_batch_is_recorded_leaves_no_notes_to
             &[&batch.id, &token, &0_i64, &1_i32, &Some(serde_json::json!([]))],
         )
         .unwrap();
-    let closing = Closing { batch_id: batch.id, token, whole: true, reopen: true, doubt: false };
+    let closing = Closing { batch_id: batch.id, token, whole: true, reopen: true, owner_lost: false };
     std::thread::scope(|scope| {
         let lines: Vec<_> =
             batch.recipients.iter().map(|recipient| line(recipient.id, Outcome::Deferred)).collect();
@@ -122,8 +122,9 @@ fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
         let outcome = Outcome::Failed { code: "MessageRejected".to_owned(), error: "no".to_owned() };
         [line(recipient, outcome)]
     };
-    let debt = Closing { batch_id: batch.id, token: first, whole: true, reopen: false, doubt: false };
-    statements.record(campaign, Some(debt), &refused());
+    let unrecorded =
+        Closing { batch_id: batch.id, token: first, whole: true, reopen: false, owner_lost: false };
+    statements.record(campaign, Some(unrecorded), &refused());
     assert_eq!(world.statuses(campaign), [("failed".to_owned(), 1)].into());
 
     // A person decides that the recipient is sent to again, at its old position; the invocation that sends is
@@ -131,22 +132,22 @@ fn evidence_of_an_earlier_attempt_says_nothing_of_the_next() {
     world.database.execute("UPDATE campaign_recipients SET status = 'pending', error_code = NULL", &[]);
     let second = Uuid::new_v4();
     let Claim::Batch(_) = statements.claim(campaign, second, 1, 1e6) else { panic!("no batch") };
-    statements.record(campaign, Some(debt), &refused());
+    statements.record(campaign, Some(unrecorded), &refused());
     assert_eq!(world.statuses(campaign), [("pending".to_owned(), 1)].into());
     world.expire_leases();
     let third = Uuid::new_v4();
     let Claim::Takeover { batch_id, .. } = statements.claim(campaign, third, 1, 1e6) else {
         panic!("no takeover")
     };
-    let closing = Closing { batch_id, token: third, whole: true, reopen: true, doubt: true };
+    let closing = Closing { batch_id, token: third, whole: true, reopen: true, owner_lost: true };
     statements.record(campaign, Some(closing), &[]);
     assert_eq!(world.statuses(campaign), [("uncertain".to_owned(), 1)].into());
     // The unrecorded outcomes arrive again. They know nothing about the second attempt.
-    statements.record(campaign, Some(debt), &refused());
+    statements.record(campaign, Some(unrecorded), &refused());
     assert_eq!(world.statuses(campaign), [("uncertain".to_owned(), 1)].into());
     // Evidence that SES accepted a message counts, whatever its source.
     let accepted = Outcome::Sent { message_id: "message-1".to_owned(), at: std::time::SystemTime::now() };
-    statements.record(campaign, Some(debt), &[line(recipient, accepted)]);
+    statements.record(campaign, Some(unrecorded), &[line(recipient, accepted)]);
     assert_eq!(world.statuses(campaign), [("sent".to_owned(), 1)].into());
 }
 

@@ -30,7 +30,10 @@ const ROWS: [(&str, &str); 9] = [
         "under way",
         "SELECT FROM campaign_recipients WHERE campaign_id = $1 AND email LIKE 'under%' FOR UPDATE",
     ),
-    ("in doubt", "SELECT FROM campaign_recipients WHERE campaign_id = $1 AND email LIKE 'doubt%' FOR UPDATE"),
+    (
+        "uncertain",
+        "SELECT FROM campaign_recipients WHERE campaign_id = $1 AND email LIKE 'uncertain%' FOR UPDATE",
+    ),
     ("failed", "SELECT FROM campaign_recipients WHERE campaign_id = $1 AND email LIKE 'failed%' FOR UPDATE"),
     ("sent", "SELECT FROM campaign_recipients WHERE campaign_id = $1 AND email LIKE 'sent%' FOR UPDATE"),
     (

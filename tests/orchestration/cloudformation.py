@@ -38,7 +38,7 @@ def expand(template, parameters):
     return with_stand_ins(json.loads(json.dumps(transform(template, dict(parameters), NoPolicies()), default=str)))
 
 
-# What moto's CloudFormation makes nothing of, and what their references come to.
+# Resources that moto's CloudFormation does not create, and the values of references to them.
 STAND_INS = {
     ("Fn::GetAtt", ("UnsubscribeFunctionUrl", "FunctionUrl")): "https://of-the-function.lambda-url.us-east-1.on.aws/",
     ("Ref", "UnsubscribeSecret"): "arn:aws:secretsmanager:us-east-1:123456789012:secret:UnsubscribeSecret-AbCdEf",

@@ -107,7 +107,7 @@ def test_a_link_works_there_and_back_under_the_role(tenants):
         assert world.invoke(json.loads(event))["statusCode"] == 200
         suppressed += world.database.execute("SELECT count(*) FROM suppressions").fetchone()
     assert suppressed == [0, 1, 0]
-    # Also where there is another reason already, which the person's word outweighs, or does not.
+    # The address may have another reason already, which an unsubscribe replaces or does not.
     for reason, then in (("bounce", "unsubscribe"), ("complaint", "complaint")):
         world.database.execute("DELETE FROM suppressions")
         world.database.execute(

@@ -1,6 +1,6 @@
 """The template as a stranger uses it: everything is read from the template, and moto runs it unchanged.
 
-The other tests mend one function of moto, so that executions can start others. Without that, and without a topic
+The other tests replace one function of moto, so that executions can start others. Without that, and without a topic
 that exists, the ordinary ways have to work all the same.
 """
 

@@ -307,7 +307,7 @@ fn the_total_is_true_when_lower_positions_are_committed_late() {
 }
 
 #[test]
-fn what_is_owed_closes_only_the_batch_that_it_is_about_and_only_when_it_is_all_of_it() {
+fn what_is_unrecorded_closes_only_the_batch_that_it_is_about_and_only_when_it_is_all_of_it() {
     let mut world = World::new();
     let (campaign, other) = (world.campaign_of(20), world.campaign());
     world.add_recipient(other, "other@example.com");
@@ -317,10 +317,10 @@ fn what_is_owed_closes_only_the_batch_that_it_is_about_and_only_when_it_is_all_o
     lock.batch_execute("LOCK TABLE activities IN SHARE MODE").unwrap();
     let result = function.invoke(&event(campaign, 20), Duration::from_secs(4)).unwrap();
     drop(lock);
-    let debt = &result["next"]["unrecorded"];
-    assert!(debt.is_object(), "{result}");
+    let unrecorded = &result["next"]["unrecorded"];
+    assert!(unrecorded.is_object(), "{result}");
 
-    let foreign = json!({"campaignId": other, "unrecorded": debt});
+    let foreign = json!({"campaignId": other, "unrecorded": unrecorded});
     assert!(failure(&mut function, &foreign).starts_with("InvalidEvent: unrecorded.campaignId is "));
     // The form of release 0.1, without the campaign.
     let mut unnamed = foreign.clone();

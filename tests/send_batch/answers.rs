@@ -36,7 +36,7 @@ fn run_at_once(world: &World, campaign: Uuid, batch_size: u32) -> Vec<Value> {
 }
 
 #[test]
-fn an_accepted_call_whose_answer_cannot_be_read_is_in_doubt_and_never_sent_again() {
+fn an_accepted_call_whose_answer_cannot_be_read_is_uncertain_and_never_sent_again() {
     let bodies = [
         ("text/html", HTML),
         ("application/json", r#"{"MessageId":"0100"#),
@@ -56,10 +56,11 @@ fn an_accepted_call_whose_answer_cannot_be_read_is_in_doubt_and_never_sent_again
             world.ses.add_rule(Rule::nth(1, answer(true, 200, content_type, body)));
             assert_eq!(run(&mut function, event(campaign, 60)).last().unwrap()["status"], "done");
             assert_eq!(world.ses.message_count(), 60, "{api} {body:?}");
-            let doubtful = world.count(campaign, "status = 'uncertain' AND error_code = 'unreadable_answer'");
+            let uncertain =
+                world.count(campaign, "status = 'uncertain' AND error_code = 'unreadable_answer'");
             let expected = if api == "single" { 1..=1 } else { 10..=50 };
-            assert!(expected.contains(&doubtful), "{api} {body:?}: {doubtful}");
-            assert_eq!(world.statuses(campaign)["sent"], 60 - doubtful);
+            assert!(expected.contains(&uncertain), "{api} {body:?}: {uncertain}");
+            assert_eq!(world.statuses(campaign)["sent"], 60 - uncertain);
             world.assert_consistent(campaign);
             world.ses.clear_rules();
             world.database.execute("DELETE FROM campaigns WHERE id = $1", &[&campaign]);
@@ -68,7 +69,7 @@ fn an_accepted_call_whose_answer_cannot_be_read_is_in_doubt_and_never_sent_again
 }
 
 #[test]
-fn an_entry_without_a_result_is_in_doubt_alone_and_a_result_too_few_puts_its_call_in_doubt() {
+fn an_entry_without_a_result_is_uncertain_alone_and_a_missing_result_makes_its_call_uncertain() {
     let mut world = World::sending_by("bulk");
     let campaign = world.campaign_of(60);
     world.ses.add_rule(Rule::to("r7@example.com", Effect::AcceptWithEmptyResult));
@@ -82,9 +83,9 @@ fn an_entry_without_a_result_is_in_doubt_alone_and_a_result_too_few_puts_its_cal
     let campaign = world.campaign_of(60);
     world.ses.add_rule(Rule::to("r7@example.com", Effect::AcceptWithFewerResults));
     assert_eq!(run(&mut world.function(), event(campaign, 60)).last().unwrap()["status"], "done");
-    let doubtful = world.statuses(campaign)["uncertain"];
-    assert!((10..=50).contains(&doubtful), "{doubtful}");
-    assert_eq!((world.statuses(campaign)["sent"], world.ses.message_count()), (60 - doubtful, 60));
+    let uncertain = world.statuses(campaign)["uncertain"];
+    assert!((10..=50).contains(&uncertain), "{uncertain}");
+    assert_eq!((world.statuses(campaign)["sent"], world.ses.message_count()), (60 - uncertain, 60));
     world.assert_consistent(campaign);
 }
 
@@ -120,7 +121,7 @@ fn what_a_proxy_answers_in_place_of_ses_fails_nobody_and_waits_with_the_answer_a
 }
 
 #[test]
-fn answers_in_doubt_stop_the_batch_and_halt_the_campaign_before_they_run_through_it() {
+fn uncertain_answers_stop_the_batch_and_halt_the_campaign_before_they_run_through_it() {
     for (api, effect, reason) in [
         ("single", answer(false, 502, "text/html", HTML), "http_502"),
         ("bulk", answer(true, 503, "text/html", HTML), "http_503"),
@@ -138,7 +139,7 @@ fn answers_in_doubt_stop_the_batch_and_halt_the_campaign_before_they_run_through
         assert_eq!(waits, [5, 10, 15, 20, 25, 0], "{reason}");
         let last = results.last().unwrap();
         assert_eq!(last["status"], "halted", "{last}");
-        let begin = format!("no clear answer from SES, time after time: {reason}");
+        let begin = format!("SES repeatedly gave no clear answer: {reason}");
         assert!(last["reason"].as_str().unwrap().starts_with(&begin), "{last}");
         let statuses = world.statuses(campaign);
         // The requests that were under way when it began, and then one after another.
@@ -162,14 +163,14 @@ fn bulk_calls_whose_answers_cannot_be_read_are_given_up_where_single_ones_can() 
     // One call at a time: how many are under way when the first answer comes is the machine's.
     let mut function = world.function_with(&[("SEND_CONCURRENCY", "1")]);
     assert_eq!(run(&mut function, event(campaign, 500)).last().unwrap()["status"], "done");
-    let doubtful = world.statuses(campaign)["uncertain"];
-    assert!((20..=200).contains(&doubtful), "{doubtful}");
-    assert_eq!((world.statuses(campaign)["sent"], world.ses.message_count()), (1000 - doubtful, 1000));
+    let uncertain = world.statuses(campaign)["uncertain"];
+    assert!((20..=200).contains(&uncertain), "{uncertain}");
+    assert_eq!((world.statuses(campaign)["sent"], world.ses.message_count()), (1000 - uncertain, 1000));
     world.assert_consistent(campaign);
 }
 
 #[test]
-fn a_few_answers_in_doubt_do_not_stop_a_batch() {
+fn a_few_uncertain_answers_do_not_stop_a_batch() {
     let mut world = World::single();
     let campaign = world.campaign_of(300);
     for request in [1, 60, 120, 121, 122, 200, 300] {
@@ -189,7 +190,7 @@ fn one_message_that_a_firewall_does_not_let_pass_keeps_nobody_of_its_batch_waiti
     let last = results.last().unwrap();
     assert_eq!(last["status"], "halted");
     let reason =
-        "something other than SES answers each time: http_403: <html><body>Access denied</body></html>";
+        "every answer came from something other than SES: http_403: <html><body>Access denied</body></html>";
     assert_eq!(last["reason"], reason);
     assert_eq!(world.statuses(campaign), [("pending".to_owned(), 1), ("sent".to_owned(), 119)].into());
     assert_eq!(world.outcome("r7@example.com").0, "pending");
@@ -248,7 +249,7 @@ fn a_stretch_of_recipients_that_are_refused_for_their_own_sake_is_passed_when_a_
 }
 
 #[test]
-fn nineteen_in_a_row_do_not_halt_and_other_refusals_between_them_begin_anew() {
+fn nineteen_in_a_row_do_not_halt_and_other_refusals_between_them_restart_the_count() {
     let mut world = World::single();
     let campaign = world.campaign_of(100);
     let no = |words: &str| refuse(400, "MessageRejected", words);
@@ -261,7 +262,7 @@ fn nineteen_in_a_row_do_not_halt_and_other_refusals_between_them_begin_anew() {
 }
 
 #[test]
-fn a_signature_that_came_too_late_is_made_anew() {
+fn a_signature_that_came_too_late_is_made_again() {
     let mut world = World::single();
     let campaign = world.campaign_of(40);
     for message in

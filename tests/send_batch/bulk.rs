@@ -178,7 +178,7 @@ fn a_call_that_is_refused_as_a_whole_is_sent_one_by_one() {
 }
 
 #[test]
-fn a_call_whose_connection_breaks_puts_its_recipients_in_doubt_and_they_are_never_sent_again() {
+fn a_call_whose_connection_breaks_makes_its_recipients_uncertain_and_they_are_never_sent_again() {
     for effect in [Effect::DropAfterAccept, Effect::DropBeforeAccept] {
         let mut world = World::sending_by("bulk");
         let campaign = world.campaign_of(60);
@@ -248,7 +248,7 @@ fn an_endpoint_without_bulk_calls_is_asked_for_one_once() {
 }
 
 #[test]
-fn an_endpoint_without_any_call_halts_and_puts_nobody_in_doubt() {
+fn an_endpoint_without_any_call_halts_and_makes_nobody_uncertain() {
     for api in ["bulk", "single"] {
         let mut world = World::sending_by(api);
         let campaign = world.campaign_of(60);

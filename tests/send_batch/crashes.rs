@@ -39,7 +39,7 @@ fn recover(world: &mut World, campaign: uuid::Uuid, crashes: usize, what: &str) 
     // A call whose connection breaks makes all of its recipients uncertain; with bulk calls, these are whole
     // steps.
     let under_way = if world.api == "single" { CONCURRENCY } else { RECIPIENTS as usize };
-    assert!(uncertain <= crashes * (under_way + STEP), "{what}: {uncertain} are in doubt");
+    assert!(uncertain <= crashes * (under_way + STEP), "{what}: {uncertain} recipients are uncertain");
     assert_eq!(statuses.get("pending"), None, "{what}");
     world.assert_consistent(campaign);
 }
@@ -72,7 +72,7 @@ fn behaviours() -> Vec<Option<Effect>> {
 }
 
 #[test]
-fn a_crash_around_the_claim_leaves_everyone_pending_or_in_little_doubt() {
+fn a_crash_around_the_claim_leaves_everyone_pending_and_few_uncertain() {
     for point in ["claim-before", "claim-after"] {
         matrix(point, &[1], &behaviours());
     }
@@ -122,7 +122,7 @@ fn a_crash_while_taking_over_is_taken_over_itself() {
 }
 
 #[test]
-fn a_crash_leaves_in_doubt_what_was_under_way_and_one_step_not_the_batch() {
+fn a_crash_makes_what_was_under_way_and_one_step_uncertain_and_not_the_batch() {
     let mut world = World::single();
     let campaign = world.campaign_of(300);
     let mut function =
@@ -137,7 +137,7 @@ fn a_crash_leaves_in_doubt_what_was_under_way_and_one_step_not_the_batch() {
 }
 
 #[test]
-fn a_slow_batch_has_little_in_doubt_after_a_crash() {
+fn a_slow_batch_has_few_uncertain_after_a_crash() {
     let mut world = World::single();
     let campaign = world.campaign_of(300);
     world.ses.set_latency(Duration::from_millis(100));
@@ -199,12 +199,12 @@ fn a_campaign_whose_orchestrator_died_is_picked_up_by_the_next_tick() {
 }
 
 #[test]
-fn a_late_zombie_records_what_ses_accepted_and_sends_nothing_more() {
+fn a_late_invocation_records_what_ses_accepted_and_sends_nothing_more() {
     let mut world = World::single();
     let campaign = world.campaign_of(40);
     world.ses.set_latency(Duration::from_millis(300));
-    let mut zombie = world.function_with(&[("SEND_CONCURRENCY", "4")]);
-    let begun = zombie.begin(&event(campaign, 40), TIMEOUT).unwrap();
+    let mut frozen = world.function_with(&[("SEND_CONCURRENCY", "4")]);
+    let begun = frozen.begin(&event(campaign, 40), TIMEOUT).unwrap();
     world.wait_until(
         "a batch is claimed",
         "SELECT EXISTS (SELECT FROM campaign_batches WHERE claim_token IS NOT NULL)",
@@ -212,17 +212,17 @@ fn a_late_zombie_records_what_ses_accepted_and_sends_nothing_more() {
     while world.ses.message_count() == 0 {
         std::thread::yield_now();
     }
-    zombie.freeze();
+    frozen.freeze();
     world.expire_leases();
     world.ses.set_latency(Duration::ZERO);
     // Another one takes the batch over and finishes the campaign.
     assert_eq!(run(&mut world.function(), event(campaign, 40)).last().unwrap()["status"], "done");
-    let in_doubt = world.statuses(campaign)["uncertain"];
-    assert!(in_doubt > 0);
-    zombie.thaw();
-    zombie.finish(&begun).unwrap();
+    let uncertain = world.statuses(campaign)["uncertain"];
+    assert!(uncertain > 0);
+    frozen.thaw();
+    frozen.finish(&begun).unwrap();
     // The recipients that it had sent to are not uncertain any more.
-    assert!(world.statuses(campaign).get("uncertain").copied().unwrap_or(0) < in_doubt);
+    assert!(world.statuses(campaign).get("uncertain").copied().unwrap_or(0) < uncertain);
     world.assert_consistent(campaign);
 }
 
@@ -240,7 +240,7 @@ fn a_next_that_is_used_twice_sends_nothing_twice() {
 }
 
 #[test]
-fn what_cannot_be_recorded_is_owed_paid_once_and_stays_paid() {
+fn what_cannot_be_recorded_is_handed_on_and_recorded_once() {
     let mut world = World::single();
     let campaign = world.campaign_of(50);
     let mut function = world.function();

@@ -145,7 +145,7 @@ fn too_fast_is_tried_again_and_fails_nobody() {
 }
 
 #[test]
-fn a_connection_that_was_never_made_leaves_no_doubt() {
+fn a_connection_that_was_never_made_leaves_nobody_uncertain() {
     let mut world = World::single();
     let campaign = world.campaign_of(60);
     // Nothing listens on this port.
@@ -163,7 +163,7 @@ fn a_connection_that_was_never_made_leaves_no_doubt() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_and_a_handshake_that_fails_leave_no_doubt() {
+fn a_name_that_does_not_resolve_and_a_handshake_that_fails_leave_nobody_uncertain() {
     let mut world = World::single();
     let campaign = world.campaign_of(3);
     // A port that speaks no TLS.
@@ -177,7 +177,7 @@ fn a_name_that_does_not_resolve_and_a_handshake_that_fails_leave_no_doubt() {
 }
 
 #[test]
-fn a_request_that_cannot_be_addressed_or_signed_leaves_no_doubt() {
+fn a_request_that_cannot_be_addressed_or_signed_leaves_nobody_uncertain() {
     let mut world = World::new();
     let campaign = world.campaign_of(3);
     let nobody = ("AWS_EC2_METADATA_DISABLED", "true");
@@ -198,7 +198,7 @@ fn a_request_that_cannot_be_addressed_or_signed_leaves_no_doubt() {
 }
 
 #[test]
-fn a_connection_that_breaks_after_the_request_puts_it_in_doubt_and_it_is_never_sent_again() {
+fn a_connection_that_breaks_after_the_request_makes_it_uncertain_and_it_is_never_sent_again() {
     let mut world = World::single();
     let campaign = world.campaign_of(20);
     world.ses.add_rule(Rule::to("r3@example.com", Effect::DropBeforeAccept));
@@ -214,7 +214,7 @@ fn a_connection_that_breaks_after_the_request_puts_it_in_doubt_and_it_is_never_s
 }
 
 #[test]
-fn an_answer_that_does_not_come_in_time_is_in_doubt_and_the_rest_is_recorded() {
+fn an_answer_that_does_not_come_in_time_is_uncertain_and_the_rest_is_recorded() {
     let mut world = World::single();
     let campaign = world.campaign_of(10);
     world.ses.add_rule(Rule::to("r2@example.com", Effect::AcceptThenDelay { ms: 60_000 }));

@@ -132,7 +132,7 @@ fn a_campaign_that_goes_on_first_gets_the_activities_that_were_refused() {
 }
 
 #[test]
-fn an_exhausted_disk_leaves_the_batch_owed_within_seconds() {
+fn an_exhausted_disk_leaves_the_batch_unrecorded_within_seconds() {
     for (sqlstate, words) in [("53100", "No space left on device"), ("53200", "out of memory")] {
         let mut world = World::new();
         let campaign = world.campaign_of(100);
@@ -181,7 +181,7 @@ fn many_refused_among_many_are_each_found() {
 }
 
 #[test]
-fn a_partition_that_is_missing_leaves_the_batch_owed_after_ten_tries() {
+fn a_partition_that_is_missing_leaves_the_batch_unrecorded_after_ten_tries() {
     let mut world = World::new();
     let campaign = world.campaign_of(500);
     world
@@ -215,7 +215,7 @@ fn a_partition_that_is_missing_leaves_the_batch_owed_after_ten_tries() {
 }
 
 #[test]
-fn a_right_that_is_lost_in_mid_campaign_leaves_the_batch_owed_with_the_true_cause() {
+fn a_right_that_is_lost_in_mid_campaign_leaves_the_batch_unrecorded_with_the_true_cause() {
     let mut world = World::new();
     let campaign = world.campaign_of(10);
     raise(&mut world, "true", "42501", "'permission denied for table tags'");
@@ -241,7 +241,7 @@ fn a_message_of_a_megabyte_is_cut_wherever_it_comes_from() {
         assert!((1..1100).contains(&(text(&result["reason"]).max(text(&result["activities"]["error"])))));
         let sql = "SELECT coalesce(max(length(error)), 0) FROM campaign_recipients";
         assert!(world.database.query(sql, &[])[0].get::<_, i32>(0) < 1100);
-        let owed = if sqlstate == "P0001" { 0 } else { 200 };
-        assert_eq!(result["next"]["unrecorded"]["outcomes"].as_array().map_or(0, Vec::len), owed);
+        let unrecorded = if sqlstate == "P0001" { 0 } else { 200 };
+        assert_eq!(result["next"]["unrecorded"]["outcomes"].as_array().map_or(0, Vec::len), unrecorded);
     }
 }

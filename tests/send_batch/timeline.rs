@@ -403,7 +403,7 @@ fn a_table_that_changes_while_instances_are_warm_is_learned_again_at_once() {
 }
 
 #[test]
-fn a_table_that_is_gone_in_mid_campaign_leaves_what_was_sent_owed_and_sends_nothing_more() {
+fn a_table_that_is_gone_in_mid_campaign_leaves_what_was_sent_unrecorded_and_sends_nothing_more() {
     let (mut world, campaign) = world(&table(&[], ""));
     let mut function = function(&world);
     assert_eq!(invoke(&mut function, &event(campaign, 1))["activities"]["count"], 1);

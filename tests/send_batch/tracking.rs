@@ -102,7 +102,7 @@ fn link_parameters_that_are_no_object_of_texts_halt_before_anybody_is_claimed() 
     assert_eq!(results.last().unwrap()["status"], "halted");
     assert_eq!(
         world.campaign_status(campaign).1.unwrap(),
-        "the campaign's link_parameters are no object: expected one such as {\"utm_source\": \"newsletter\"}"
+        "the campaign's link_parameters are no object: expected one, for example {\"utm_source\": \"newsletter\"}"
     );
     assert_eq!(world.statuses(campaign)["pending"], 2);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::{ORGANIZATION, UNSUBSCRIBE_SECRET, UNSUBSCRIBE_URL, World};
-use campaign_sender::message::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, RecipientIds};
 
 /// An open in the n-th millisecond after noon.
 fn open(campaign: Uuid, recipient: Uuid, n: u32) -> Value {
@@ -94,7 +94,7 @@ fn a_click_on_the_link_to_unsubscribe_is_no_click_and_its_token_is_nowhere() {
     let recipient = uncertain(&mut world, campaign, 1)[0];
     let token = Keys::parse(UNSUBSCRIBE_SECRET)
         .unwrap()
-        .sign(Subject { recipient_id: recipient, organization_id: ORGANIZATION });
+        .sign(RecipientIds { recipient_id: recipient, organization_id: ORGANIZATION });
     let link = format!("{UNSUBSCRIBE_URL}/{token}");
     let mut click = event("click", campaign, recipient);
     click["detail"]["click"]["link"] = json!(link);

@@ -82,7 +82,7 @@ fn emails_to_providers_without_feedback_are_left_out_of_the_rate_of_complaints_u
 }
 
 #[test]
-fn whoever_resumes_a_campaign_accepts_what_was_and_the_guard_counts_anew() {
+fn resuming_a_campaign_accepts_its_figures_and_the_guard_counts_from_zero() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
     let (campaign, ids) = sending(&mut world, 340);

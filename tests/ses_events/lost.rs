@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{self, World, invoke};
 
-const REASON: &str = "the database has lost what it had committed: Amazon SES reports 1 emails that it never handed over. Follow docs/restore.md before you resume";
+const REASON: &str = "the database has lost what it had committed: Amazon SES reports 1 email that it never handed over. Follow docs/restore.md before you resume";
 
 /// The effect of an event of a `pending` recipient on its campaign, which gets this status before it.
 fn told_of(prepare: &str, kind: &str) -> (World, Uuid, Function) {

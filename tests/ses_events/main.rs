@@ -6,7 +6,6 @@ mod support;
 mod activities;
 mod batches;
 mod counted;
-mod doubt;
 mod fitting;
 mod guard;
 mod lost;
@@ -14,6 +13,7 @@ mod poison;
 mod recipients;
 mod results;
 mod suppressions;
+mod uncertain;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -36,7 +36,7 @@ fn whatever_befell_an_email_proves_that_it_was_sent() {
 }
 
 #[test]
-fn a_rejection_fails_what_was_in_doubt_and_leaves_what_was_sent() {
+fn a_rejection_fails_what_was_uncertain_and_leaves_what_was_sent() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
     let campaign = world.campaign();

@@ -99,7 +99,7 @@ fn a_bounce_after_an_unsubscription_is_noted_beside_it_once() {
         assert_eq!(
             entry,
             ("unsubscribe".to_owned(), true, Some(recipient)),
-            "the link may still take its word back"
+            "the link may still take its unsubscribe back"
         );
         versions.push(row.get::<_, String>(3));
     }

@@ -38,7 +38,7 @@ const TYPES: [(&str, &str); 9] = [
     ("cli/src/resolve/by_hand.sql", "uuid, uuid[], text[], text, text"),
     ("cli/src/resolve/uncertain.sql", "uuid, uuid[]"),
     ("cli/src/status/overviews.sql", "uuid, int8, text[], uuid"),
-    ("src/send_batch/doubt.sql", "uuid, float8"),
+    ("src/send_batch/resend_unreported.sql", "uuid, float8"),
     ("src/send_batch/load.sql", "uuid, uuid[], text"),
     (
         "src/send_batch/record.sql",

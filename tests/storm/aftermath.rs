@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::campaigns;
-use crate::lane::{Zombie, is_full};
+use crate::lane::{Frozen, is_full};
 use crate::ledger::{EndOnPanic, Ledger};
 use crate::support::dice::Dice;
 use crate::support::{TIMEOUT, World, event, run};
@@ -30,12 +30,12 @@ pub fn early_events(ledger: &Ledger, ses: &SesEndpoint, mut dice: Dice) {
 
 /// Removes the poison, runs the campaigns to their ends, then continues the stopped processes. Returns the
 /// number of uncertain recipients.
-pub fn calm(world: &mut World, ledger: &Ledger, zombies: Vec<Zombie>) -> i64 {
+pub fn calm(world: &mut World, ledger: &Ledger, frozen: Vec<Frozen>) -> i64 {
     world.ses.clear_rules();
     world.ses.set_latency(Duration::ZERO);
     world.database.reset_defaults();
     campaigns::cure(world);
-    let asleep = zombies.iter().map(|zombie| zombie.wakes_at).max().unwrap_or_else(Instant::now);
+    let asleep = frozen.iter().map(|process| process.wakes_at).max().unwrap_or_else(Instant::now);
     sleep(asleep.saturating_duration_since(Instant::now()));
     let mut function = world.function();
     for campaign in ledger.campaigns.all() {
@@ -43,20 +43,20 @@ pub fn calm(world: &mut World, ledger: &Ledger, zombies: Vec<Zombie>) -> i64 {
         let last = run(&mut function, event(campaign, 500)).pop().expect("an answer");
         assert_eq!(last["status"], "done", "{last}\n{}", function.logs().join("\n"));
     }
-    for zombie in zombies {
-        zombie.wake(ledger);
+    for process in frozen {
+        process.wake(ledger);
     }
     // All unrecorded outcomes are recorded again, also those that were recorded already.
     for next in ledger.nexts().iter().filter(|next| next["unrecorded"].is_object()) {
         run(&mut function, next.clone());
     }
-    let mut in_doubt = 0;
+    let mut uncertain = 0;
     for campaign in ledger.campaigns.all() {
         world.assert_consistent(campaign);
         assert_eq!(world.count(campaign, "status = 'pending'"), 0);
-        in_doubt += world.count(campaign, "status = 'uncertain'");
+        uncertain += world.count(campaign, "status = 'uncertain'");
     }
-    in_doubt
+    uncertain
 }
 
 /// All events of all messages, late, doubled and in any order.
@@ -160,23 +160,23 @@ pub fn compare(world: &mut World, campaign: Uuid) -> usize {
           WHERE r.campaign_id = $1 GROUP BY r.id",
         &[&campaign],
     );
-    let mut in_doubt = 0;
+    let mut uncertain = 0;
     for row in rows {
         let (id, status): (Uuid, &str) = (row.get(0), row.get(1));
         let (code, email): (Option<&str>, &str) = (row.get(2), row.get(3));
         let (sent, delivered): (i64, i64) = (row.get(4), row.get(5));
         match status {
             "sent" => assert!(accepted.contains(&id), "{email} is sent, and SES never accepted it"),
-            "uncertain" => in_doubt += 1,
+            "uncertain" => uncertain += 1,
             "suppressed" => assert!(email.starts_with('S'), "{email} is suppressed"),
             "failed" => assert!(code.is_some(), "{email} failed without a reason"),
             other => panic!("{email} is {other} at the end"),
         }
         // A lost batch makes all recipients up to its mark uncertain, also those that its invocation would
         // have left out.
-        let in_doubt_of_a_lost_batch = status == "uncertain" && code == Some("lost_invocation");
+        let uncertain_of_a_lost_batch = status == "uncertain" && code == Some("lost_invocation");
         assert!(
-            !email.starts_with('S') || status == "suppressed" || in_doubt_of_a_lost_batch,
+            !email.starts_with('S') || status == "suppressed" || uncertain_of_a_lost_batch,
             "{email} is {status} ({code:?})"
         );
         assert!(!email.starts_with('S') || !accepted.contains(&id), "{email} is suppressed and got an email");
@@ -187,5 +187,5 @@ pub fn compare(world: &mut World, campaign: Uuid) -> usize {
             "{email} is {status} ({code:?})"
         );
     }
-    in_doubt
+    uncertain
 }

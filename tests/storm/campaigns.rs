@@ -25,7 +25,7 @@ pub struct Campaigns {
     pub main: Uuid,
     pub healthy: Vec<Uuid>,
     pub poisoned: Vec<(Uuid, Poison)>,
-    /// Of the campaign whose activities are refused.
+    /// The organization whose activities are refused.
     pub organization_without_timeline: Option<Uuid>,
 }
 

@@ -76,7 +76,7 @@ fn nobody_gets_two_emails_when_a_server_crashes_that_does_not_write_commits_at_o
     world.assert_consistent(campaign);
     assert_eq!(world.count(campaign, "status NOT IN ('sent', 'uncertain')"), 0);
     let uncertain = usize::try_from(world.count(campaign, "status = 'uncertain'")).expect("fits");
-    crate::say(&format!("crashes: {} emails, {uncertain} in doubt", world.ses.message_count()));
+    crate::say(&format!("crashes: {} emails, {uncertain} uncertain", world.ses.message_count()));
 }
 
 /// Takes the server down as a crash would, and brings it back.

@@ -18,7 +18,7 @@ const REFUSED: [&str; 8] = ["55006", "55000", "25006", "40001", "40P01", "23505"
 
 /// The reasons for which a campaign without poison may halt: only SES, and the proxy in front of it.
 const REASONS: [&str; 2] =
-    ["no clear answer from SES, time after time: ", "something other than SES answers each time: "];
+    ["SES repeatedly gave no clear answer: ", "every answer came from something other than SES: "];
 
 /// A reason that the storm causes.
 pub fn may_halt_for(reason: &str) -> bool {

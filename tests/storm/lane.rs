@@ -30,7 +30,7 @@ pub struct Process {
 
 /// A process that was stopped in the middle of an invocation and goes on when others have long taken its batch
 /// over.
-pub struct Zombie {
+pub struct Frozen {
     process: Process,
     begun: Begun,
     event: Value,
@@ -55,15 +55,15 @@ pub fn name_owners(world: &mut World) {
 }
 
 /// Invokes until the storm is over. Returns the processes that are still stopped then.
-pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
+pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Frozen> {
     let _end = EndOnPanic(ledger);
     let mut process = Process::start(ledger, &mut dice);
     let mut undertaker = Undertaker { url: &ledger.url, client: None };
-    let mut zombies: Vec<Zombie> = Vec::new();
+    let mut frozen: Vec<Frozen> = Vec::new();
     let mut next = order(ledger, &mut dice);
     while !ledger.is_over() {
-        if let Some(due) = zombies.iter().position(|zombie| zombie.wakes_at <= Instant::now()) {
-            zombies.swap_remove(due).wake(ledger);
+        if let Some(due) = frozen.iter().position(|frozen| frozen.wakes_at <= Instant::now()) {
+            frozen.swap_remove(due).wake(ledger);
         }
         let timeout = Duration::from_secs(dice.between(3, 5));
         count(&ledger.invocations);
@@ -85,14 +85,14 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
                 process.function.thaw();
                 count(&ledger.stops);
             }
-            66..=68 if zombies.len() < 3 => {
+            66..=68 if frozen.len() < 3 => {
                 sleep(instant);
                 process.function.freeze();
                 let wakes_at =
                     Instant::now() + timeout + LEASE_MARGIN + Duration::from_millis(dice.between(0, 1000));
-                let zombie = std::mem::replace(&mut process, Process::start(ledger, &mut dice));
+                let stopped = std::mem::replace(&mut process, Process::start(ledger, &mut dice));
                 let event = std::mem::replace(&mut next, order(ledger, &mut dice));
-                zombies.push(Zombie { process: zombie, begun, event, wakes_at });
+                frozen.push(Frozen { process: stopped, begun, event, wakes_at });
                 continue;
             }
             _ => {}
@@ -129,7 +129,7 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Zombie> {
             None => order(ledger, &mut dice),
         };
     }
-    zombies
+    frozen
 }
 
 /// The next event if the answer is lost or not used: the campaign again, a `next` that was used before, or a
@@ -212,11 +212,11 @@ impl Process {
     }
 }
 
-impl Zombie {
+impl Frozen {
     /// Goes on, and ends its invocation.
     pub fn wake(mut self, ledger: &Ledger) {
         self.process.function.thaw();
-        count(&ledger.zombies);
+        count(&ledger.frozen);
         match self.process.function.finish(&self.begun) {
             // The test waits no longer; the process continues while the storm goes on.
             Err(InvocationError::TimedOut) => {}

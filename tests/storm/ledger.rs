@@ -32,8 +32,8 @@ pub struct Ledger {
     pub invocations: AtomicU64,
     pub kills: AtomicU64,
     pub stops: AtomicU64,
-    pub zombies: AtomicU64,
-    pub debts: AtomicU64,
+    pub frozen: AtomicU64,
+    pub unrecorded: AtomicU64,
     pub restarts: AtomicU64,
     /// Processes whose clocks were wrong.
     pub clocks: AtomicU64,
@@ -68,8 +68,8 @@ impl Ledger {
             invocations: AtomicU64::new(0),
             kills: AtomicU64::new(0),
             stops: AtomicU64::new(0),
-            zombies: AtomicU64::new(0),
-            debts: AtomicU64::new(0),
+            frozen: AtomicU64::new(0),
+            unrecorded: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             clocks: AtomicU64::new(0),
             disks: AtomicU64::new(0),
@@ -142,7 +142,7 @@ impl Ledger {
     /// What an invocation answered; its `next` may be used from now on.
     pub fn note(&self, result: &Value) {
         if result["next"]["unrecorded"].is_object() {
-            count(&self.debts);
+            count(&self.unrecorded);
         }
         if result["next"].is_object() {
             let mut nexts = self.nexts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,16 +159,16 @@ impl Ledger {
     pub fn summary(&self) -> String {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         format!(
-            "{} kills, {} stops, {} zombies, {} PostgreSQL restarts, {} full disks, {} wrong clocks, {} invocations, {} debts, {} defaults changed, \
+            "{} kills, {} stops, {} frozen and woken later, {} PostgreSQL restarts, {} full disks, {} wrong clocks, {} invocations, {} with unrecorded outcomes, {} defaults changed, \
              {} rows changed and {} refused to change by the CRM, {} halts, {} campaigns resumed",
             of(&self.kills),
             of(&self.stops),
-            of(&self.zombies),
+            of(&self.frozen),
             of(&self.restarts),
             of(&self.disks),
             of(&self.clocks),
             of(&self.invocations),
-            of(&self.debts),
+            of(&self.unrecorded),
             of(&self.defaults),
             of(&self.changes),
             of(&self.refused),

@@ -57,7 +57,7 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
     let ends_at = started + Duration::from_secs(seconds);
     let proxy = network::Proxy::start(&network, server_of(&world.database.url), seed);
     let ledger = Ledger::new(&mut world, campaigns, recipients.unsigned_abs().into(), ends_at).beside(proxy);
-    let mut zombies = Vec::new();
+    let mut frozen = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| weather::postgresql(&ledger, Dice::new(seed, 100)));
         scope.spawn(|| weather::ses(&ledger, &world.ses, Dice::new(seed, 101)));
@@ -74,7 +74,7 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
             .collect();
         for lane in lanes {
             match lane.join() {
-                Ok(left) => zombies.extend(left),
+                Ok(left) => frozen.extend(left),
                 Err(_) => ledger.end(),
             }
         }
@@ -82,11 +82,11 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
     });
     assert!(!ledger.failed.load(Ordering::Relaxed), "a part of the storm failed: see above");
 
-    let doubt = aftermath::calm(&mut world, &ledger, zombies);
+    let uncertain = aftermath::calm(&mut world, &ledger, frozen);
     aftermath::deliver_events(&world, &ledger, &mut Dice::new(seed, 103));
     let left: usize = ledger.campaigns.all().map(|campaign| aftermath::compare(&mut world, campaign)).sum();
     say(&format!(
-        "storm: {}, {} messages cut off or left hanging, {} emails accepted, {doubt} uncertain before the events, {left} after (never accepted), {:.0} s",
+        "storm: {}, {} messages cut off or left hanging, {} emails accepted, {uncertain} uncertain before the events, {left} after (never accepted), {:.0} s",
         ledger.summary(),
         network.cuts.load(Ordering::Relaxed),
         world.ses.message_count(),

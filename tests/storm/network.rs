@@ -13,7 +13,7 @@ use crate::support::dice::Dice;
 /// Messages of a function that meet something, of a thousand.
 const UNLUCKY: u64 = 15;
 
-/// What befalls a message.
+/// What happens to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Passes,
@@ -58,7 +58,7 @@ impl Proxy {
     }
 }
 
-/// Whether there is weather, and how often something happened.
+/// Says when the storm is over, and counts what happened.
 #[derive(Default)]
 pub struct Weather {
     pub is_over: AtomicBool,
@@ -87,7 +87,7 @@ fn pass(weather: &Weather, client: &TcpStream, upstream: &TcpStream, mut dice: D
         let (mut from, mut to) = (client, upstream);
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(size @ 1..) = from.read(&mut buffer) {
-            // Who hangs is told nothing, and says nothing any more.
+            // A connection that hangs carries nothing any more.
             if hangs.load(Ordering::Relaxed) {
                 continue;
             }

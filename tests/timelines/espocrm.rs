@@ -21,7 +21,7 @@ fn espocrm() -> Crm {
 fn a_campaign_is_in_the_campaign_log() {
     let mut crm = espocrm();
     execute(&mut crm.world, "DELETE FROM contact WHERE first_name = 'Finn'");
-    // Of whom the foreign key refuses the activity; the others of the batch are recorded.
+    // The foreign key refuses the activity of this person; the others of the batch are recorded.
     assert_eq!(crm.send(), "5 sent, 1 uncertain");
     assert_eq!(crm.world.outcome("finn@example.com").1.as_deref(), Some("activity_refused"));
     let sent = "SELECT parent_id FROM campaign_log_record

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use campaign_sender::message::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, RecipientIds};
 use local_ses::lambda::Function;
 use local_ses::ses::in_sqs_batch;
 use serde_json::{Value, json};
@@ -133,8 +133,8 @@ impl Crm {
     /// A click on the link of this person's email, in the mail program.
     fn unsubscribe(&mut self, person: &str) {
         let recipient_id = self.recipient(person).0;
-        let subject = Subject { recipient_id, organization_id: self.organization };
-        let token = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(subject);
+        let ids = RecipientIds { recipient_id, organization_id: self.organization };
+        let token = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(ids);
         let file = format!("{}/events/unsubscribe/one-click.json", root().display());
         let request = std::fs::read_to_string(file).unwrap().replace("/TOKEN\"", &format!("/{token}\""));
         let request: Value = serde_json::from_str(&request).unwrap();

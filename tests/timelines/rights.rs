@@ -15,7 +15,7 @@ const TABLE: &str = "
         entity_id uuid NOT NULL, action crm_types.action NOT NULL, description text NOT NULL, metadata jsonb NOT NULL,
         source crm_types.origin NOT NULL, source_ref text, number bigint NOT NULL DEFAULT crm_types.next_number())";
 
-/// Sends a campaign into `crm.activities`, hears of it and unsubscribes somebody, each in its role; returns what
+/// Sends a campaign into `crm.activities`, takes its events and unsubscribes somebody, each in its role; returns what
 /// roles.sql said.
 fn used(sql: &str, rows: &str) -> String {
     let mut world = World::new();
@@ -72,7 +72,7 @@ fn views_over_a_table_need_no_further_right() {
 }
 
 #[test]
-fn a_view_with_the_rights_of_whoever_uses_it_needs_no_further_right() {
+fn a_view_with_the_rights_of_its_user_needs_no_further_right() {
     let version: String = World::new().database.query("SHOW server_version_num", &[])[0].get(0);
     // PostgreSQL 14 has no such views.
     let option =

@@ -28,7 +28,7 @@ const TIMELINE: &str = r#"
 fn a_campaign_is_in_the_timelines_of_its_people() {
     let mut crm = twenty();
     execute(&mut crm.world, &format!(r#"DELETE FROM {SCHEMA}.person WHERE "nameFirstName" = 'Finn'"#));
-    // Of whom the foreign key refuses the activity; the others of the batch are recorded.
+    // The foreign key refuses the activity of this person; the others of the batch are recorded.
     assert_eq!(crm.send(), "5 sent, 1 uncertain");
     assert_eq!(crm.world.outcome("finn@example.com").1.as_deref(), Some("activity_refused"));
     let sent = format!(

@@ -28,9 +28,9 @@ fn a_link_that_is_not_ours_is_told_so_and_nothing_else() {
     let id = recipient(&mut world, "ada@example.com");
     let ours = token(id);
     let other_key = Keys::parse("another-key-that-nobody-here-has-0123456789").unwrap();
-    let subject = Subject { recipient_id: id, organization_id: ORGANIZATION };
+    let ids = RecipientIds { recipient_id: id, organization_id: ORGANIZATION };
     let cut = &ours[..ours.len() - 1];
-    for forged in [other_key.sign(subject).as_str(), cut, "", "..%2f..", "<script>alert(1)</script>"] {
+    for forged in [other_key.sign(ids).as_str(), cut, "", "..%2f..", "<script>alert(1)</script>"] {
         for kind in ["get", "one-click", "subscribe-again"] {
             let response = ask(&mut function, &request(kind, forged));
             assert_eq!(response["statusCode"], 400, "{kind} {forged}");
@@ -40,7 +40,7 @@ fn a_link_that_is_not_ours_is_told_so_and_nothing_else() {
     }
     assert_eq!(suppressions(&mut world), []);
     // A correctly signed token with another organization's id is not this recipient's.
-    let elsewhere = Subject { organization_id: Uuid::from_u128(0x0b), ..subject };
+    let elsewhere = RecipientIds { organization_id: Uuid::from_u128(0x0b), ..ids };
     let elsewhere = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(elsewhere);
     for kind in ["get", "one-click", "subscribe-again"] {
         assert_eq!(answer(&mut function, &request(kind, &elsewhere)).0, 410, "{kind}");

@@ -118,7 +118,7 @@ fn a_bounce_that_a_link_outweighed_holds_again_when_the_link_takes_its_word_back
     assert_eq!(suppressions(&mut world), [("ada@example.com".to_owned(), "bounce".to_owned())]);
     assert_eq!(mark(&mut world, id), (false, 0));
     assert_eq!(actions(&mut world, id), ["email_unsubscribed", "email_resubscribed"]);
-    // And from there the same way once more.
+    // The same again, from that state.
     answer(&mut function, &request("one-click", &token(id)));
     assert_eq!(suppressions(&mut world)[0].1, "unsubscribe");
     rest(&mut world);

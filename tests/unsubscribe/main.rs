@@ -11,7 +11,7 @@ mod tables;
 
 use std::time::Duration;
 
-use campaign_sender::message::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, RecipientIds};
 use local_ses::lambda::Function;
 use serde_json::{Value, json};
 use support::{ORGANIZATION, UNSUBSCRIBE_SECRET, World};
@@ -40,8 +40,8 @@ fn recipient(world: &mut World, email: &str) -> Uuid {
 }
 
 fn token(recipient_id: Uuid) -> String {
-    let subject = Subject { recipient_id, organization_id: ORGANIZATION };
-    Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(subject)
+    let ids = RecipientIds { recipient_id, organization_id: ORGANIZATION };
+    Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(ids)
 }
 
 /// A request as a file of `events/unsubscribe/` has it, with this token.
@@ -91,7 +91,7 @@ fn actions(world: &mut World, recipient: Uuid) -> Vec<String> {
     world.database.query(sql, &[&recipient.to_string()]).iter().map(|row| row.get(0)).collect()
 }
 
-/// Whether the recipient is marked, and the campaign's count.
+/// Returns true if the recipient is marked, and the campaign's count.
 fn mark(world: &mut World, recipient: Uuid) -> (bool, i32) {
     let sql = "SELECT r.unsubscribed_at IS NOT NULL, c.unsubscribed_count
                  FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id WHERE r.id = $1";

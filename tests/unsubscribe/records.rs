@@ -79,7 +79,7 @@ fn a_reason_only_gets_stronger() {
         suppress(&mut world, &email, before);
         assert_eq!(answer(&mut function, &request("one-click", &token(id))).0, 200);
         assert!(suppressions(&mut world).contains(&(email, after.to_owned())));
-        assert_eq!(actions(&mut world, id), ["email_unsubscribed"], "the person's word is in the timeline");
+        assert_eq!(actions(&mut world, id), ["email_unsubscribed"], "the unsubscribe is in the timeline");
         assert_eq!(mark(&mut world, id), (true, 1));
     }
 }
@@ -157,7 +157,7 @@ fn recipients_that_unsubscribe_while_their_batch_is_sent_lose_no_word_and_no_cou
     let mut function = function(&world);
     let mut unsubscribed = Vec::new();
     while unsubscribed.len() < 10 {
-        // Whoever has its email already, while the others' are under way and nothing is recorded yet.
+        // Recipients that have their email already; the others' are under way, and nothing is recorded yet.
         for message in world.ses.messages().iter().skip(unsubscribed.len()).take(10 - unsubscribed.len()) {
             let id: Uuid = message.tag("recipient_id").unwrap().parse().unwrap();
             assert_eq!(answer(&mut function, &request("one-click", &token(id))).0, 200);

@@ -1,4 +1,4 @@
-// What all Node peers share: they start, wait for the word, send one campaign, and say how many they sent.
+// What all Node peers share: they start, wait for the signal, send one campaign, and print how many emails they sent.
 import { createInterface } from 'node:readline';
 import { SESv2Client } from '@aws-sdk/client-sesv2';
 import { eq } from 'drizzle-orm';

@@ -14,7 +14,7 @@ pub fn parse_delimiter(text: &str) -> Result<u8, String> {
     }
     match text.as_bytes() {
         [byte] if is_delimiter(*byte) => Ok(*byte),
-        _ => Err("expected one character, such as ';', or tab, comma, semicolon, pipe".to_owned()),
+        _ => Err("expected one character, for example ';', or tab, comma, semicolon, pipe".to_owned()),
     }
 }
 

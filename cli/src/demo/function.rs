@@ -1,17 +1,16 @@
 //! The built function, invoked as by an orchestrator: with `next` until there is none.
 
-use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::format;
+use super::super::{format, terminal};
 use super::links::{self, Links};
 use super::scratch::Scratch;
 use campaign_sender::store::settings::DatabaseUrl;
@@ -51,7 +50,7 @@ impl SendBatch {
         database: &DatabaseUrl,
         ses: &SesEndpoint,
         links: &Links,
-    ) -> io::Result<SendBatch> {
+    ) -> std::io::Result<SendBatch> {
         let credentials = Options::default();
         let environment = [
             ("DATABASE_URL", database.as_str()),
@@ -143,32 +142,24 @@ fn peak_memory(pid: u32) -> Option<u64> {
 /// A bar in a terminal; elsewhere a line for each batch.
 struct Progress {
     bar: ProgressBar,
-    in_terminal: bool,
 }
 
 impl Progress {
     fn new(recipients: u32) -> Progress {
-        let in_terminal = io::stderr().is_terminal();
-        let bar = if in_terminal { ProgressBar::new(u64::from(recipients)) } else { ProgressBar::hidden() };
-        let template = "  {bar:44.green/237}  {human_pos} of {human_len}{msg}";
-        bar.set_style(
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸─"),
-        );
-        Progress { bar, in_terminal }
+        let bar = terminal::bar(Some(u64::from(recipients)), "{human_pos} of {human_len}{msg}");
+        Progress { bar }
     }
 
     /// Moves the bar with what the local SES accepts while `invoke` runs.
     fn follow<T>(&self, ses: &SesEndpoint, invoke: impl FnOnce() -> T) -> T {
-        if !self.in_terminal {
+        if self.bar.is_hidden() {
             return invoke();
         }
-        let (done, settled, accepted) = (AtomicBool::new(false), self.bar.position(), ses.message_count());
+        let (done, before, accepted) = (AtomicBool::new(false), self.bar.position(), ses.message_count());
         thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    self.bar.set_position(settled + (ses.message_count() - accepted) as u64);
+                    self.bar.set_position(before + (ses.message_count() - accepted) as u64);
                     thread::sleep(FRAME);
                 }
             });
@@ -183,7 +174,7 @@ impl Progress {
         let of = |name: &str| progress[name].as_u64().unwrap_or_default();
         self.bar.set_position(of("total") - of("remaining"));
         self.bar.set_message(format!(", batch {number}"));
-        if !self.in_terminal {
+        if self.bar.is_hidden() {
             let batch = &result["batch"];
             eprintln!(
                 "  batch {number}: {} sent, {} failed, {} suppressed, {} uncertain in {}",
@@ -198,7 +189,7 @@ impl Progress {
 
     fn finish(&self) {
         self.bar.abandon();
-        if self.in_terminal {
+        if !self.bar.is_hidden() {
             eprintln!();
         }
     }

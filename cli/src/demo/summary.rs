@@ -111,10 +111,10 @@ impl Summary {
         let widest =
             self.failures.iter().map(|cause| measure_text_width(&cause.code)).max().unwrap_or_default();
         lines.extend(self.failures.iter().map(|Cause { code, count, example: (email, error) }| {
-            let example = style(format!("{error}, such as {email}")).dim();
+            let example = style(format::with_example(Some(error), email)).dim();
             ("", format!("{:>7}  {code:<widest$}  {example}", format::count(*count)))
         }));
-        lines.push(("Suppressed", format!("{}  not written to", number(suppressed))));
+        lines.push(("Suppressed", format!("{}  not sent to", number(suppressed))));
         lines.push(("Uncertain", number(uncertain).to_string()));
         lines
     }

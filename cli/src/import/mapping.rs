@@ -44,7 +44,7 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
         Some((field, column)) if !field.is_empty() && !column.is_empty() => {
             Ok((field.to_owned(), column.to_owned()))
         }
-        _ => Err("expected FIELD=COLUMN, such as email=E-Mail".to_owned()),
+        _ => Err("expected FIELD=COLUMN, for example email=E-Mail".to_owned()),
     }
 }
 
@@ -132,7 +132,7 @@ pub fn columns_named(given: &str, columns: &[String]) -> Vec<usize> {
 pub fn check_named(from: &[(String, String)], ignored: &[String], columns: &[String]) -> Result<(), String> {
     if columns.iter().all(String::is_empty) {
         return Err(
-            "there is no header: expected a first line with the names of the columns, such as email,name"
+            "there is no header: expected a first line with the names of the columns, for example email,name"
                 .into(),
         );
     }
@@ -161,7 +161,7 @@ pub fn twice(first: usize, second: usize, columns: &[String]) -> String {
 pub fn no_address(columns: &[String]) -> String {
     let is_address = |name: &String| campaign_sender::domain::address::sendable(name).is_ok();
     if columns.iter().any(is_address) {
-        return "the first line holds an address: expected the names of the columns, such as email,name; put such a line first"
+        return "the first line holds an address: expected the names of the columns, for example email,name; put such a line first"
             .to_owned();
     }
     format!(

@@ -70,7 +70,7 @@ impl<'a> Import<'a> {
     }
 
     /// Makes recipients of the good rows, and marks those that the campaign has. Returns how many were made.
-    pub async fn settle(&self, good: u64) -> Result<u64, Failure> {
+    pub async fn insert_good(&self, good: u64) -> Result<u64, Failure> {
         let inserted = self.insert().await?;
         if inserted < good {
             self.mark_known().await?;

@@ -130,7 +130,7 @@ DO $$
 DECLARE
     v record;
 BEGIN
-    -- What a role needs now, by what it may do already. (One that is granted something by the column keeps to columns.)
+    -- The rights that a role needs now, by the rights that it has. (A role with rights on columns gets rights on columns.)
     FOR v IN
         SELECT DISTINCT grantee, needs FROM (
             SELECT grantee, table_name, privilege_type, NULL AS column_name FROM information_schema.role_table_grants

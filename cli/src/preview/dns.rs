@@ -64,7 +64,7 @@ fn resolver() -> Result<Option<TokioResolver>, String> {
         Some("none") => return Ok(None),
         Some(server) => {
             let address: SocketAddr = server.parse().map_err(|_| {
-                format!("{SERVER} is {server:?}: expected ADDRESS:PORT, such as 9.9.9.9:53, or none")
+                format!("{SERVER} is {server:?}: expected ADDRESS:PORT, for example 9.9.9.9:53, or none")
             })?;
             let at_port = |mut connection: ConnectionConfig| {
                 connection.port = address.port();
@@ -180,7 +180,7 @@ fn judge(sending: &Sending, dmarc: Result<Dmarc, Finding>) -> Vec<Finding> {
             "spf_unaligned",
             format!(
                 "SPF does not align with {from}, because emails leave with SES's own MAIL FROM domain, amazonses.com, {rests}: \
-                 set a custom MAIL FROM domain in SES, such as bounce.{from}, and publish MX at bounce.{from}: \
+                 set a custom MAIL FROM domain in SES, for example bounce.{from}, and publish MX at bounce.{from}: \
                  \"10 feedback-smtp.{region}.amazonses.com\" and TXT: \"v=spf1 include:amazonses.com ~all\""
             ),
         )),

@@ -1,12 +1,9 @@
 //! Renders the campaign for all recipients, page by page, without sending.
 
-use std::io::{self, IsTerminal as _};
-
-use indicatif::{ProgressBar, ProgressStyle};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::super::failure::Failure;
-use super::super::soon;
+use super::super::{soon, terminal};
 use super::Case;
 use super::sample::{Sample, recipient};
 use campaign_sender::domain::batch::MAX_VARIABLES_BYTES;
@@ -35,7 +32,8 @@ impl Checked {
 /// memory at a time. Recipients that are added meanwhile before the current page are left out.
 pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) -> Result<Checked, Failure> {
     let mut checked = Checked::default();
-    let bar = bar(case.campaign.progress.total);
+    let total = u64::try_from(case.campaign.progress.total).unwrap_or(0);
+    let bar = terminal::bar(Some(total), "{human_pos} recipients checked, {per_sec}");
     let mut position = -1_i64;
     loop {
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
@@ -63,14 +61,4 @@ pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) ->
     }
     bar.finish_and_clear();
     Ok(checked)
-}
-
-fn bar(total: i32) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("  {bar:30} {human_pos} recipients checked, {per_sec}");
-    let bar = ProgressBar::new(u64::try_from(total).unwrap_or(0));
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

@@ -50,7 +50,7 @@ pub async fn run(case: &Case, samples: Vec<Sample>) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Data, "no recipient's message goes into a bulk call"));
     };
     let request: Value = serde_json::from_slice(&request)
-        .map_err(|error| Failure::new(Exit::Software, format!("the request is no JSON: {error}")))?;
+        .map_err(|error| Failure::new(Exit::Software, format!("the request is not JSON: {error}")))?;
     let client = ses::reading_client().await;
     let name = format!("campaign-check-{}", Uuid::new_v4().simple());
     create(&client, &name, &request).await?;

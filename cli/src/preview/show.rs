@@ -15,7 +15,7 @@ use campaign_sender::send_batch::send::{Sender, bulk_request};
 pub fn message(sample: &Sample, sender: &Sender, html: bool) {
     if sample.suppressed {
         let address = &sample.recipient.email;
-        println!("{}\n", style(format!("{address} is suppressed, and will not be written to.")).yellow());
+        println!("{}\n", style(format!("{address} is suppressed and gets no email.")).yellow());
     }
     let Ok(envelope) = &sample.message else { return };
     headers(envelope, sender);
@@ -96,8 +96,8 @@ pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
         let Checked { sendable, failing, suppressed } = checked;
         let count = |n: u64| format::count(n);
         lines.push(format!(
-            "{} recipients checked: {} would be sent to, {} would fail, {} suppressed",
-            count(checked.total()),
+            "{} checked: {} would be sent to, {} would fail, {} suppressed",
+            format::counted(checked.total(), "recipient"),
             count(sendable),
             count(failing),
             count(suppressed)
@@ -111,7 +111,7 @@ pub fn lines(findings: &Findings, checked: Option<Checked>) -> Vec<String> {
         let of = match (&tally.example, checked) {
             (Some(example), Some(_)) if tally.count == 1 => format!(" ({example})"),
             (Some(example), Some(_)) => {
-                format!(" ({} recipients, such as {example})", format::count(tally.count))
+                format!(" ({}, for example {example})", format::counted(tally.count, "recipient"))
             }
             _ => String::new(),
         };

@@ -208,12 +208,11 @@ fn not_sent(figures: &Figures) -> String {
     for outcome in causes {
         let _ = writeln!(
             rows,
-            "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}, such as {}</td></tr>",
+            "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}</td></tr>",
             format::count(outcome.count),
             escape(&outcome.status),
             escape(outcome.code.as_deref().unwrap_or_default()),
-            escape(outcome.example.error.as_deref().unwrap_or_default()),
-            escape(&outcome.example.email)
+            escape(&format::with_example(outcome.example.error.as_deref(), &outcome.example.email))
         );
     }
     if rows.is_empty() {

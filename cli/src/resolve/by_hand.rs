@@ -1,15 +1,14 @@
 //! Settles recipients by a person's decision.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{format, soon};
-use super::{Case, Decision, agrees};
+use super::super::{format, soon, terminal};
+use super::{Case, Decision};
 use campaign_sender::send_batch::{lines, load};
 
 /// The recipients to settle, the new status, the person and the reason.
@@ -23,7 +22,7 @@ pub struct Order {
 }
 
 /// An uncertain recipient.
-struct Doubt {
+struct Uncertain {
     id: Uuid,
     email: String,
     code: String,
@@ -32,18 +31,18 @@ struct Doubt {
 
 impl Order {
     pub async fn run(self, case: &Case) -> Result<(), Failure> {
-        let doubts = self.doubts(case).await?;
-        if doubts.is_empty() {
+        let uncertain = self.uncertain(case).await?;
+        if uncertain.is_empty() {
             println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
             return Ok(());
         }
-        describe(case, &doubts);
-        self.confirm(&doubts)?;
-        self.settle(case, &doubts).await
+        describe(case, &uncertain);
+        self.confirm(&uncertain)?;
+        self.settle(case, &uncertain).await
     }
 
     /// The recipients to settle.
-    async fn doubts(&self, case: &Case) -> Result<Vec<Doubt>, Failure> {
+    async fn uncertain(&self, case: &Case) -> Result<Vec<Uncertain>, Failure> {
         let wanted = (!self.recipients.is_empty()).then_some(&self.recipients);
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&case.campaign.id, Type::UUID), (&wanted, Type::UUID_ARRAY)];
@@ -58,7 +57,7 @@ impl Order {
         }
         rows.iter()
             .map(|row| match (row.get("id"), row.get("status")) {
-                (id, "uncertain") => Ok(Doubt {
+                (id, "uncertain") => Ok(Uncertain {
                     id,
                     email: row.get("email"),
                     code: row.get::<_, Option<String>>("error_code").unwrap_or_default(),
@@ -74,31 +73,25 @@ impl Order {
             .collect()
     }
 
-    fn confirm(&self, doubts: &[Doubt]) -> Result<(), Failure> {
+    fn confirm(&self, uncertain: &[Uncertain]) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() {
-            return Err(Failure::new(
-                Exit::Usage,
-                "there is no terminal to ask at: give --yes to do it without asking",
-            ));
-        }
-        let recipients = format::counted(doubts.len(), "recipient");
+        let recipients = format::counted(uncertain.len(), "recipient");
         let question = match self.decision {
-            Decision::Sent => format!("Take it that {recipients} got the email? Each gets its activity."),
+            Decision::Sent => format!("Record that {recipients} got the email, with an activity for each?"),
             Decision::Failed => {
-                format!("Take it that {recipients} did not get the email, and leave it at that?")
+                format!("Record that {recipients} did not get the email, without sending it again?")
             }
             Decision::Resend => {
-                format!("Send the email to {recipients} again? Whoever has got it gets it twice.")
+                format!("Send the email to {recipients} again? Those who already got it get it twice.")
             }
         };
-        if agrees(&question) { Ok(()) } else { Err(Failure::new(Exit::Declined, "nothing was changed")) }
+        terminal::confirm(&question, "nothing was changed")
     }
 
-    async fn settle(&self, case: &Case, doubts: &[Doubt]) -> Result<(), Failure> {
-        let ids: Vec<Uuid> = doubts.iter().map(|doubt| doubt.id).collect();
+    async fn settle(&self, case: &Case, uncertain: &[Uncertain]) -> Result<(), Failure> {
+        let ids: Vec<Uuid> = uncertain.iter().map(|recipient| recipient.id).collect();
         let mut subjects = match self.decision {
             Decision::Sent => {
                 let (templates, subject) = (case.templates.as_ref(), case.subject());
@@ -152,19 +145,11 @@ impl Order {
         );
         if settled.len() < asked {
             println!(
-                "{} settled meanwhile by other word, and left as they are.",
-                format::count(asked as u64 - settled.len() as u64)
+                "Not changed, because they were settled in the meantime: {}.",
+                format::counted(asked - settled.len(), "recipient")
             );
         }
-        println!(
-            "The campaign is {campaign}: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",
-            format::count(progress.sent),
-            format::count(progress.total),
-            format::count(progress.failed),
-            format::count(progress.suppressed),
-            format::count(progress.uncertain),
-            format::count(progress.remaining),
-        );
+        println!("The campaign is {campaign}: {}.", format::progress(&progress));
         match (self.decision, campaign) {
             (Decision::Resend, "sending") => println!("The next invocation of send-batch sends to them."),
             (Decision::Resend, _) => println!("They are sent to when the campaign is sending again."),
@@ -174,20 +159,20 @@ impl Order {
 }
 
 /// The uncertain recipients by cause.
-fn describe(case: &Case, doubts: &[Doubt]) {
-    println!("\"{}\": {} uncertain", case.name(), format::counted(doubts.len(), "recipient"));
-    let mut causes: BTreeMap<&str, Vec<&Doubt>> = BTreeMap::new();
-    for doubt in doubts {
-        causes.entry(&doubt.code).or_default().push(doubt);
+fn describe(case: &Case, uncertain: &[Uncertain]) {
+    println!("\"{}\": {} uncertain", case.name(), format::counted(uncertain.len(), "recipient"));
+    let mut causes: BTreeMap<&str, Vec<&Uncertain>> = BTreeMap::new();
+    for recipient in uncertain {
+        causes.entry(&recipient.code).or_default().push(recipient);
     }
-    for (code, doubts) in causes {
-        let oldest = doubts.iter().map(|doubt| doubt.age).max().unwrap_or_default();
+    for (code, uncertain) in causes {
+        let oldest = uncertain.iter().map(|recipient| recipient.age).max().unwrap_or_default();
         println!(
-            "  {:>6}  {code}, for up to {}, such as {} ({})",
-            format::count(doubts.len() as u64),
+            "  {:>6}  {code}, for up to {}, for example {} ({})",
+            format::count(uncertain.len() as u64),
             format::duration(oldest),
-            doubts[0].email,
-            doubts[0].id
+            uncertain[0].email,
+            uncertain[0].id
         );
     }
 }

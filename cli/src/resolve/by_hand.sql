@@ -8,7 +8,7 @@ decided AS MATERIALIZED (
     SELECT * FROM unnest($2, $3) AS d (recipient_id, subject)
 ),
 -- Only uncertain recipients change: an event of SES may have arrived since the person looked.
-settled AS (
+updated AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = $4,
            -- It gets a new position, so that no current or earlier batch has it in its range.
@@ -30,11 +30,11 @@ activity AS (
     {email_sent}
 ),
 change AS (
-    SELECT count(*)::int AS settled, coalesce(array_agg(id), '{}') AS ids,
+    SELECT count(*)::int AS number, coalesce(array_agg(id), '{}') AS ids,
            (count(*) FILTER (WHERE status = 'sent'))::int AS sent,
            (count(*) FILTER (WHERE status = 'failed'))::int AS failed,
            (count(*) FILTER (WHERE status = 'pending'))::int AS pending
-      FROM settled
+      FROM updated
 ),
 -- Counts by position restart.
 recounted AS (
@@ -43,7 +43,7 @@ recounted AS (
 )
 -- A complete campaign is `sending` again if it has pending recipients; the next claim goes back to the first of them.
 UPDATE campaigns AS c
-   SET uncertain_count = c.uncertain_count - change.settled,
+   SET uncertain_count = c.uncertain_count - change.number,
        sent_count = c.sent_count + change.sent, failed_count = c.failed_count + change.failed,
        status = CASE WHEN change.pending > 0 AND c.status = 'sent' THEN 'sending' ELSE c.status END,
        completed_at = CASE WHEN change.pending > 0 AND c.status = 'sent' THEN NULL ELSE c.completed_at END

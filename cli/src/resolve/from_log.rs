@@ -49,10 +49,10 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
         line(strangers, "of recipients that this campaign does not have (any more)");
     }
     if log.of_other_campaigns > 0 {
-        line(log.of_other_campaigns, "of other campaigns, passed over");
+        line(log.of_other_campaigns, "of other campaigns, skipped");
     }
     if let Some(first) = log.broken.first() {
-        line(log.broken.len(), &format!("lines not whole, passed over; the first is line {first}"));
+        line(log.broken.len(), &format!("incomplete, skipped; the first is line {first}"));
     }
     Ok(())
 }

@@ -2,31 +2,31 @@
 //!
 //! An export finds the messages to the uncertain recipients' addresses, and each message's tags tell whose email it is.
 
-mod doubt;
 mod evidence;
 mod insights;
+mod uncertain;
 
 use std::io::{self, IsTerminal as _};
 
 use uuid::Uuid;
 
-use super::super::failure::{Exit, Failure};
-use super::super::format;
-use super::{Case, agrees, replay};
+use super::super::failure::Failure;
+use super::super::{format, terminal};
+use super::{Case, replay};
 use campaign_sender::domain::outcome::{Entry, Outcome};
-use doubt::Doubt;
 use evidence::{Finding, Message, judge};
 use insights::Insights;
+use uncertain::Uncertain;
 
 /// Finds out which of the uncertain recipients got the email according to SES, and records it if a person agrees.
 pub async fn run(case: &Case, recipients: &[Uuid], yes: bool) -> Result<(), Failure> {
-    let doubts = doubt::load(case, recipients).await?;
-    if doubts.is_empty() {
+    let uncertain = uncertain::load(case, recipients).await?;
+    if uncertain.is_empty() {
         println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
         return Ok(());
     }
-    println!("\"{}\": {}", case.name(), format::counted(doubts.len(), "uncertain recipient"));
-    let findings = find(case, &doubts).await?;
+    println!("\"{}\": {}", case.name(), format::counted(uncertain.len(), "uncertain recipient"));
+    let findings = find(case, &uncertain).await?;
     describe(&findings);
     let accepted: Vec<Entry> = findings.iter().filter_map(entry).collect();
     if accepted.is_empty() {
@@ -38,48 +38,49 @@ pub async fn run(case: &Case, recipients: &[Uuid], yes: bool) -> Result<(), Fail
         return Ok(());
     }
     let question = format!("Record that {} got the email?", format::counted(accepted.len(), "recipient"));
-    if !yes && !agrees(&question) {
-        return Err(Failure::new(Exit::Declined, "nothing was changed"));
+    if !yes {
+        terminal::confirm(&question, "nothing was changed")?;
     }
     let counts = replay::all(case, accepted).await?;
     tracing::info!(campaign_id = %case.campaign.id, replayed = counts.replayed, known = counts.known, "resolved from SES");
     println!("{} now sent, with an activity for each.", format::counted(counts.replayed, "recipient"));
     if counts.known > 0 {
-        println!("{} settled meanwhile by other word.", format::count(counts.known as u64));
+        println!("{} settled meanwhile by other evidence.", format::count(counts.known as u64));
     }
     Ok(())
 }
 
 /// What SES shows about each recipient, with the recipient.
-async fn find<'a>(case: &Case, doubts: &'a [Doubt]) -> Result<Vec<(&'a Doubt, Finding)>, Failure> {
+async fn find<'a>(case: &Case, uncertain: &'a [Uncertain]) -> Result<Vec<(&'a Uncertain, Finding)>, Failure> {
     let mut insights = Insights::new().await;
-    let mut findings = Vec::with_capacity(doubts.len());
+    let mut findings = Vec::with_capacity(uncertain.len());
     // What the function knows to be accepted needs no witness.
-    let (known, asked): (Vec<&Doubt>, Vec<&Doubt>) =
-        doubts.iter().partition(|doubt| doubt.message_id.is_some());
+    let (known, asked): (Vec<&Uncertain>, Vec<&Uncertain>) =
+        uncertain.iter().partition(|recipient| recipient.message_id.is_some());
     for some in asked.chunks(insights::MAX_ADDRESSES) {
         let messages: Vec<Message> = insights.messages(some).await?;
         let of = &case.campaign;
-        findings
-            .extend(some.iter().map(|doubt| (*doubt, judge(doubt, of.id, of.organization_id, &messages))));
+        findings.extend(
+            some.iter().map(|recipient| (*recipient, judge(recipient, of.id, of.organization_id, &messages))),
+        );
     }
-    findings.extend(known.into_iter().map(|doubt| (doubt, Finding::KnownAlready)));
+    findings.extend(known.into_iter().map(|recipient| (recipient, Finding::KnownAlready)));
     Ok(findings)
 }
 
-fn entry((doubt, finding): &(&Doubt, Finding)) -> Option<Entry> {
+fn entry((recipient, finding): &(&Uncertain, Finding)) -> Option<Entry> {
     let Finding::Accepted { message_id, at } = finding else { return None };
-    let outcome = Outcome::Sent { message_id: message_id.clone(), at: at.unwrap_or(doubt.until) };
-    Some(Entry { recipient_id: doubt.id, outcome })
+    let outcome = Outcome::Sent { message_id: message_id.clone(), at: at.unwrap_or(recipient.until) };
+    Some(Entry { recipient_id: recipient.id, outcome })
 }
 
 /// The number of recipients with each finding, and one of them.
-fn describe(findings: &[(&Doubt, Finding)]) {
+fn describe(findings: &[(&Uncertain, Finding)]) {
     let line = |is: fn(&Finding) -> bool, what: &str| {
-        let of: Vec<&Doubt> =
-            findings.iter().filter(|(_, finding)| is(finding)).map(|(doubt, _)| *doubt).collect();
+        let of: Vec<&Uncertain> =
+            findings.iter().filter(|(_, finding)| is(finding)).map(|(recipient, _)| *recipient).collect();
         if let Some(first) = of.first() {
-            println!("  {:>6}  {what}, such as {}", format::count(of.len() as u64), first.id);
+            println!("  {:>6}  {what}, for example {}", format::count(of.len() as u64), first.id);
         }
     };
     line(

@@ -1,7 +1,7 @@
 //! The changes of a campaign's status that a person may make.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
 use super::super::output::shown;
+use super::super::terminal;
 use super::super::{connect, format, id, patiently, preview, soon};
 use super::settle::settle_refused;
 use super::time::{self, Time};
@@ -312,7 +313,7 @@ impl Cancel {
         };
         case.allows(&change)?;
         if !self.yes {
-            confirm(&format!("Cancel \"{}\" for good?", case.name()))?;
+            confirm(&format!("A cancelled campaign cannot be resumed. Cancel \"{}\"?", case.name()))?;
         }
         case.change(&change).await?;
         println!("\"{}\" is cancelled: within two seconds no more is sent.", case.name());
@@ -442,15 +443,5 @@ impl Case {
 }
 
 fn confirm(question: &str) -> Result<(), Failure> {
-    if !io::stdin().is_terminal() {
-        let message = "there is no terminal to ask at: give --yes to do it without asking";
-        return Err(Failure::new(Exit::Usage, message));
-    }
-    print!("{question} [y/N] ");
-    let mut answer = String::new();
-    let read = io::stdout().flush().and_then(|()| io::stdin().lock().read_line(&mut answer));
-    match (read, answer.trim().to_lowercase().as_str()) {
-        (Ok(_), "y" | "yes") => Ok(()),
-        _ => Err(Failure::new(Exit::Declined, "nothing was changed")),
-    }
+    terminal::confirm(question, "nothing was changed")
 }

@@ -201,7 +201,7 @@ fn read_object(path: &Path) -> Result<String, Failure> {
     // The JSON is stored unchanged, so that a number keeps all its digits.
     let problem = match serde_json::from_str::<&serde_json::value::RawValue>(&text) {
         Ok(value) if value.get().starts_with('{') => return Ok(text),
-        Ok(_) => format!("{}:1: expected a JSON object, such as {{\"city\": \"Oslo\"}}", path.display()),
+        Ok(_) => format!("{}:1: expected a JSON object, for example {{\"city\": \"Oslo\"}}", path.display()),
         Err(error) => format!("{}:{}: it is not JSON: {error}", path.display(), error.line()),
     };
     Err(Failure::new(Exit::Data, problem))
@@ -209,13 +209,13 @@ fn read_object(path: &Path) -> Result<String, Failure> {
 
 /// `ID=FILE`.
 fn inline_file(text: &str) -> Result<(String, PathBuf), String> {
-    let (id, path) = text.split_once('=').ok_or("expected ID=FILE, such as logo=logo.png")?;
+    let (id, path) = text.split_once('=').ok_or("expected ID=FILE, for example logo=logo.png")?;
     Ok((id.to_owned(), path.into()))
 }
 
 /// `NAME=VALUE`.
 fn link_parameter(text: &str) -> Result<(String, String), String> {
-    let expected = "expected NAME=VALUE, such as utm_source=newsletter";
+    let expected = "expected NAME=VALUE, for example utm_source=newsletter";
     let (name, value) = text.split_once('=').ok_or(expected)?;
     if name.trim().is_empty() {
         return Err(expected.to_owned());
@@ -225,7 +225,7 @@ fn link_parameter(text: &str) -> Result<(String, String), String> {
 
 /// An address, or `Name <address>`.
 fn mailbox(text: &str) -> Result<String, String> {
-    let expected = "expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>";
+    let expected = "expected ADDRESS or NAME <ADDRESS>, for example News <news@example.com>";
     Mailbox::parse(text).map_err(|error| format!("{error}; {expected}"))?;
     Ok(text.trim().to_owned())
 }

@@ -52,7 +52,8 @@ impl Run {
         let database = connect(settings.database.clone()).await?;
         self.check(&database).await?;
         if Ses::from_env().await.region().is_empty() {
-            let message = "AWS_REGION is not set: expected the region of Amazon SES, such as eu-central-1";
+            let message =
+                "AWS_REGION is not set: expected the region of Amazon SES, for example eu-central-1";
             return Err(Failure::new(Exit::Config, message));
         }
         let (raise, interrupt) = Interrupt::channel();
@@ -93,7 +94,7 @@ impl Run {
             }
             "paused" => {
                 let message = format!(
-                    "campaign {id} is paused{because}: mend what is wrong, then campaign send resume {id}"
+                    "campaign {id} is paused{because}: correct the cause, then campaign send resume {id}"
                 );
                 Err(Failure::new(Exit::Stopped, message))
             }
@@ -110,15 +111,7 @@ impl Run {
             format::duration(took),
             format::counted(lanes.batches(), "batch")
         );
-        println!(
-            "The campaign: {} of {} sent, {} failed, {} suppressed, {} uncertain, {} to send.",
-            format::count(at_end.sent),
-            format::count(at_end.total),
-            format::count(at_end.failed),
-            format::count(at_end.suppressed),
-            format::count(at_end.uncertain),
-            format::count(at_end.remaining),
-        );
+        println!("The campaign: {}.", format::progress(&at_end));
         match lanes.end() {
             End::Done if at_end.failed + at_end.uncertain > 0 => {
                 println!("Why some failed or are uncertain: campaign status {id}");
@@ -141,14 +134,15 @@ impl Run {
     }
 }
 
-/// The campaign's counters, including outcomes that its batches have noted and not recorded yet.
-pub async fn settled(database: &Database, campaign: Uuid) -> Option<(u64, u64)> {
-    let sql = include_str!("run/settled.sql");
+/// The number of recipients that have an outcome, recorded or noted, and the number of all recipients.
+pub async fn with_outcome(database: &Database, campaign: Uuid) -> Option<(u64, u64)> {
+    let sql = include_str!("run/with_outcome.sql");
     let rows = database.query(sql, &[(&campaign, Type::UUID)], soon()).await.ok()?;
     let row = rows.first()?;
     let progress = load::progress(row);
     let noted: i64 = row.get("noted");
     let total = u64::try_from(progress.total).unwrap_or_default();
-    let settled = u64::try_from(i64::from(progress.total - progress.remaining) + noted).unwrap_or_default();
-    Some((settled.min(total), total))
+    let with_outcome =
+        u64::try_from(i64::from(progress.total - progress.remaining) + noted).unwrap_or_default();
+    Some((with_outcome.min(total), total))
 }

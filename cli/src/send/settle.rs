@@ -64,7 +64,7 @@ async fn settle(
     };
     let Some(recorded) = recorded else { return Ok(0) };
     match recorded.halted {
-        Some(reason) => Err(Failure::new(Exit::Data, format!("campaign {id} stays as it is: {reason}"))),
+        Some(reason) => Err(Failure::new(Exit::Data, format!("campaign {id} is not changed: {reason}"))),
         None => Ok(recorded.activities as usize),
     }
 }

@@ -53,10 +53,10 @@ impl fmt::Display for Time {
 /// # Errors
 /// Says what is wrong, and which forms are accepted.
 pub fn parse(text: &str) -> Result<Time, String> {
-    let (civil, zone) = split(text.trim()).ok_or_else(|| format!("expected a time such as {FORMS}"))?;
+    let (civil, zone) = split(text.trim()).ok_or_else(|| format!("expected a time, for example {FORMS}"))?;
     let civil: DateTime = civil
         .parse()
-        .map_err(|_| format!("there is no such date or time of day: expected one such as {FORMS}"))?;
+        .map_err(|_| format!("there is no such date or time of day: expected one, for example {FORMS}"))?;
     let (offset, name) = match zone.split_once('[') {
         Some((offset, name)) => {
             let name = name.strip_suffix(']').ok_or("the ] after the time zone is missing")?;
@@ -68,7 +68,7 @@ pub fn parse(text: &str) -> Result<Time, String> {
     let offset = if offset.is_empty() { None } else { Some(self::offset(offset)?) };
     let name = name.map(named).transpose()?;
     match (offset, name) {
-        (None, None) => Err(format!("the time zone is missing: expected a time such as {FORMS}")),
+        (None, None) => Err(format!("the time zone is missing: expected a time, for example {FORMS}")),
         (Some(offset), None) => in_zone(civil, &offset.to_time_zone()),
         (None, Some(zone)) => in_zone(civil, &zone),
         (Some(offset), Some(zone)) => {
@@ -105,7 +105,7 @@ fn offset(text: &str) -> Result<Offset, String> {
     let unknown = || {
         let words = text.chars().take(60).collect::<String>();
         format!(
-            "{words:?} is no time zone that is known here (abbreviations such as CET or EST mean several): expected one as in {FORMS}"
+            "{words:?} is not a known time zone (abbreviations such as CET or EST have several meanings): expected one as in {FORMS}"
         )
     };
     let upper = text.to_ascii_uppercase();
@@ -140,7 +140,7 @@ fn named(name: &str) -> Result<TimeZone, String> {
     let zone = if name.eq_ignore_ascii_case("Z") { "UTC" } else { name };
     TimeZone::get(zone).ok().filter(|_| known).ok_or_else(|| {
         let shown = name.chars().take(60).collect::<String>();
-        format!("{shown:?} is no time zone that is known here: expected one such as Europe/Oslo, America/New_York or UTC")
+        format!("{shown:?} is not a known time zone: expected one, for example Europe/Oslo, America/New_York or UTC")
     })
 }
 
@@ -153,7 +153,7 @@ fn in_zone(civil: DateTime, zone: &TimeZone) -> Result<Time, String> {
         AmbiguousOffset::Unambiguous { .. } => ambiguous
             .unambiguous()
             .map(Time)
-            .map_err(|_| format!("the time is out of range: expected one such as {FORMS}")),
+            .map_err(|_| format!("the time is out of range: expected one, for example {FORMS}")),
         AmbiguousOffset::Gap { before, after } => Err(format!(
             "there is no {own} in {name}: clocks are put from {} to {} that night; choose another time",
             said(before),
@@ -214,9 +214,9 @@ mod tests {
         insta::assert_snapshot!(error("2030-10-27 02:30 Europe/Oslo"), @"2030-10-27 02:30 comes twice in Europe/Oslo, for clocks are put back: give the offset, +02:00 for the first or +01:00 for the second");
         assert_eq!(parse("2030-10-27 02:30+01:00[Europe/Oslo]").unwrap().to_sql(), "2030-10-27T01:30:00Z");
         insta::assert_snapshot!(error("2030-06-01T09:00+03:00[Europe/Oslo]"), @"at that time Europe/Oslo is +02:00 from UTC: leave the offset or the zone out");
-        insta::assert_snapshot!(error("2030-06-01 09:00"), @"the time zone is missing: expected a time such as 2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z");
-        insta::assert_snapshot!(error("2030-02-30 09:00Z"), @"there is no such date or time of day: expected one such as 2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z");
-        insta::assert_snapshot!(error("2030-06-01 09:00 Europe/Olso"), @r#""Europe/Olso" is no time zone that is known here: expected one such as Europe/Oslo, America/New_York or UTC"#);
+        insta::assert_snapshot!(error("2030-06-01 09:00"), @"the time zone is missing: expected a time, for example 2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z");
+        insta::assert_snapshot!(error("2030-02-30 09:00Z"), @"there is no such date or time of day: expected one, for example 2030-06-01T09:00:00+02:00, '2030-06-01 09:00 UTC+2', '2030-06-01 09:00 Europe/Oslo' or 2030-06-01T07:00Z");
+        insta::assert_snapshot!(error("2030-06-01 09:00 Europe/Olso"), @r#""Europe/Olso" is not a known time zone: expected one, for example Europe/Oslo, America/New_York or UTC"#);
         for text in [
             "tomorrow",
             "2030-06-01",

@@ -33,7 +33,7 @@ pub fn of(detail: &Detail) -> Vec<String> {
         _ => {}
     }
     advice.extend(of_now(detail));
-    advice.extend(of_doubt(detail));
+    advice.extend(of_uncertain(detail));
     advice.extend(of_failed(detail));
     advice
 }
@@ -44,7 +44,7 @@ fn of_now(detail: &Detail) -> Option<String> {
     Some(advice.replace("{id}", &detail.overview.campaign_id.to_string()))
 }
 
-fn of_doubt(detail: &Detail) -> Option<String> {
+fn of_uncertain(detail: &Detail) -> Option<String> {
     let id = detail.overview.campaign_id;
     let uncertain = detail.outcomes.iter().filter(|outcome| outcome.status == "uncertain");
     let oldest = uncertain.filter_map(|outcome| outcome.oldest_seconds).reduce(f64::max)?;
@@ -65,6 +65,6 @@ fn of_failed(detail: &Detail) -> Option<String> {
     let failed = detail.outcomes.iter().filter(|outcome| outcome.status == "failed");
     let code = failed.filter_map(|outcome| outcome.code.as_deref()).find(retried)?;
     Some(format!(
-        "When the cause of {code} is mended, send to those who failed by it: campaign retry-failed {id} --code {code}"
+        "When you have corrected the cause of {code}, send to these recipients again: campaign retry-failed {id} --code {code}"
     ))
 }

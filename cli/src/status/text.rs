@@ -216,7 +216,7 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     }
     if let Some(seconds) = detail.last_event_seconds {
         lines.push(String::new());
-        lines.push(labelled("Events", &format!("SES was last heard {} ago", span(seconds))));
+        lines.push(labelled("Events", &format!("SES last reported {} ago", span(seconds))));
     }
     let mut lines: Vec<String> =
         lines.iter().map(|line| truncate_str(line.trim_end(), width, "…").into_owned()).collect();
@@ -279,15 +279,15 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
 /// `━━━━━━━━━━╸─────────  53%  5,300 of 10,000`.
 fn bar(progress: Progress, cells: usize) -> String {
     let Progress { total, remaining, .. } = progress;
-    let settled = total - remaining;
-    let filled =
-        cells * usize::try_from(settled).unwrap_or_default() / usize::try_from(total).unwrap_or(1).max(1);
+    let with_outcome = total - remaining;
+    let filled = cells * usize::try_from(with_outcome).unwrap_or_default()
+        / usize::try_from(total).unwrap_or(1).max(1);
     format!(
         "{}{}  {}  {} of {}",
         style("━".repeat(filled)).green(),
         style("─".repeat(cells - filled)).dim(),
         percent(progress),
-        format::count(settled),
+        format::count(with_outcome),
         format::count(total)
     )
 }
@@ -345,12 +345,12 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     let code = outcome.code.as_deref().unwrap_or_default();
     let age =
         outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
-    let error = outcome.example.error.as_ref().map(|error| format!("{}, ", shown(error))).unwrap_or_default();
     let start = labelled("", &format!("{:>9}  {code:<widest$}  ", format::count(outcome.count)));
     let indentation = measure_text_width(&start);
     // The text is under the code if there is too little room beside it.
     let indentation = if indentation + 30 <= width { indentation } else { 25 };
-    let words = format!("{age}{error}such as {}", shown(&outcome.example.email));
+    let error = outcome.example.error.as_deref().map(shown);
+    let words = format!("{age}{}", format::with_example(error.as_deref(), &shown(&outcome.example.email)));
     let mut lines = wrapped(&words, indentation, width)
         .into_iter()
         .map(|part| format!("{:indentation$}{}", "", style(part).dim()))
@@ -477,8 +477,7 @@ mod tests {
             let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
             let reason = overview("paused").status_reason.unwrap();
             assert!(words.contains(&format!("Because: {reason}")), "{picture}");
-            let error =
-                "Address blacklisted by somebody who gives a reason of many words., such as a…@example.com";
+            let error = "Address blacklisted by somebody who gives a reason of many words, for example a…@example.com";
             assert!(words.contains(&format!("7 MessageRejected {error}")), "{picture}");
             assert!(
                 advice.contains("campaign send resume 00000000-0000-0000-0000-000000000000"),

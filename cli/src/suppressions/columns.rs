@@ -31,7 +31,7 @@ pub fn parse_pair(text: &str) -> Result<(String, String), String> {
     let known = FIELDS.iter().find(|known| known.eq_ignore_ascii_case(&field));
     match known {
         Some(known) => Ok(((*known).to_owned(), column)),
-        None => Err(format!("\"{field}\" is no field of a suppression: expected {}", FIELDS.join(", "))),
+        None => Err(format!("\"{field}\" is not a field of a suppression: expected {}", FIELDS.join(", "))),
     }
 }
 
@@ -150,8 +150,8 @@ mod tests {
         assert_eq!((columns.email, columns.reason), (0, Some(2)));
         assert_eq!(find(&names, &["email=#1", "reason=#3"], &[]).unwrap(), columns);
         insta::assert_snapshot!(find(&["Subscriber"], &[], &[]).unwrap_err(), @r#"there is no column "email"; the columns are "Subscriber": name it with --map email=COLUMN"#);
-        insta::assert_snapshot!(find(&["ada@example.com", "BOUNCE"], &[], &[]).unwrap_err(), @"the first line holds an address: expected the names of the columns, such as email,name; put such a line first");
-        insta::assert_snapshot!(parse_pair("mail=x").unwrap_err(), @r#""mail" is no field of a suppression: expected email, reason, created_at, organization_id"#);
+        insta::assert_snapshot!(find(&["ada@example.com", "BOUNCE"], &[], &[]).unwrap_err(), @"the first line holds an address: expected the names of the columns, for example email,name; put such a line first");
+        insta::assert_snapshot!(parse_pair("mail=x").unwrap_err(), @r#""mail" is not a field of a suppression: expected email, reason, created_at, organization_id"#);
     }
 
     #[test]

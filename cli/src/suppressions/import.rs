@@ -23,7 +23,7 @@ use campaign_sender::store::Database;
 /// The number of bytes that are handed to PostgreSQL at a time.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-/// Add the addresses of a CSV file, such as another tool's export
+/// Add the addresses of a CSV file, for example another tool's export
 ///
 /// The first line names the columns: one with the address (`email`, `Email Address`, `E-Mail`, or by --map),
 /// and optionally `reason`, `created_at` and `organization_id`, as `export` writes them. A reason is bounce,
@@ -142,11 +142,11 @@ impl Import {
         if let Some(report) = report {
             report.finish()?;
         }
-        self.settle(&client, &refused.into_values().collect::<Vec<_>>(), read, &place).await
+        self.write_good(&client, &refused.into_values().collect::<Vec<_>>(), read, &place).await
     }
 
     /// Writes the good rows, unless rows are refused and may not be skipped, and reports the result.
-    async fn settle(
+    async fn write_good(
         &self,
         client: &Client,
         refused: &[Refused],
@@ -199,7 +199,7 @@ impl Import {
         let at = match value(columns.created_at) {
             Some(text) => Some(columns::time(text).ok_or_else(|| {
                 let said = cut(text);
-                ("malformed_time", format!("created_at is {said}: expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one"))
+                ("malformed_time", format!("created_at is {said}: expected a time, for example 2026-01-31T08:00:00Z; --ignore created_at takes the present one"))
             })?),
             None => None,
         };

@@ -64,11 +64,11 @@ fn good_rows_become_recipients_and_the_others_are_reported_with_their_lines() {
     let said = done(&import(&world, campaign, &arguments, ""));
     insta::assert_snapshot!(scratch.stable(&said), @r#"
     "Spring": 2 of 7 rows imported in T
-            1  bad_address   such as people.csv:5: it is not of the form local@domain
-            1  duplicate     such as people.csv:6: the same address as in line 2
-            1  malformed_id  such as people.csv:8: Customer is "12", not a UUID
-            1  suppressed    such as people.csv:7: on the suppression list: bounce
-            1  unreadable    such as people.csv:9: it has 2 fields, and the header 5
+            1  bad_address   for example people.csv:5: it is not of the form local@domain
+            1  duplicate     for example people.csv:6: the same address as in line 2
+            1  malformed_id  for example people.csv:8: Customer is "12", not a UUID
+            1  suppressed    for example people.csv:7: on the suppression list: bounce
+            1  unreadable    for example people.csv:9: it has 2 fields, and the header 5
     The refused rows are in refused.csv.
     The campaign is a draft and has 2 recipients.
     "#);
@@ -141,8 +141,8 @@ fn nothing_is_imported_when_a_row_is_refused_or_in_a_dry_run() {
     let said = done(&import(&world, campaign, &[&people, "--skip-bad", "--dry-run"], ""));
     insta::assert_snapshot!(scratch.stable(&said), @r#"
     "Spring": 0 of 2 rows good in T
-            1  duplicate     such as people.csv:3: the same address as in line 2
-            1  in_campaign   such as people.csv:2: the campaign has this address
+            1  duplicate     for example people.csv:3: the same address as in line 2
+            1  in_campaign   for example people.csv:2: the campaign has this address
     Nothing was imported: that was a dry run.
     "#);
 }
@@ -155,7 +155,7 @@ fn an_address_that_the_campaign_has_is_not_taken_again_whatever_its_case() {
     let input = "{\"email\": \"ada@example.com\"}\n{\"email\": \"grace@example.com\", \"name\": null}\n";
     let said = done(&import(&world, campaign, &["-", "--skip-bad"], input));
     assert!(
-        said.contains("1  in_campaign   such as standard input:1: the campaign has this address"),
+        said.contains("1  in_campaign   for example standard input:1: the campaign has this address"),
         "{said}"
     );
     assert_eq!(
@@ -175,10 +175,10 @@ fn a_mailbox_is_imported_once_however_it_is_spelled() {
                  Ada ada@example.net\n";
     let said = done(&import(&world, campaign, &["-", "--skip-bad"], input));
     for line in [
-        "5  duplicate     such as standard input:3: the same address as in line 2",
-        "1  suppressed    such as standard input:8: on the suppression list: bounce",
-        "1  in_campaign   such as standard input:9: the campaign has this address",
-        "1  bad_address   such as standard input:10: white space or a control character stands within it",
+        "5  duplicate     for example standard input:3: the same address as in line 2",
+        "1  suppressed    for example standard input:8: on the suppression list: bounce",
+        "1  in_campaign   for example standard input:9: the campaign has this address",
+        "1  bad_address   for example standard input:10: white space or a control character stands within it",
     ] {
         assert!(said.contains(line), "{said}");
     }
@@ -278,8 +278,8 @@ fn a_query_is_run_where_from_says_and_may_only_read() {
     let said = done(&import(&world, campaign, &[&from[..], &["--skip-bad"]].concat(), ""));
     insta::assert_snapshot!(scratch.stable(&said), @r#"
     "Spring": 1 of 3 rows imported in T
-            1  bad_address   such as people.sql, row 2: it is not of the form local@domain
-            1  duplicate     such as people.sql, row 3: the same address as in row 1
+            1  bad_address   for example people.sql, row 2: it is not of the form local@domain
+            1  duplicate     for example people.sql, row 3: the same address as in row 1
     The campaign is a draft and has 1 recipient.
     "#);
     assert_eq!(world.recipients(campaign).len(), 1);
@@ -307,7 +307,7 @@ fn what_cannot_be_imported_at_all_is_told_with_its_place() {
     insta::assert_snapshot!(error("email\n", &["--ignore", "Notes"]), @r#"65: campaign: people.csv:1: --ignore: there is no column "Notes"; the columns are "email""#);
     insta::assert_snapshot!(error("email,name\nada@example.com,Ada\nbob@example.com,\"Bob\ncy@example.com,Cy\n", &["--skip-bad"]), @"65: campaign: people.csv:3: a quote is opened here and not closed in its own line: what follows in line 4 looks like a row of its own");
     insta::assert_snapshot!(error("email,city,city\n", &[]), @r#"65: campaign: people.csv:1: the columns 2 and 3 are both "city": leave one out with --ignore '#3', or take it under another name with --map NAME='#3'"#);
-    insta::assert_snapshot!(error("", &[]), @"65: campaign: people.csv:1: there is no header: expected a first line with the names of the columns, such as email,name");
+    insta::assert_snapshot!(error("", &[]), @"65: campaign: people.csv:1: there is no header: expected a first line with the names of the columns, for example email,name");
     insta::assert_snapshot!(error("[{\"email\": 1}]", &[]), @"65: campaign: people.csv:1: a JSON array: expected one object per line, as jq -c '.[]' gives");
     insta::assert_snapshot!(error("email\n", &["--refused", "/nowhere/x"]), @"73: campaign: --refused /nowhere/x: No such file or directory (os error 2)");
     let nowhere = import(&world, campaign_id, &["/nowhere"], "");

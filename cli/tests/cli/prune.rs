@@ -13,9 +13,9 @@ fn rows(world: &mut World) -> Vec<i64> {
 #[test]
 fn what_campaigns_that_ended_leave_behind_is_deleted_and_no_activity() {
     let mut world = World::single();
-    let [ended, recent, doubtful] = [1, 2, 3].map(|_| world.campaign_of(20));
+    let [ended, recent, uncertain] = [1, 2, 3].map(|_| world.campaign_of(20));
     world.database.execute("UPDATE campaign_recipients SET email = id || '@example.com'", &[]);
-    for campaign in [ended, recent, doubtful] {
+    for campaign in [ended, recent, uncertain] {
         run(&mut world.function(), support::event(campaign, 5));
     }
     world.database.client().batch_execute(&format!(
@@ -24,18 +24,18 @@ fn what_campaigns_that_ended_leave_behind_is_deleted_and_no_activity() {
          INSERT INTO soft_bounces (organization_id, email, bounces)
          VALUES (gen_random_uuid(), 'old@example.com', jsonb_build_object('m', extract(epoch FROM now() - interval '200 days'))),
                 (gen_random_uuid(), 'new@example.com', jsonb_build_object('m', extract(epoch FROM now() - interval '20 days')));
-         UPDATE campaigns SET completed_at = now() - interval '190 days' WHERE id IN ('{ended}', '{doubtful}');
-         UPDATE campaigns SET uncertain_count = 1 WHERE id = '{doubtful}'",
+         UPDATE campaigns SET completed_at = now() - interval '190 days' WHERE id IN ('{ended}', '{uncertain}');
+         UPDATE campaigns SET uncertain_count = 1 WHERE id = '{uncertain}'",
     )).unwrap();
     let url = world.database.url.clone();
     let prune = |more: &[&str]| campaign(&url, &[&["prune", "--older-than", "180d"], more].concat(), "");
     assert_eq!(rows(&mut world), [3, 60, 12, 60, 2, 60]);
     assert_eq!(
         refused(&prune(&[])),
-        "64: campaign: there is no terminal to ask at: give --yes to do it without asking"
+        "64: campaign: standard input is not a terminal, so nobody can confirm: give --yes"
     );
     assert_eq!(campaign(&url, &["prune", "--older-than", "7d", "--yes"], "").status.code(), Some(64));
-    insta::assert_snapshot!(done(&prune(&["--yes"])), @"1 campaign ended 180 days ago or earlier: 3 batches, 20 events and 0 recipients are deleted, and 1 transient bounces and reservations of the rate.");
+    insta::assert_snapshot!(done(&prune(&["--yes"])), @"1 campaign ended 180 days ago or earlier. Deleted: 3 batches, 20 events, 0 recipients, and 1 row of transient bounces and rate reservations.");
     // The newest batch has the cursor.
     assert_eq!(rows(&mut world), [3, 60, 9, 40, 1, 60]);
     world.assert_consistent(ended);

@@ -16,7 +16,7 @@ use crate::{campaign, done, refused, waits_for_a_lock};
 impl World {
     /// A finished campaign of 6 with 3 uncertain recipients: SES has accepted the emails to r1 and r2, and
     /// not that to r3.
-    fn campaign_with_doubt(&mut self) -> Uuid {
+    fn campaign_with_uncertain(&mut self) -> Uuid {
         let campaign = self.campaign_of(6);
         self.ses.add_rule(Rule::to("r1@example.com", Effect::DropAfterAccept));
         self.ses.add_rule(Rule::to("r2@example.com", Effect::DropAfterAccept));
@@ -97,7 +97,7 @@ fn migrating_twice_or_two_at_once_changes_nothing_more() {
 #[test]
 fn a_recipient_resolved_as_sent_has_its_activity_and_gets_no_email() {
     let mut world = World::single();
-    let campaign = world.campaign_with_doubt();
+    let campaign = world.campaign_with_uncertain();
     let r1 = world.recipient("r1@example.com");
     let output = resolve(&world, campaign, &[&["--as", "sent", "--recipient", &r1], &WHO[..]].concat());
 
@@ -132,7 +132,7 @@ fn a_recipient_resolved_as_sent_has_its_activity_and_gets_no_email() {
 #[test]
 fn a_recipient_resolved_as_failed_says_who_and_why() {
     let mut world = World::single();
-    let campaign = world.campaign_with_doubt();
+    let campaign = world.campaign_with_uncertain();
     done(&resolve(&world, campaign, &[&["--as", "failed"], &WHO[..]].concat()));
     assert_eq!(world.counters(campaign), "sent: 6 = 3 sent + 3 failed + 0 uncertain + 0 pending");
     assert_eq!(world.outcome("r3@example.com"), ("failed".to_owned(), Some("resolved".to_owned())));
@@ -146,7 +146,7 @@ fn a_recipient_resolved_as_failed_says_who_and_why() {
 #[test]
 fn a_recipient_resolved_to_be_sent_again_is_found_behind_the_cursor() {
     let mut world = World::single();
-    let campaign = world.campaign_with_doubt();
+    let campaign = world.campaign_with_uncertain();
     let r3 = world.recipient("r3@example.com");
     let summary =
         done(&resolve(&world, campaign, &[&["--as", "resend", "--recipient", &r3], &WHO[..]].concat()));
@@ -160,9 +160,9 @@ fn a_recipient_resolved_to_be_sent_again_is_found_behind_the_cursor() {
 }
 
 #[test]
-fn what_is_not_in_doubt_is_not_resolved() {
+fn what_is_not_uncertain_is_not_resolved() {
     let mut world = World::single();
-    let campaign = world.campaign_with_doubt();
+    let campaign = world.campaign_with_uncertain();
     let before = world.contents();
     let (r1, r4) = (world.recipient("r1@example.com"), world.recipient("r4@example.com"));
     let both = ["--as", "failed", "--recipient", &r1, "--recipient", &r4];
@@ -174,7 +174,7 @@ fn what_is_not_in_doubt_is_not_resolved() {
 #[test]
 fn word_from_ses_that_comes_while_a_person_decides_wins() {
     let mut world = World::single();
-    let campaign = world.campaign_with_doubt();
+    let campaign = world.campaign_with_uncertain();
     // SES's event for r1 is being recorded and is not committed yet when the person decides.
     let mut events = world.database.connect();
     let mut event = events.transaction().unwrap();
@@ -190,17 +190,22 @@ fn word_from_ses_that_comes_while_a_person_decides_wins() {
         event.commit().unwrap();
         done(&decision.join().unwrap())
     });
-    assert!(summary.contains("2 recipients now failed.\n1 settled meanwhile by other word"), "{summary}");
+    assert!(
+        summary.contains(
+            "2 recipients now failed.\nNot changed, because they were settled in the meantime: 1 recipient."
+        ),
+        "{summary}"
+    );
     assert_eq!(world.counters(campaign), "sent: 6 = 4 sent + 2 failed + 0 uncertain + 0 pending");
 }
 
 #[test]
 fn nothing_is_resolved_without_a_yes() {
     let mut world = World::single();
-    let campaign = world.campaign_with_doubt();
+    let campaign = world.campaign_with_uncertain();
     let before = world.contents();
     let error = refused(&resolve(&world, campaign, &[&["--as", "failed"], &WHO[1..]].concat()));
-    assert_eq!(error, "64: campaign: there is no terminal to ask at: give --yes to do it without asking");
+    assert_eq!(error, "64: campaign: standard input is not a terminal, so nobody can confirm: give --yes");
     assert_eq!(world.contents(), before);
 }
 
@@ -246,8 +251,8 @@ fn what_the_log_says_was_accepted_is_recorded_once() {
             "\"Spring\": 6 accepted messages in the log
        4  replayed: now sent, with their activities
        2  were known already
-       1  of other campaigns, passed over
-       1  lines not whole, passed over; the first is line {broken}
+       1  of other campaigns, skipped
+       1  incomplete, skipped; the first is line {broken}
 "
         )
     );
@@ -298,10 +303,10 @@ fn the_demo_sends_a_campaign_to_its_end_and_leaves_nothing_but_emails() {
     for line in [
         "  Sent             55  55 in the mailbox, nobody got two",
         "  Failed            4",
-        "                    2  invalid_address  it is not of the form local@domain, such as no-at-sign-7.example.com",
-        "                    1  MessageRejected  Address blacklisted., such as priya.sharma17@refused.example",
-        "                    1  render           coupon is not defined (html, line 15), such as lukasz_wojcik37@example.org",
-        "  Suppressed        1  not written to",
+        "                    2  invalid_address  it is not of the form local@domain, for example no-at-sign-7.example.com",
+        "                    1  MessageRejected  Address blacklisted, for example priya.sharma17@refused.example",
+        "                    1  render           coupon is not defined (html, line 15), for example lukasz_wojcik37@example.org",
+        "  Suppressed        1  not sent to",
         "  Uncertain         0",
         "  Timeline    55 activities, one for each email sent",
     ] {

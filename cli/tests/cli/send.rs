@@ -141,7 +141,7 @@ fn ctrl_c_records_what_was_accepted_and_leaves_the_rest_to_the_next_run() {
 }
 
 #[test]
-fn a_second_ctrl_c_ends_at_once_and_what_was_under_way_is_in_doubt_and_not_sent_twice() {
+fn a_second_ctrl_c_ends_at_once_and_what_was_under_way_is_uncertain_and_not_sent_twice() {
     let mut world = World::single();
     let campaign = world.campaign_of(10);
     world.ses.add_rule(Rule::any(Effect::AcceptThenDelay { ms: 60_000 }));
@@ -182,7 +182,7 @@ fn a_campaign_that_stops_before_its_end_says_why_and_what_to_do() {
     assert_eq!(
         paused,
         format!(
-            "75: campaign: campaign {campaign} is paused (SendingPausedException: Sending is paused.): mend what is wrong, then campaign send resume {campaign}"
+            "75: campaign: campaign {campaign} is paused (SendingPausedException: Sending is paused.): correct the cause, then campaign send resume {campaign}"
         )
     );
     let status = done(&crate::campaign(&world.database.url, &["status", &campaign.to_string()], ""));
@@ -224,7 +224,7 @@ fn a_status_changes_only_from_those_that_allow_it() {
     insta::assert_snapshot!(said(&world, &["start"]), @"65: campaign: campaign ID is paused: only what is draft, scheduled, sent can become sending; go on with campaign send resume ID");
     insta::assert_snapshot!(said(&world, &["resume"]), @r#""Spring" is sending again."#);
     assert_eq!(world.campaign_status(campaign), ("sending".to_owned(), None));
-    insta::assert_snapshot!(said(&world, &["cancel"]), @"64: campaign: there is no terminal to ask at: give --yes to do it without asking");
+    insta::assert_snapshot!(said(&world, &["cancel"]), @"64: campaign: standard input is not a terminal, so nobody can confirm: give --yes");
     insta::assert_snapshot!(said(&world, &["cancel", "--yes"]), @r#""Spring" is cancelled: within two seconds no more is sent."#);
     insta::assert_snapshot!(said(&world, &["resume"]), @"65: campaign: campaign ID is cancelled: only what is paused can become sending");
     world.set_status(campaign, "draft");
@@ -358,7 +358,10 @@ fn an_argument_that_is_no_id_is_told_what_is_expected() {
     let output = send(&world, &["start", "spring"]);
     assert_eq!(output.status.code(), Some(64));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("invalid value 'spring' for '<CAMPAIGN>': expected a UUID, such as "), "{said}");
+    assert!(
+        said.contains("invalid value 'spring' for '<CAMPAIGN>': expected a UUID, for example "),
+        "{said}"
+    );
     let nothing = send(&world, &[]);
     assert_eq!(nothing.status.code(), Some(64));
     assert!(String::from_utf8(nothing.stderr).unwrap().contains("  resume "), "the orders are listed");

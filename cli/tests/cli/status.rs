@@ -63,11 +63,11 @@ fn a_campaign_is_shown_with_its_causes_its_batches_and_what_to_do() {
 
       Sent                4
       Failed              2
-                          1  Odd              Email address is not verified: r…@example.com, at once, such as r…@example.com
-                          1  invalid_address  it is not of the form local@domain, such as …
+                          1  Odd              Email address is not verified: r…@example.com, at once, for example r…@example.com
+                          1  invalid_address  it is not of the form local@domain, for example …
       Suppressed          1
       Uncertain           1
-                          1  connection_lost  for up to T: connection closed before message completed, such as r…@example.com
+                          1  connection_lost  for up to T: connection closed before message completed, for example r…@example.com
       To send             4
 
       Batches     batch 2: 4 pending; lost: its lease ended T ago; the next claim takes it over
@@ -76,12 +76,12 @@ fn a_campaign_is_shown_with_its_causes_its_batches_and_what_to_do() {
 
       Next        The next invocation takes it over; look at the log of send-batch for why it was lost.
                   Wait for SES's events, which settle most of what is uncertain (for T so far).
-                  When the cause of Odd is mended, send to those who failed by it: campaign retry-failed ID --code Odd
+                  When you have corrected the cause of Odd, send to these recipients again: campaign retry-failed ID --code Odd
 
     "#);
     let whole = status(&world, &[&id, "--show-addresses"]);
     assert!(
-        whole.contains("such as r1@example.com") && whole.contains("not verified: r…@example.com, at"),
+        whole.contains("for example r1@example.com") && whole.contains("not verified: r…@example.com, at"),
         "{whole}"
     );
 }
@@ -122,12 +122,12 @@ fn machines_read_the_same_under_names_that_stay() {
         json["progress"].to_string(),
         r#"{"failed":2,"remaining":4,"sent":4,"suppressed":1,"total":12,"uncertain":1}"#
     );
-    let doubt =
+    let uncertain =
         json["outcomes"].as_array().unwrap().iter().find(|outcome| outcome["status"] == "uncertain").unwrap();
-    assert_eq!((&doubt["code"], &doubt["count"]), (&"connection_lost".into(), &1.into()));
-    assert_eq!(doubt["example"]["recipientId"], "5f0c2b1e-0000-4000-8000-000000000001");
-    assert_eq!(doubt["example"]["email"], "r…@example.com");
-    assert!(doubt["oldestSeconds"].as_f64().unwrap() >= 0.0);
+    assert_eq!((&uncertain["code"], &uncertain["count"]), (&"connection_lost".into(), &1.into()));
+    assert_eq!(uncertain["example"]["recipientId"], "5f0c2b1e-0000-4000-8000-000000000001");
+    assert_eq!(uncertain["example"]["email"], "r…@example.com");
+    assert!(uncertain["oldestSeconds"].as_f64().unwrap() >= 0.0);
     let lane = &json["lanes"][0];
     assert_eq!((&lane["state"], &lane["pending"], &lane["noted"]), (&"lost".into(), &4.into(), &0.into()));
     assert!(lane["leaseSeconds"].as_f64().unwrap() < -80.0);
@@ -138,7 +138,7 @@ fn machines_read_the_same_under_names_that_stay() {
 }
 
 #[test]
-fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_age() {
+fn batches_at_work_show_their_leases_and_what_they_have_noted_and_uncertain_recipients_their_age() {
     let mut world = World::single();
     let campaign = world.campaign_of(9);
     run(&mut world.function(), event(campaign, 10));
@@ -169,8 +169,9 @@ fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_a
         ))
         .unwrap();
     let json: Value = serde_json::from_str(&status(&world, &[&campaign.to_string(), "--json"])).unwrap();
-    let doubt = &json["outcomes"].as_array().unwrap().iter().find(|of| of["status"] == "uncertain").unwrap();
-    assert!((7200.0..7300.0).contains(&doubt["oldestSeconds"].as_f64().unwrap()), "{doubt}");
+    let uncertain =
+        &json["outcomes"].as_array().unwrap().iter().find(|of| of["status"] == "uncertain").unwrap();
+    assert!((7200.0..7300.0).contains(&uncertain["oldestSeconds"].as_f64().unwrap()), "{uncertain}");
     let lanes = json["lanes"].as_array().unwrap();
     let states: Vec<_> = lanes
         .iter()
@@ -185,7 +186,7 @@ fn batches_at_work_show_their_leases_and_what_they_have_noted_and_doubts_their_a
     assert_eq!((&json["perSecondNow"], &json["secondsLeft"]), (&1.0.into(), &6.into()));
     let said = without_times(&status(&world, &[&campaign.to_string()]));
     assert!(said.contains("120 of them done and not recorded yet; at work, its lease ends in T"), "{said}");
-    assert!(said.contains("SES was last heard T ago"), "{said}");
+    assert!(said.contains("SES last reported T ago"), "{said}");
     assert!(said.contains("settled nothing of what is uncertain for T: look at ses-events"), "{said}");
     assert!(said.contains("Now         an invocation is at work on it"), "{said}");
 }

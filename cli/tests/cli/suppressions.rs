@@ -79,18 +79,18 @@ fn a_file_with_a_row_that_cannot_be_used_is_imported_without_it_or_not_at_all() 
     let output = import(&world, &file, &[&arguments[..], &["--skip-bad"]].concat());
     insta::assert_snapshot!(scratch.stable(&done(&output)), @r#"
     1 added, 0 with a stronger reason now, 0 known already
-            2  bad_address     such as gone.csv:3: it is not of the form local@domain
-            1  malformed_time  such as gone.csv:5: created_at is "31.1.24": expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one
-            1  unknown_reason  such as gone.csv:4: reason is "tired": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others
-            2  unreadable      such as gone.csv:6: it has 1 fields, and the header 3
+            2  bad_address     for example gone.csv:3: it is not of the form local@domain
+            1  malformed_time  for example gone.csv:5: created_at is "31.1.24": expected a time, for example 2026-01-31T08:00:00Z; --ignore created_at takes the present one
+            1  unknown_reason  for example gone.csv:4: reason is "tired": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others
+            2  unreadable      for example gone.csv:6: it has 1 field, and the header 3
     The refused rows are in refused.csv.
     "#);
     insta::assert_snapshot!(scratch.read("refused.csv"), @r#"
     line,reason,detail,email
     3,bad_address,it is not of the form local@domain,nobody
     4,unknown_reason,"reason is ""tired"": expected bounce, unsubscribe, complaint or manual; --reason gives the one of all others",bob@example.com
-    5,malformed_time,"created_at is ""31.1.24"": expected a time such as 2026-01-31T08:00:00Z; --ignore created_at takes the present one",cy@example.com
-    6,unreadable,"it has 1 fields, and the header 3",
+    5,malformed_time,"created_at is ""31.1.24"": expected a time, for example 2026-01-31T08:00:00Z; --ignore created_at takes the present one",cy@example.com
+    6,unreadable,"it has 1 field, and the header 3",
     7,bad_address,white space or a control character stands within it,'=cmd|'/c calc'!A0
     8,unreadable,text after a closing quote: a quote within a quoted field is written twice,
     "#);

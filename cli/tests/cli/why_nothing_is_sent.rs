@@ -39,7 +39,7 @@ fn a_daily_quota_that_is_used_up_is_the_cause_for_every_campaign() {
     world.ses.set_account(Account { max_24_hour_send: 10.0, sent_last_24_hours: 10.0, ..Account::default() });
     invoke(&mut world.function(), &event(first, 10));
     let expected = "SES's daily sending quota is used up (noted T ago; the next invocation is to come in T)\n\
-        Wait: the quota is a rolling window of 24 hours, so sending goes on by itself. If it is too small, ask AWS for a higher one (SES console, Account dashboard).";
+        Wait: the quota is a rolling window of 24 hours, so sending continues automatically. If it is too small, ask AWS for a higher one (SES console, Account dashboard).";
     for id in [first, second] {
         assert_eq!(now(&world, id), ("quota_exhausted".to_owned(), expected.to_owned()));
     }
@@ -77,7 +77,7 @@ fn answers_that_let_nothing_through_are_told_apart() {
             (
                 scope.spawn(|| after(world(answer(false, 403)), &[])),
                 "not_ses",
-                "something other than SES answers",
+                "the answers come from something other than SES",
                 "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall",
             ),
             (
@@ -116,7 +116,7 @@ fn an_activities_table_that_takes_no_activity_is_named() {
         assert_eq!(
             said,
             "the activities table takes no activities (noted T ago): ACTIVITIES_TABLE odd: it has no column user_id\n\
-             Correct the activities table, or ACTIVITIES_TABLE. It goes on with the next invocation."
+             Correct the activities table, or ACTIVITIES_TABLE. Sending continues with the next invocation."
         );
         world.database.execute("DELETE FROM campaign_last_invocations", &[]);
     }
@@ -148,7 +148,7 @@ fn a_campaign_that_kills_invocations_is_seen_to_rest() {
     assert_eq!(code, "resting");
     assert_eq!(
         said,
-        "the last invocations that worked on it did not come back (the schedule tries it again in T)\n\
+        "the last invocations that worked on it were lost (the schedule tries it again in T)\n\
          Look at the log of send-batch before its invocations end: the template or a recipient's data may kill it (memory, time). Correct that, and try it at once: campaign send run ID"
     );
 }
@@ -214,7 +214,7 @@ fn other_transactions_that_are_in_the_way_are_named_after_a_tick() {
 }
 
 #[test]
-fn a_batch_that_could_not_be_recorded_is_owed() {
+fn a_batch_that_could_not_be_recorded_is_handed_on() {
     let mut world = World::single();
     let id = world.campaign_of(2);
     world
@@ -235,7 +235,7 @@ fn a_batch_that_could_not_be_recorded_is_owed() {
     world.expire_leases();
     let (code, said) = now(&world, id);
     assert_eq!(code, "unrecorded", "{said}");
-    assert!(said.contains("\nLet the orchestrator follow next, which carries what is owed. If it is lost: campaign resolve ID --from-log FILE"), "{said}");
+    assert!(said.contains("\nLet the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve ID --from-log FILE"), "{said}");
 }
 
 #[test]

@@ -60,13 +60,13 @@ BEGIN
      WHERE id = v_lost;
 END
 $$;
--- 31 and 32 are in doubt.
-WITH doubted AS (
+-- 31 and 32 are uncertain.
+WITH uncertain AS (
     UPDATE campaign_recipients SET previous_status = 'pending', status = 'uncertain', uncertain_since = now(),
            error_code = 'unreadable_answer'
      WHERE email IN ('r31@example.com', 'r32@example.com') RETURNING 1
 )
-UPDATE campaigns SET uncertain_count = (SELECT count(*) FROM doubted)
+UPDATE campaigns SET uncertain_count = (SELECT count(*) FROM uncertain)
  WHERE id = '00000000-0000-4000-8000-000000000001';
 -- Recipient 1 was opened three times, and clicked once.
 INSERT INTO recipient_events (recipient_id, action, occurred_at, key)

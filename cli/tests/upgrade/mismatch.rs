@@ -1,6 +1,6 @@
 //! Functions say which version of the schema they need before they claim anything.
 
-use campaign_sender::message::token::{Keys, Subject};
+use campaign_sender::message::token::{Keys, RecipientIds};
 use campaign_sender::store::schema::VERSION;
 use local_ses::lambda::Function;
 use local_ses::ses::in_sqs_batch;
@@ -77,8 +77,8 @@ fn other_functions(world: &World, recipient: Uuid) -> [(&'static str, Function, 
     };
     let campaign = "SELECT campaign_id FROM campaign_recipients WHERE id = $1";
     let campaign = world.database.connect().query_one(campaign, &[&recipient]).unwrap().get(0);
-    let subject = Subject { recipient_id: recipient, organization_id: ORGANIZATION };
-    let token = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(subject);
+    let ids = RecipientIds { recipient_id: recipient, organization_id: ORGANIZATION };
+    let token = Keys::parse(UNSUBSCRIBE_SECRET).unwrap().sign(ids);
     let click = std::fs::read_to_string(root().join("events/unsubscribe/one-click.json")).unwrap();
     let click = serde_json::from_str(&click.replace("/TOKEN\"", &format!("/{token}\""))).unwrap();
     [("ses-events", start("ses-events"), of(campaign)), ("unsubscribe", start("unsubscribe"), click)]

@@ -61,7 +61,7 @@ fn a_campaign_goes_on_through_the_migration_and_with_both_releases_side_by_side(
                 sending.happen(&mut lanes);
             }
         }
-        // And it is rolled back.
+        // The deployment is rolled back.
         drop(function);
         sending.calm(&mut lanes);
         sending.check();

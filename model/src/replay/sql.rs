@@ -34,8 +34,8 @@ const SESSIONS: u8 = 3;
 /// A rate so low that the mark moves by one recipient at a time.
 const PER_SECOND: f64 = 0.66;
 const ORGANIZATION: Uuid = Uuid::from_u128(0x0a);
-/// The time at which SES accepts messages, and the time of its events. Both are so early that no event is a
-/// witness.
+/// The time at which SES accepts messages, and the time of its events. Both are so early that no event
+/// proves anything.
 const EARLY: Duration = Duration::from_secs(1_000_000_000);
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -221,21 +221,20 @@ impl Sql {
                 self.next_position(before.tables.next_position)?;
                 self.retry()?;
             }
-            Step::Witness => {
+            Step::ProvingEvent => {
                 let campaign = self.campaign;
                 let sql =
                     "UPDATE campaign_cursors SET last_event_at = clock_timestamp() WHERE campaign_id = $1";
                 self.query(Who::Events, sql, &[(&campaign, Type::UUID)])?;
             }
-            Step::ResendSilent => {
+            Step::ResendUnreported => {
                 self.next_position(before.tables.next_position)?;
                 let campaign = self.campaign;
                 // The model has too few recipients for neighbours, so their condition is left out.
-                let sql = include_str!("../../../src/send_batch/doubt.sql");
-                let condition =
-                    "neighbours.heard > 0 AND (neighbours.sent - neighbours.heard) * 20 <= neighbours.sent";
+                let sql = include_str!("../../../src/send_batch/resend_unreported.sql");
+                let condition = "neighbours.reported > 0 AND (neighbours.sent - neighbours.reported) * 20 <= neighbours.sent";
                 let without_neighbours = sql.replace(condition, "true");
-                assert_ne!(without_neighbours, sql, "the condition has other words now");
+                assert_ne!(without_neighbours, sql, "the condition has another text now");
                 self.query(
                     Who::Invocation(0),
                     &without_neighbours,
@@ -421,8 +420,8 @@ impl Sql {
                 (&codes, Type::TEXT_ARRAY),
                 (&times, Type::TIMESTAMPTZ_ARRAY),
                 (&subjects, Type::TEXT_ARRAY),
-                (&(record.doubt || deferred), Type::BOOL),
-                (&record.doubt, Type::BOOL),
+                (&(record.owner_lost || deferred), Type::BOOL),
+                (&record.owner_lost, Type::BOOL),
                 (&none, Type::TEXT),
                 (&none, Type::TEXT),
                 (&0_i32, Type::INT4),

@@ -77,7 +77,7 @@ fn of_tables(seen: &Value) -> Vec<String> {
                     Some("MessageRejected") => Code::Refused,
                     Some("rejected") => Code::Rejected,
                     Some("resolved") => Code::Resolved,
-                    Some(_) => Code::Doubt,
+                    Some(_) => Code::Uncertain,
                 };
                 format!(
                     "recipient at {} {} message {} code {code:?} activities {}",

@@ -37,6 +37,13 @@ pub fn apply(style: &str, look: &mut Look) {
     look.hidden |= clipped && flat;
 }
 
+/// Returns true if the look does not depend on the values of this property, as it is written.
+pub fn is_decoration(property: &str) -> bool {
+    let property = property.trim().to_ascii_lowercase();
+    ["color", "background", "background-color", "background-image", "border", "font-family", "text-align"]
+        .contains(&property.as_str())
+}
+
 /// `0`, `0px`, `0.0em`, `.0`.
 fn is_zero(value: &str) -> bool {
     let end = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());

@@ -102,12 +102,17 @@ impl Walk {
         self.open.last().map(|open| open.look).unwrap_or_default()
     }
 
+    /// Returns true if visible content would end the page's head.
+    pub fn is_in_head(&self) -> bool {
+        self.is_last("head")
+    }
+
     fn is_last(&self, name: &str) -> bool {
         self.open.last().is_some_and(|open| &*open.name == name)
     }
 
     fn end_head(&mut self, see: &mut impl FnMut(Event<'_>)) {
-        if self.is_last("head") {
+        if self.is_in_head() {
             self.close(None, see);
         }
     }

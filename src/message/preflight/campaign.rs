@@ -26,7 +26,7 @@ pub fn examine_campaign(from_address: &str, reply_to: &[String], html: Option<&s
 fn not_a_mailbox(column: &'static str, text: &str) -> Option<Finding> {
     let error = Mailbox::parse(text).err()?;
     let text = format!(
-        "{column} is no mailbox: {error} (it has the form {}); expected ADDRESS or NAME <ADDRESS>, such as \
+        "{column} is no mailbox: {error} (it has the form {}); expected ADDRESS or NAME <ADDRESS>, for example \
          News <news@example.com>",
         mailbox_shape(text)
     );
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn what_would_fail_for_everybody_is_found_before_anybody_is_claimed() {
         insta::assert_snapshot!(found("News <news@example>", "<a href='http://'>x</a><a href=\"https://exa mple.com\">y</a>").join("\n"), @r#"
-        from_address is no mailbox: the domain is not a valid host name with at least one dot (it has the form … <…@…>); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
+        from_address is no mailbox: the domain is not a valid host name with at least one dot (it has the form … <…@…>); expected ADDRESS or NAME <ADDRESS>, for example News <news@example.com>
         the link "http://" is not a valid address of the web
         the link "https://exa mple.com" is not a valid address of the web
         "#);
@@ -100,8 +100,8 @@ mod tests {
         };
         assert_eq!(reply_to(&["", " ", "Help <help@example.com>", "hilfe@b\u{fc}cher.example"]), "");
         insta::assert_snapshot!(reply_to(&["a@example.com, b@example.com", "nobody"]), @r"
-        reply_to is no mailbox: it has more than one address (it has the form …@….…, …@….…); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
-        reply_to is no mailbox: it is not of the form local@domain (it has the form …); expected ADDRESS or NAME <ADDRESS>, such as News <news@example.com>
+        reply_to is no mailbox: it has more than one address (it has the form …@….…, …@….…); expected ADDRESS or NAME <ADDRESS>, for example News <news@example.com>
+        reply_to is no mailbox: it is not of the form local@domain (it has the form …); expected ADDRESS or NAME <ADDRESS>, for example News <news@example.com>
         ");
     }
 

@@ -50,7 +50,7 @@ impl LinkParameters {
         let value: serde_json::Value =
             serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
         let serde_json::Value::Object(object) = value else {
-            return Err("no object: expected one such as {\"utm_source\": \"newsletter\"}".to_owned());
+            return Err("no object: expected one, for example {\"utm_source\": \"newsletter\"}".to_owned());
         };
         let mut parameters = Vec::new();
         for (name, value) in object {
@@ -486,7 +486,7 @@ mod tests {
     #[test]
     fn what_is_no_object_of_texts_is_told() {
         let told = |json| LinkParameters::parse(Some(json)).unwrap_err();
-        insta::assert_snapshot!(told("[]"), @r#"no object: expected one such as {"utm_source": "newsletter"}"#);
+        insta::assert_snapshot!(told("[]"), @r#"no object: expected one, for example {"utm_source": "newsletter"}"#);
         insta::assert_snapshot!(told(r#"{"a": []}"#), @r#"an object whose "a" is neither text nor a number"#);
         insta::assert_snapshot!(told(r#"{" ": "x"}"#), @"an object with an empty name");
         assert!(LinkParameters::parse(None).unwrap().is_empty());

@@ -5,7 +5,9 @@
 //! place and the length of the next such text, it is that text, and nothing is copied; everything else that
 //! is written is the recipient's own.
 
+use std::cell::Cell;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use minijinja::machinery::{ast, parse};
@@ -23,7 +25,23 @@ pub struct Outline {
     literals: Vec<Literal>,
     shared: Arc<Shared>,
     fragments: Vec<Vec<Bit>>,
+    /// The template's place in memory, if texts within fragments are marked.
+    source: Range<usize>,
+    /// The size of the last recipient's fragments and the number of its marks. The next one's will be similar.
+    last: Cell<(usize, usize)>,
 }
+
+/// A text of the template within a recipient's own fragments. The rest of them comes from its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its place in the fragments, in bytes.
+    pub place: Range<usize>,
+    /// The same number means the same text.
+    pub text: usize,
+}
+
+/// The most marks of one rendering. Text beyond it is taken for data.
+const MAX_MARKS: usize = 4096;
 
 /// A text of the template outside of all tags.
 #[derive(Debug)]
@@ -86,13 +104,21 @@ impl Outline {
         }
         let Building { literals, stretches, fragments, .. } = building;
         let letter = if kind == Kind::Html { 'h' } else { 't' };
-        Outline { literals, shared: Arc::new(Shared::new(stretches, letter)), fragments }
+        let from = source.as_ptr() as usize;
+        let source = if kind == Kind::Html { from..from + source.len() } else { 0..0 };
+        Outline {
+            literals,
+            shared: Arc::new(Shared::new(stretches, letter)),
+            fragments,
+            source,
+            last: Cell::default(),
+        }
     }
 
     /// A template without shared text.
     pub fn of_whole() -> Outline {
         let shared = Arc::new(Shared::new(Vec::new(), 's'));
-        Outline { literals: Vec::new(), shared, fragments: Vec::new() }
+        Outline { literals: Vec::new(), shared, fragments: Vec::new(), source: 0..0, last: Cell::default() }
     }
 
     /// The elements of each fragment.
@@ -102,7 +128,16 @@ impl Outline {
 
     /// An output for one recipient, of at most `most` bytes including shared text.
     pub fn output(&self, most: usize) -> Output<'_> {
-        Output { outline: self, next: 0, own: Vec::new(), ends: Vec::new(), length: 0, most }
+        let (own, marks) = self.last.get();
+        Output {
+            outline: self,
+            next: 0,
+            own: Vec::with_capacity(own + own / 8),
+            ends: Vec::with_capacity(self.shared.stretches().len()),
+            marks: Vec::with_capacity(marks),
+            length: 0,
+            most,
+        }
     }
 }
 
@@ -223,18 +258,30 @@ pub struct Output<'o> {
     next: usize,
     own: Vec<u8>,
     ends: Vec<usize>,
+    marks: Vec<Mark>,
     /// The bytes so far, including literals.
     length: usize,
     most: usize,
 }
 
 impl Output<'_> {
-    /// The written part. If a literal is missing, it has no stretches.
+    /// The written part, and its marks in their order. If a literal is missing, it has no stretches.
     ///
     /// # Errors
     /// Fails if it is not UTF-8.
-    pub fn into_part(self) -> Result<Part, std::string::FromUtf8Error> {
-        Ok(Part::new(&self.outline.shared, String::from_utf8(self.own)?, self.ends))
+    pub fn into_part(self) -> Result<(Part, Vec<Mark>), std::string::FromUtf8Error> {
+        self.outline.last.set((self.own.len(), self.marks.len()));
+        let part = Part::new(&self.outline.shared, String::from_utf8(self.own)?, self.ends);
+        Ok((part, self.marks))
+    }
+
+    /// Adds a text of the template to the fragment.
+    fn mark(&mut self, text: &[u8]) {
+        let from = self.own.len();
+        self.own.extend_from_slice(text);
+        if !self.outline.source.is_empty() && !text.is_empty() && self.marks.len() < MAX_MARKS {
+            self.marks.push(Mark { place: from..self.own.len(), text: text.as_ptr() as usize });
+        }
     }
 }
 
@@ -244,16 +291,19 @@ impl io::Write for Output<'_> {
         if self.length > self.most {
             return Err(io::Error::other("too large"));
         }
-        match self.outline.literals.get(self.next) {
+        let outline = self.outline;
+        match outline.literals.get(self.next) {
             Some(literal) if literal.place == (bytes.as_ptr() as usize, bytes.len()) => {
                 self.next += 1;
                 for step in &literal.steps {
                     match step {
-                        Step::Own(text) => self.own.extend_from_slice(text.as_bytes()),
+                        Step::Own(text) => self.mark(text.as_bytes()),
                         Step::Stretch => self.ends.push(self.own.len()),
                     }
                 }
             }
+            // A text within a condition or a loop.
+            _ if outline.source.contains(&(bytes.as_ptr() as usize)) => self.mark(bytes),
             _ => self.own.extend_from_slice(bytes),
         }
         Ok(bytes.len())

@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::footer::{self, Places};
-use super::outline::Bit;
+use super::outline::{Bit, Mark};
+use super::shapes::{Around, PROBE, Rendered, Shape, Shapes};
 use super::text::{Page, Standing};
 use crate::message::html::{self, Event, Open, Walk};
 use crate::message::part::{self, Part, Shared};
@@ -25,8 +26,6 @@ const MIN_JUMP: usize = 64;
 const MAX_TRIALS: usize = 100;
 /// Elements that may be open at a seam.
 const MAX_DEPTH: usize = 200;
-/// Begins an element that is none of raw text: a tokenizer that takes it for a tag stands outside of all else.
-const PROBE: &str = "<i>";
 
 /// The islands and seams of the pages of one campaign.
 pub struct Seams {
@@ -37,6 +36,11 @@ pub struct Seams {
     has_url: bool,
     /// The page's stretches.
     shared: Option<Arc<Shared>>,
+    /// The shapes of each island.
+    shapes: Vec<Shapes>,
+    rendered: Rendered,
+    /// The size of the last recipient's own text. The next one's will be similar.
+    text_bytes: usize,
 }
 
 /// An island, which is read for each recipient, and its end.
@@ -90,6 +94,8 @@ struct Reader<'u> {
     page: Option<Page>,
     /// An earlier `</body>` or `</html>` where a footer would be seen.
     ends_before: bool,
+    /// The walk stands where the last jump led to, and not at an earlier place.
+    arrived: bool,
 }
 
 impl Seams {
@@ -113,14 +119,24 @@ impl Seams {
         let fragments = first..stretches.len() + 1;
         islands.push(Island { fragments, before, behind: String::new(), seam: None });
         let text = derives.then(|| Arc::new(Shared::new(learning.texts, 't')));
-        Seams { islands, text, has_url: url.is_some(), shared: html.shared().cloned() }
+        let shapes = islands.iter().map(|_| Shapes::default()).collect();
+        let shared = html.shared().cloned();
+        Seams {
+            islands,
+            text,
+            has_url: url.is_some(),
+            shared,
+            shapes,
+            rendered: Rendered::default(),
+            text_bytes: 0,
+        }
     }
 
-    /// Reads the page of a recipient.
+    /// Reads the page of a recipient. `marks` are the texts of the template in its fragments.
     ///
     /// # Errors
     /// The unchanged page, if it has to be read as a whole.
-    pub fn read(&self, mut html: Part, url: Option<&str>) -> Result<Reading, Part> {
+    pub fn read(&mut self, mut html: Part, mut marks: &[Mark], url: Option<&str>) -> Result<Reading, Part> {
         let same_page = match (&self.shared, html.shared()) {
             (Some(known), Some(found)) => Arc::ptr_eq(known, found),
             _ => false,
@@ -128,18 +144,54 @@ impl Seams {
         if !same_page || self.has_url != url.is_some() {
             return Err(html);
         }
+        let Some(shared) = self.shared.clone() else { return Err(html) };
         let mut reader = Reader::new(url, self.text.is_some());
-        let (mut ends, mut island_text) = (Vec::new(), String::new());
-        for island in &self.islands {
-            island.put(&html, &mut island_text);
-            let Some(seam) = &island.seam else { break };
-            let length = island_text.len();
-            island_text.push_str(PROBE);
-            if !reader.reads_to(&island_text, length) || !reader.stands_at(&seam.from, seam.same[0]) {
-                return Err(html);
-            }
-            reader.jump(seam, &mut ends);
+        if let Some(page) = &mut reader.page {
+            page.written.reserve(self.text_bytes + self.text_bytes / 8);
         }
+        let ends_count = self.text.as_ref().map_or(0, |text| text.stretches().len());
+        let (mut ends, mut island_text) = (Vec::with_capacity(ends_count), String::new());
+        let beginning = Place::default();
+        let mut start = &beginning;
+        for (island, shapes) in self.islands.iter().zip(&mut self.shapes) {
+            let rendered = &mut self.rendered;
+            rendered.split(&html, island.fragments.clone(), &mut marks);
+            let around = island.around(shared.stretches());
+            let Some(seam) = &island.seam else {
+                let shape = shapes.of(rendered, || Shape::of_end(rendered, &html, around, start.walk()));
+                if let Some(shape) = shape
+                    && let Some(end) = reader.skims_to_end(shape, rendered, &html, url)
+                {
+                    if let (Some(behind), Some(url)) = (end.footer, url) {
+                        let insert = |last: &mut String| {
+                            last.insert_str(last.len() - behind, &footer::markup(url));
+                        };
+                        html.change_last(insert);
+                    }
+                    return Ok(self.reading(html, end.text, ends));
+                }
+                island.put(&html, &mut island_text);
+                break;
+            };
+            let learn = || Shape::of_island(rendered, &html, around, start.walk(), &seam.from.open);
+            let skims = shapes.of(rendered, learn).is_some_and(|shape| reader.skims(shape, rendered, &html));
+            if skims {
+                if !reader.is_clear() || !reader.text_stands_at(&seam.from) {
+                    return Err(html);
+                }
+            } else {
+                island.put(&html, &mut island_text);
+                let length = island_text.len();
+                island_text.push_str(PROBE);
+                reader.arrive(start);
+                if !reader.reads_to(&island_text, length) || !reader.stands_at(&seam.from, seam.same[0]) {
+                    return Err(html);
+                }
+            }
+            reader.jump(seam, &mut ends, skims);
+            start = &seam.to;
+        }
+        reader.arrive(start);
         if let Some(url) = url {
             let last = html.fragment(html.fragments().count() - 1).len();
             match reader.footer(&island_text, url) {
@@ -152,13 +204,39 @@ impl Seams {
                 Footer::At(_) | Footer::Elsewhere => return Err(html),
             }
         }
-        let text = self.text.as_ref().zip(reader.text_to_end(&island_text));
-        let text = text.map(|(shared, text)| Part::new(shared, text, ends));
-        Ok(Reading { html, text })
+        let text = reader.text_to_end(&island_text);
+        Ok(self.reading(html, text, ends))
+    }
+
+    fn reading(&mut self, html: Part, text: Option<String>, ends: Vec<usize>) -> Reading {
+        self.text_bytes = text.as_ref().map_or(0, String::len);
+        let text = self.text.as_ref().zip(text).map(|(shared, text)| Part::new(shared, text, ends));
+        Reading { html, text }
+    }
+}
+
+/// The result of reading a page's last island by its shape.
+struct End {
+    /// The number of bytes behind the footer, if there is one.
+    footer: Option<usize>,
+    text: Option<String>,
+}
+
+impl Place {
+    fn walk(&self) -> Walk {
+        let mut walk = Walk::default();
+        walk.go_to(&self.open, 0);
+        walk
     }
 }
 
 impl Island {
+    /// The shared text around its fragments.
+    fn around<'i>(&'i self, stretches: &'i [String]) -> Around<'i> {
+        let between = &stretches[self.fragments.start..self.fragments.end - 1];
+        Around { before: &self.before, between, behind: &self.behind }
+    }
+
     /// The island of a recipient's page.
     fn put(&self, html: &Part, text: &mut String) {
         text.clear();
@@ -189,12 +267,13 @@ impl<'u> Reader<'u> {
             places: url.map(Places::new),
             page: derives.then(Page::default),
             ends_before: false,
+            arrived: true,
         }
     }
 
     fn at(place: &Place, url: Option<&'u str>, derives: bool) -> Reader<'u> {
         let mut reader = Reader::new(url, derives);
-        reader.walk.go_to(&place.open, 0);
+        reader.walk = place.walk();
         if let Some(page) = &mut reader.page {
             page.standing = place.text.clone();
         }
@@ -230,13 +309,68 @@ impl<'u> Reader<'u> {
     }
 
     fn stands_at(&self, place: &Place, same: usize) -> bool {
-        self.is_clear()
-            && self.walk.stands_at(&place.open, same)
-            && self.page.as_ref().is_none_or(|page| page.standing == place.text)
+        self.is_clear() && self.walk.stands_at(&place.open, same) && self.text_stands_at(place)
     }
 
-    fn jump(&mut self, seam: &Seam, text_ends: &mut Vec<usize>) {
-        self.walk.go_to(&seam.to.open, seam.same[1]);
+    fn text_stands_at(&self, place: &Place) -> bool {
+        self.page.as_ref().is_none_or(|page| page.standing == place.text)
+    }
+
+    /// Moves the walk to the place to which the last jump led.
+    fn arrive(&mut self, place: &Place) {
+        if !std::mem::replace(&mut self.arrived, true) {
+            self.walk.go_to(&place.open, 0);
+        }
+    }
+
+    /// Reads an island by its shape. Returns false, and reads nothing, if it has to be tokenized. The walk stays where
+    /// it is.
+    fn skims(&mut self, shape: &Shape, rendered: &Rendered, html: &Part) -> bool {
+        let Some(values) = shape.values(rendered, html) else { return false };
+        let (places, page) = (&mut self.places, &mut self.page);
+        shape.tell(&values, |event| tell(event, places, page));
+        true
+    }
+
+    /// Reads a page's last island by its shape. `None`: it has to be tokenized.
+    fn skims_to_end(
+        &mut self,
+        shape: &Shape,
+        rendered: &Rendered,
+        html: &Part,
+        url: Option<&str>,
+    ) -> Option<End> {
+        let mut values = shape.values(rendered, html)?;
+        let mut places = self.places.clone();
+        if places.as_ref().is_some_and(|places| !places.seen) {
+            shape.tell(&values, |event| tell(event, &mut places, &mut None));
+        }
+        let footer = match url.filter(|_| places.is_some_and(|places| !places.seen)) {
+            Some(url) => {
+                let last = html.fragments().last().unwrap_or_default();
+                Some(shape.add_footer(&mut values, url).filter(|behind| *behind <= last.len())?)
+            }
+            None => None,
+        };
+        let text = self.page.take().map(|page| {
+            let mut page = Some(page);
+            let see = |event: &Event<'_>| tell(event, &mut None, &mut page);
+            match footer {
+                Some(_) => shape.tell_with_footer(&values, see),
+                None => shape.tell(&values, see),
+            }
+            page.unwrap_or_default().into_text()
+        });
+        Some(End { footer, text })
+    }
+
+    /// Continues behind a seam. If the island before it was read by its shape, the walk stays where it is.
+    fn jump(&mut self, seam: &Seam, text_ends: &mut Vec<usize>, skimmed: bool) {
+        if skimmed {
+            self.arrived = false;
+        } else {
+            self.walk.go_to(&seam.to.open, seam.same[1]);
+        }
         if let Some(places) = &mut self.places {
             let ends = places.body_end.take().is_some() | places.html_end.take().is_some();
             self.ends_before |= ends | seam.ends;
@@ -286,9 +420,7 @@ impl<'u> Reader<'u> {
         }
         let (places, page) = (&mut self.places, &mut self.page);
         self.walk.finish(&mut |event| tell(&event, places, page));
-        let mut page = self.page?;
-        page.finish();
-        Some(page.written)
+        self.page.map(Page::into_text)
     }
 }
 

@@ -81,7 +81,7 @@ impl Campaign {
 }
 
 /// Text for stretches, and what is between them.
-const SNIPPETS: [&str; 64] = [
+const SNIPPETS: [&str; 78] = [
     "<html><head><title>The newsletter of spring</title><style>p{margin:0} a{color:#06c} td{padding:4px 8px;font-size:14px} @media print{.x{display:none}}</style></head><body>",
     "<div style=\"display:none;max-height:0\">A preheader that nobody sees but in the list of messages, padded a bit to be long enough&zwnj;&nbsp;</div>",
     "<table width=\"100%\" cellpadding=\"0\"><tr><td style=\"padding:0 24px;font-family:Arial,sans-serif;font-size:14px\">",
@@ -145,6 +145,20 @@ const SNIPPETS: [&str; 64] = [
     "<span style=\"font-size:0\">tiny</span><p hidden>hidden</p><template>a template, with text that nobody sees and that is long enough to count</template>",
     "&amp;&copy",
     "{% if vip %}</td><td style=\"display:none\">{% endif %}",
+    "<{{ name or 'b' }}>",
+    "<pre>a\r{{ id }}b {{ empty }}</pre>",
+    "x<head>{{ empty }}<meta></head>y",
+    "{% autoescape false %}<a title=\"{{ name or '' }}\" href='{{ url }}'>{{ id }}</a>{% endautoescape %}",
+    "<p style=\"height:{{ empty }};overflow:hidden\">seen?</p><p style=\"color:{{ empty }}\">seen?</p>",
+    "</{{ name or 'b' }}><!{{ name or 'b' }}>",
+    "&{{ name or 'amp;' }}; &am{{ empty }}p; &#{{ id }};",
+    "<a href={{ url }}>x</a><a title='{{ url }}' href=\"a{{ id }}b{{ empty }}c\">y {{ name or 'z' }} {{ id }}</a>",
+    "<script>var a = \"{{ name or '' }}\"</script><!-- {{ name or '' }} -->",
+    "<b style=\"width:{{ style }};color:{{ colour }};background:#fff\">{{ price }}</b><b {{ style }}>{{ id }}</b>",
+    "<i style=\"{{ style }}:none\">hidden?</i><i style=\"color:{{ colour }};{{ style }}\">{{ id }}</i>",
+    "<s>{{ name or 'x' }}</s><pre>{{ name or 'x' }}\n{{ id }}</pre><ol start=\"{{ id }}\"><li value='{{ id }}'>{{ id }}",
+    "<img alt=\"{{ name or '' }}\"><a href=\"{{ url }}\"><img alt=\"{{ empty }}\"></a><sup>{{ id }}</sup>\r{{ name or '' }}",
+    "{% for item in items %}<tr><td style=\"padding:4px\"><a href=\"https://example.com/{{ item }}\">{{ item }}</a></td></tr>{% endfor %}",
     "<p>A sentence before a link with a variable of the data</p><a class=\"button\" style=\"color:#fff;background:#06c\" href=\"{{ url }}\" title=\"t\">x</a>",
 ];
 
@@ -152,7 +166,7 @@ const SNIPPETS: [&str; 64] = [
 const OWN_LINK: &str = "https://example.com/own";
 
 /// Values that a template may be surprised by.
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 32] = [
     "",
     "Ada",
     "Zoë & Co",
@@ -175,6 +189,16 @@ const VALUES: [&str; 22] = [
     "</body>",
     "<a href=x>",
     "display:none",
+    "amp;",
+    "amp;lt;",
+    "\nx;y:z",
+    "!--",
+    "\u{200b}x\u{ad}y",
+    "/div",
+    "0",
+    "red;display:none",
+    "a\u{f0000}> &lt;\u{f0000}",
+    "12",
 ];
 
 fn people() -> impl Strategy<Value = Vec<(Option<&'static str>, Json)>> {
@@ -256,6 +280,19 @@ fn newsletter(between: &str) -> String {
         html.push_str("</td></tr></table>");
     }
     html + "</body></html>"
+}
+
+#[test]
+fn every_value_is_read_as_in_the_whole_wherever_it_stands() {
+    for between in SNIPPETS {
+        let Some(campaign) = Campaign::new(Some(newsletter(between)), None, false) else { continue };
+        let data = |value: &str| {
+            json!({"markup": value, "empty": value, "id": value, "url": value, "colour": value, "style": value,
+                   "price": value, "vip": true, "items": ["a", value]})
+        };
+        let people: Vec<_> = ["Ada"].iter().chain(&VALUES).map(|value| (Some(*value), data(value))).collect();
+        campaign.compare(&people, true);
+    }
 }
 
 #[test]

@@ -383,7 +383,7 @@ mod tests {
             status: CampaignStatus::Sending,
             sendable: true,
             unscheduled: false,
-            resumed_in_doubt: false,
+            resumed_with_uncertain: false,
             status_reason: None,
             from_address: "Néws <news@example.com>".to_owned(),
             reply_to,

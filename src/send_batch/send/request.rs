@@ -13,7 +13,7 @@ use crate::domain::mailbox::Mailbox;
 use crate::message::compose::Message;
 use crate::message::headers::Headers;
 use crate::message::link::{Link, Links};
-use crate::message::token::Subject;
+use crate::message::token::RecipientIds;
 
 /// What all messages of a campaign share.
 #[derive(Clone, Debug)]
@@ -86,8 +86,8 @@ impl Sender {
 
     /// The link of a recipient's email.
     pub fn link(&self, recipient_id: Uuid) -> Option<Link<'_>> {
-        let subject = Subject { recipient_id, organization_id: self.organization_id };
-        self.links.as_ref().map(|links| links.of(subject))
+        let ids = RecipientIds { recipient_id, organization_id: self.organization_id };
+        self.links.as_ref().map(|links| links.of(ids))
     }
 
     /// `SendEmail` for one message.

@@ -124,7 +124,7 @@ fn outcome(raw: &[u8]) -> (Is, Is) {
 }
 
 #[test]
-fn a_success_that_cannot_be_read_is_in_doubt() {
+fn a_success_that_cannot_be_read_is_uncertain() {
     let json = [("content-type", "application/json")];
     let gzip = [("content-type", "application/json"), ("content-encoding", "gzip")];
     for (raw, why) in [
@@ -304,7 +304,7 @@ fn every_error_and_status_of_the_table_comes_to_what_it_says() {
 
 /// Each variant of `SdkError` except `ServiceError`, and its classification.
 #[test]
-fn a_call_without_an_answer_is_in_doubt_unless_it_was_never_made() {
+fn a_call_without_an_answer_is_uncertain_unless_it_was_never_made() {
     use aws_sdk_sesv2::error::ConnectorError;
     let response = || HttpResponse::new(200.try_into().unwrap(), "{".into());
     let cases: [(SdkError<SendEmailError, HttpResponse>, Is, &str); 7] = [
@@ -345,7 +345,7 @@ fn entries(results: &str, count: usize) -> Vec<Answer> {
 }
 
 #[test]
-fn an_entry_without_a_clear_result_is_in_doubt() {
+fn an_entry_without_a_clear_result_is_uncertain() {
     for result in [
         r"{}",
         r#"{"Status":""}"#,
@@ -379,7 +379,7 @@ fn an_entry_without_a_clear_result_is_in_doubt() {
 }
 
 #[test]
-fn another_number_of_results_than_entries_puts_all_in_doubt() {
+fn another_number_of_results_than_entries_makes_all_uncertain() {
     let result = r#"{"Status":"SUCCESS","MessageId":"0100"}"#;
     for (results, count) in [(1, 2), (0, 1), (3, 2), (49, 50)] {
         let answers = entries(&format!("[{}]", vec![result; results].join(",")), count);

@@ -4,7 +4,7 @@ EXPLAIN (COSTS off)
 WITH campaign AS MATERIALIZED (
     SELECT NULL::uuid AS created_by, NULL::text AS name
 ),
-settled AS MATERIALIZED (
+updated AS MATERIALIZED (
     SELECT NULL::uuid AS id, NULL::uuid AS organization_id, NULL::uuid AS customer_id, NULL::text AS customer_ref,
            NULL::text AS email, NULL::text AS name, NULL::text AS message_id, NULL::timestamptz AS sent_at,
            NULL::text AS subject, NULL::text AS status

@@ -14,7 +14,7 @@ pub struct Case {
     pub batch: i64,
     /// Two recipients are under way; one each is uncertain, failed, sent and pending.
     pub under_way: [Uuid; 2],
-    pub in_doubt: Uuid,
+    pub uncertain: Uuid,
     pub failed: Uuid,
     pub sent: Uuid,
     pub pending: Uuid,
@@ -26,7 +26,7 @@ impl Case {
     pub fn new(world: &mut World) -> Case {
         let campaign = world.campaign();
         let token = Uuid::new_v4();
-        let names = ["under1", "under2", "doubt", "failed", "sent", "pending"];
+        let names = ["under1", "under2", "uncertain", "failed", "sent", "pending"];
         let ids: Vec<Uuid> = names
             .iter()
             .map(|name| world.add_recipient(campaign, &format!("{name}@{}.example.com", campaign.simple())))
@@ -34,7 +34,7 @@ impl Case {
         let row = &world.database.query(
             "WITH cursor AS (
                  INSERT INTO campaign_cursors (campaign_id, counted_at) VALUES ($1, now()) RETURNING campaign_id
-             ), doubt AS (
+             ), uncertain AS (
                  UPDATE campaign_recipients SET status = 'uncertain', previous_status = 'pending',
                         error_code = 'timed_out', uncertain_since = now() - interval '1 hour' WHERE id = $4
              ), failed AS (
@@ -65,7 +65,7 @@ impl Case {
             token,
             batch: row.get(0),
             under_way: [ids[0], ids[1]],
-            in_doubt: ids[2],
+            uncertain: ids[2],
             failed: ids[3],
             sent: ids[4],
             pending: ids[5],
@@ -131,7 +131,7 @@ impl Case {
                 Statement::Claim | Statement::Checkpoint | Statement::Complete => true,
                 Statement::Record => self.under_way.iter().all(|id| is(*id, &["sent"])),
                 Statement::Events => {
-                    is(self.in_doubt, &["sent"])
+                    is(self.uncertain, &["sent"])
                         && is(self.under_way[0], &["sent"])
                         && of(self.sent).is_some_and(|row| row.get("suppressed"))
                 }
@@ -140,7 +140,7 @@ impl Case {
                 }
                 Statement::Guard | Statement::Pause => status == "paused",
                 Statement::Retry => is(self.failed, &["pending"]),
-                Statement::Resolve => is(self.in_doubt, &["failed", "sent"]),
+                Statement::Resolve => is(self.uncertain, &["failed", "sent"]),
                 Statement::Import => has("imported@"),
                 Statement::Insert => has("inserted@"),
                 Statement::Update => *told == Told::Refused || of(self.pending).is_none() || has("changed@"),

@@ -30,7 +30,7 @@ impl Tried {
             let rows: Vec<_> = self.stops[&statement].iter().copied().collect();
             writeln!(text, "| {name} | {what} | {} |", rows.join(", ")).unwrap();
         }
-        text += "\nHow many schedules of each pair: the statement of the row is stopped, the one of the column comes meanwhile.\n\n|  |";
+        text += "\nThe number of schedules of each pair: the statement of the row is stopped, and the one of the column runs in the meantime.\n\n|  |";
         for other in Statement::ALL {
             write!(text, " {} |", other.words().0).unwrap();
         }

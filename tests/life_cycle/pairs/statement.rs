@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use campaign_sender::domain::batch::Checkpoint;
 use campaign_sender::domain::guard::Stop;
 use campaign_sender::domain::outcome::{Entry, Outcome};
-use campaign_sender::message::token::Subject;
+use campaign_sender::message::token::RecipientIds;
 use campaign_sender::send_batch::claim::Claim;
 use campaign_sender::send_batch::record::Closing;
 use campaign_sender::send_batch::{checkpoint, complete};
@@ -127,7 +127,7 @@ impl Statement {
             })),
             Statement::Record => {
                 let (batch_id, token) = (case.batch, case.token);
-                let closing = Closing { batch_id, token, whole: true, reopen: false, doubt: false };
+                let closing = Closing { batch_id, token, whole: true, reopen: false, owner_lost: false };
                 let lines: Vec<_> = case.under_way.iter().map(|id| line(*id, sent(*id))).collect();
                 statements.record(case.campaign, Some(closing), &lines);
             }
@@ -136,7 +136,7 @@ impl Statement {
             })),
             Statement::Events => block_on(Box::pin(async {
                 let events = [
-                    event("send", case, case.in_doubt),
+                    event("send", case, case.uncertain),
                     event("send", case, case.under_way[0]),
                     event("bounce-permanent", case, case.sent),
                 ];
@@ -147,8 +147,8 @@ impl Statement {
                 assert_eq!(told.known, 3);
             })),
             Statement::Unsubscribe => block_on(Box::pin(async {
-                let subject = Subject { recipient_id: case.sent, organization_id: ORGANIZATION };
-                let standing = Wishes::new(None).apply(database, Wish::Unsubscribe, subject, soon()).await;
+                let ids = RecipientIds { recipient_id: case.sent, organization_id: ORGANIZATION };
+                let standing = Wishes::new(None).apply(database, Wish::Unsubscribe, ids, soon()).await;
                 assert!(standing.unwrap().is_some());
             })),
             Statement::Guard => block_on(Box::pin(async {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use super::doubt::Doubt;
+use super::uncertain::Uncertain;
 use campaign_sender::domain::address;
 
 /// A message that SES accepted.
@@ -42,13 +42,18 @@ pub enum Finding {
 }
 
 /// Judges a recipient by the messages. If several are the recipient's, the first that SES accepted counts.
-pub fn judge(doubt: &Doubt, campaign_id: Uuid, organization_id: Uuid, messages: &[Message]) -> Finding {
+pub fn judge(
+    recipient: &Uncertain,
+    campaign_id: Uuid,
+    organization_id: Uuid,
+    messages: &[Message],
+) -> Finding {
     let to_address = |message: &&Message| {
-        message.destinations.iter().any(|to| address::canonical(to) == address::canonical(&doubt.address))
+        message.destinations.iter().any(|to| address::canonical(to) == address::canonical(&recipient.address))
     };
     let is_own = |message: &&Message| {
         message.names("campaign_id", campaign_id) == Some(true)
-            && message.names("recipient_id", doubt.id) == Some(true)
+            && message.names("recipient_id", recipient.id) == Some(true)
             && message.names("organization_id", organization_id) != Some(false)
     };
     let (own, others): (Vec<&Message>, Vec<&Message>) = messages.iter().filter(to_address).partition(is_own);
@@ -102,8 +107,8 @@ mod tests {
     const ORGANIZATION: Uuid = Uuid::from_u128(2);
     const RECIPIENT: Uuid = Uuid::from_u128(3);
 
-    fn doubt() -> Doubt {
-        Doubt {
+    fn recipient() -> Uncertain {
+        Uncertain {
             id: RECIPIENT,
             address: "ada@example.com".to_owned(),
             from: SystemTime::UNIX_EPOCH,
@@ -129,7 +134,7 @@ mod tests {
     }
 
     fn found(messages: &[Message]) -> Finding {
-        judge(&doubt(), CAMPAIGN, ORGANIZATION, messages)
+        judge(&recipient(), CAMPAIGN, ORGANIZATION, messages)
     }
 
     fn accepted(id: &str, second: u64) -> Finding {

@@ -84,12 +84,12 @@ impl<'a> Lanes<'a> {
         };
         let mut attempts = 0;
         loop {
-            let owes = event.get("unrecorded").is_some();
-            if self.interrupt.is_raised() && !owes {
+            let unrecorded = event.get("unrecorded").is_some();
+            if self.interrupt.is_raised() && !unrecorded {
                 self.finish(End::Interrupted);
                 return Ok(());
             }
-            if self.end.borrow().is_some() && !owes {
+            if self.end.borrow().is_some() && !unrecorded {
                 return Ok(());
             }
             // The deadline is unknown, so an invocation has LAMBDA_TIMEOUT_SECONDS.
@@ -119,9 +119,9 @@ impl<'a> Lanes<'a> {
 
     /// Unrecorded outcomes are tried again after the full wait; other waits end with the campaign or the
     /// interrupt.
-    async fn pause(&self, pause: Duration, owes: bool) {
+    async fn pause(&self, pause: Duration, unrecorded: bool) {
         let ended = async {
-            if owes {
+            if unrecorded {
                 std::future::pending::<()>().await;
             }
             if self.end.borrow().is_some() {

@@ -1,12 +1,12 @@
 //! A progress bar in a terminal. Elsewhere the log shows the progress.
 
-use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use uuid::Uuid;
 
-use super::settled;
+use super::super::super::terminal;
+use super::with_outcome;
 use campaign_sender::store::Database;
 
 /// How often the bar reads the tables.
@@ -14,7 +14,6 @@ const FRAME: Duration = Duration::from_millis(500);
 
 pub struct Progress {
     bar: ProgressBar,
-    in_terminal: bool,
     database: Database,
     campaign: Uuid,
     started_at: Instant,
@@ -22,31 +21,25 @@ pub struct Progress {
 
 impl Progress {
     pub fn start(database: Database, campaign: Uuid) -> Progress {
-        let in_terminal = io::stderr().is_terminal();
-        let bar = if in_terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let template = "  {bar:40.green/237}  {human_pos} of {human_len}, {elapsed}{msg}";
-        bar.set_style(
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸─"),
-        );
-        Progress { bar, in_terminal, database, campaign, started_at: Instant::now() }
+        let bar = terminal::bar(Some(0), "{human_pos} of {human_len}, {elapsed}{msg}");
+        Progress { bar, database, campaign, started_at: Instant::now() }
     }
 
     /// Moves the bar until it is dropped.
     pub async fn follow(&self) {
-        if !self.in_terminal {
+        if self.bar.is_hidden() {
             std::future::pending::<()>().await;
         }
         let mut from = None;
         loop {
-            if let Some((settled, total)) = settled(&self.database, self.campaign).await {
-                let (since, first) = *from.get_or_insert((Instant::now(), settled));
+            if let Some((with_outcome, total)) = with_outcome(&self.database, self.campaign).await {
+                let (since, first) = *from.get_or_insert((Instant::now(), with_outcome));
                 self.bar.set_length(total);
-                self.bar.set_position(settled);
-                let rate = (settled - first.min(settled)) as f64 / since.elapsed().as_secs_f64().max(0.001);
+                self.bar.set_position(with_outcome);
+                let rate = (with_outcome - first.min(with_outcome)) as f64
+                    / since.elapsed().as_secs_f64().max(0.001);
                 if rate > 0.0 {
-                    let left = Duration::from_secs_f64(((total - settled) as f64 / rate).min(1e9));
+                    let left = Duration::from_secs_f64(((total - with_outcome) as f64 / rate).min(1e9));
                     self.bar.set_message(format!(", {rate:.0}/s, {} left", super::format::duration(left)));
                 }
             }
@@ -56,7 +49,7 @@ impl Progress {
 
     /// A line above the bar.
     pub fn say(&self, line: &str) {
-        if self.in_terminal {
+        if !self.bar.is_hidden() {
             self.bar.suspend(|| eprintln!("{line}"));
         } else {
             tracing::warn!("{line}");

@@ -188,7 +188,7 @@ impl Sending<'_> {
             vec![include_str!("../release_0_1/look.sql"), include_str!("../release_0_1/unsubscribe.sql")];
         if self.dice.percent(33) {
             statements.push(include_str!("../release_0_1/subscribe_again.sql"));
-            // Who subscribes again takes back a bounce as well.
+            // Subscribing again takes back a bounce as well.
             self.bounced.retain(|bounced| *bounced != recipient);
         }
         for statement in statements {

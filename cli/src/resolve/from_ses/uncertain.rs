@@ -12,7 +12,7 @@ use campaign_sender::domain::address;
 
 /// An uncertain recipient.
 #[derive(Clone, Debug)]
-pub struct Doubt {
+pub struct Uncertain {
     pub id: Uuid,
     /// The address as SES was given it.
     pub address: String,
@@ -25,18 +25,18 @@ pub struct Doubt {
 }
 
 /// The uncertain recipients of the campaign, in their order; or those of them that `recipients` names.
-pub async fn load(case: &Case, recipients: &[Uuid]) -> Result<Vec<Doubt>, Failure> {
+pub async fn load(case: &Case, recipients: &[Uuid]) -> Result<Vec<Uncertain>, Failure> {
     let wanted = (!recipients.is_empty()).then_some(recipients);
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&case.campaign.id, Type::UUID), (&wanted, Type::UUID_ARRAY)];
-    let rows = case.database.query(include_str!("doubts.sql"), &parameters, soon()).await?;
+    let rows = case.database.query(include_str!("uncertain.sql"), &parameters, soon()).await?;
     if let Some(id) = recipients.iter().find(|id| rows.iter().all(|row| row.get::<_, Uuid>("id") != **id)) {
         let message = format!("--recipient {id}: the campaign has no such uncertain recipient");
         return Err(Failure::new(Exit::Data, message));
     }
-    let doubt = |row: &tokio_postgres::Row| {
+    let recipient = |row: &tokio_postgres::Row| {
         let email: String = row.get("email");
-        Doubt {
+        Uncertain {
             id: row.get("id"),
             address: address::sendable(&email).unwrap_or_else(|_| address::canonical(&email).into_owned()),
             from: row.get("since"),
@@ -44,5 +44,5 @@ pub async fn load(case: &Case, recipients: &[Uuid]) -> Result<Vec<Doubt>, Failur
             message_id: row.get("message_id"),
         }
     };
-    Ok(rows.iter().map(doubt).collect())
+    Ok(rows.iter().map(recipient).collect())
 }

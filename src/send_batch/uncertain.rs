@@ -9,14 +9,16 @@ use uuid::Uuid;
 
 use crate::store::{Database, DatabaseError};
 
-/// Puts recipients that have been `uncertain` for longer than `after` back to `pending`, of the campaign or, with
-/// `None`, of all that are `sending` or `sent`; a campaign that was `sent` is `sending` again. Only where SES's
-/// events are known to come: an event of the same campaign has been received that happened later than `after`
-/// from the time when the recipient came into doubt; and SES has reported on nearly all recipients that the campaign was
-/// sent to around that time, so that events are not being lost. Answers how many recipients there were of each campaign.
+/// Makes recipients `pending` again that have been `uncertain` for longer than `after` and that SES has not
+/// reported on: of one campaign or, with `None`, of all that are `sending` or `sent`. A campaign that was `sent`
+/// becomes `sending`. Returns the number of these recipients for each campaign.
+///
+/// A missing event proves something only if events arrive. A recipient is therefore sent to again only if
+/// - an event of the same campaign happened more than `after` later than the recipient became uncertain, and
+/// - SES has reported on nearly all recipients that the campaign was sent to around that time.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn resend_unreported(
     database: &Database,
     campaign_id: Option<Uuid>,
@@ -25,9 +27,9 @@ pub async fn resend_unreported(
 ) -> Result<Vec<(Uuid, u32)>, DatabaseError> {
     let seconds = after.as_secs_f64();
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&campaign_id, Type::UUID), (&seconds, Type::FLOAT8)];
-    let rows = database.query(include_str!("doubt.sql"), &parameters, until).await?;
-    let settled = rows.iter().map(|row| (row.get(0), u32::try_from(row.get::<_, i32>(1)).unwrap_or(0)));
-    Ok(settled
+    let rows = database.query(include_str!("resend_unreported.sql"), &parameters, until).await?;
+    let resent = rows.iter().map(|row| (row.get(0), u32::try_from(row.get::<_, i32>(1)).unwrap_or(0)));
+    Ok(resent
         .inspect(|(campaign_id, recipients)| {
             tracing::warn!(
                 %campaign_id,
@@ -39,18 +41,18 @@ pub async fn resend_unreported(
         .collect())
 }
 
-/// For how long the oldest uncertain recipient has been uncertain; zero if there is none.
+/// The time for which the oldest uncertain recipient has been uncertain; zero if there is none.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn oldest(database: &Database, until: Instant) -> Result<Duration, DatabaseError> {
-    seconds(database, include_str!("oldest_doubt.sql"), until).await
+    seconds(database, include_str!("oldest_uncertain.sql"), until).await
 }
 
 /// The longest time for which a campaign has been due, or sending without a new batch; zero if there is none.
 ///
 /// # Errors
-/// When PostgreSQL does not answer by `until`.
+/// Fails if PostgreSQL does not answer by `until`.
 pub async fn oldest_due(database: &Database, until: Instant) -> Result<Duration, DatabaseError> {
     seconds(database, include_str!("oldest_due.sql"), until).await
 }

@@ -1,6 +1,6 @@
 //! Uncertain recipients that SES has not reported on.
 
-use campaign_sender::send_batch::doubt::resend_unreported;
+use campaign_sender::send_batch::uncertain::resend_unreported;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::database_url;
 
@@ -10,27 +10,27 @@ use crate::support::{self, World};
 const AFTER: Duration = Duration::from_secs(3600);
 
 /// The number of recipients of all campaigns that are sent to again.
-fn settle(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
+fn resend(world: &World, campaign: Option<Uuid>) -> Vec<u32> {
     let url = database_url(Some(world.database.url.clone())).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let settled = runtime.block_on(async {
+    let resent = runtime.block_on(async {
         let until = Instant::now() + Duration::from_secs(20);
         resend_unreported(&Database::new(&url.clone().into()).unwrap(), campaign, AFTER, until).await.unwrap()
     });
-    settled.into_iter().map(|(_, recipients)| recipients).collect()
+    resent.into_iter().map(|(_, recipients)| recipients).collect()
 }
 
 /// A campaign with recipients that have been uncertain for two hours, and a delivery of another recipient at
 /// this time.
-fn doubtful(world: &mut World, event_seconds_ago: i32) -> Uuid {
-    let (campaign, recipients) = doubtful_without_events(world);
+fn campaign_with_uncertain(world: &mut World, event_seconds_ago: i32) -> Uuid {
+    let (campaign, recipients) = uncertain_without_events(world);
     tell_ago(world, "delivery", "delivery", campaign, recipients[0], event_seconds_ago);
-    sent_when_the_doubt_arose(world, campaign);
+    sent_when_they_became_uncertain(world, campaign);
     campaign
 }
 
 /// The `sent` recipients were sent to two hours ago, when the others became `uncertain`.
-fn sent_when_the_doubt_arose(world: &mut World, campaign: Uuid) {
+fn sent_when_they_became_uncertain(world: &mut World, campaign: Uuid) {
     unguarded(
         world,
         "UPDATE campaign_recipients SET sent_at = now() - interval '2 hours' WHERE campaign_id = $1 AND status = 'sent'",
@@ -48,7 +48,7 @@ fn tell_ago(world: &mut World, kind: &str, part: &str, campaign: Uuid, recipient
 }
 
 /// The same without any event.
-fn doubtful_without_events(world: &mut World) -> (Uuid, Vec<Uuid>) {
+fn uncertain_without_events(world: &mut World) -> (Uuid, Vec<Uuid>) {
     let campaign = world.campaign();
     let recipients = uncertain(world, campaign, 3);
     let sql =
@@ -58,14 +58,14 @@ fn doubtful_without_events(world: &mut World) -> (Uuid, Vec<Uuid>) {
 }
 
 #[test]
-fn silence_of_a_stream_that_works_sends_again() {
+fn a_missing_event_in_a_stream_that_works_sends_again() {
     let mut world = World::new();
-    let campaign = doubtful(&mut world, 60);
-    assert_eq!(settle(&world, Some(campaign)), [2]);
+    let campaign = campaign_with_uncertain(&mut world, 60);
+    assert_eq!(resend(&world, Some(campaign)), [2]);
     assert_eq!(world.statuses(campaign), BTreeMap::from([("pending".to_owned(), 2), ("sent".to_owned(), 1)]));
     assert_eq!(world.campaign_status(campaign).0, "sending");
     assert_exact(&mut world);
-    assert!(settle(&world, Some(campaign)).is_empty());
+    assert!(resend(&world, Some(campaign)).is_empty());
 
     let result = support::run(&mut world.function(), support::event(campaign, 10)).pop().unwrap();
     assert_eq!(
@@ -79,17 +79,21 @@ fn silence_of_a_stream_that_works_sends_again() {
 #[test]
 fn silence_proves_nothing_while_the_events_that_come_are_old() {
     let mut world = World::new();
-    let campaign = doubtful(&mut world, 3700);
-    assert!(settle(&world, Some(campaign)).is_empty());
+    let campaign = campaign_with_uncertain(&mut world, 3700);
+    assert!(resend(&world, Some(campaign)).is_empty());
     assert_eq!(world.count(campaign, "status = 'uncertain'"), 2);
 }
 
 #[test]
-fn every_campaign_in_doubt_is_found_without_its_name() {
+fn every_campaign_with_uncertain_recipients_is_found_without_its_name() {
     let mut world = World::new();
-    let campaigns = [doubtful(&mut world, 60), doubtful(&mut world, 60), doubtful(&mut world, 60)];
+    let campaigns = [
+        campaign_with_uncertain(&mut world, 60),
+        campaign_with_uncertain(&mut world, 60),
+        campaign_with_uncertain(&mut world, 60),
+    ];
     world.set_status(campaigns[2], "paused");
-    assert_eq!(settle(&world, None), [2, 2]);
+    assert_eq!(resend(&world, None), [2, 2]);
     assert_eq!(world.count(campaigns[2], "status = 'uncertain'"), 2);
     assert_exact(&mut world);
 }
@@ -97,16 +101,16 @@ fn every_campaign_in_doubt_is_found_without_its_name() {
 #[test]
 fn no_event_is_no_answer() {
     let mut world = World::new();
-    let (campaign, _) = doubtful_without_events(&mut world);
-    assert!(settle(&world, Some(campaign)).is_empty());
-    assert!(settle(&world, None).is_empty());
+    let (campaign, _) = uncertain_without_events(&mut world);
+    assert!(resend(&world, Some(campaign)).is_empty());
+    assert!(resend(&world, None).is_empty());
     assert_eq!(world.count(campaign, "status = 'uncertain'"), 3);
 }
 
 #[test]
-fn events_that_most_emails_do_not_have_are_no_witness() {
+fn events_that_most_emails_do_not_have_prove_nothing() {
     let mut world = World::new();
-    let (campaign, recipients) = doubtful_without_events(&mut world);
+    let (campaign, recipients) = uncertain_without_events(&mut world);
     for (kind, part) in [
         ("open", "open"),
         ("click", "click"),
@@ -117,22 +121,22 @@ fn events_that_most_emails_do_not_have_are_no_witness() {
     ] {
         tell_ago(&mut world, kind, part, campaign, recipients[0], 60);
     }
-    assert!(settle(&world, Some(campaign)).is_empty());
+    assert!(resend(&world, Some(campaign)).is_empty());
     assert_eq!(world.count(campaign, "status = 'uncertain'"), 2);
     tell_ago(&mut world, "send", "mail", campaign, recipients[0], 60);
-    sent_when_the_doubt_arose(&mut world, campaign);
+    sent_when_they_became_uncertain(&mut world, campaign);
     world.database.execute("UPDATE campaign_cursors SET doubt_examined_at = NULL", &[]);
-    assert_eq!(settle(&world, Some(campaign)), [2]);
+    assert_eq!(resend(&world, Some(campaign)), [2]);
 }
 
 #[test]
 fn silence_counts_only_where_the_neighbours_speak() {
     // The number of neighbours, the number of them on which SES has reported, and whether that is enough.
-    for (neighbours, heard, resent) in
+    for (neighbours, reported, resent) in
         [(0, 0, false), (1, 0, false), (19, 18, false), (20, 19, true), (60, 57, true), (60, 56, false)]
     {
         let mut world = World::new();
-        let campaign = doubtful(&mut world, 60);
+        let campaign = campaign_with_uncertain(&mut world, 60);
         world.database.execute("DELETE FROM recipient_events", &[]);
         unguarded(
             &mut world,
@@ -151,9 +155,9 @@ fn silence_counts_only_where_the_neighbours_speak() {
         world.database.execute(
             "INSERT INTO recipient_events (recipient_id, action, occurred_at, key)
              SELECT id, 'email_delivered', now(), gen_random_uuid() FROM unnest($1::uuid[]) AS id LIMIT $2",
-            &[&ids, &i64::from(heard)],
+            &[&ids, &i64::from(reported)],
         );
         let expected: &[u32] = if resent { &[2] } else { &[] };
-        assert_eq!(settle(&world, Some(campaign)), expected, "{heard} of {neighbours}");
+        assert_eq!(resend(&world, Some(campaign)), expected, "{reported} of {neighbours}");
     }
 }

@@ -9,36 +9,39 @@ use super::record::{Closing, Record, Recorded};
 use super::recorder::Recorder;
 use super::refused;
 use crate::domain::campaign::Campaign;
-use crate::domain::outcome::{Debt, Entry};
+use crate::domain::outcome::{Entry, Unrecorded};
 use crate::domain::recipient::Status;
 use crate::message::render::Templates;
 use crate::store::activities::TableError;
 
-/// Records what the last invocation handed on, if anything. Recording it twice changes nothing.
+/// Records the outcomes that an earlier invocation handed on, if there are any. Recording them twice changes
+/// nothing.
 ///
 /// # Errors
-/// [`Exit::Owed`]: PostgreSQL did not record it.
-pub async fn pay(
+/// [`Exit::Unrecorded`]: PostgreSQL did not record it.
+pub async fn record(
     recorder: &Recorder,
     campaign: &Campaign,
     templates: Option<&Templates>,
-    debt: Option<&Debt>,
+    unrecorded: Option<&Unrecorded>,
     until: Instant,
 ) -> Result<(), Exit> {
-    let Some(debt) = debt else { return Ok(()) };
+    let Some(unrecorded) = unrecorded else { return Ok(()) };
     let closing = Closing {
-        batch_id: debt.batch_id,
-        token: debt.claim_token,
-        whole: debt.whole,
-        reopen: debt.outcomes.iter().any(|entry| entry.outcome.status() == Status::Pending),
-        doubt: false,
+        batch_id: unrecorded.batch_id,
+        token: unrecorded.claim_token,
+        whole: unrecorded.whole,
+        reopen: unrecorded.outcomes.iter().any(|entry| entry.outcome.status() == Status::Pending),
+        owner_lost: false,
     };
-    match settle(recorder, campaign, templates, debt.outcomes.clone(), closing, until).await {
+    match record_entries(recorder, campaign, templates, unrecorded.outcomes.clone(), closing, until).await {
         Ok(_) => {
-            tracing::info!(outcomes = debt.outcomes.len(), "recorded what was owed");
+            tracing::info!(outcomes = unrecorded.outcomes.len(), "recorded what was owed");
             Ok(())
         }
-        Err(error) => Err(Exit::Owed(Box::new(Answer::owing(debt.clone(), error.into())))),
+        Err(error) => {
+            Err(Exit::Unrecorded(Box::new(Answer::still_unrecorded(unrecorded.clone(), error.into()))))
+        }
     }
 }
 
@@ -55,7 +58,7 @@ pub async fn retry_refused(
     templates: Option<&Templates>,
     until: Instant,
 ) -> Result<(), Exit> {
-    if !campaign.resumed_in_doubt {
+    if !campaign.resumed_with_uncertain {
         return Ok(());
     }
     let database = recorder.database();
@@ -74,7 +77,7 @@ pub async fn retry_refused(
 ///
 /// # Errors
 /// Fails if PostgreSQL does not answer by `until`, or takes no activity.
-pub async fn settle(
+pub async fn record_entries(
     recorder: &Recorder,
     campaign: &Campaign,
     templates: Option<&Templates>,
