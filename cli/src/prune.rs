@@ -61,13 +61,13 @@ impl Prune {
         let rest: i64 = rows.first().map_or(0, |row| row.get("rest"));
         let [batches, events, recipients] = deleted;
         println!(
-            "{} ended {} days ago or earlier. Deleted: {}, {}, {}, and {}.",
+            "{} ended {} days ago or earlier. Deleted: {}, {}, {}, and {} of transient bounces and rate reservations.",
             format::counted(campaigns.len(), "campaign"),
             self.older_than,
             format::counted(batches, "batch"),
             format::counted(events, "event"),
             format::counted(recipients, "recipient"),
-            format::counted(rest, "row of transient bounces and rate reservations"),
+            format::counted(rest, "row"),
         );
         Ok(())
     }

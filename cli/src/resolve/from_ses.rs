@@ -20,13 +20,13 @@ use uncertain::Uncertain;
 
 /// Finds out which of the uncertain recipients got the email according to SES, and records it if a person agrees.
 pub async fn run(case: &Case, recipients: &[Uuid], yes: bool) -> Result<(), Failure> {
-    let uncertain = uncertain::load(case, recipients).await?;
-    if uncertain.is_empty() {
+    let people = uncertain::load(case, recipients).await?;
+    if people.is_empty() {
         println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
         return Ok(());
     }
-    println!("\"{}\": {}", case.name(), format::counted(uncertain.len(), "uncertain recipient"));
-    let findings = find(case, &uncertain).await?;
+    println!("\"{}\": {}", case.name(), format::counted(people.len(), "uncertain recipient"));
+    let findings = find(case, &people).await?;
     describe(&findings);
     let accepted: Vec<Entry> = findings.iter().filter_map(entry).collect();
     if accepted.is_empty() {
@@ -45,40 +45,42 @@ pub async fn run(case: &Case, recipients: &[Uuid], yes: bool) -> Result<(), Fail
     tracing::info!(campaign_id = %case.campaign.id, replayed = counts.replayed, known = counts.known, "resolved from SES");
     println!("{} now sent, with an activity for each.", format::counted(counts.replayed, "recipient"));
     if counts.known > 0 {
-        println!("{} settled meanwhile by other evidence.", format::count(counts.known as u64));
+        println!(
+            "Not changed, because they were settled in the meantime: {}.",
+            format::counted(counts.known, "recipient")
+        );
     }
     Ok(())
 }
 
 /// What SES shows about each recipient, with the recipient.
-async fn find<'a>(case: &Case, uncertain: &'a [Uncertain]) -> Result<Vec<(&'a Uncertain, Finding)>, Failure> {
+async fn find<'a>(case: &Case, people: &'a [Uncertain]) -> Result<Vec<(&'a Uncertain, Finding)>, Failure> {
     let mut insights = Insights::new().await;
-    let mut findings = Vec::with_capacity(uncertain.len());
+    let mut findings = Vec::with_capacity(people.len());
     // What the function knows to be accepted needs no witness.
     let (known, asked): (Vec<&Uncertain>, Vec<&Uncertain>) =
-        uncertain.iter().partition(|recipient| recipient.message_id.is_some());
+        people.iter().partition(|person| person.message_id.is_some());
     for some in asked.chunks(insights::MAX_ADDRESSES) {
         let messages: Vec<Message> = insights.messages(some).await?;
         let of = &case.campaign;
-        findings.extend(
-            some.iter().map(|recipient| (*recipient, judge(recipient, of.id, of.organization_id, &messages))),
-        );
+        findings
+            .extend(some.iter().map(|person| (*person, judge(person, of.id, of.organization_id, &messages))));
     }
-    findings.extend(known.into_iter().map(|recipient| (recipient, Finding::KnownAlready)));
+    findings.extend(known.into_iter().map(|person| (person, Finding::KnownAlready)));
     Ok(findings)
 }
 
-fn entry((recipient, finding): &(&Uncertain, Finding)) -> Option<Entry> {
+fn entry((person, finding): &(&Uncertain, Finding)) -> Option<Entry> {
     let Finding::Accepted { message_id, at } = finding else { return None };
-    let outcome = Outcome::Sent { message_id: message_id.clone(), at: at.unwrap_or(recipient.until) };
-    Some(Entry { recipient_id: recipient.id, outcome })
+    let outcome = Outcome::Sent { message_id: message_id.clone(), at: at.unwrap_or(person.until) };
+    Some(Entry { recipient_id: person.id, outcome })
 }
 
 /// The number of recipients with each finding, and one of them.
 fn describe(findings: &[(&Uncertain, Finding)]) {
     let line = |is: fn(&Finding) -> bool, what: &str| {
         let of: Vec<&Uncertain> =
-            findings.iter().filter(|(_, finding)| is(finding)).map(|(recipient, _)| *recipient).collect();
+            findings.iter().filter(|(_, finding)| is(finding)).map(|(person, _)| *person).collect();
         if let Some(first) = of.first() {
             println!("  {:>6}  {what}, for example {}", format::count(of.len() as u64), first.id);
         }

@@ -20,6 +20,8 @@ pub const PROBE: &str = "<i>";
 const MAX_SHAPES: usize = 32;
 /// The most texts and values of a shape.
 const MAX_LENGTH: usize = 512;
+/// The most texts and values of all shapes of a page, which bounds their memory.
+const MAX_ELEMENTS: usize = 20_000;
 /// Private-use characters, of which each is the mark of a value. The texts of a template usually have none of them.
 const MARKS: Range<u32> = 0xf_0000..0xf_0000 + MAX_LENGTH as u32 + 1;
 /// The character references that the engine's escaping writes, and the characters for which they stand.
@@ -85,22 +87,37 @@ pub struct Around<'i> {
     pub behind: &'i str,
 }
 
-/// The shapes of an island that occurred.
-#[derive(Default)]
-pub struct Shapes(Vec<(Vec<Element>, Option<Shape>)>);
+/// The shapes of each island that occurred.
+pub struct Shapes {
+    known: Vec<Vec<(Vec<Element>, Option<Shape>)>>,
+    /// The number of texts and values that new shapes may have.
+    left: usize,
+}
 
 impl Shapes {
+    /// No shapes of this number of islands.
+    pub fn new(islands: usize) -> Shapes {
+        Shapes { known: (0..islands).map(|_| Vec::new()).collect(), left: MAX_ELEMENTS }
+    }
+
     /// The shape of an island. It is learned when it occurs for the first time. `None`: such an island has to be
     /// tokenized.
-    pub fn of(&mut self, rendered: &Rendered, learn: impl FnOnce() -> Option<Shape>) -> Option<&Shape> {
-        if let Some(at) = self.0.iter().position(|(known, _)| *known == rendered.shape) {
-            return self.0[at].1.as_ref();
+    pub fn of(
+        &mut self,
+        island: usize,
+        rendered: &Rendered,
+        learn: impl FnOnce() -> Option<Shape>,
+    ) -> Option<&Shape> {
+        let known = &mut self.known[island];
+        if let Some(at) = known.iter().position(|(known, _)| *known == rendered.shape) {
+            return known[at].1.as_ref();
         }
-        if self.0.len() == MAX_SHAPES || rendered.shape.len() > MAX_LENGTH {
+        if known.len() == MAX_SHAPES || rendered.shape.len() > MAX_LENGTH.min(self.left) {
             return None;
         }
-        self.0.push((rendered.shape.clone(), learn()));
-        self.0.last()?.1.as_ref()
+        self.left -= rendered.shape.len();
+        known.push((rendered.shape.clone(), learn()));
+        known.last()?.1.as_ref()
     }
 }
 

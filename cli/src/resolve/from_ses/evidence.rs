@@ -42,18 +42,13 @@ pub enum Finding {
 }
 
 /// Judges a recipient by the messages. If several are the recipient's, the first that SES accepted counts.
-pub fn judge(
-    recipient: &Uncertain,
-    campaign_id: Uuid,
-    organization_id: Uuid,
-    messages: &[Message],
-) -> Finding {
+pub fn judge(person: &Uncertain, campaign_id: Uuid, organization_id: Uuid, messages: &[Message]) -> Finding {
     let to_address = |message: &&Message| {
-        message.destinations.iter().any(|to| address::canonical(to) == address::canonical(&recipient.address))
+        message.destinations.iter().any(|to| address::canonical(to) == address::canonical(&person.address))
     };
     let is_own = |message: &&Message| {
         message.names("campaign_id", campaign_id) == Some(true)
-            && message.names("recipient_id", recipient.id) == Some(true)
+            && message.names("recipient_id", person.id) == Some(true)
             && message.names("organization_id", organization_id) != Some(false)
     };
     let (own, others): (Vec<&Message>, Vec<&Message>) = messages.iter().filter(to_address).partition(is_own);
@@ -107,7 +102,7 @@ mod tests {
     const ORGANIZATION: Uuid = Uuid::from_u128(2);
     const RECIPIENT: Uuid = Uuid::from_u128(3);
 
-    fn recipient() -> Uncertain {
+    fn person() -> Uncertain {
         Uncertain {
             id: RECIPIENT,
             address: "ada@example.com".to_owned(),
@@ -134,7 +129,7 @@ mod tests {
     }
 
     fn found(messages: &[Message]) -> Finding {
-        judge(&recipient(), CAMPAIGN, ORGANIZATION, messages)
+        judge(&person(), CAMPAIGN, ORGANIZATION, messages)
     }
 
     fn accepted(id: &str, second: u64) -> Finding {

@@ -66,8 +66,8 @@ impl Insights {
 
     /// The messages to the addresses of these recipients, [`MAX_ADDRESSES`] at most, that SES accepted while they can
     /// have been sent to.
-    pub async fn messages(&mut self, uncertain: &[&Uncertain]) -> Result<Vec<Message>, Failure> {
-        let file = self.export(uncertain).await?;
+    pub async fn messages(&mut self, people: &[&Uncertain]) -> Result<Vec<Message>, Failure> {
+        let file = self.export(people).await?;
         let ids = message_ids(&file);
         if ids.len() > MAX_MESSAGES {
             return Err(Failure::new(
@@ -75,7 +75,7 @@ impl Insights {
                 format!(
                     "SES has {} messages to {} addresses in that time, and {MAX_MESSAGES} at most are looked at: name fewer with --recipient",
                     ids.len(),
-                    uncertain.len()
+                    people.len()
                 ),
             ));
         }
@@ -87,13 +87,13 @@ impl Insights {
     }
 
     /// The export's file, as SES wrote it.
-    async fn export(&mut self, uncertain: &[&Uncertain]) -> Result<String, Failure> {
+    async fn export(&mut self, people: &[&Uncertain]) -> Result<String, Failure> {
         self.exports.tick().await;
         let created = self
             .client
             .create_export_job()
             .export_data_source(
-                ExportDataSource::builder().message_insights_data_source(source(uncertain)).build(),
+                ExportDataSource::builder().message_insights_data_source(source(people)).build(),
             )
             .export_destination(destination())
             .send()
@@ -148,10 +148,10 @@ impl Insights {
     }
 }
 
-fn source(uncertain: &[&Uncertain]) -> MessageInsightsDataSource {
-    let addresses = uncertain.iter().map(|recipient| literal(&recipient.address)).collect();
-    let start = uncertain.iter().map(|recipient| recipient.from).min().unwrap_or(SystemTime::UNIX_EPOCH);
-    let end = uncertain.iter().map(|recipient| recipient.until).max().unwrap_or(SystemTime::UNIX_EPOCH);
+fn source(people: &[&Uncertain]) -> MessageInsightsDataSource {
+    let addresses = people.iter().map(|person| literal(&person.address)).collect();
+    let start = people.iter().map(|person| person.from).min().unwrap_or(SystemTime::UNIX_EPOCH);
+    let end = people.iter().map(|person| person.until).max().unwrap_or(SystemTime::UNIX_EPOCH);
     MessageInsightsDataSource::builder()
         .start_date(DateTime::from(start))
         .end_date(DateTime::from(end))

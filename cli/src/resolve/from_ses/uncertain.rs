@@ -34,7 +34,7 @@ pub async fn load(case: &Case, recipients: &[Uuid]) -> Result<Vec<Uncertain>, Fa
         let message = format!("--recipient {id}: the campaign has no such uncertain recipient");
         return Err(Failure::new(Exit::Data, message));
     }
-    let recipient = |row: &tokio_postgres::Row| {
+    let person = |row: &tokio_postgres::Row| {
         let email: String = row.get("email");
         Uncertain {
             id: row.get("id"),
@@ -44,5 +44,5 @@ pub async fn load(case: &Case, recipients: &[Uuid]) -> Result<Vec<Uncertain>, Fa
             message_id: row.get("message_id"),
         }
     };
-    Ok(rows.iter().map(recipient).collect())
+    Ok(rows.iter().map(person).collect())
 }
