@@ -49,10 +49,10 @@ impl Progress {
 
     /// A line above the bar.
     pub fn say(&self, line: &str) {
-        if !self.bar.is_hidden() {
-            self.bar.suspend(|| eprintln!("{line}"));
-        } else {
+        if self.bar.is_hidden() {
             tracing::warn!("{line}");
+        } else {
+            self.bar.suspend(|| eprintln!("{line}"));
         }
     }
 
