@@ -164,7 +164,8 @@ BEGIN
 END
 $$;
 SELECT pg_temp.switch_row_level_security_on(t)
-  FROM unnest(ARRAY['campaigns', 'campaign_recipients', 'suppressions']::regclass[]) AS t;
+  FROM unnest(ARRAY['campaigns', 'campaign_recipients', 'campaign_attachments', 'organization_settings',
+                    'suppressions']::regclass[]) AS t;
 
 -- The function of a policy below: the status of a campaign before the current statement changes it. (It is volatile,
 -- so it sees what other transactions committed before this one got its lock.)
@@ -180,6 +181,11 @@ DROP POLICY IF EXISTS campaign_sender ON campaigns;
 CREATE POLICY campaign_sender ON campaigns TO campaign_send_batch, campaign_ses_events USING (true);
 DROP POLICY IF EXISTS campaign_sender ON campaign_recipients;
 CREATE POLICY campaign_sender ON campaign_recipients TO campaign_send_batch, campaign_ses_events USING (true);
+-- ses-events reads neither attachments nor settings.
+DROP POLICY IF EXISTS campaign_sender ON campaign_attachments;
+CREATE POLICY campaign_sender ON campaign_attachments TO campaign_send_batch USING (true);
+DROP POLICY IF EXISTS campaign_sender ON organization_settings;
+CREATE POLICY campaign_sender ON organization_settings TO campaign_send_batch USING (true);
 DROP POLICY IF EXISTS campaign_sender ON suppressions;
 CREATE POLICY campaign_sender ON suppressions TO campaign_send_batch, campaign_ses_events USING (true);
 

@@ -11,6 +11,8 @@
 
 DROP POLICY IF EXISTS everybody ON campaigns;
 DROP POLICY IF EXISTS everybody ON campaign_recipients;
+DROP POLICY IF EXISTS everybody ON campaign_attachments;
+DROP POLICY IF EXISTS everybody ON organization_settings;
 DROP POLICY IF EXISTS everybody ON suppressions;
 
 -- A timeline that is a view has no policies; its tables have.

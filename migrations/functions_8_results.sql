@@ -90,7 +90,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
 
     UPDATE campaign_feedback AS f
-       SET delivered = n.delivered, bounced = n.bounced, bounced_softly = n.bounced_softly, withheld = n.withheld,
+       SET delivered = n.delivered, without_feedback = least(f.without_feedback, n.delivered), bounced = n.bounced, bounced_softly = n.bounced_softly, withheld = n.withheld,
            complained = n.complained, rejected = n.rejected, opened_by_people = n.opened_by_people,
            opened_by_machines = n.opened_by_machines, opened_by_apple = n.opened_by_apple,
            clicked_by_people = n.clicked_by_people, clicked_by_machines = n.clicked_by_machines

@@ -10,7 +10,7 @@ MATRIX_POOLED=(send_batch ses_events unsubscribe)
 # What needs programs that the packages leave out: a base backup, a dump.
 MATRIX_COMPLETE=(history)
 
-# run_matrix [TEST…]: all of it, or these tests, and docs/matrix.md. Fails if anything failed.
+# run_matrix [TEST…]: all of it, or these tests, and their rows in docs/matrix.md. Fails if anything failed.
 run_matrix() {
     local server bin failed=no rows
     rows=$(mktemp)
@@ -28,7 +28,8 @@ run_matrix() {
         matrix_server "$bin" direct "${MATRIX_TESTS[@]}" >>"$rows" || failed=yes
         matrix_server "$bin" pooled "${MATRIX_TESTS[@]}" >>"$rows" || failed=yes
     done
-    matrix_page <"$rows" >docs/matrix.md
+    matrix_page docs/matrix.md "$rows" >"$rows.page"
+    mv "$rows.page" docs/matrix.md
     rm "$rows"
     say "the result is in docs/matrix.md"
     [ $failed = no ] || die "something failed: see docs/matrix.md"
@@ -58,7 +59,8 @@ matrix_server() (
             result=failed status=1
             cat "$log" >&2
         fi
-        printf '%s\t%s\t%s\t%s\t%s\n' "$version" "$test" "$(matrix_count "$log")" "$result" "$((SECONDS - started))"
+        printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$version" "$test" "$(matrix_count "$log")" "$result" \
+            "$((SECONDS - started))" "$(date -u +%Y-%m-%d)"
     done
     return $status
 )
@@ -82,11 +84,12 @@ start_pooler() {
     local server=${DATABASE_URL##*:}
     printf '%s\n' '[databases]' "* = host=127.0.0.1 port=${server%%/*} user=postgres" '[pgbouncer]' \
         'listen_addr = 127.0.0.1' "listen_port = $port" 'unix_socket_dir =' 'auth_type = any' 'pool_mode = transaction' \
-        'default_pool_size = 10' 'max_client_conn = 1000' 'server_idle_timeout = 5' >"$CLUSTER_DIR/pooler.ini"
+        'default_pool_size = 10' 'max_client_conn = 1000' 'server_idle_timeout = 5' \
+        "pidfile = $CLUSTER_DIR/pooler.pid" >"$CLUSTER_DIR/pooler.ini"
     chmod 644 "$CLUSTER_DIR/pooler.ini"
     as_postgres pgbouncer --quiet "$CLUSTER_DIR/pooler.ini" 2>"$CLUSTER_DIR/pooler.log" &
-    POOLER_PROCESS=$!
-    trap 'kill "$POOLER_PROCESS" 2>/dev/null; stop_postgres' EXIT
+    # Its own process: the one that started it as another user does not pass the signal on.
+    trap 'kill "$(cat "$CLUSTER_DIR/pooler.pid")" 2>/dev/null; stop_postgres' EXIT
     export POOLER=127.0.0.1:$port
     for _ in $(seq 100); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
@@ -95,15 +98,22 @@ start_pooler() {
     die "PgBouncer does not listen: $(cat "$CLUSTER_DIR/pooler.log")"
 }
 
-# The page, from the rows on standard input.
+# matrix_page PAGE ROWS: the page with these rows in place of those of the same version and test.
 matrix_page() {
-    cat <<TEXT
+    cat <<'TEXT'
 # Versions and poolers
 
-What \`./dev matrix\` found when it was run last, on $(date -u +%Y-%m-%d): the tests that PostgreSQL takes part in, with each supported version, and through PgBouncer in transaction mode. \`life_cycle\` includes every two statements that can meet, with all three isolation levels as the default ([schedules.md](schedules.md)); \`history\` is failover and restores with real servers. Tests that look for what a version does not have, such as an extension, say so and pass. \`./dev matrix TEST…\` runs some of the tests; the table has what ran.
+What `./dev matrix` found: the tests that PostgreSQL takes part in, with each supported version, and through PgBouncer in transaction mode. Each row has the result of its last run, and the day of that run. `life_cycle` includes every two statements that can meet, with all three isolation levels as the default ([schedules.md](schedules.md)); `history` is failover and restores with real servers. Tests that look for what a version does not have, such as an extension, say so and pass. `./dev matrix TEST…` runs some of the tests and replaces their rows.
 
-| PostgreSQL | tests | passed | result | seconds |
-| --- | --- | ---: | --- | ---: |
+| PostgreSQL | tests | passed | result | seconds | day |
+| --- | --- | ---: | --- | ---: | --- |
 TEXT
-    awk -F '\t' '{ printf "| %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5 }'
+    {
+        sed -n 's/^| \([0-9].*\) |$/\1/p' "$1" | sed 's/ | /\t/g'
+        cat "$2"
+    } | awk -F '\t' '
+        { split($1, version, "."); key = version[1] ($1 ~ /PgBouncer/ ? " pooled" : "") "\t" $2 }
+        !(key in rows) { order[++count] = key }
+        { rows[key] = "| " $1 " | " $2 " | " $3 " | " $4 " | " $5 " | " $6 " |" }
+        END { for (n = 1; n <= count; n++) print rows[order[n]] }' | sort -s -t '|' -k 2,2
 }

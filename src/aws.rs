@@ -4,6 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use aws_sdk_sesv2::config::SharedHttpClient;
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
@@ -11,17 +12,28 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 /// <https://www.amazontrust.com/repository/>
 const AMAZON_ROOTS: &[u8] = include_bytes!("../certs/amazon-trust-services.pem");
 
-/// A client that closes connections when they have been idle for `max_idle`. It trusts Amazon's roots, and
-/// the system's if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set (for a proxy, or an emulator with TLS).
+/// A client that closes connections when they have been idle for `max_idle`. It trusts the roots of [`tls_context`].
 pub fn http_client(max_idle: Duration) -> SharedHttpClient {
-    let others = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some());
-    let roots = TrustStore::empty().with_native_roots(others).with_pem_certificate(AMAZON_ROOTS);
-    let context = TlsContext::builder().with_trust_store(roots).build().expect("the roots are certificates");
     aws_smithy_http_client::Builder::new()
         .pool_idle_timeout(max_idle)
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(context)
+        .tls_provider(PROVIDER)
+        .tls_context(tls_context())
         .build_https()
+}
+
+/// A connector for single requests without a signature, such as the download at a pre-signed URL. It trusts the roots of
+/// [`tls_context`].
+pub fn connector() -> Connector {
+    Connector::builder().tls_provider(PROVIDER).tls_context(tls_context()).build()
+}
+
+const PROVIDER: Provider = Provider::Rustls(CryptoMode::Ring);
+
+/// Amazon's roots, and the system's if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set (for a proxy, or an emulator with TLS).
+fn tls_context() -> TlsContext {
+    let others = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| env::var_os(name).is_some());
+    let roots = TrustStore::empty().with_native_roots(others).with_pem_certificate(AMAZON_ROOTS);
+    TlsContext::builder().with_trust_store(roots).build().expect("the roots are certificates")
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Holds the direction in which the functions' modules import each other, and that no files import each other
-//! in a ring.
+//! Holds the direction in which the functions' modules import each other, that no files import each other in a ring,
+//! and that what ARCHITECTURE.md names as a check of its promises exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -157,4 +157,34 @@ fn no_files_import_each_other_in_a_ring() {
     }
     let ring: Vec<String> = left.iter().map(|(module, targets)| format!("{module} -> {targets:?}")).collect();
     assert!(ring.is_empty(), "these files import each other:\n{}", ring.join("\n"));
+}
+
+/// The tables after "The promise in plain words" name tests by their functions or files, and promises of the model in
+/// quotation marks.
+#[test]
+fn what_checks_the_promises_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let page = read(&root.join("ARCHITECTURE.md"));
+    let promises = page.split("## The promise in plain words").nth(1).expect("the section");
+    let promises = promises.split("The promises rest on these assumptions").next().unwrap_or_default();
+    let mut files = Vec::new();
+    for folder in ["tests", "cli/tests", "model/src"] {
+        collect(&root.join(folder), &mut files);
+    }
+    let tests: String = files.iter().map(|file| read(file)).collect();
+    let (mut names, mut missing) = (0, Vec::new());
+    for row in promises.lines().filter(|line| line.starts_with('|')) {
+        let in_code = row.split('`').skip(1).step_by(2).map(|name| (name, format!("fn {name}()")));
+        let in_quotes = row.split('"').skip(1).step_by(2).map(|name| (name, format!("\"{name}\"")));
+        for (name, wanted) in in_code.chain(in_quotes).filter(|(name, _)| !name.starts_with("./dev")) {
+            names += 1;
+            let exists = if name.contains('/') { root.join(name).exists() } else { tests.contains(&wanted) };
+            if !exists {
+                missing.push(name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what does not exist: {missing:?}");
+    assert!(names > 20, "the tables are written in another way: {names} names");
 }

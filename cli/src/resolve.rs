@@ -1,8 +1,10 @@
-//! `campaign resolve`: settles uncertain recipients, by a person's decision or from the log.
+//! `campaign resolve`: settles uncertain recipients, by a person's decision, from the log, or from what SES shows.
 
 mod accepted;
 mod by_hand;
 mod from_log;
+mod from_ses;
+mod replay;
 
 use std::path::PathBuf;
 
@@ -19,14 +21,14 @@ use campaign_sender::send_batch::load::{self};
 use campaign_sender::store::Database;
 use campaign_sender::store::activities::{ActivitiesTable, plan};
 
-/// Settle recipients that are `uncertain`: by your decision, or from the function's log
+/// Settle recipients that are `uncertain`: by your decision, from the function's log, or from what SES shows
 ///
 /// SES may or may not have accepted the email to an uncertain recipient, and it is not sent again
-/// automatically. SES's events settle most of these recipients, and the log has what the function could not
-/// record. This command is for the rest.
+/// automatically. SES's events settle most of these recipients, the log has what the function could not
+/// record, and SES shows its messages where Virtual Deliverability Manager is on. This command is for the rest.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[command(group = clap::ArgGroup::new("how").required(true).args(["decision", "from_log"]))]
+#[command(group = clap::ArgGroup::new("how").required(true).args(["decision", "from_log", "from_ses"]))]
 pub struct Resolve {
     /// The campaign's id
     #[arg(value_parser = id)]
@@ -49,13 +51,17 @@ pub struct Resolve {
     /// Record every message that send-batch logged as accepted: a file of its log lines, or - for standard input
     #[arg(long, value_name = "FILE")]
     from_log: Option<PathBuf>,
+    /// Ask SES (Message Insights of Virtual Deliverability Manager), and record what it accepted once you agree
+    #[arg(long)]
+    from_ses: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   campaign resolve 5f0c2c1e-… --as resend --by ada@example.com --why 'SES support: nothing arrived'
   campaign resolve 5f0c2c1e-… --as sent --recipient 77d1… --by ada --why 'the customer has it'
-  aws logs tail /aws/lambda/send-batch --since 1d | campaign resolve 5f0c2c1e-… --from-log -";
+  aws logs tail /aws/lambda/send-batch --since 1d | campaign resolve 5f0c2c1e-… --from-log -
+  AWS_REGION=eu-central-1 campaign resolve 5f0c2c1e-… --from-ses";
 
 /// The decision of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,6 +87,9 @@ impl Resolve {
         let case = Case::open(&settings, self.campaign).await?;
         if let Some(file) = &self.from_log {
             return from_log::run(&case, file).await;
+        }
+        if self.from_ses {
+            return from_ses::run(&case, &self.recipients, self.yes).await;
         }
         let (Some(decision), Some(by), Some(why)) = (self.decision, self.by, self.why) else {
             return Err(Failure::new(Exit::Usage, "--as needs --by and --why"));

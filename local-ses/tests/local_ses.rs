@@ -16,7 +16,7 @@ use aws_sdk_sesv2::{
 };
 use local_ses::ses::{
     Account, Effect, EnforcementStatus, Options, RequestKind, Rule, SesEndpoint, SuppressedDestination,
-    SuppressionReason, TokenBucket, events, in_sns, in_sqs_batch,
+    SuppressionReason, TokenBucket, Vdm, events, in_sns, in_sqs_batch,
 };
 use mail_parser::{MessageParser, MimeHeaders};
 
@@ -567,4 +567,76 @@ async fn a_page_of_somebody_else_reads_and_changes_nothing() {
     let own = raw(&endpoint, "DELETE /_local/messages HTTP/1.1\r\nHost: OWN\r\nOrigin: http://OWN");
     assert!(own.starts_with("HTTP/1.1 2"), "{own}");
     assert_eq!(endpoint.message_count(), 0);
+}
+
+#[tokio::test]
+async fn message_insights_find_a_message_by_its_address_and_show_its_tags() {
+    use aws_sdk_sesv2::primitives::DateTime;
+    use aws_sdk_sesv2::types::{
+        DataFormat, EventType, ExportDataSource, ExportDestination, JobStatus, MessageInsightsDataSource,
+        MessageInsightsFilters,
+    };
+    let (endpoint, client) = start();
+    let sent = send(&client, "ann@example.com").await.unwrap();
+    send(&client, "bob@example.com").await.unwrap();
+    let id = sent.message_id().unwrap();
+
+    let create = |addresses: &[&str], format: DataFormat| {
+        let filter = addresses.iter().map(|address| (*address).to_owned()).collect();
+        let source = MessageInsightsDataSource::builder()
+            .start_date(DateTime::from_secs(0))
+            .end_date(DateTime::from(std::time::SystemTime::now() + Duration::from_secs(60)))
+            .include(MessageInsightsFilters::builder().set_destination(Some(filter)).build())
+            .build()
+            .unwrap();
+        client
+            .create_export_job()
+            .export_data_source(ExportDataSource::builder().message_insights_data_source(source).build())
+            .export_destination(ExportDestination::builder().data_format(format).build().unwrap())
+            .send()
+    };
+    let off = create(&["ann@example.com"], DataFormat::Csv).await.unwrap_err();
+    assert_eq!(off.code(), Some("BadRequestException"));
+    endpoint.set_vdm(Vdm { enabled: true, failing: false });
+    let six = ["a", "b", "c", "d", "e", "f"];
+    assert_eq!(create(&six, DataFormat::Csv).await.unwrap_err().code(), Some("BadRequestException"));
+
+    for format in [DataFormat::Csv, DataFormat::Json] {
+        let job = create(&["ann@example.com"], format).await.unwrap();
+        let job = job.job_id().unwrap();
+        let mut states = Vec::new();
+        let url = loop {
+            let answer = client.get_export_job().job_id(job).send().await.unwrap();
+            states.push(answer.job_status().unwrap().clone());
+            if let Some(url) = answer.export_destination().and_then(|to| to.s3_url()) {
+                break url.to_owned();
+            }
+            assert!(states.len() < 10, "{states:?}");
+        };
+        assert_eq!(states, [JobStatus::Created, JobStatus::Processing, JobStatus::Completed]);
+        let file = get(&url);
+        assert!(file.contains(id) && !file.contains("bob@example.com"), "{file}");
+    }
+
+    let found = client.get_message_insights().message_id(id).send().await.unwrap();
+    let tag = |name: &str| found.email_tags().iter().find(|tag| tag.name() == name).map(MessageTag::value);
+    assert_eq!((tag("recipient_id"), tag("ses:from-domain")), (Some("r-1"), Some("example.com")));
+    assert_eq!(found.insights()[0].destination(), Some("ann@example.com"));
+    let happened: Vec<_> =
+        found.insights()[0].events().iter().filter_map(|event| event.r#type().cloned()).collect();
+    assert_eq!(happened, [EventType::Send, EventType::Delivery]);
+    let unknown = client.get_message_insights().message_id("0100").send().await.unwrap_err();
+    assert_eq!(unknown.code(), Some("NotFoundException"));
+}
+
+/// The body of the answer at a URL.
+fn get(url: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }

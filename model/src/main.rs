@@ -9,6 +9,7 @@ mod calm;
 mod guards;
 mod replay;
 mod tables;
+mod traces;
 mod words;
 mod world;
 
@@ -30,7 +31,8 @@ const USAGE: &str = "\
 ./dev model --replay [SEED]     run schedules on the SQL statements in PostgreSQL, and compare the tables
                                 after each step; with a seed one random schedule, in words
 ./dev model --replay --without GUARD
-                                the same with a guard left out of the model alone: the tables differ";
+                                the same with a guard left out of the model alone: the tables differ
+./dev model --traces FILE       say whether what a storm recorded in FILE is something that the model can do";
 
 /// To show that a guard is needed, the size of the world is raised until a promise is broken.
 const SEARCHES: [Bounds; 7] = [
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["--each-guard"] => each_guard(),
+        ["--traces", file] => traces::run(file),
         ["--replay"] => replay::run(None, &Removed::default()),
         ["--replay", "--without", name] => match Guard::named(name) {
             Some(guard) => replay::run(None, &Removed(vec![guard])),

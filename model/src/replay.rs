@@ -4,8 +4,8 @@
 #[path = "../../tests/support/dice.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod dice;
-mod sql;
-mod tables;
+pub mod sql;
+pub mod tables;
 
 use std::collections::HashMap;
 use std::mem::{Discriminant, discriminant};

@@ -8,7 +8,7 @@ use crate::guards::{Guard, Removed};
 
 /// A position before every recipient's.
 pub const BEFORE_ALL: i16 = -1;
-/// The number of recipients by which the mark moves at a time.
+/// The number of recipients by which the mark moves at a time in a checked world.
 pub const STEP: usize = 1;
 
 /// The `status` of the campaign.
@@ -103,8 +103,10 @@ pub struct Batch {
     pub closed: bool,
     pub claimed_count: Option<u8>,
     pub notes: Vec<(u8, Outcome)>,
-    /// The world: the recipients that the claim returned, and those under way at the last checkpoint.
+    /// The world: the recipients that the claim returned, by how many of them the mark moves at a time, and those
+    /// under way at the last checkpoint.
     pub members: Vec<u8>,
+    pub step: u8,
     pub under_way: u8,
 }
 
@@ -193,6 +195,7 @@ impl Tables {
             claimed_count: None,
             notes: Vec::new(),
             members: Vec::new(),
+            step: 0,
             under_way: 0,
         });
         self.batches.len() - 1
@@ -264,17 +267,18 @@ impl Tables {
         snapshot: Option<&Tables>,
         token: u8,
         size: usize,
+        step: usize,
         removed: &Removed,
     ) -> Option<Claim> {
         let was = self.campaign;
         let inserting = self.inserting();
         let Some(snapshot) = snapshot else {
-            let claim = self.claim_seen(token, size, inserting, removed);
+            let claim = self.claim_seen(token, size, step, inserting, removed);
             self.note_completion(was);
             return Some(claim);
         };
         let mut seen = snapshot.clone();
-        let claim = seen.claim_seen(token, size, inserting, removed);
+        let claim = seen.claim_seen(token, size, step, inserting, removed);
         let added = seen.batches.len() > snapshot.batches.len();
         let number_taken = added && self.batches.len() > snapshot.batches.len();
         let changed_since = (0..snapshot.batches.len())
@@ -305,7 +309,14 @@ impl Tables {
         (self.campaign, self.sent_count, self.failed_count, self.uncertain_count)
     }
 
-    fn claim_seen(&mut self, token: u8, size: usize, inserting: bool, removed: &Removed) -> Claim {
+    fn claim_seen(
+        &mut self,
+        token: u8,
+        size: usize,
+        step: usize,
+        inserting: bool,
+        removed: &Removed,
+    ) -> Claim {
         // `begin_sending`
         if let (Campaign::Sent, Some(through)) = (self.campaign, self.completed_through)
             && (self.last_position() > through || !self.pending(BEFORE_ALL, i16::MAX).is_empty())
@@ -390,13 +401,14 @@ impl Tables {
                 at
             }
         };
-        let mark = self.recipients[usize::from(members[STEP.min(members.len()) - 1])].position;
+        let mark = self.recipients[usize::from(members[step.min(members.len()) - 1])].position;
         let b = &mut self.batches[at];
         (b.token, b.lease_holds, b.handed_by) = (Some(token), true, Some(token));
         b.claimed_count = b.claimed_count.or(u8::try_from(members.len()).ok());
         b.handed_through = b.handed_through.max(Some(mark));
         if !again {
             b.members.clone_from(&members);
+            b.step = u8::try_from(step).unwrap_or(u8::MAX);
         }
         Claim::Batch { batch: u8::try_from(at).unwrap_or(u8::MAX), members }
     }
@@ -466,7 +478,7 @@ impl Tables {
                 .filter(|r| record.outcomes.iter().all(|(known, _)| known != r))
                 .collect();
             let of_the_claim = uncertain.iter().filter(|r| attempt.members.contains(r)).count();
-            if of_the_claim > STEP + usize::from(attempt.under_way) {
+            if of_the_claim > usize::from(attempt.step) + usize::from(attempt.under_way) {
                 self.too_many_uncertain = true;
             }
             for r in uncertain {

@@ -5,7 +5,7 @@ use stateright::{Model, Property, Representative};
 
 use crate::calm;
 use crate::guards::{Guard, Removed};
-use crate::tables::{Batch, Campaign, Claim, Code, Outcome, Recipient, Record, Row, Tables};
+use crate::tables::{Batch, Campaign, Claim, Code, Outcome, Recipient, Record, Row, STEP, Tables};
 
 /// The size of the world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -233,7 +233,8 @@ impl World {
         astray.sort_unstable();
     }
 
-    fn begin(&mut self, unrecorded: Option<Record>) {
+    /// An invocation begins; its token is the number of lives.
+    pub fn begin(&mut self, unrecorded: Option<Record>) {
         self.lives += 1;
         self.invocations.push(Invocation {
             token: self.lives,
@@ -302,7 +303,7 @@ impl World {
     }
 
     /// Runs a statement and answers it.
-    pub fn run(&mut self, at: usize, size: usize, removed: &Removed) {
+    pub fn run(&mut self, at: usize, size: usize, step: usize, removed: &Removed) {
         self.invocations[at].cut = false;
         match self.statement(at) {
             None => {}
@@ -317,7 +318,7 @@ impl World {
             }
             Some(Late::Claim { token }) => {
                 let snapshot = self.invocations[at].snapshot.take();
-                match self.tables.claim(snapshot.as_deref(), token, size, removed) {
+                match self.tables.claim(snapshot.as_deref(), token, size, step, removed) {
                     // PostgreSQL has refused it, and it is repeated.
                     None => {}
                     Some(Claim::Nothing) => self.end(at),
@@ -334,7 +335,8 @@ impl World {
                         let decisions = |r: u8| self.tables.recipients[usize::from(r)].decisions;
                         let members = members.iter().map(|r| (*r, Attempt::Untried, decisions(*r))).collect();
                         let i = &mut self.invocations[at];
-                        (i.phase, i.batch, i.members, i.marked) = (Phase::Send, batch, members, 1);
+                        i.marked = u8::try_from(step).unwrap_or(u8::MAX);
+                        (i.phase, i.batch, i.members) = (Phase::Send, batch, members);
                     }
                 }
             }
@@ -384,7 +386,7 @@ impl World {
     fn run_late(&mut self, which: usize, removed: &Removed) {
         match self.late.remove(which) {
             Late::Claim { token } => {
-                self.tables.claim(None, token, BATCH_SIZE, removed);
+                self.tables.claim(None, token, BATCH_SIZE, STEP, removed);
             }
             Late::Checkpoint { batch, token, mark, notes, under_way } => {
                 self.tables.checkpoint(batch, token, mark, &notes, under_way, removed);
@@ -592,7 +594,7 @@ impl Sending {
             }
             Step::Snapshot(at) => w.invocations[*at].snapshot = Some(Box::new(w.tables.clone())),
             Step::Statement { at, small } => {
-                w.run(*at, if *small { 1 } else { BATCH_SIZE }, &self.removed);
+                w.run(*at, if *small { 1 } else { BATCH_SIZE }, STEP, &self.removed);
             }
             Step::Checkpoint(at) => w.run_checkpoint(*at, &self.removed),
             Step::Cut { at, checkpoint } => {

@@ -4,6 +4,11 @@
 //! (<https://docs.aws.amazon.com/ses/latest/dg/reputationdashboard-reputation-metrics.html>). A few emails do
 //! not prove a rate: a limit is passed when the rate is above it with 95 % confidence, after a minimum number
 //! of emails.
+//!
+//! Complaints are compared with the emails to providers that report complaints, as Amazon's metric `DELIVERY_COMPLAINT`
+//! does, which leaves out recipients 'hosted by ISPs with which Amazon SES does not have a feedback loop agreement'
+//! (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_BatchGetMetricDataQuery.html>); and with all emails, so
+//! that a campaign with few recipients at such providers is judged, too.
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -17,12 +22,16 @@ const MAX_REJECT_RATE: f64 = 0.5;
 /// The standard normal quantile of 95 %, one-sided.
 const Z: f64 = 1.644_853_6;
 
+/// Gmail's domains. Gmail sends no complaints
+/// (<https://aws.amazon.com/blogs/messaging-and-targeting/understanding-google-postmaster-tools-spam-complaints-for-amazon-ses-email-senders/>).
+pub const GMAIL: [&str; 2] = ["gmail.com", "googlemail.com"];
+
 /// The limits of the guard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// `GUARD_MAX_BOUNCE_RATE`, of emails that were delivered or bounced; 0.05 unless set.
     pub bounce_rate: f64,
-    /// `GUARD_MAX_COMPLAINT_RATE`, of emails that were delivered; 0.001 unless set.
+    /// `GUARD_MAX_COMPLAINT_RATE`, of emails that were delivered to providers that report complaints; 0.001 unless set.
     pub complaint_rate: f64,
     /// `GUARD_MIN_SAMPLE`: a campaign with fewer emails is not judged; 100 unless set.
     pub min_sample: u32,
@@ -48,6 +57,8 @@ pub struct Watched {
     pub recent: bool,
     /// Emails delivered.
     pub delivered: u64,
+    /// Those of them that were delivered to providers that report no complaints.
+    pub without_feedback: u64,
     /// Emails that bounced permanently.
     pub bounced: u64,
     /// Emails that led to a complaint.
@@ -116,19 +127,20 @@ fn rejection(campaign: &Watched, limits: &Limits) -> Option<String> {
 fn excess(campaigns: &[&Watched], limits: &Limits) -> Option<String> {
     let sum = |of: fn(&Watched) -> u64| campaigns.iter().map(|campaign| of(campaign)).sum::<u64>();
     let (delivered, bounced) = (sum(|c| c.delivered), sum(|c| c.bounced));
-    let complained = sum(|c| c.complained);
+    let (complained, without_feedback) = (sum(|c| c.complained), sum(|c| c.without_feedback));
     let passes = |count, of, limit| of >= u64::from(limits.min_sample) && lower_bound(count, of) > limit;
     let returned = delivered + bounced;
     // An email that led to a complaint was delivered, even if that event has not arrived.
     let received = delivered.max(complained);
+    let reported = delivered.saturating_sub(without_feedback).max(complained);
     if passes(bounced, returned, limits.bounce_rate) {
         let limit = percent(limits.bounce_rate);
         Some(halt::bounces(bounced, returned, &rate(bounced, returned), &limit))
-    } else if passes(complained, received, limits.complaint_rate) {
-        let (limit, rate) = (percent(limits.complaint_rate), rate(complained, received));
-        Some(halt::complaints(complained, received, &rate, &limit))
     } else {
-        None
+        let of =
+            [reported, received].into_iter().find(|of| passes(complained, *of, limits.complaint_rate))?;
+        let (limit, rate) = (percent(limits.complaint_rate), rate(complained, of));
+        Some(halt::complaints(complained, of, received - of, &rate, &limit))
     }
 }
 
@@ -173,6 +185,7 @@ mod tests {
             sending: true,
             recent: true,
             delivered,
+            without_feedback: 0,
             bounced,
             complained,
             rejected: 0,
@@ -209,6 +222,25 @@ mod tests {
         insta::assert_snapshot!(reason(918, 82, 0).unwrap(), @"82 of 1000 emails bounced (8.2 %), more than 5 %: clean the list, then set the status to 'sending'");
         insta::assert_snapshot!(reason(10_000, 0, 25).unwrap(), @"25 of 10000 recipients complained (0.25 %), more than 0.1 %: clean the list, then set the status to 'sending'");
         assert!(reason(0, 0, 100).unwrap().starts_with("100 of 100 recipients complained (100 %)"));
+    }
+
+    #[test]
+    fn complaints_are_compared_with_the_emails_to_providers_that_report_them_and_the_reason_says_so() {
+        let judged = |delivered, without_feedback, complained| {
+            let campaign = Watched { without_feedback, ..campaign(1, delivered, 0, complained) };
+            judge(&[campaign], &Limits::default()).pop().map(|stop| stop.reason)
+        };
+        assert_eq!(judged(10_000, 0, 12), None, "0.12 % of all may be chance");
+        insta::assert_snapshot!(judged(10_000, 7_500, 12).unwrap(), @"12 of 2500 recipients complained (0.48 %), more than 0.1 %, without the 7500 emails to providers that report no complaints: clean the list, then set the status to 'sending'");
+        // Fewer than the minimum are at providers that report: all are counted.
+        insta::assert_snapshot!(judged(300, 250, 6).unwrap(), @"6 of 300 recipients complained (2 %), more than 0.1 %: clean the list, then set the status to 'sending'");
+        assert_eq!(judged(99, 50, 9), None, "below the minimum");
+        // Events may arrive in any order, also complaints before deliveries.
+        assert!(
+            judged(100, 100, 100)
+                .unwrap()
+                .starts_with("100 of 100 recipients complained (100 %), more than 0.1 %:")
+        );
     }
 
     #[test]

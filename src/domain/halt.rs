@@ -23,6 +23,7 @@ pub enum HaltReason {
     ConfigurationSetPaused,
     NoTenant,
     TenantPaused,
+    TenantNotAssociated,
     NoConfigurationSet,
     MailFromNotVerified,
     IdentityNotVerified,
@@ -62,7 +63,7 @@ const REJECTED: &str = " emails were rejected by Amazon SES after it had accepte
 
 impl HaltReason {
     /// All of them.
-    pub const ALL: [HaltReason; 32] = [
+    pub const ALL: [HaltReason; 33] = [
         HaltReason::InvalidTemplate,
         HaltReason::FailingTemplate,
         HaltReason::NoBody,
@@ -78,6 +79,7 @@ impl HaltReason {
         HaltReason::ConfigurationSetPaused,
         HaltReason::NoTenant,
         HaltReason::TenantPaused,
+        HaltReason::TenantNotAssociated,
         HaltReason::NoConfigurationSet,
         HaltReason::MailFromNotVerified,
         HaltReason::IdentityNotVerified,
@@ -143,6 +145,7 @@ impl HaltReason {
             | HaltReason::ConfigurationSetPaused
             | HaltReason::NoTenant
             | HaltReason::TenantPaused
+            | HaltReason::TenantNotAssociated
             | HaltReason::NoConfigurationSet
             | HaltReason::MailFromNotVerified
             | HaltReason::IdentityNotVerified
@@ -156,16 +159,21 @@ impl HaltReason {
     fn of_ses(text: &str) -> Option<HaltReason> {
         let (code, words) = text.split_once(": ").unwrap_or((text, ""));
         let words = words.to_ascii_lowercase();
+        let stopped = ["paused", "suspended", "disabled"].iter().any(|stopped| words.contains(stopped));
         Some(match code {
+            // AWS documents no error code for these, so SES's words decide.
+            _ if words.contains("tenant not associated") => HaltReason::TenantNotAssociated,
+            _ if words.contains("tenant") && (stopped || code == "SendingPausedException") => {
+                HaltReason::TenantPaused
+            }
             "NotFoundException" if words.contains("tenant") => HaltReason::NoTenant,
-            "SendingPausedException" if words.contains("tenant") => HaltReason::TenantPaused,
+            _ if words.contains("configuration set") && stopped => HaltReason::ConfigurationSetPaused,
             "AccountSuspendedException" | "SendingPausedException" | "AccountSendingPausedException" => {
                 HaltReason::AccountMayNotSend
             }
             "ConfigurationSetSendingPausedException" | "CONFIGURATION_SET_SENDING_PAUSED" => {
                 HaltReason::ConfigurationSetPaused
             }
-            _ if words.contains("for this configuration set") => HaltReason::ConfigurationSetPaused,
             _ if words.contains("for this account") => HaltReason::AccountMayNotSend,
             "MailFromDomainNotVerifiedException" => HaltReason::MailFromNotVerified,
             "NotFoundException"
@@ -210,6 +218,7 @@ impl HaltReason {
             HaltReason::ConfigurationSetPaused => "configuration_set_paused",
             HaltReason::NoTenant => "no_tenant",
             HaltReason::TenantPaused => "tenant_paused",
+            HaltReason::TenantNotAssociated => "tenant_not_associated",
             HaltReason::NoConfigurationSet => "no_configuration_set",
             HaltReason::MailFromNotVerified => "mail_from_not_verified",
             HaltReason::IdentityNotVerified => "identity_not_verified",
@@ -261,6 +270,9 @@ impl HaltReason {
             }
             HaltReason::TenantPaused => {
                 "SES has paused the organization's tenant: its reputation in the SES console says why."
+            }
+            HaltReason::TenantNotAssociated => {
+                "Associate what it names with the organization's tenant (create-tenant-resource-association): docs/ses-tenants.md."
             }
             HaltReason::NoConfigurationSet => {
                 "Correct SES_CONFIGURATION_SET, or the campaign's configuration_set: SES has none of that name."
@@ -355,9 +367,14 @@ pub fn bounces(bounced: u64, of: u64, rate: &str, limit: &str) -> String {
     format!("{bounced} of {of}{BOUNCED}{rate}), more than {limit}")
 }
 
-/// The words of [`HaltReason::Complaints`], with the rate and its limit in percent.
-pub fn complaints(complained: u64, of: u64, rate: &str, limit: &str) -> String {
-    format!("{complained} of {of}{COMPLAINED}{rate}), more than {limit}")
+/// The words of [`HaltReason::Complaints`], with the rate and its limit in percent. `without`: emails to providers that
+/// report no complaints, which the rate leaves out.
+pub fn complaints(complained: u64, of: u64, without: u64, rate: &str, limit: &str) -> String {
+    let base = match without {
+        0 => String::new(),
+        without => format!(", without the {without} emails to providers that report no complaints"),
+    };
+    format!("{complained} of {of}{COMPLAINED}{rate}), more than {limit}{base}")
 }
 
 /// The words of [`HaltReason::Rejections`], with the rate in percent.
@@ -386,12 +403,32 @@ mod tests {
             ("something other than SES answers each time: http_403: x".to_owned(), HaltReason::NotSes),
             ("no clear answer from SES, time after time: http_502: x".to_owned(), HaltReason::NoClearAnswer),
             (bounces(82, 1000, "8.2 %", "5 %"), HaltReason::Bounces),
-            (complaints(3, 1000, "0.3 %", "0.1 %"), HaltReason::Complaints),
+            (complaints(3, 1000, 500, "0.3 %", "0.1 %"), HaltReason::Complaints),
             (rejections(38, 40, "95 %"), HaltReason::Rejections),
         ] {
             assert_eq!(HaltReason::of(&text), Some(reason), "{text}");
         }
         assert_eq!(HaltReason::of("the coupon is wrong"), None);
+        for (text, reason) in [
+            (
+                "SendingPausedException: Sending is paused for configuration set news.",
+                HaltReason::ConfigurationSetPaused,
+            ),
+            (
+                "SendingPausedException: Email sending is disabled for this account.",
+                HaltReason::AccountMayNotSend,
+            ),
+            ("SendingPausedException: Email sending is disabled for tenant acme.", HaltReason::TenantPaused),
+            ("MessageRejected: Tenant acme is paused.", HaltReason::TenantPaused),
+            (
+                "BadRequestException: Tenant not associated with resources [arn:x:configuration-set/news]",
+                HaltReason::TenantNotAssociated,
+            ),
+            ("NotFoundException: Tenant acme does not exist.", HaltReason::NoTenant),
+            ("NotFoundException: Configuration set <news> does not exist.", HaltReason::NoConfigurationSet),
+        ] {
+            assert_eq!(HaltReason::of(text), Some(reason), "{text}");
+        }
         assert_eq!(
             HaltReason::of("MessageRejected: Sending suspended for this account."),
             Some(HaltReason::AccountMayNotSend)

@@ -4,8 +4,9 @@ use std::env;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::domain::address;
 use crate::domain::event::MAX_BATCH_SIZE;
-use crate::domain::guard::Limits;
+use crate::domain::guard::{GMAIL, Limits};
 use crate::domain::send_api::SendApi;
 use crate::domain::setting::{InvalidVariable, given, parse};
 use crate::domain::uncertain::UncertainPolicy;
@@ -36,6 +37,9 @@ pub struct Settings {
     pub history_hold: Duration,
     /// `GUARD_MAX_BOUNCE_RATE`, `GUARD_MAX_COMPLAINT_RATE`, `GUARD_MIN_SAMPLE`: when `ses-events` pauses a campaign.
     pub guard: Limits,
+    /// `GUARD_NO_FEEDBACK_DOMAINS`: domains whose provider reports no complaints, so that the rate of complaints
+    /// leaves them out. Gmail's unless set; none if it is `none`.
+    pub no_feedback_domains: Vec<String>,
     /// `NOTICE_EVENT_BUS`: the EventBridge bus that `ses-events` tells of campaigns that it pauses; none unless set.
     pub notice_event_bus: Option<String>,
     /// The function's name for its metrics; `None` if none are written. `METRICS` is `on` or `off`; unless it
@@ -115,6 +119,7 @@ impl Settings {
                 .transpose()?
                 .map_or(Duration::from_secs(120), |seconds| Duration::from_secs(u64::from(seconds))),
             guard: guard(&variable)?,
+            no_feedback_domains: no_feedback_domains(&variable)?,
             notice_event_bus: variable("NOTICE_EVENT_BUS")
                 .map(|value| {
                     let expected = "the name or ARN of an event bus, for example default";
@@ -212,6 +217,29 @@ fn guard(variable: &dyn Fn(&str) -> Option<String>) -> Result<Limits, InvalidVar
     })
 }
 
+fn no_feedback_domains(variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<String>, InvalidVariable> {
+    let name = "GUARD_NO_FEEDBACK_DOMAINS";
+    match variable(name) {
+        None => Ok(GMAIL.map(str::to_owned).to_vec()),
+        Some(none) if none == "none" => Ok(Vec::new()),
+        Some(value) => value
+            .split(',')
+            .map(|domain| domain_of_an_address(domain.trim()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| InvalidVariable::Malformed {
+                name,
+                value: format!("{value:?}"),
+                expected: "domains with commas between them, for example gmail.com,googlemail.com; or none",
+            }),
+    }
+}
+
+/// A domain in the form that it has in a canonical address.
+fn domain_of_an_address(domain: &str) -> Option<String> {
+    let address = address::sendable(&format!("x@{domain}")).ok()?;
+    address.strip_prefix("x@").map(str::to_owned)
+}
+
 fn metrics(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, InvalidVariable> {
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").filter(|name| name != LOCAL_FUNCTION);
     match variable("METRICS").as_deref() {
@@ -280,6 +308,7 @@ mod tests {
         insta::assert_snapshot!(error("HISTORY_HOLD_SECONDS", "2m"), @r#"HISTORY_HOLD_SECONDS is "2m": expected whole seconds from 0 to 86400, for example 120"#);
         insta::assert_snapshot!(error("GUARD_MAX_BOUNCE_RATE", "5%"), @r#"GUARD_MAX_BOUNCE_RATE is "5%": expected a part of 1, for example 0.05; 1 never pauses"#);
         insta::assert_snapshot!(error("GUARD_MIN_SAMPLE", "0"), @r#"GUARD_MIN_SAMPLE is "0": expected a number of emails, for example 100"#);
+        insta::assert_snapshot!(error("GUARD_NO_FEEDBACK_DOMAINS", "gmail.com,@x"), @r#"GUARD_NO_FEEDBACK_DOMAINS is "gmail.com,@x": expected domains with commas between them, for example gmail.com,googlemail.com; or none"#);
         insta::assert_snapshot!(error("LAMBDA_TIMEOUT_SECONDS", "0"), @r#"LAMBDA_TIMEOUT_SECONDS is "0": expected whole seconds, for example 60"#);
     }
 
@@ -294,6 +323,18 @@ mod tests {
         {
             assert!(!is_table_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn the_domains_without_complaints_are_gmails_unless_others_or_none_are_named() {
+        let domains = |value| {
+            let variables =
+                [("DATABASE_URL", "postgres://u:secret@h/d"), ("GUARD_NO_FEEDBACK_DOMAINS", value)];
+            read(&variables).unwrap().no_feedback_domains
+        };
+        assert_eq!(domains(""), ["gmail.com", "googlemail.com"]);
+        assert_eq!(domains("none"), [""; 0]);
+        assert_eq!(domains("Gmail.com, b\u{fc}cher.example"), ["gmail.com", "xn--bcher-kva.example"]);
     }
 
     #[test]

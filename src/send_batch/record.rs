@@ -261,6 +261,10 @@ impl<'a> Attempt<'a> {
 
     /// Halves refused parts until each refused recipient is alone. Recipients that cannot be tried in time
     /// count as refused.
+    ///
+    /// # Errors
+    /// The error of a part that no recipient can have caused: the server's own trouble, for example a disk that is so
+    /// full that only small parts fit.
     async fn halve(&self, refusal: &DatabaseError) -> Result<Apart<'a>, DatabaseError> {
         let mut apart = Apart { refused: Vec::new(), takes_none: false };
         let now = Instant::now();
@@ -271,6 +275,9 @@ impl<'a> Attempt<'a> {
                 apart.takes_none = true;
                 apart.refuse(part, refusal);
             } else if let Part::Refused(error) = self.part(part).await? {
+                if !error.can_be_isolated() {
+                    return Err(error);
+                }
                 if let [line] = part {
                     apart.refused.push(Refused { line, error: error.to_string() });
                 } else {

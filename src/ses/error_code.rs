@@ -195,6 +195,12 @@ mod tests {
             ("CONFIGURATION_SET_DOES_NOT_EXIST", "x"),
             ("BadRequestException", "Sending paused for this account."),
             ("FAILED", "Sending paused for this configuration set."),
+            ("SendingPausedException", "Sending is paused for configuration set news."),
+            ("MessageRejected", "Tenant acme is paused."),
+            (
+                "BadRequestException",
+                "Tenant not associated with resources [arn:aws:ses:us-east-1:1:identity/a.example]",
+            ),
             ("MessageRejected", "Sending suspended for this account."),
             ("AccessDeniedException", "x"),
             (

@@ -8,7 +8,7 @@
 pub enum Wording {
     /// The daily quota is used up.
     QuotaUsedUp,
-    /// The account or the configuration set may not send.
+    /// The account, the configuration set or the tenant may not send.
     MayNotSend,
     /// SES throttles.
     TooFast,
@@ -20,6 +20,9 @@ const LEFT_OUT: [&str; 8] = ["is", "was", "has", "been", "now", "currently", "te
 const SUBJECTS: [&str; 4] = ["sending", "to send", "account", "configuration set"];
 /// ... and what was done to it.
 const STOPPED: [&str; 3] = ["paused", "suspended", "disabled"];
+/// What SES says if an email's identity or configuration set is not the tenant's, as senders have seen it
+/// (<https://github.com/PostHog/posthog/pull/75863>).
+const NOT_ASSOCIATED: &str = " tenant not associated ";
 /// Words of a refusal that concerns one recipient: a mailbox or account that is suspended, or that is not
 /// sent to.
 const OF_ONE: [&str; 5] = ["recipient", "mailbox", "destination", "user", "suppress"];
@@ -47,7 +50,15 @@ fn words(text: &str) -> String {
     words.fold(" ".to_owned(), |all, word| all + word + " ")
 }
 
+/// AWS documents no error of its own for a tenant: `SendEmail` has `SendingPausedException` for an account, and nothing for
+/// what a tenant lacks (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html>). A message that names
+/// a tenant is about all recipients, whatever stands between the word and what was done to it.
 fn may_not_send(words: &str) -> bool {
+    let of_tenant = words.contains(" tenant ") && STOPPED.into_iter().any(|stopped| words.contains(stopped));
+    of_tenant || words.contains(NOT_ASSOCIATED) || stopped(words)
+}
+
+fn stopped(words: &str) -> bool {
     SUBJECTS.into_iter().any(|subject| {
         STOPPED
             .into_iter()
@@ -85,6 +96,12 @@ mod tests {
             "Your account has been suspended because of its bounce rate exceeded 10 %.",
             "Your account's ability to send email is paused.",
             "Email sending for this configuration set was disabled.",
+            "Sending is paused for configuration set news.",
+            "Email sending is disabled for tenant acme.",
+            "Sending is paused for tenant acme",
+            "Tenant acme is paused.",
+            "The sending status of the tenant acme is DISABLED",
+            "Tenant not associated with resources [arn:aws:ses:us-east-1:123456789012:configuration-set/news]",
         ] {
             assert_eq!(says(text), Some(Wording::MayNotSend), "{text}");
         }
@@ -107,6 +124,8 @@ mod tests {
             "The account was not paused while sending.",
             "Bounce rate exceeded.",
             "Message size exceeded.",
+            "The recipient's tenant is disabled.",
+            "Tenant acme does not exist.",
         ] {
             assert_eq!(says(text), None, "{text}");
         }

@@ -184,7 +184,7 @@ impl SesEvents {
     async fn learn(&self, until: Instant) -> Result<Recorder, Failure> {
         let name = &self.settings.activities_table;
         let table = plan::learn(&self.database, name, &["email_sent"], &ACTIONS, until).await?;
-        Ok(Recorder::new(table))
+        Ok(Recorder::new(table, self.settings.no_feedback_domains.clone()))
     }
 
     /// Records events with one statement. If PostgreSQL refuses the content of one of them (a check or

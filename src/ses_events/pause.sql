@@ -19,7 +19,7 @@ judging AS MATERIALIZED (
 judged AS (
     UPDATE campaign_feedback AS f
        SET judged_delivered = f.delivered, judged_bounced = f.bounced, judged_complained = f.complained,
-           judged_rejected = f.rejected
+           judged_rejected = f.rejected, judged_without_feedback = f.without_feedback
       FROM judging AS j WHERE f.campaign_id = j.campaign_id
 )
 SELECT id FROM paused

@@ -87,13 +87,16 @@ impl std::ops::AddAssign for Recorded {
 pub struct Recorder {
     table: ActivitiesTable,
     statement: String,
+    /// Domains whose provider reports no complaints.
+    without_feedback: Vec<String>,
 }
 
 impl Recorder {
-    /// Fills the statement for this table.
-    pub fn new(table: ActivitiesTable) -> Recorder {
+    /// Fills the statement for this table. Deliveries to the domains `without_feedback` are counted apart, because
+    /// their providers report no complaints.
+    pub fn new(table: ActivitiesTable, without_feedback: Vec<String>) -> Recorder {
         let statement = table.fill(include_str!("record.sql"));
-        Recorder { table, statement }
+        Recorder { table, statement, without_feedback }
     }
 
     /// Returns true if it writes the same as another statement.
@@ -120,7 +123,7 @@ impl Recorder {
         until: Instant,
     ) -> Result<Recorded, DatabaseError> {
         let columns = Columns::of(events, &self.table);
-        let parameters: [(&(dyn ToSql + Sync), Type); 20] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 21] = [
             (&columns.recipient_ids, Type::UUID_ARRAY),
             (&columns.campaign_ids, Type::UUID_ARRAY),
             (&columns.organization_ids, Type::UUID_ARRAY),
@@ -141,6 +144,7 @@ impl Recorder {
             (&columns.details, Type::JSONB_ARRAY),
             (&columns.suppressions, Type::TEXT_ARRAY),
             (&columns.feedback, Type::TEXT_ARRAY),
+            (&self.without_feedback, Type::TEXT_ARRAY),
         ];
         let rows = database.query(&self.statement, &parameters, until).await?;
         let count =

@@ -1,5 +1,6 @@
 -- Records SES's events of recipients of any campaigns with one statement: recipients that they settle, activities,
--- suppressions and counters. $1 … $20: the events, column by column; one row for each.
+-- suppressions and counters. $1 … $20: the events, column by column; one row for each. $21: domains whose provider reports
+-- no complaints.
 WITH event AS MATERIALIZED (
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
         AS e (recipient_id, campaign_id, tagged_organization, destination, status, message_id, accepted_at,
@@ -267,6 +268,7 @@ firsts AS (
 -- that is not among the firsts is the only one of its count.
 happened AS (
     SELECT t.campaign_id, t.organization_id,
+           t.feedback = 'delivered' AND substring(t.address FROM '[^@]*$') = ANY ($21) AS without_feedback,
            CASE WHEN t.feedback IN ('delivered', 'bounced', 'complained', 'rejected') THEN t.feedback
                 WHEN t.made_by = 'ses' THEN 'withheld'
                 WHEN t.action = 'email_opened'
@@ -274,13 +276,14 @@ happened AS (
                                     ELSE 'opened_by_people' END END AS what
       FROM told AS t
     UNION ALL
-    SELECT k.campaign_id, k.organization_id, f.what
+    SELECT k.campaign_id, k.organization_id, false, f.what
       FROM firsts AS f
       JOIN (SELECT DISTINCT recipient_id, campaign_id, organization_id FROM told) AS k USING (recipient_id)
 ),
 feedback AS (
     SELECT h.campaign_id, h.organization_id,
            count(*) FILTER (WHERE h.what = 'delivered') AS delivered,
+           count(*) FILTER (WHERE h.without_feedback) AS without_feedback,
            count(*) FILTER (WHERE h.what = 'bounced') AS bounced,
            count(*) FILTER (WHERE h.what = 'bounced_softly') AS bounced_softly,
            count(*) FILTER (WHERE h.what = 'withheld') AS withheld,
@@ -297,16 +300,17 @@ feedback AS (
 ),
 tally AS (
     INSERT INTO campaign_feedback AS t (
-        campaign_id, organization_id, delivered, bounced, bounced_softly, withheld, complained, rejected,
+        campaign_id, organization_id, delivered, without_feedback, bounced, bounced_softly, withheld, complained, rejected,
         opened_by_people, opened_by_machines, opened_by_apple, clicked_by_people, clicked_by_machines)
-    SELECT f.campaign_id, f.organization_id, f.delivered, f.bounced, f.bounced_softly, f.withheld, f.complained,
+    SELECT f.campaign_id, f.organization_id, f.delivered, f.without_feedback, f.bounced, f.bounced_softly, f.withheld, f.complained,
            f.rejected, f.opened_by_people, f.opened_by_machines, f.opened_by_apple, f.clicked_by_people,
            f.clicked_by_machines
       FROM feedback AS f
      WHERE (SELECT count(*) FROM counted) >= 0
      ORDER BY f.campaign_id
     ON CONFLICT (campaign_id) DO UPDATE
-       SET delivered = t.delivered + excluded.delivered, bounced = t.bounced + excluded.bounced,
+       SET delivered = t.delivered + excluded.delivered,
+           without_feedback = t.without_feedback + excluded.without_feedback, bounced = t.bounced + excluded.bounced,
            bounced_softly = t.bounced_softly + excluded.bounced_softly, withheld = t.withheld + excluded.withheld,
            complained = t.complained + excluded.complained, rejected = t.rejected + excluded.rejected,
            opened_by_people = t.opened_by_people + excluded.opened_by_people,
@@ -350,6 +354,7 @@ suspect AS (
 -- The feedback of their campaigns of the last seven days that the guard has not judged yet.
 unjudged AS (
     SELECT t.campaign_id, t.organization_id, t.first_at, t.delivered - t.judged_delivered AS delivered,
+           t.without_feedback - t.judged_without_feedback AS without_feedback,
            t.bounced - t.judged_bounced AS bounced, t.complained - t.judged_complained AS complained,
            t.rejected - t.judged_rejected AS rejected
       FROM (SELECT * FROM tally
@@ -361,7 +366,7 @@ watched AS (
     SELECT jsonb_agg(jsonb_build_object(
                'campaignId', u.campaign_id, 'organizationId', u.organization_id, 'sending', c.status = 'sending',
                'recent', u.first_at > now() - interval '7 days',
-               'delivered', u.delivered, 'bounced', u.bounced, 'complained', u.complained,
+               'delivered', u.delivered, 'withoutFeedback', u.without_feedback, 'bounced', u.bounced, 'complained', u.complained,
                'rejected', u.rejected)) AS list
       FROM unjudged AS u JOIN campaigns AS c ON c.id = u.campaign_id
      WHERE u.first_at > now() - interval '7 days' OR c.status = 'sending'

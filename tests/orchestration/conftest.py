@@ -52,6 +52,19 @@ def empty(aws):
     http("POST", f"{aws}/moto-api/config", {"stepfunctions": {"execute_state_machine": True}})
 
 
+@pytest.fixture
+def account(aws):
+    """Clients of an account that is empty."""
+    access = {"region_name": REGION, "endpoint_url": aws, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+    def client(service):
+        return boto3.client(service, **access)
+
+    empty(aws)
+    yield client
+    empty(aws)
+
+
 def teach_moto_to_start_executions():
     """`states:startExecution` takes `StateMachineArn`, and boto3 `stateMachineArn`: moto passes on the former."""
     evaluate = StateTaskServiceSfn._eval_service_task

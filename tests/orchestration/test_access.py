@@ -364,7 +364,8 @@ def test_the_crms_own_roles_go_on_when_row_level_security_is_switched_on(world):
         assert crm.execute("SELECT FROM campaign_recipients").rowcount == 0, "until the CRM's policies say more"
     enabled = world.database.execute(
         "SELECT relname FROM pg_class WHERE relrowsecurity AND relkind = 'r' ORDER BY 1").fetchall()
-    assert [name for (name,) in enabled] == ["campaign_recipients", "campaigns", "suppressions"]
+    assert [name for (name,) in enabled] == [
+        "campaign_attachments", "campaign_recipients", "campaigns", "organization_settings", "suppressions"]
 
 
 def test_a_tenant_sees_and_writes_what_is_its_own(tenants):
@@ -395,3 +396,44 @@ def test_a_tenant_sees_and_writes_what_is_its_own(tenants):
             for table in ("campaigns", "campaign_recipients", "activities"):
                 found = crm.execute(f"SELECT organization_id::text FROM {table}").fetchall()
                 assert found == [(organization,)], table
+
+
+def test_a_tenant_sees_no_attachment_and_no_setting_of_another_and_the_functions_use_all(tenants):
+    world = tenants
+    for organization in ORGANIZATIONS:
+        world.database.execute("INSERT INTO organization_settings VALUES (%s, NULL)", [organization])
+    written = {}
+    attach = "INSERT INTO campaign_attachments (campaign_id, file_name, content) VALUES (%s, %s, 'x')"
+    with connect_as(world, "crm") as crm:
+        for organization in ORGANIZATIONS:
+            crm.execute(f"SET crm.organization_id = '{organization}'")
+            written[organization] = crm.execute(
+                """INSERT INTO campaigns (organization_id, status, from_address, subject, text)
+                   VALUES (%s, 'sending', 'news@example.com', 'Hello', 'Good day') RETURNING id""",
+                [organization],
+            ).fetchone()[0]
+            crm.execute(attach, [written[organization], f"{organization}.txt"])
+            crm.execute(
+                "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES (%s, %s, 'a@example.com')",
+                [written[organization], organization],
+            )
+        for organization in ORGANIZATIONS:
+            crm.execute(f"SET crm.organization_id = '{organization}'")
+            files = crm.execute("SELECT file_name FROM campaign_attachments").fetchall()
+            assert files == [(f"{organization}.txt",)]
+            settings = crm.execute("SELECT organization_id::text FROM organization_settings").fetchall()
+            assert settings == [(organization,)]
+            assert crm.execute("UPDATE campaign_attachments SET content = 'y'").rowcount == 1
+        # To the campaign of the other, and the tenant of the other.
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            crm.execute(attach, [written[ORGANIZATIONS[0]], "b.txt"])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            crm.execute("UPDATE organization_settings SET ses_tenant = 'acme'")
+    act_as(world, "send-batch")
+    assert [world.invoke({})["status"] for _ in range(3)] == ["done", "done", "idle"]
+    attached = [json.loads(http("GET", f"{world.ses}/_local/messages/{message['id']}"))["attachments"]
+                for message in world.messages()]
+    assert sorted(file["fileName"] for [file] in attached) == sorted(f"{name}.txt" for name in ORGANIZATIONS)
+    world.database.execute("UPDATE organization_settings SET ses_tenant = 'acme'")
+    with connect_as(world, "campaign_send_batch") as role:
+        assert role.execute("SELECT ses_tenant FROM organization_settings").fetchall() == [("acme",)] * 2

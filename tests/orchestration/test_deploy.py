@@ -19,7 +19,7 @@ from samcli.lib.providers.provider import Stack
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 
 import cloudformation
-from conftest import ACCOUNT, REGION, ROOT, empty
+from conftest import ACCOUNT, REGION, ROOT
 from function import TARGET
 
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:crm-AbCdEf"
@@ -61,7 +61,7 @@ def built(tmp_path):
     return tmp_path
 
 
-def in_terminal(command, directory, seconds=60, **variables):
+def in_terminal(command, directory, seconds=300, **variables):
     """Runs a command in a terminal without answering anything; its exit status and its output."""
     child, terminal = pty.fork()
     if child == 0:
@@ -96,19 +96,6 @@ def deploy(command, directory, aws, **variables):
     )
     assert status == 0, shown
     return shown
-
-
-@pytest.fixture
-def account(aws):
-    """Clients of an account that is empty."""
-    access = {"region_name": REGION, "endpoint_url": aws, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
-
-    def client(service):
-        return boto3.client(service, **access)
-
-    empty(aws)
-    yield client
-    empty(aws)
 
 
 def variables_of(account, function):
@@ -306,6 +293,7 @@ def test_each_function_may_have_a_login_of_its_own_and_reads_no_others_secret(ac
         ({"SesEventsDatabaseIamUserArn": USERS["ses-events"]}, "SesEventsDatabaseIamUserArn goes with"),
         ({"UnsubscribeDatabaseUrl": "postgres://u@h/d", "UnsubscribeDatabaseSecretArn": SECRET,
           "UnsubscribeDatabaseIamUserArn": USERS["unsubscribe"]}, "UnsubscribeDatabaseIamUserArn goes with"),
+        ({"ConfigurationSet": "mine", "TrackingDomain": "links.example.com"}, "TrackingDomain goes with a configuration set"),
         ({"SesIdentities": ""}, "Parameter SesIdentities failed"),
         ({"SesIdentities": "example.com,nobody"}, "Parameter SesIdentities failed"),
         ({"UnsubscribeUrl": "http://example.com"}, "Parameter UnsubscribeUrl failed"),

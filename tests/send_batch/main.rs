@@ -9,6 +9,7 @@ mod answers;
 mod attachments;
 mod bulk;
 mod crashes;
+mod disk;
 mod late;
 mod memory;
 mod mime;

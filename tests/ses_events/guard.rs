@@ -49,6 +49,39 @@ fn complaints_stop_a_campaign_and_repeated_events_count_once() {
 }
 
 #[test]
+fn emails_to_providers_without_feedback_are_left_out_of_the_rate_of_complaints_unless_none_are_named() {
+    let mut world = World::new();
+    for (setting, expected) in [("none", "sending"), ("", "paused")] {
+        let mut function = ses_events(&world, &[("GUARD_NO_FEEDBACK_DOMAINS", setting)]);
+        // 200 at a provider that reports complaints, 500 at Gmail, in several spellings.
+        let (campaign, mut ids) = sending(&mut world, 200);
+        ids.extend((0..500).map(|n| {
+            let domain = ["gmail.com", "GoogleMail.com", "Gmail.Com"][n % 3];
+            world.add_recipient(campaign, &format!("{n}-{campaign}@{domain}"))
+        }));
+        set_uncertain(&mut world, campaign);
+        world.set_status(campaign, "sending");
+        tell(&mut function, "delivery", campaign, &ids);
+        // A repeated event counts once.
+        tell(&mut function, "delivery", campaign, &ids[150..300]);
+        tell(&mut function, "complaint", campaign, &ids[..2]);
+        let (status, reason) = world.campaign_status(campaign);
+        assert_eq!(status, expected, "{setting}: {reason:?}");
+        if let Some(reason) = reason {
+            insta::assert_snapshot!(reason, @"2 of 200 recipients complained (1 %), more than 0.1 %, without the 500 emails to providers that report no complaints: clean the list, then set the status to 'sending'");
+        }
+        let counted = world.database.query(
+            "SELECT delivered, without_feedback, judged_without_feedback FROM campaign_feedback WHERE campaign_id = $1",
+            &[&campaign],
+        );
+        let counted: [i32; 3] = [0, 1, 2].map(|column| counted[0].get(column));
+        assert_eq!(counted, if expected == "paused" { [700, 500, 500] } else { [700, 0, 0] });
+        world.set_status(campaign, "cancelled");
+    }
+    assert_exact(&mut world);
+}
+
+#[test]
 fn resuming_a_campaign_accepts_its_figures_and_the_guard_counts_from_zero() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);

@@ -38,8 +38,12 @@ pub fn calm(world: &mut World, ledger: &Ledger, frozen: Vec<Frozen>) -> i64 {
     let asleep = frozen.iter().map(|process| process.wakes_at).max().unwrap_or_else(Instant::now);
     sleep(asleep.saturating_duration_since(Instant::now()));
     let mut function = world.function();
-    for campaign in ledger.campaigns.all() {
-        world.set_status(campaign, "sending");
+    for campaign in ledger.everything() {
+        if ledger.traced.all().contains(&campaign) {
+            crate::trace::resume(world, campaign);
+        } else {
+            world.set_status(campaign, "sending");
+        }
         let last = run(&mut function, event(campaign, 500)).pop().expect("an answer");
         assert_eq!(last["status"], "done", "{last}\n{}", function.logs().join("\n"));
     }
@@ -51,7 +55,7 @@ pub fn calm(world: &mut World, ledger: &Ledger, frozen: Vec<Frozen>) -> i64 {
         run(&mut function, next.clone());
     }
     let mut uncertain = 0;
-    for campaign in ledger.campaigns.all() {
+    for campaign in ledger.everything() {
         world.assert_consistent(campaign);
         assert_eq!(world.count(campaign, "status = 'pending'"), 0);
         uncertain += world.count(campaign, "status = 'uncertain'");

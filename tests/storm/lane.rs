@@ -136,6 +136,11 @@ pub fn run(ledger: &Ledger, number: u64, mut dice: Dice) -> Vec<Frozen> {
 /// tick.
 fn order(ledger: &Ledger, dice: &mut Dice) -> Value {
     let nexts = ledger.nexts();
+    if dice.percent(30)
+        && let Some(campaign) = ledger.traced.choose(dice)
+    {
+        return event(campaign, u32::try_from(dice.between(1, 3)).expect("fits"));
+    }
     match dice.between(1, 10) {
         1 | 2 => json!({}),
         3 => event(*dice.choose(&ledger.campaigns.all().collect::<Vec<_>>()), 30),

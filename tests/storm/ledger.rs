@@ -11,10 +11,13 @@ use crate::campaigns::Campaigns;
 use crate::network::Proxy;
 use crate::support::World;
 use crate::support::dice::Dice;
+use crate::trace::Traced;
 
 /// What the parts of the storm share.
 pub struct Ledger {
     pub campaigns: Campaigns,
+    /// Those of which the model hears.
+    pub traced: Traced,
     /// The start of the large campaign.
     pub first_position: i64,
     pub recipients: u64,
@@ -57,6 +60,7 @@ impl Ledger {
             first_position: world.database.query(first, &[&campaigns.main])[0].get(0),
             recipients,
             campaigns,
+            traced: Traced::default(),
             url: world.database.url.clone(),
             environment: world.environment(),
             proxy: None,
@@ -85,6 +89,11 @@ impl Ledger {
     #[must_use]
     pub fn beside(self, proxy: Proxy) -> Ledger {
         Ledger { proxy: Some(proxy), ..self }
+    }
+
+    /// All campaigns, also the recorded ones.
+    pub fn everything(&self) -> Vec<uuid::Uuid> {
+        self.campaigns.all().chain(self.traced.all()).collect()
     }
 
     /// The organization whose activities are refused.

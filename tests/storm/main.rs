@@ -23,6 +23,7 @@ mod lane;
 mod ledger;
 mod network;
 mod steady;
+mod trace;
 mod weather;
 
 use std::io::Write as _;
@@ -53,6 +54,7 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
     let campaigns = Campaigns::make(&mut world, recipients);
     lane::name_owners(&mut world);
     weather::make_disk(&mut world);
+    trace::record(&mut world);
     let network = Arc::new(network::Weather::default());
     let ends_at = started + Duration::from_secs(seconds);
     let proxy = network::Proxy::start(&network, server_of(&world.database.url), seed);
@@ -64,6 +66,7 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
         scope.spawn(|| aftermath::early_events(&ledger, &world.ses, Dice::new(seed, 102)));
         scope.spawn(|| defaults::change(&ledger, Dice::new(seed, 104)));
         scope.spawn(|| crm::live(&ledger, Dice::new(seed, 105)));
+        scope.spawn(|| trace::live(&ledger, Dice::new(seed, 107)));
         scope.spawn(|| weather::disk(&ledger, Dice::new(seed, 106)));
         scope.spawn(|| network::until_over(&ledger, &network));
         let lanes: Vec<_> = (0..LANES)
@@ -84,7 +87,9 @@ fn nobody_gets_two_emails_and_nobody_is_forgotten_in_a_storm() {
 
     let uncertain = aftermath::calm(&mut world, &ledger, frozen);
     aftermath::deliver_events(&world, &ledger, &mut Dice::new(seed, 103));
-    let left: usize = ledger.campaigns.all().map(|campaign| aftermath::compare(&mut world, campaign)).sum();
+    let left: usize =
+        ledger.everything().into_iter().map(|campaign| aftermath::compare(&mut world, campaign)).sum();
+    say(&format!("storm: {}", trace::judge(&mut world)));
     say(&format!(
         "storm: {}, {} messages cut off or left hanging, {} emails accepted, {uncertain} uncertain before the events, {left} after (never accepted), {:.0} s",
         ledger.summary(),

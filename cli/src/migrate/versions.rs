@@ -16,13 +16,14 @@ macro_rules! files {
 }
 
 /// The files of the versions, each of which is applied once and recorded. A file that has been released is not changed.
-pub const VERSIONS: [(&str, &str); 6] = files![
+pub const VERSIONS: [(&str, &str); 7] = files![
     "0000_addresses.sql",
     "0001_tables.sql",
     "0002_last_invocations.sql",
     "0003_ses.sql",
     "0004_links.sql",
-    "0005_results.sql"
+    "0005_results.sql",
+    "0006_feedback.sql"
 ];
 
 /// The version that the steps of `baseline.sql` lead to.

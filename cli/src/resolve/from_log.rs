@@ -8,15 +8,11 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{format, soon};
+use super::super::format;
 use super::Case;
 use super::accepted::{self, Accepted, Line};
+use super::replay::{self, Replayed};
 use campaign_sender::domain::outcome::{Entry, Outcome};
-use campaign_sender::send_batch::lines;
-use campaign_sender::send_batch::record::{self, Record};
-
-/// The number of outcomes that one statement records.
-const CHUNK: usize = 1000;
 
 /// The log's messages of a campaign.
 #[derive(Default)]
@@ -41,12 +37,7 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
             outcome: Outcome::Sent { message_id, at },
         })
         .collect();
-    let (mut replayed, mut known) = (0, 0);
-    for chunk in entries.chunks(CHUNK) {
-        let counts = replay(case, chunk).await?;
-        replayed += counts.0;
-        known += counts.1;
-    }
+    let Replayed { replayed, known } = replay::all(case, entries).await?;
     tracing::info!(campaign_id = %case.campaign.id, found, replayed, known, "replayed from the log");
 
     println!("\"{}\": {} in the log", case.name(), format::counted(found, "accepted message"));
@@ -64,20 +55,6 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
         line(log.broken.len(), &format!("incomplete, skipped; the first is line {first}"));
     }
     Ok(())
-}
-
-/// Returns how many recipients became `sent`, and how many already were.
-async fn replay(case: &Case, entries: &[Entry]) -> Result<(usize, usize), Failure> {
-    let (database, id, until) = (&case.database, case.campaign.id, soon());
-    let lines =
-        lines::lines(database, id, case.templates.as_ref(), case.subject(), entries.to_vec(), until).await?;
-    // Subjects were rendered for recipients that are not `sent` yet.
-    let replayed = lines.iter().filter(|line| line.subject.is_some()).count();
-    let statement = case.activities.fill(record::STATEMENT);
-    let record = Record { lines: &lines, ..Record::nothing(id) };
-    let recorded = record::record(database, &statement, &record, until).await?;
-    let in_timeline = recorded.map_or(0, |recorded| recorded.activities as usize);
-    Ok((replayed.min(in_timeline), in_timeline.saturating_sub(replayed)))
 }
 
 fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {

@@ -1,5 +1,7 @@
 //! `campaign resolve`, `migrate` and `demo`, and their errors.
 
+mod from_ses;
+
 use std::process::Output;
 
 use campaign_sender::store::schema::VERSION;

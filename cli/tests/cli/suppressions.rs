@@ -153,3 +153,79 @@ fn an_entry_of_a_link_that_is_imported_too_is_no_links_any_more() {
     let expected = [("ada@example.com", false), ("bob@example.com", true), ("cy@example.com", true)];
     assert_eq!(of_links, expected.map(|(email, of_link)| (email.to_owned(), of_link)));
 }
+
+/// The account's list of SES, and those of two tenants.
+fn lists(world: &mut World) {
+    use local_ses::ses::{SuppressedDestination, SuppressionReason, Tenant};
+    let on = |address: &str, reason| SuppressedDestination {
+        email_address: address.to_owned(),
+        reason,
+        last_update: std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
+    };
+    world.ses.set_suppressed(vec![
+        on("Ada@Example.com", SuppressionReason::Bounce),
+        on("bob@example.com", SuppressionReason::Complaint),
+    ]);
+    let tenant = |name: &str, address: &str| Tenant {
+        name: name.to_owned(),
+        suppressed: vec![on(address, SuppressionReason::Complaint)],
+        ..Tenant::default()
+    };
+    world.ses.set_tenants(vec![tenant("acme", "cy@example.com"), tenant("other", "dan@example.com")]);
+    world.database.execute(
+        "INSERT INTO organization_settings (organization_id, ses_tenant) VALUES ($1, ' acme ')",
+        &[&crate::support::ORGANIZATION],
+    );
+}
+
+fn pull(world: &World, arguments: &[&str]) -> std::process::Output {
+    world.campaign_command(&[&["suppressions", "pull-ses"], arguments].concat())
+}
+
+#[test]
+fn the_list_of_ses_is_the_tenants_where_the_organization_has_one_and_else_the_accounts() {
+    let mut world = World::new();
+    lists(&mut world);
+    let organization = crate::support::ORGANIZATION.to_string();
+    let said = done(&pull(&world, &["--organization", &organization]));
+    assert_eq!(
+        said,
+        format!(
+            "1 address on the list of SES's tenant acme, for {organization}\n1 added, 0 with a stronger reason now, 0 known already\n"
+        )
+    );
+    let rows = |world: &mut World| -> Vec<(Uuid, String, String)> {
+        let sql = "SELECT organization_id, email, reason FROM suppressions ORDER BY email";
+        world.database.query(sql, &[]).iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+    };
+    let cy = (crate::support::ORGANIZATION, "cy@example.com".to_owned(), "complaint".to_owned());
+    assert_eq!(rows(&mut world), std::slice::from_ref(&cy));
+
+    let said = done(&pull(&world, &[]));
+    assert_eq!(
+        said,
+        "2 addresses on SES's list, for all organizations\n2 added, 0 with a stronger reason now, 0 known already\n"
+    );
+    let all = |email: &str, reason: &str| (Uuid::nil(), email.to_owned(), reason.to_owned());
+    let expected = [all("ada@example.com", "bounce"), all("bob@example.com", "complaint"), cy];
+    assert_eq!(rows(&mut world), expected);
+
+    // An organization without a tenant has the account's list.
+    let other = Uuid::new_v4().to_string();
+    let said = done(&pull(&world, &["--organization", &other]));
+    assert!(said.starts_with(&format!("2 addresses on SES's list, for {other}\n")), "{said}");
+}
+
+#[test]
+fn a_tenant_that_ses_does_not_know_suppresses_nobody_and_its_name_is_shown() {
+    let mut world = World::new();
+    lists(&mut world);
+    world.ses.set_tenants(Vec::new());
+    let organization = crate::support::ORGANIZATION.to_string();
+    let output = pull(&world, &["--organization", &organization]);
+    assert_eq!(output.status.code(), Some(69));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Tenant acme does not exist"), "{said}");
+    let count: i64 = world.database.query("SELECT count(*) FROM suppressions", &[])[0].get(0);
+    assert_eq!(count, 0);
+}

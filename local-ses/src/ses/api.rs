@@ -17,6 +17,8 @@ use super::{
 const IDENTITIES: &str = "/v2/email/identities/";
 const TEMPLATES: &str = "/v2/email/templates/";
 const RENDER: &str = "/render";
+const EXPORTS: &str = "/v2/email/export-jobs";
+const INSIGHTS: &str = "/v2/email/insights/";
 
 /// A request without an answer: the connection is closed instead.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +86,21 @@ async fn authenticated(state: &State, parts: &Parts, body: &[u8]) -> Result<Answ
             control.templates.delete(&path[TEMPLATES.len()..])?;
             control.counts.templates_deleted += 1;
             Ok(Ok(json_response(&json!({}))))
+        }
+        (&Method::POST, EXPORTS) => {
+            let messages = state.mailbox.all();
+            Ok(Ok(json_response(&state.control().insights.create(body, &messages)?)))
+        }
+        (&Method::GET, path) if path.starts_with(EXPORTS) => {
+            let host =
+                parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let id = path[EXPORTS.len()..].trim_start_matches('/');
+            Ok(Ok(json_response(&state.control().insights.answer(id, host)?)))
+        }
+        (&Method::GET, path) if path.starts_with(INSIGHTS) => {
+            let id = path[INSIGHTS.len()..].trim_end_matches('/');
+            let message = state.mailbox.get(id);
+            Ok(Ok(json_response(&state.control().insights.message(id, message.as_deref())?)))
         }
         (method, path) => Err(Refusal::new(
             404,

@@ -11,7 +11,8 @@
 //! | `GET /_local/duplicates` | addresses that received more than one message, and how many |
 //! | `GET /_local/events?after=&limit=` | the events of accepted messages, in EventBridge's form |
 //! | `GET`, `POST`, `DELETE /_local/rules` | shows the rules; adds one or an array of them; removes all |
-//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions`, `/_local/tenants`, `/_local/identities`, `/_local/mail-from` | sets them |
+//! | `PUT /_local/account`, `/_local/rate`, `/_local/latency`, `/_local/suppressions`, `/_local/tenants`, `/_local/identities`, `/_local/mail-from`, `/_local/vdm` | sets them |
+//! | `GET /_local/exports/JOB` | the file of an export job, at the URL that `GetExportJob` names |
 //! | `POST /_local/close-idle-connections` | closes them |
 //! | `GET /_local/statistics` | counts since the start |
 
@@ -122,6 +123,10 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
             state.control().tenants = Tenants::new(read(body)?);
             Ok(done())
         }
+        (&Method::PUT, "vdm") => {
+            state.control().insights.vdm = read(body)?;
+            Ok(done())
+        }
         (&Method::PUT, "identities") => {
             state.control().identities.0 = Some(read(body)?);
             Ok(done())
@@ -131,6 +136,11 @@ fn outcome(state: &State, parts: &Parts, body: &[u8]) -> Outcome {
             Ok(done())
         }
         (&Method::GET, "preview") => Ok(json_response(&json!(state.control().preview))),
+        (&Method::GET, rest) if rest.starts_with("exports/") => {
+            let file = state.control().insights.file(&rest["exports/".len()..]);
+            let file = file.ok_or_else(|| Refusal::not_found(format!("There is nothing at {path}.")))?;
+            Ok(content(file, "text/plain; charset=utf-8", "sandbox"))
+        }
         (&Method::GET, rest) => one_message(state, rest, query.images),
         (method, _) => Err(Refusal::not_found(format!("{method} {path} is not served here."))),
     }

@@ -14,6 +14,7 @@ use super::{
     account::{Account, TokenBucket},
     behaviour::Rule,
     identity::MailFrom,
+    insights::Vdm,
     message::Message,
     preview::Preview,
     server,
@@ -156,6 +157,11 @@ impl SesEndpoint {
     /// Sets the custom MAIL FROM domain of every identity.
     pub fn set_mail_from(&self, mail_from: MailFrom) {
         self.state.control().identities.1 = Some(mail_from);
+    }
+
+    /// Turns Virtual Deliverability Manager on or off. It is off at the start.
+    pub fn set_vdm(&self, vdm: Vdm) {
+        self.state.control().insights.vdm = vdm;
     }
 
     /// Makes the inbox page show this above the messages.

@@ -2,7 +2,8 @@
 //!
 //! It supports the part of the API that sending campaigns needs (`SendEmail`, `SendBulkEmail`, `GetAccount`,
 //! `GetEmailIdentity`, `ListSuppressedDestinations`, and `CreateEmailTemplate`, `TestRenderEmailTemplate` and
-//! `DeleteEmailTemplate`, to render without sending), verifies signatures and requests as strictly as SES does, keeps
+//! `DeleteEmailTemplate`, to render without sending; `CreateExportJob`, `GetExportJob` and `GetMessageInsights`, to find
+//! what was accepted), verifies signatures and requests as strictly as SES does, keeps
 //! what it accepted and shows it on an inbox page at `/`. The AWS SDKs find it by `AWS_ENDPOINT_URL_SESV2`. How it
 //! behaves can be set here, or over HTTP under `/_local/`.
 
@@ -16,6 +17,7 @@ mod control;
 mod endpoint;
 mod events;
 mod identity;
+mod insights;
 mod mailbox;
 mod message;
 mod mime;
@@ -38,6 +40,7 @@ pub use behaviour::{Effect, RecipientMatch, Rule};
 pub use endpoint::{Options, SesEndpoint};
 pub use events::{events, in_sns, in_sqs_batch};
 pub use identity::MailFrom;
+pub use insights::Vdm;
 pub use message::{FeatureStatus, Message, NameValue, RequestKind};
 pub use preview::{Finding, Preview};
 pub use state::Statistics;

@@ -5,6 +5,7 @@
 //! place and the length of the next such text, it is that text, and nothing is copied; everything else that
 //! is written is the recipient's own.
 
+use std::cell::Cell;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Outline {
     fragments: Vec<Vec<Bit>>,
     /// The template's place in memory, if texts within fragments are marked.
     source: Range<usize>,
+    /// The size of the last recipient's fragments and the number of its marks. The next one's will be similar.
+    last: Cell<(usize, usize)>,
 }
 
 /// A text of the template within a recipient's own fragments. The rest of them comes from its data.
@@ -103,13 +106,19 @@ impl Outline {
         let letter = if kind == Kind::Html { 'h' } else { 't' };
         let from = source.as_ptr() as usize;
         let source = if kind == Kind::Html { from..from + source.len() } else { 0..0 };
-        Outline { literals, shared: Arc::new(Shared::new(stretches, letter)), fragments, source }
+        Outline {
+            literals,
+            shared: Arc::new(Shared::new(stretches, letter)),
+            fragments,
+            source,
+            last: Cell::default(),
+        }
     }
 
     /// A template without shared text.
     pub fn of_whole() -> Outline {
         let shared = Arc::new(Shared::new(Vec::new(), 's'));
-        Outline { literals: Vec::new(), shared, fragments: Vec::new(), source: 0..0 }
+        Outline { literals: Vec::new(), shared, fragments: Vec::new(), source: 0..0, last: Cell::default() }
     }
 
     /// The elements of each fragment.
@@ -119,12 +128,13 @@ impl Outline {
 
     /// An output for one recipient, of at most `most` bytes including shared text.
     pub fn output(&self, most: usize) -> Output<'_> {
+        let (own, marks) = self.last.get();
         Output {
             outline: self,
             next: 0,
-            own: Vec::new(),
-            ends: Vec::new(),
-            marks: Vec::new(),
+            own: Vec::with_capacity(own + own / 8),
+            ends: Vec::with_capacity(self.shared.stretches().len()),
+            marks: Vec::with_capacity(marks),
             length: 0,
             most,
         }
@@ -260,6 +270,7 @@ impl Output<'_> {
     /// # Errors
     /// Fails if it is not UTF-8.
     pub fn into_part(self) -> Result<(Part, Vec<Mark>), std::string::FromUtf8Error> {
+        self.outline.last.set((self.own.len(), self.marks.len()));
         let part = Part::new(&self.outline.shared, String::from_utf8(self.own)?, self.ends);
         Ok((part, self.marks))
     }

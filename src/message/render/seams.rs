@@ -39,6 +39,8 @@ pub struct Seams {
     /// The shapes of each island.
     shapes: Vec<Shapes>,
     rendered: Rendered,
+    /// The size of the last recipient's own text. The next one's will be similar.
+    text_bytes: usize,
 }
 
 /// An island, which is read for each recipient, and its end.
@@ -119,7 +121,15 @@ impl Seams {
         let text = derives.then(|| Arc::new(Shared::new(learning.texts, 't')));
         let shapes = islands.iter().map(|_| Shapes::default()).collect();
         let shared = html.shared().cloned();
-        Seams { islands, text, has_url: url.is_some(), shared, shapes, rendered: Rendered::default() }
+        Seams {
+            islands,
+            text,
+            has_url: url.is_some(),
+            shared,
+            shapes,
+            rendered: Rendered::default(),
+            text_bytes: 0,
+        }
     }
 
     /// Reads the page of a recipient. `marks` are the texts of the template in its fragments.
@@ -136,7 +146,11 @@ impl Seams {
         }
         let Some(shared) = self.shared.clone() else { return Err(html) };
         let mut reader = Reader::new(url, self.text.is_some());
-        let (mut ends, mut island_text) = (Vec::new(), String::new());
+        if let Some(page) = &mut reader.page {
+            page.written.reserve(self.text_bytes + self.text_bytes / 8);
+        }
+        let ends_count = self.text.as_ref().map_or(0, |text| text.stretches().len());
+        let (mut ends, mut island_text) = (Vec::with_capacity(ends_count), String::new());
         let beginning = Place::default();
         let mut start = &beginning;
         for (island, shapes) in self.islands.iter().zip(&mut self.shapes) {
@@ -194,7 +208,8 @@ impl Seams {
         Ok(self.reading(html, text, ends))
     }
 
-    fn reading(&self, html: Part, text: Option<String>, ends: Vec<usize>) -> Reading {
+    fn reading(&mut self, html: Part, text: Option<String>, ends: Vec<usize>) -> Reading {
+        self.text_bytes = text.as_ref().map_or(0, String::len);
         let text = self.text.as_ref().zip(text).map(|(shared, text)| Part::new(shared, text, ends));
         Reading { html, text }
     }
@@ -325,27 +340,26 @@ impl<'u> Reader<'u> {
         html: &Part,
         url: Option<&str>,
     ) -> Option<End> {
-        let values = shape.values(rendered, html)?;
+        let mut values = shape.values(rendered, html)?;
         let mut places = self.places.clone();
         if places.as_ref().is_some_and(|places| !places.seen) {
             shape.tell(&values, |event| tell(event, &mut places, &mut None));
         }
-        let mut page = self.page.clone();
         let footer = match url.filter(|_| places.is_some_and(|places| !places.seen)) {
             Some(url) => {
-                let behind =
-                    shape.tell_with_footer(values, url, |event| tell(event, &mut None, &mut page))?;
                 let last = html.fragments().last().unwrap_or_default();
-                (behind <= last.len()).then_some(Some(behind))?
+                Some(shape.add_footer(&mut values, url).filter(|behind| *behind <= last.len())?)
             }
-            None => {
-                shape.tell(&values, |event| tell(event, &mut None, &mut page));
-                None
-            }
+            None => None,
         };
-        let text = page.map(|mut page| {
-            page.finish();
-            page.written
+        let text = self.page.take().map(|page| {
+            let mut page = Some(page);
+            let see = |event: &Event<'_>| tell(event, &mut None, &mut page);
+            match footer {
+                Some(_) => shape.tell_with_footer(&values, see),
+                None => shape.tell(&values, see),
+            }
+            page.unwrap_or_default().into_text()
         });
         Some(End { footer, text })
     }
@@ -406,9 +420,7 @@ impl<'u> Reader<'u> {
         }
         let (places, page) = (&mut self.places, &mut self.page);
         self.walk.finish(&mut |event| tell(&event, places, page));
-        let mut page = self.page?;
-        page.finish();
-        Some(page.written)
+        self.page.map(Page::into_text)
     }
 }
 

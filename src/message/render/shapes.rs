@@ -186,18 +186,17 @@ impl Shape {
         tell(&self.steps, &values.0, see);
     }
 
-    /// Goes through a page's last island with a footer. Returns the number of bytes behind the footer. `None`: it
-    /// may have to be elsewhere.
-    pub fn tell_with_footer<'v>(
-        &self,
-        mut values: Values<'v>,
-        url: &'v str,
-        see: impl FnMut(&Event<'_>),
-    ) -> Option<usize> {
+    /// Adds a footer with this link to a page's last island. Returns the number of bytes behind it. `None`: it may
+    /// have to be elsewhere.
+    pub fn add_footer<'v>(&self, values: &mut Values<'v>, url: &'v str) -> Option<usize> {
         let footer = self.footer.as_ref()?;
         values.0.push(value(url, *footer.uses.last()?)?);
-        tell(&footer.steps, &values.0, see);
         Some(footer.behind)
+    }
+
+    /// Goes through the island with the footer that was added.
+    pub fn tell_with_footer(&self, values: &Values<'_>, see: impl FnMut(&Event<'_>)) {
+        tell(self.footer.as_ref().map_or(&[], |footer| &footer.steps), &values.0, see);
     }
 }
 

@@ -11,8 +11,7 @@ const MAX_INDENT: usize = 8;
 pub fn of_html(html: &str) -> String {
     let mut page = Page::default();
     walk(html, |event| page.see(&event));
-    page.finish();
-    page.written
+    page.into_text()
 }
 
 /// The gap between two words.
@@ -83,13 +82,14 @@ impl Page {
         }
     }
 
-    /// The page ends.
-    pub fn finish(&mut self) {
+    /// The text of the page, which ends here.
+    pub fn into_text(mut self) -> String {
         self.end_link();
         if self.standing.struck {
             self.written.push('~');
         }
         self.written.push('\n');
+        self.written
     }
 
     /// Returns true if a link is open, whose text is not complete.
@@ -114,10 +114,9 @@ impl Page {
                 self.standing.gap = self.standing.gap.max(Gap::Space);
                 rest = &rest[next.len_utf8()..];
             } else {
-                let is_of_word = |c: char| !c.is_whitespace() && !is_invisible(c);
-                let end = rest.find(|c| !is_of_word(c)).unwrap_or(rest.len());
-                self.word(&rest[..end], look);
-                rest = &rest[end..];
+                let (word, behind) = rest.split_at(end_of_word(rest));
+                self.word(word, look);
+                rest = behind;
             }
         }
     }
@@ -317,6 +316,22 @@ fn leads_anywhere(url: &str) -> bool {
 /// Characters without width that pages use for padding and hyphenation.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{34f}' | '\u{200b}' | '\u{2060}' | '\u{feff}')
+}
+
+/// The place of the first white space or invisible character. Most texts are ASCII.
+fn end_of_word(text: &str) -> usize {
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        match byte {
+            b'\t'..=b'\r' | b' ' => return at,
+            0..0x80 => at += 1,
+            _ => match text[at..].chars().next() {
+                Some(next) if !next.is_whitespace() && !is_invisible(next) => at += next.len_utf8(),
+                _ => return at,
+            },
+        }
+    }
+    at
 }
 
 fn above(character: char) -> char {

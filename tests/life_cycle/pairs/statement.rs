@@ -142,7 +142,7 @@ impl Statement {
                 ];
                 let table =
                     plan::learn(database, "activities", &["email_sent"], &kind::ACTIONS, soon()).await;
-                let recorder = Recorder::new(table.unwrap());
+                let recorder = Recorder::new(table.unwrap(), Vec::new());
                 let told = recorder.record(database, &events.each_ref(), soon()).await.unwrap();
                 assert_eq!(told.known, 3);
             })),
