@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::preview;
+use super::{id, preview};
 
 /// Have SES render a campaign's bulk calls, without sending, and compare them with single calls
 ///
@@ -15,6 +15,7 @@ use super::preview;
 #[command(after_help = EXAMPLES)]
 pub struct Check {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// Ask the SES of the environment (AWS_*)
     #[arg(long)]
@@ -22,6 +23,9 @@ pub struct Check {
     /// For this recipient, by id or address; may be given several times [default: the first five]
     #[arg(long = "recipient", value_name = "ID-OR-ADDRESS")]
     recipients: Vec<String>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -35,6 +39,6 @@ impl Check {
             let message = "check: expected --ses; what needs no SES is campaign preview --check";
             return Err(Failure::new(Exit::Usage, message));
         }
-        preview::rehearse(self.campaign, &self.recipients).await
+        preview::rehearse(self.campaign, &self.recipients, self.json).await
     }
 }

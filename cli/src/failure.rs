@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use console::style;
 use tokio_postgres::error::SqlState;
+
+use super::{lines, output};
 
 use campaign_sender::domain::setting::InvalidVariable;
 use campaign_sender::store::DatabaseError;
@@ -34,6 +37,24 @@ pub enum Exit {
     Config = 78,
 }
 
+impl Exit {
+    /// The name of the exit status, for machines.
+    pub fn code(self) -> &'static str {
+        match self {
+            Exit::Declined => "declined",
+            Exit::Usage => "usage",
+            Exit::Data => "data",
+            Exit::NoInput => "noInput",
+            Exit::Unavailable => "unavailable",
+            Exit::Software => "software",
+            Exit::CannotCreate => "cannotCreate",
+            Exit::Stopped => "stopped",
+            Exit::NoPermission => "noPermission",
+            Exit::Config => "config",
+        }
+    }
+}
+
 #[cfg(test)]
 impl Exit {
     pub const ALL: [Exit; 10] = [
@@ -61,11 +82,17 @@ impl From<Exit> for ExitCode {
 pub struct Failure {
     exit: Exit,
     message: String,
+    is_conflict: bool,
 }
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Display) -> Failure {
-        Failure { exit, message: message.to_string() }
+        Failure { exit, message: message.to_string(), is_conflict: false }
+    }
+
+    /// Returns true after a deadlock or a serialization failure: another transaction was in the way, and is over now.
+    pub fn is_conflict(&self) -> bool {
+        self.is_conflict
     }
 
     /// The failure with another advice.
@@ -83,9 +110,19 @@ impl Failure {
         Failure { message: format!("{}; {more}", self.message), ..self }
     }
 
-    /// Prints it on standard error.
-    pub fn report(self) -> ExitCode {
-        eprintln!("{} {}", console::style("campaign:").red().bold().for_stderr(), self.message);
+    /// Prints it on standard error: in one line for a person, or as one JSON object on one line.
+    pub fn report(self, json: bool) -> ExitCode {
+        if json {
+            output::write_json_error(&serde_json::json!({"error": {
+                "code": self.exit.code(),
+                "exitStatus": self.exit as u8,
+                "message": self.message,
+            }}));
+        } else {
+            let text = lines::for_standard_error(&format!("campaign: {}", self.message));
+            let name = style("campaign:").red().bold().for_stderr();
+            eprintln!("{name}{}", text.strip_prefix("campaign:").unwrap_or_default());
+        }
         self.exit.into()
     }
 }
@@ -109,7 +146,8 @@ impl From<InvalidVariable> for Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Failure {
-        DatabaseError::from(error).into()
+        let is_conflict = is_conflict(&error);
+        Failure { is_conflict, ..DatabaseError::from(error).into() }
     }
 }
 

@@ -18,16 +18,15 @@ pub fn count(n: impl TryInto<i64>) -> String {
     grouped
 }
 
-/// `1 batch`, `2 batches`, `1,000 recipients`. Of several words the first is the noun: `2 bounces of mailboxes`.
-pub fn counted(n: impl TryInto<i64>, what: &str) -> String {
+/// `1 batch`, `2 batches`, `1,000 recipients`.
+pub fn counted(n: impl TryInto<i64>, noun: &str) -> String {
     let number = count(n);
-    let (noun, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
-    let ending = match (number.as_str(), noun) {
+    let ending = match (number.as_str(), noun.ends_with("ch") || noun.ends_with('s')) {
         ("1", _) => "",
-        (_, noun) if noun.ends_with("ch") || noun.ends_with('s') => "es",
-        _ => "s",
+        (_, true) => "es",
+        (_, false) => "s",
     };
-    format!("{number} {noun}{ending}{rest}")
+    format!("{number} {noun}{ending}")
 }
 
 /// An error with the address that met it, as one phrase.
@@ -82,9 +81,9 @@ mod tests {
                 counted(1, "recipient"),
                 counted(2000, "recipient"),
                 counted(2, "address"),
-                counted(0, "line of it")
+                counted(0, "accepted message")
             ],
-            ["1 recipient", "2,000 recipients", "2 addresses", "0 lines of it"]
+            ["1 recipient", "2,000 recipients", "2 addresses", "0 accepted messages"]
         );
         let spans = [12, 1_840, 120_000, 185_000, 7_800_000, 273_600_000]
             .map(|ms| duration(Duration::from_millis(ms)));

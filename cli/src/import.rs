@@ -9,19 +9,20 @@ mod source;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::conflict::repeated;
 use super::csv_file::{ReadError, parse_delimiter};
 use super::failure::{Exit, Failure};
 use super::output::shown;
 use super::{connect, format, id, output, soon, terminal};
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 use mapping::Mapping;
@@ -92,13 +93,20 @@ Examples:
 /// Brings a campaign's total up to date with recipients that were added or moved.
 pub const COUNT: &str = include_str!("import/count.sql");
 
-/// The result of an import.
-struct Outcome {
+/// What was read.
+struct Read {
     rows: u64,
-    imported: u64,
-    refused: Vec<Refused>,
     unnameable: Vec<String>,
     nameless: BTreeSet<usize>,
+}
+
+/// The rows after their checks.
+struct Settled {
+    /// Rows that are recipients now; or would be, if nothing is kept.
+    good: u64,
+    refused: Vec<Refused>,
+    /// The import is to be committed.
+    is_kept: bool,
 }
 
 impl Import {
@@ -128,53 +136,66 @@ impl Import {
         };
         let mut report = self.refused.as_deref().map(create).transpose()?;
         let place = source.place.clone();
+        let line = if source.is_query { "row" } else { "line" };
 
         let transaction = Transaction::begin(&database, &client, &campaign).await?;
-        let outcome = self.load(&transaction, source).await?;
-        if let Some((file, path)) = &mut report {
-            let written = transaction.report(file).await?;
-            written.map_err(|error| cannot_create(path, &error))?;
+        let bar = progress_bar(source.length);
+        let read = self.load(&transaction, source, &bar).await?;
+        let settled = repeated(&client, async || {
+            let settled = self.settle(&transaction, line, read.rows, &bar).await?;
+            if let Some((file, path)) = &mut report {
+                let written = transaction.report(file).await?;
+                written.map_err(|error| cannot_create(path, &error))?;
+            }
+            // The last lock is taken last, because invocations wait for it.
+            let counted = if settled.is_kept { Some(transaction.count().await?) } else { None };
+            Ok((settled, counted))
+        });
+        let (settled, counted) = settled.await?;
+        if settled.is_kept {
+            transaction.commit().await?;
         }
-        let refused: i64 = outcome.refused.iter().map(|refused| refused.count).sum();
-        let is_kept = (refused == 0 || self.skip_bad) && !self.dry_run;
+        bar.finish_and_clear();
+        let refused: i64 = settled.refused.iter().map(|refused| refused.count).sum();
         if self.json {
-            let total = if is_kept { Some(transaction.commit().await?) } else { None };
-            output::write_json(&self.as_json(&outcome, total.map(|(total, _)| total)));
-            return if refused > 0 && !self.skip_bad {
-                Err(all_or_none(refused, outcome.rows))
-            } else {
-                Ok(())
-            };
+            output::write_json(&self.as_json(&read, &settled, counted.map(|(total, _)| total)));
+        } else {
+            self.describe(&campaign, &read, &settled, &place, started_at);
         }
-        self.describe(&campaign, &outcome, &place, started_at);
         if refused > 0 && !self.skip_bad {
-            return Err(all_or_none(refused, outcome.rows));
+            return Err(all_or_none(refused, read.rows));
         }
-        if self.dry_run {
-            println!("Nothing was imported: that was a dry run.");
-            return Ok(());
-        }
-        let (total, status) = transaction.commit().await?;
-        let status_in_words = if status == "draft" { "a draft" } else { &status };
-        let recipients = format::counted(total, "recipient");
-        println!("The campaign is {status_in_words} and has {recipients}.");
-        if status == "sent" && outcome.imported > 0 {
-            println!("It is sending again when it is started: campaign send start {}", campaign.id);
+        match counted {
+            _ if self.json => {}
+            Some((total, status)) => self.describe_campaign(status, total, settled.good),
+            None => println!("Nothing was imported: that was a dry run."),
         }
         Ok(())
     }
 
-    /// Streams the rows to PostgreSQL while another thread reads them, and decides for each whether it is
-    /// imported.
-    async fn load(&self, transaction: &Transaction<'_>, source: Source) -> Result<Outcome, Failure> {
-        let bar = progress_bar(source.length);
+    fn describe_campaign(&self, status: CampaignStatus, total: i64, imported: u64) {
+        let status_in_words = if status == CampaignStatus::Draft { "a draft" } else { status.as_str() };
+        let recipients = format::counted(total, "recipient");
+        println!("The campaign is {status_in_words} and has {recipients}.");
+        if status == CampaignStatus::Sent && imported > 0 {
+            println!("It is sending again when it is started: campaign send start {}", self.campaign);
+        }
+    }
+
+    /// Streams the rows to PostgreSQL while another thread reads them.
+    async fn load(
+        &self,
+        transaction: &Transaction<'_>,
+        source: Source,
+        bar: &ProgressBar,
+    ) -> Result<Read, Failure> {
         let manner = Manner {
             format: if source.is_query { Some(Format::Ndjson) } else { self.format },
             mapping: Mapping { from: self.map.clone(), ignored: self.ignore.clone() },
             delimiter: self.delimiter,
             backslashes_doubled: source.is_query,
         };
-        let (place, input, line) = (source.place, source.input, if source.is_query { "row" } else { "line" });
+        let (place, input) = (source.place, source.input);
         let (chunks, mut received) = mpsc::channel::<Result<Chunk, ReadError>>(8);
         std::thread::spawn(move || {
             let deliver = |chunk| chunks.blocking_send(Ok(chunk)).is_ok();
@@ -195,61 +216,77 @@ impl Import {
             bar.set_message(format::counted(read, "row"));
         }
         rows.finish().await?;
-        bar.set_message(format!("{} read, checking them", format::counted(read, "row")));
+        Ok(Read { rows: read, unnameable, nameless })
+    }
+
+    /// Decides for each row whether it is imported, and makes recipients of the good rows, unless rows are refused and
+    /// may not be skipped.
+    async fn settle(
+        &self,
+        transaction: &Transaction<'_>,
+        line: &str,
+        rows: u64,
+        bar: &ProgressBar,
+    ) -> Result<Settled, Failure> {
+        bar.set_message(format!("{} read, checking them", format::counted(rows, "row")));
         let (good, refused) = transaction.judge(line).await?;
-        let imported = if self.dry_run || (refused > 0 && !self.skip_bad) {
-            good - transaction.mark_known().await?
-        } else {
-            bar.set_message(format!("{} read, writing recipients", format::counted(read, "row")));
+        let may_keep = |refused| (refused == 0 || self.skip_bad) && !self.dry_run;
+        let good = if may_keep(refused) {
+            bar.set_message(format!("{} read, writing recipients", format::counted(rows, "row")));
             transaction.insert_good(good).await?
+        } else {
+            good - transaction.mark_known().await?
         };
         let refused = transaction.refused().await?;
-        bar.finish_and_clear();
-        Ok(Outcome { rows: read, imported, refused, unnameable, nameless })
+        // Rows that the campaign has already are only known now.
+        let is_kept = may_keep(refused.iter().map(|refused| refused.count.unsigned_abs()).sum());
+        Ok(Settled { good, refused, is_kept })
     }
 
     /// The result for a machine; `total`: the recipients of the campaign after the import, if it was made.
-    fn as_json(&self, outcome: &Outcome, total: Option<i64>) -> serde_json::Value {
-        let refused = outcome.refused.iter().map(|refused| {
-            let Refused { reason, count, first_line, detail } = refused;
-            serde_json::json!({"reason": reason, "count": count, "firstLine": first_line, "detail": detail})
-        });
+    fn as_json(&self, read: &Read, settled: &Settled, total: Option<i64>) -> serde_json::Value {
         serde_json::json!({
             "campaignId": self.campaign,
-            "rows": outcome.rows,
-            "imported": if total.is_some() { outcome.imported } else { 0 },
-            "good": outcome.imported,
-            "refused": refused.collect::<Vec<_>>(),
+            "rows": read.rows,
+            "imported": if total.is_some() { settled.good } else { 0 },
+            "good": settled.good,
+            "refused": refused_as_json(&settled.refused),
             "recipients": total,
             "dryRun": self.dry_run,
         })
     }
 
-    fn describe(&self, campaign: &Campaign, outcome: &Outcome, place: &str, started_at: Instant) {
-        let imported = (outcome.refused.is_empty() || self.skip_bad) && !self.dry_run;
-        let verb = if imported { "imported" } else { "good" };
+    fn describe(
+        &self,
+        campaign: &Campaign,
+        read: &Read,
+        settled: &Settled,
+        place: &str,
+        started_at: Instant,
+    ) {
+        let verb = if settled.is_kept { "imported" } else { "good" };
         println!(
             "\"{}\": {} of {} {verb} in {}",
             shown(&campaign.name),
-            format::count(outcome.imported),
-            format::counted(outcome.rows, "row"),
+            format::count(settled.good),
+            format::counted(read.rows, "row"),
             format::duration(started_at.elapsed()),
         );
-        say_refused(&outcome.refused, place);
+        say_refused(&settled.refused, place);
         match &self.refused {
-            Some(path) if !outcome.refused.is_empty() => {
+            Some(path) if !settled.refused.is_empty() => {
                 println!("The refused rows are in {}.", path.display());
             }
             _ => {}
         }
-        for name in &outcome.unnameable {
+        for name in &read.unnameable {
             println!(
                 "No template can name the variable \"{}\": rename it with --map NAME={column}, or leave it out with --ignore {column}.",
                 shown(name),
                 column = mapping::quoted(name),
             );
         }
-        for number in &outcome.nameless {
+        for number in &read.nameless {
             println!(
                 "Column {number} has values and no name, and is left out: take it with --map NAME='#{number}', or leave it out with --ignore '#{number}'."
             );
@@ -264,6 +301,14 @@ pub fn say_refused(refused: &[Refused], place: &str) {
         let (count, detail) = (format::count(*count), shown(detail));
         println!("  {count:>7}  {reason:<width$}  for example {place}{first_line}: {detail}");
     }
+}
+
+/// The refused rows by reason, with the first of each, for a machine.
+pub fn refused_as_json(refused: &[Refused]) -> serde_json::Value {
+    let refused = refused.iter().map(|Refused { reason, count, first_line, detail }| {
+        serde_json::json!({"reason": reason, "count": count, "firstLine": first_line, "detail": detail})
+    });
+    refused.collect()
 }
 
 /// The error that nothing was imported, because rows are refused.
@@ -284,20 +329,17 @@ async fn open_campaign(database: &Database, id: Uuid) -> Result<Campaign, Failur
     let row = rows
         .first()
         .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-    let campaign = Campaign { id, organization_id: row.get(0), name: row.get(1), status: row.get(2) };
-    match campaign.status.as_str() {
-        status @ ("cancelled" | "failed") => {
-            let message =
-                format!("campaign {id} is {status}, and sends to nobody any more: create another one");
-            Err(Failure::new(Exit::Data, message))
-        }
-        _ => Ok(campaign),
+    let status = CampaignStatus::of(row.get(2));
+    if status.is_final() {
+        let message = format!("campaign {id} is {status}, and sends to nobody any more: create another one");
+        return Err(Failure::new(Exit::Data, message));
     }
+    Ok(Campaign { id, organization_id: row.get(0), name: row.get(1) })
 }
 
-pub fn create(path: &Path) -> Result<(BufWriter<File>, &Path), Failure> {
+pub fn create(path: &Path) -> Result<(File, &Path), Failure> {
     let file = File::create(path).map_err(|error| cannot_create(path, &error))?;
-    Ok((BufWriter::new(file), path))
+    Ok((file, path))
 }
 
 pub fn cannot_create(path: &Path, error: &std::io::Error) -> Failure {
@@ -314,9 +356,9 @@ pub fn read_failure(place: &str, error: ReadError) -> Failure {
     }
 }
 
-/// The progress bar of the input, whose length may be unknown.
+/// If the input's length is unknown, the bar only shows that the command is running.
 fn progress_bar(length: Option<u64>) -> ProgressBar {
-    let bar = terminal::bar(length, "{msg}, {elapsed}");
-    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    let bar = terminal::bar(length, "{elapsed}  ");
+    bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }

@@ -15,6 +15,7 @@ mod output;
 
 mod check;
 mod completions;
+mod conflict;
 mod csv_file;
 mod demo;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod failure;
 mod format;
 mod formula;
 mod import;
+mod lines;
 mod login;
 mod migrate;
 mod preview;
@@ -37,6 +39,7 @@ mod suppressions;
 mod terminal;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -111,8 +114,10 @@ Exit statuses:
 /// Parses the arguments, runs the command, and prints an error, if there is one, in one line on standard
 /// error.
 fn main() -> ExitCode {
+    let json = is_for_machines(env::args_os().skip(1));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if json && error.use_stderr() => return usage(&error).report(json),
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
@@ -126,15 +131,29 @@ fn main() -> ExitCode {
     });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::new(Exit::Software, error).report(),
+        Err(error) => return Failure::new(Exit::Software, error).report(json),
     };
     let outcome = runtime.block_on(cli.command.run());
     let written = output::finish()
         .map_err(|error| Failure::new(Exit::CannotCreate, format!("standard output: {error}")));
     match outcome.and(written) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(json),
     }
+}
+
+/// Returns true if the result is to be JSON, also where the arguments are wrong.
+fn is_for_machines(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// The first paragraph of clap's error, in one line.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let paragraph: Vec<&str> =
+        text.lines().take_while(|line| !line.trim().is_empty()).flat_map(str::split_whitespace).collect();
+    let paragraph = paragraph.join(" ");
+    Failure::new(Exit::Usage, paragraph.strip_prefix("error: ").unwrap_or(&paragraph))
 }
 
 impl Command {
@@ -173,7 +192,7 @@ impl Command {
 /// value that is missing in the end is an error.
 fn start_logging(unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| terminal::StandardError);
     // A failed log line must not end the command; the library would print it on standard error and panic.
     let logs = logs.log_internal_errors(false);
     if io::stderr().is_terminal() {
@@ -247,6 +266,10 @@ fn soon() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
+    use campaign_sender::domain::campaign::CampaignStatus;
+
     use super::*;
 
     fn assert_explained(command: &clap::Command, name: &str) {
@@ -267,6 +290,47 @@ mod tests {
         assert_explained(&Cli::command(), "campaign");
     }
 
+    fn without_json(command: &clap::Command, name: &str, found: &mut Vec<String>) {
+        for subcommand in command.get_subcommands() {
+            without_json(subcommand, &format!("{name} {}", subcommand.get_name()), found);
+        }
+        let has_own_work = command.get_subcommands().next().is_none();
+        if has_own_work && command.get_arguments().all(|argument| argument.get_id() != "json") {
+            found.push(name.trim_start().to_owned());
+        }
+    }
+
+    #[test]
+    fn every_command_with_a_result_has_it_for_machines() {
+        let mut found = Vec::new();
+        without_json(&Cli::command(), "", &mut found);
+        // The export is a CSV file, and the others are for people and shells.
+        assert_eq!(found, ["suppressions export", "demo", "completions", "man"]);
+    }
+
+    /// The files of a directory, and of those below it.
+    fn sources(directory: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let files = |path: PathBuf| if path.is_dir() { sources(&path) } else { vec![path] };
+        entries.flat_map(files).collect()
+    }
+
+    #[test]
+    fn no_status_of_a_campaign_is_compared_as_text() {
+        // `sent` and `failed` are also names of counters.
+        let names = CampaignStatus::ALL.map(|status| format!("\"{status}\""));
+        let names = names.iter().filter(|name| !matches!(name.as_str(), "\"sent\"" | "\"failed\""));
+        for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+            if file.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+            let found: Vec<_> = names.clone().filter(|name| code.contains(name.as_str())).collect();
+            assert!(found.is_empty(), "{}: {found:?} instead of CampaignStatus", file.display());
+        }
+    }
+
     #[test]
     fn the_exit_statuses_of_the_help_are_those_of_the_documentation_and_of_the_code() {
         let helped: Vec<(u8, &str)> = MORE
@@ -277,16 +341,18 @@ mod tests {
             .filter_map(|line| line.trim().split_once("  "))
             .map(|(status, meaning)| (status.parse().unwrap(), meaning))
             .collect();
-        let documented: Vec<(u8, &str)> = include_str!("../../docs/cli.md")
+        let documented: Vec<(u8, (&str, &str))> = include_str!("../../docs/cli.md")
             .split("## Exit statuses")
             .nth(1)
             .unwrap()
             .lines()
             .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "))
-            .filter_map(|(status, meaning)| Some((status.parse().ok()?, meaning)))
+            .filter_map(|(status, rest)| Some((status.parse().ok()?, rest.split_once(" | ")?)))
             .collect();
-        assert_eq!(helped, documented);
-        let used = Exit::ALL.map(|exit| exit as u8);
-        assert_eq!(helped[1..].iter().map(|(status, _)| *status).collect::<Vec<_>>(), used);
+        let meanings = documented.iter().map(|(status, (_, meaning))| (*status, *meaning));
+        assert_eq!(helped, meanings.collect::<Vec<_>>());
+        let used = Exit::ALL.map(|exit| (exit as u8, format!("`{}`", exit.code())));
+        let codes = documented[1..].iter().map(|(status, (code, _))| (*status, (*code).to_owned()));
+        assert_eq!(codes.collect::<Vec<_>>(), used);
     }
 }

@@ -31,8 +31,8 @@ pub struct Migrate {
     /// Show the version of the database and what a migration would do; change nothing
     #[arg(long, conflicts_with = "dry_run")]
     status: bool,
-    /// With --status: one JSON object on one line
-    #[arg(long, requires = "status")]
+    /// Print the version, and whether it is that of this release, as one JSON object on one line
+    #[arg(long, conflicts_with = "dry_run")]
     json: bool,
     /// Print the SQL that a migration would run; change nothing
     #[arg(long)]
@@ -53,7 +53,13 @@ impl Migrate {
             }
             return Ok(());
         }
-        apply(&database, |line| println!("{line}")).await
+        if !self.json {
+            return apply(&database, |line| println!("{line}")).await;
+        }
+        apply(&database, |line| tracing::info!("{line}")).await?;
+        let state = State::read(&*database.session().await?, &database).await?;
+        output::write_json(&state.as_json());
+        Ok(())
     }
 }
 

@@ -8,15 +8,17 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
 
-/// As the standard library's, without a panic, and harmless.
-macro_rules! print {
-    ($($argument:tt)*) => { $crate::output::print(format_args!($($argument)*)) };
-}
+use super::terminal::StandardError;
 
 /// As the standard library's, without a panic, and harmless.
 macro_rules! println {
     () => { $crate::output::print(format_args!("\n")) };
     ($($argument:tt)*) => { $crate::output::print(format_args!("{}\n", format_args!($($argument)*))) };
+}
+
+/// As the standard library's, without a panic, and harmless.
+macro_rules! eprint {
+    ($($argument:tt)*) => { $crate::output::print_error(format_args!($($argument)*)) };
 }
 
 /// As the standard library's, without a panic, and harmless.
@@ -45,7 +47,7 @@ pub fn print(text: fmt::Arguments<'_>) {
 /// Writes to standard error.
 pub fn print_error(text: fmt::Arguments<'_>) {
     let text = text.to_string();
-    let _ = io::stderr().lock().write_all(harmless(&text, console::colors_enabled_stderr()).as_bytes());
+    let _ = StandardError.write_all(harmless(&text, console::colors_enabled_stderr()).as_bytes());
 }
 
 /// Writes a text, and before it `control`, our own sequences that move the cursor.
@@ -63,6 +65,11 @@ pub fn write(bytes: &[u8]) {
 /// Writes an object for a machine on a line of its own.
 pub fn write_json(value: &serde_json::Value) {
     write(format!("{value}\n").as_bytes());
+}
+
+/// Writes an object for a machine to standard error, on a line of its own.
+pub fn write_json_error(value: &serde_json::Value) {
+    let _ = StandardError.write_all(format!("{value}\n").as_bytes());
 }
 
 /// Writes what is still buffered.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, output, send_test, soon};
+use super::{connect, id, output, send_test, soon};
 use campaign_sender::domain::batch::Recipient;
 use campaign_sender::domain::campaign::{Campaign, CampaignStatus};
 use campaign_sender::lambda::environment::Settings;
@@ -44,6 +44,7 @@ pub use sample::Selection;
 #[command(after_help = EXAMPLES)]
 pub struct Preview {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// Show it for this recipient, by id or address; may be given several times [default: the first]
     #[arg(long = "recipient", value_name = "ID-OR-ADDRESS")]
@@ -130,8 +131,15 @@ impl Preview {
             file::write(path, &title, &samples, &findings, checked.map(dry_run::Checked::total))?;
         }
         if !self.send_to.is_empty() {
-            send_test::run(&case.campaign, &case.sender, &templates, &samples[0].recipient, &self.send_to)
-                .await?;
+            send_test::run(
+                &case.campaign,
+                &case.sender,
+                &templates,
+                &samples[0].recipient,
+                &self.send_to,
+                false,
+            )
+            .await?;
         }
         if self.inbox {
             inbox::serve(&title, &samples, checked.map(dry_run::Checked::total), &findings).await?;
@@ -161,6 +169,7 @@ pub async fn send_tests(
     campaign: Uuid,
     recipient: Option<&str>,
     addresses: &[String],
+    json: bool,
 ) -> Result<(), Failure> {
     let case = Case::open(&Settings::from_env()?, campaign).await?;
     let templates = case.templates()?;
@@ -176,14 +185,18 @@ pub async fn send_tests(
             eprintln!("{line}");
         }
     }
-    send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses).await
+    let sent = send_test::run(&case.campaign, &case.sender, &templates, &recipient, addresses, json).await?;
+    if json {
+        output::write_json(&serde_json::json!({"campaignId": campaign, "tests": sent}));
+    }
+    Ok(())
 }
 
 /// Has SES render the campaign's bulk calls without sending them, and compares them with single calls.
 ///
 /// # Errors
 /// When a part differs, or SES cannot be asked.
-pub async fn rehearse(campaign: Uuid, recipients: &[String]) -> Result<(), Failure> {
+pub async fn rehearse(campaign: Uuid, recipients: &[String], json: bool) -> Result<(), Failure> {
     let case = Case::open(&Settings::from_env()?, campaign).await?;
     let templates = case.templates()?;
     let mut samples = Vec::new();
@@ -192,7 +205,7 @@ pub async fn rehearse(campaign: Uuid, recipients: &[String]) -> Result<(), Failu
     }
     let selections: Vec<Selection> = recipients.iter().map(|recipient| Selection::of(recipient)).collect();
     samples.extend(case.samples(&templates, &selections).await?);
-    rehearsal::run(&case, samples).await
+    rehearsal::run(&case, samples, json).await
 }
 
 /// Renders a campaign for all its recipients, as `--check` does, and prints the findings on standard error.

@@ -4,7 +4,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::failure::Failure;
-use super::{connect, format, patiently, terminal};
+use super::{connect, format, output, patiently, terminal};
 use campaign_sender::store::settings::DatabaseAccess;
 
 /// Delete what campaigns that ended long ago leave behind
@@ -26,6 +26,9 @@ pub struct Prune {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// An age in days. SES's events of an email may arrive for weeks and need its recipient.
@@ -38,7 +41,10 @@ fn days(text: &str) -> Result<i32, String> {
 impl Prune {
     pub async fn run(self) -> Result<(), Failure> {
         if !self.yes {
-            self.confirm()?;
+            let what = if self.recipients { "batches, events and recipients" } else { "batches and events" };
+            let age = self.older_than;
+            let question = format!("Delete the {what} of campaigns that ended {age} days ago or earlier?");
+            terminal::confirm(&question, "nothing was deleted")?;
         }
         let database = connect(DatabaseAccess::from_env()?).await?;
         let age: [(&(dyn ToSql + Sync), Type); 1] = [(&self.older_than, Type::INT4)];
@@ -60,22 +66,26 @@ impl Prune {
         let rows = database.query(include_str!("prune/rest.sql"), &age, patiently()).await?;
         let rest: i64 = rows.first().map_or(0, |row| row.get("rest"));
         let [batches, events, recipients] = deleted;
+        if self.json {
+            output::write_json(&serde_json::json!({
+                "olderThanDays": self.older_than,
+                "campaigns": campaigns.len(),
+                "batches": batches,
+                "events": events,
+                "recipients": recipients,
+                "bouncesAndReservations": rest,
+            }));
+            return Ok(());
+        }
         println!(
-            "{} ended {} days ago or earlier. Deleted: {}, {}, {}, and {}.",
+            "{} ended {} days ago or earlier. Deleted: {}, {}, {}, and {} of transient bounces and rate reservations.",
             format::counted(campaigns.len(), "campaign"),
             self.older_than,
             format::counted(batches, "batch"),
             format::counted(events, "event"),
             format::counted(recipients, "recipient"),
-            format::counted(rest, "row of transient bounces and rate reservations"),
+            format::counted(rest, "row"),
         );
         Ok(())
-    }
-
-    fn confirm(&self) -> Result<(), Failure> {
-        let what = if self.recipients { "batches, events and recipients" } else { "batches and events" };
-        let question =
-            format!("Delete the {what} of campaigns that ended {} days ago or earlier?", self.older_than);
-        terminal::confirm(&question, "nothing was deleted")
     }
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
-use super::{connect, output};
+use super::{connect, id, output};
 use campaign_sender::store::settings::DatabaseAccess;
 
 /// Write the results of a campaign as one self-contained HTML page with plots, or as data
@@ -30,6 +30,7 @@ use campaign_sender::store::settings::DatabaseAccess;
 )]
 pub struct Report {
     /// The campaign's id
+    #[arg(value_parser = id)]
     campaign: Uuid,
     /// The file to write
     #[arg(long, value_name = "FILE.html")]

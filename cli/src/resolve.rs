@@ -54,6 +54,9 @@ pub struct Resolve {
     /// Ask SES (Message Insights of Virtual Deliverability Manager), and record what it accepted once you agree
     #[arg(long)]
     from_ses: bool,
+    /// Print the result as one JSON object on one line
+    #[arg(long, conflicts_with = "from_ses")]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -72,6 +75,15 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// As the argument has it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Decision::Sent => "sent",
+            Decision::Resend => "resend",
+            Decision::Failed => "failed",
+        }
+    }
+
     fn status(self) -> Status {
         match self {
             Decision::Sent => Status::Sent,
@@ -86,7 +98,7 @@ impl Resolve {
         let settings = Settings::from_env()?;
         let case = Case::open(&settings, self.campaign).await?;
         if let Some(file) = &self.from_log {
-            return from_log::run(&case, file).await;
+            return from_log::run(&case, file, self.json).await;
         }
         if self.from_ses {
             return from_ses::run(&case, &self.recipients, self.yes).await;
@@ -94,7 +106,8 @@ impl Resolve {
         let (Some(decision), Some(by), Some(why)) = (self.decision, self.by, self.why) else {
             return Err(Failure::new(Exit::Usage, "--as needs --by and --why"));
         };
-        by_hand::Order { decision, recipients: self.recipients, by, why, yes: self.yes }.run(&case).await
+        let (recipients, yes, json) = (self.recipients, self.yes, self.json);
+        by_hand::Order { decision, recipients, by, why, yes, json }.run(&case).await
     }
 }
 

@@ -1,14 +1,14 @@
 //! `campaign retry-failed`: sends again to failed recipients with the given codes.
 
-use std::time::Instant;
-
 use clap::builder::NonEmptyStringValueParser;
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::failure::{Exit, Failure, is_conflict};
+use super::conflict::repeated;
+use super::failure::{Exit, Failure};
 use super::{campaign_and_words, connect, format, id, output, patiently, soon};
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
 
@@ -86,7 +86,7 @@ impl Retry {
                 "campaignId": self.campaign,
                 "recipients": again,
                 "byCode": by_code,
-                "status": status,
+                "status": status.as_str(),
                 "dryRun": self.dry_run,
             }));
             return Ok(());
@@ -98,12 +98,12 @@ impl Retry {
             let verb = if again == 1 { "is" } else { "are" };
             println!("\"{name}\": {} {verb} pending again", recipients(again));
             describe(&chosen);
-            match status.as_str() {
-                "sending" => {
-                    println!("The campaign is sending: the next invocation of send-batch sends to them.");
-                }
-                other => println!("The campaign is {other}: they are sent to when it is sending again."),
-            }
+            let when = if status == CampaignStatus::Sending {
+                "the next invocation of send-batch sends to them"
+            } else {
+                "they are sent to when it is sending again"
+            };
+            println!("The campaign is {status}: {when}.");
             return Ok(());
         }
         describe(&chosen);
@@ -112,14 +112,14 @@ impl Retry {
     }
 
     /// Its name and status.
-    async fn campaign(&self, database: &Database) -> Result<(String, String), Failure> {
+    async fn campaign(&self, database: &Database) -> Result<(String, CampaignStatus), Failure> {
         let sql = "SELECT name, status FROM campaigns WHERE id = $1";
         let rows = database.query(sql, &[(&self.campaign, Type::UUID)], soon()).await?;
         let row = rows.first().ok_or_else(|| {
             Failure::new(Exit::Data, format!("there is no campaign {} in this database", self.campaign))
         })?;
-        let status: String = row.get("status");
-        if matches!(status.as_str(), "cancelled" | "failed") {
+        let status = CampaignStatus::of(row.get("status"));
+        if status.is_final() {
             let message = format!("campaign {} is {status}, and sends to nobody any more", self.campaign);
             return Err(Failure::new(Exit::Data, message));
         }
@@ -135,25 +135,17 @@ impl Retry {
     }
 
     /// Returns the campaign's status and how many are pending again.
-    async fn retry(&self, database: &Database) -> Result<(String, i64), Failure> {
-        // One transaction, which takes its locks in the order of all others: recipients, cursor, campaign. If
-        // it conflicts with another transaction, it is repeated.
+    async fn retry(&self, database: &Database) -> Result<(CampaignStatus, i64), Failure> {
+        // One transaction, which takes its locks in the order of all others: recipients, cursor, campaign.
         let session = database.session().await?;
-        let until = soon();
-        let (status, again) = loop {
-            database.begin(&session).await?;
-            match self.retry_once(&session).await {
-                Err(error) if is_conflict(&error) && Instant::now() < until => {
-                    session.batch_execute("ROLLBACK").await?;
-                }
-                outcome => break outcome?,
-            }
-        };
+        database.begin(&session).await?;
+        let (status, again) = repeated(&session, async || Ok(self.retry_once(&session).await?)).await?;
+        session.batch_execute("COMMIT").await?;
         tracing::info!(campaign_id = %self.campaign, codes = ?self.codes, recipients = again, "failed recipients are pending again");
         Ok((status, again))
     }
 
-    async fn retry_once(&self, session: &Client) -> Result<(String, i64), tokio_postgres::Error> {
+    async fn retry_once(&self, session: &Client) -> Result<(CampaignStatus, i64), tokio_postgres::Error> {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&self.campaign, Type::UUID), (&self.codes, Type::TEXT_ARRAY)];
         let again = session.query_typed(include_str!("retry_failed/retry.sql"), &parameters).await?;
@@ -163,8 +155,7 @@ impl Retry {
         session.query_typed(include_str!("retry_failed/recount.sql"), &parameters[..1]).await?;
         session.query_typed(super::import::COUNT, &parameters[..1]).await?;
         let status = session.query_typed(include_str!("retry_failed/reopen.sql"), &parameters).await?;
-        session.batch_execute("COMMIT").await?;
-        Ok((status.first().map_or_else(String::new, |row| row.get(0)), again))
+        Ok((status.first().map_or(CampaignStatus::Failed, |row| CampaignStatus::of(row.get(0))), again))
     }
 }
 

@@ -34,6 +34,9 @@ struct Test {
     /// The recipient whose email is sent as the test, by id or address [default: the first]
     #[arg(long, requires = "test")]
     recipient: Option<String>,
+    /// Print the result as one JSON object on one line
+    #[arg(long, requires = "test")]
+    json: bool,
 }
 
 const USAGE: &str = "campaign send COMMAND\n       campaign send [OPTIONS] CAMPAIGN --test ADDRESS...\n       campaign send [OPTIONS] --test ADDRESS... CAMPAIGN";
@@ -72,7 +75,7 @@ impl Send {
             (None, Some(test)) if !test.test.is_empty() => {
                 let recipient = test.recipient.clone();
                 let (campaign, addresses) = campaign_and_words(test.campaign, test.test, "--test ADDRESS")?;
-                preview::send_tests(campaign, recipient.as_deref(), &addresses).await
+                preview::send_tests(campaign, recipient.as_deref(), &addresses, test.json).await
             }
             (None, _) => Err(Failure::new(
                 Exit::Usage,

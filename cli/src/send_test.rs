@@ -21,7 +21,8 @@ const PREFIX: &str = "[Test] ";
 /// Sends what `recipient` would get to each of `addresses`, through the SES of the environment.
 ///
 /// The message is the recipient's, except for its subject, its tags and its id: `ses-events` ignores its
-/// events, and its unsubscribe link leads to a page that says that it is a test's.
+/// events, and its unsubscribe link leads to a page that says that it is a test's. Returns each address with its
+/// message id; a person reads them at once, unless `json` is set.
 ///
 /// # Errors
 /// What is wrong with the recipient's data or an address, before anything is sent; or SES's refusal.
@@ -31,7 +32,8 @@ pub async fn run(
     templates: &Templates,
     recipient: &Recipient,
     addresses: &[String],
-) -> Result<(), Failure> {
+    json: bool,
+) -> Result<Vec<serde_json::Value>, Failure> {
     let addresses: Vec<String> = addresses
         .iter()
         .map(|given| {
@@ -50,16 +52,22 @@ pub async fn run(
         }
     };
     let ses = Ses::from_env().await;
+    let mut sent = Vec::new();
     for address in &addresses {
         match ses.send(marked(request.clone(), campaign, address), address).await {
-            Answer::Accepted(message_id) => println!("Test to {address}: accepted as {message_id}"),
+            Answer::Accepted(message_id) => {
+                if !json {
+                    println!("Test to {address}: accepted as {message_id}");
+                }
+                sent.push(serde_json::json!({"to": address, "messageId": message_id}));
+            }
             other => {
                 let message = format!("the test to {address} was not accepted: {}", words(&other));
                 return Err(Failure::new(Exit::Unavailable, message));
             }
         }
     }
-    Ok(())
+    Ok(sent)
 }
 
 /// The request as a test to this address. It has no tag `recipient_id`, because its events belong to no

@@ -8,12 +8,15 @@ mod text;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::value_parser;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::failure::{Exit, Failure};
 use super::{connect, id, output};
+use campaign_sender::domain::campaign::CampaignStatus;
+use campaign_sender::domain::recipient;
 use campaign_sender::domain::result::Progress;
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::DatabaseAccess;
@@ -41,8 +44,8 @@ pub struct Status {
     #[arg(long, requires = "campaign")]
     show_addresses: bool,
     /// Only campaigns with one of these statuses, separated by commas
-    #[arg(long, value_name = "STATUS", value_delimiter = ',', conflicts_with = "campaign", value_parser = STATUSES)]
-    status: Vec<String>,
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', conflicts_with = "campaign", value_parser = statuses())]
+    status: Vec<CampaignStatus>,
     /// Only campaigns of this organization
     #[arg(long, value_name = "ID", conflicts_with = "campaign", value_parser = id)]
     organization: Option<Uuid>,
@@ -51,7 +54,16 @@ pub struct Status {
     limit: u32,
 }
 
-const STATUSES: [&str; 7] = ["draft", "scheduled", "sending", "paused", "sent", "cancelled", "failed"];
+/// The statuses of campaigns, as an argument.
+fn statuses() -> impl clap::builder::TypedValueParser<Value = CampaignStatus> {
+    PossibleValuesParser::new(CampaignStatus::ALL.map(CampaignStatus::as_str))
+        .map(|status| CampaignStatus::of(&status))
+}
+
+/// Writes a status as the column has it.
+fn as_text<S: Serializer>(status: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(status)
+}
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,7 +78,8 @@ Examples:
 pub struct Overview {
     pub campaign_id: Uuid,
     pub name: String,
-    pub status: String,
+    #[serde(serialize_with = "as_text")]
+    pub status: CampaignStatus,
     pub status_reason: Option<String>,
     pub progress: Progress,
     /// Sent emails that SES rejected after accepting them.
@@ -84,7 +97,8 @@ pub struct Overview {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    pub status: String,
+    #[serde(serialize_with = "as_text")]
+    pub status: recipient::Status,
     pub code: Option<String>,
     pub count: i64,
     /// For uncertain recipients: for how long the oldest of them has been uncertain.
@@ -205,7 +219,8 @@ impl Status {
         let detail = gather::detail(database, id, self.show_addresses)
             .await?
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        let at_end = matches!(detail.overview.status.as_str(), "sent" | "cancelled" | "failed");
+        let status = detail.overview.status;
+        let at_end = status == CampaignStatus::Sent || status.is_final();
         let picture = if self.json { json(&detail)? } else { text::detail(&detail, text::width()) };
         Ok((picture, at_end))
     }

@@ -128,6 +128,15 @@ impl Written {
     }
 }
 
+impl Written {
+    /// Adds the counts to a result for a machine.
+    fn add_to(self, result: &mut serde_json::Value) {
+        result["added"] = self.added.into();
+        result["strengthened"] = self.strengthened.into();
+        result["known"] = self.known.into();
+    }
+}
+
 impl std::ops::AddAssign for Written {
     fn add_assign(&mut self, other: Written) {
         self.added += other.added;

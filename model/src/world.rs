@@ -311,7 +311,7 @@ impl World {
                 self.tables.record(&record, removed);
                 match self.invocations[at].phase {
                     Phase::RecordUnrecorded(_) | Phase::Takeover(_) => {
-                        self.invocations[at].phase = Phase::Claim
+                        self.invocations[at].phase = Phase::Claim;
                     }
                     _ => self.after_record(at, &record),
                 }

@@ -98,6 +98,18 @@ impl CampaignStatus {
         known.unwrap_or(CampaignStatus::Failed)
     }
 
+    /// Returns true if nothing of it is sent any more, whatever is done to it.
+    pub fn is_final(self) -> bool {
+        match self {
+            CampaignStatus::Cancelled | CampaignStatus::Failed => true,
+            CampaignStatus::Draft
+            | CampaignStatus::Scheduled
+            | CampaignStatus::Sending
+            | CampaignStatus::Paused
+            | CampaignStatus::Sent => false,
+        }
+    }
+
     /// The text of the column.
     pub fn as_str(self) -> &'static str {
         match self {

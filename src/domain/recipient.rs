@@ -44,6 +44,12 @@ impl Status {
         }
     }
 
+    /// Reads the column. A recipient whose status this release does not know counts as `uncertain`: it is not sent to.
+    pub fn of(text: &str) -> Status {
+        let known = Status::ALL.into_iter().find(|status| status.as_str() == text);
+        known.unwrap_or(Status::Uncertain)
+    }
+
     /// The text of the column.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -76,6 +76,15 @@ def test_messages_appear_as_they_are_accepted_and_what_is_read_stays_in_place(se
     assert page.evaluate("window.untouched"), "without a reload"
 
 
+def test_the_first_messages_fill_the_list(ses, inbox):
+    page = inbox()
+    expect(page.get_by_text("No messages yet.")).to_be_visible()
+    ses.send_bulk([f"person{n}@example.com" for n in range(50)])
+    expect(page.locator("#count")).to_have_text("50 messages")
+    # The list is 740 pixels high, and a row 68.
+    expect(page.locator(ROWS).nth(10)).to_be_in_viewport()
+
+
 def test_a_mailbox_that_is_emptied_is_empty_on_the_page_however_much_came_since(ses, inbox):
     ses.send(subject="Old")
     page = inbox()
@@ -309,4 +318,8 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(ses, inbox, acce
         expect(page.locator("#panel > *")).to_be_visible()
         accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if name == "HTML":
+            # All in one row, on a phone too.
+            places = [page.locator(place).bounding_box() for place in ["#tab-source", "#dark", "#download"]]
+            assert max(place["y"] for place in places) < min(place["y"] + place["height"] for place in places)
         shoot(page, f"inbox-{name.lower()}-{look}")

@@ -45,6 +45,12 @@ class Draft:
                 return line.split()[1]
         raise AssertionError("the command has ended without a page")
 
+    def share(self, file, *arguments):
+        """Writes the page to share; a campaign with errors ends the command with 65."""
+        command = [TARGET / "campaign", "preview", str(self.id), "--file", file, *arguments]
+        environment = clean_environment(DATABASE_URL=self.database.url)
+        assert subprocess.run(command, env=environment, capture_output=True).returncode == 65
+
     def close(self):
         if self.process:
             self.process.kill()
@@ -117,3 +123,21 @@ def test_a_template_that_does_not_compile_has_a_page_that_says_so(draft, open_pa
     expect(page.get_by_text("There is no email to show")).to_be_visible()
     accessible(page)
     shoot(page, "preview-template")
+
+
+@pytest.mark.parametrize("width", [1200, 390], ids=["wide", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_to_share_fits_every_window_and_shows_what_was_found(draft, open_page, accessible, tmp_path, width, dark):
+    file = tmp_path / "spring.html"
+    draft(html=HTML + "<p>A word that is long: " + "x" * 200 + "</p>").share(file, "--check", "--recipient=ada@example.com")
+    page = open_page(width=width, dark=dark, javascript=True)
+    page.goto(file.as_uri())
+    expect(page.get_by_role("heading", name="Spring <harvest>")).to_be_visible()
+    expect(page.locator("li.error").first).to_contain_text("lacks // after its scheme")
+    # A phone shows the email once: a frame as wide as a screen would have to be scrolled.
+    frames = page.locator("iframe:visible")
+    expect(frames).to_have_count(2 if width > 500 else 1)
+    expect(page.frame_locator("iframe >> nth=1").get_by_text("Dear Ada, the beans")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shoot(page, f"share-{width}-{'dark' if dark else 'light'}")
+    accessible(page)

@@ -38,33 +38,41 @@ def test_the_report_shows_figures_and_plots_in_light_and_dark(report, open_page,
     assert figures["Bounced"].split("\n") == ["118", "2.0%"]
     assert figures["Failed"].split("\n") == ["80", "1.3% of all"]
     # The gap of three minutes in the middle stands in the plot: a column for every minute but those.
-    assert page.locator("svg rect.sent").count() in range(38, 44)
-    assert page.locator("svg polyline").count() == 2
+    assert page.locator("svg.wide rect.sent").count() in range(38, 44)
+    assert page.locator("svg.wide polyline").count() == 2
     assert page.locator(".domain .name").count() == 12
     assert "others" in page.locator(".domain .name").last.text_content()
     accessible(page)
     shoot(page, f"report-{'dark' if dark else 'light'}")
 
 
-def test_every_plot_stays_within_its_frame(report, open_page):
-    page = open_page(width=900)
+@pytest.mark.parametrize("width", [900, 390, 320])
+def test_every_plot_and_its_labels_are_in_the_window_in_letters_that_can_be_read(report, open_page, width):
+    page = open_page(width=width)
     page.goto(report.as_uri())
-    for svg in page.locator("svg").all():
+    plots = page.locator("svg:visible").all()
+    assert len(plots) == 2
+    for svg in plots:
         frame = svg.bounding_box()
+        assert frame["x"] >= 0 and frame["x"] + frame["width"] <= width
+        # A drawing that is reduced has smaller letters.
+        letters = svg.evaluate("svg => 12 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width")
+        assert letters >= 9
         for text in svg.locator("text").all():
             box = text.bounding_box()
             assert box["x"] >= frame["x"] - 1, text.text_content()
             assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, text.text_content()
 
 
-def test_the_report_fits_a_narrow_window_and_asks_for_nothing_from_elsewhere(report, open_page):
-    page = open_page(width=390)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_report_fits_a_narrow_window_and_asks_for_nothing_from_elsewhere(report, open_page, dark):
+    page = open_page(width=390, dark=dark)
     requests = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(report.as_uri())
     assert requests == [report.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    shoot(page, "report-narrow")
+    shoot(page, f"report-narrow-{'dark' if dark else 'light'}")
 
 
 def test_the_report_is_printed_on_few_pages_in_ink_on_white(report, open_page):

@@ -33,17 +33,14 @@ def read(template=None):
     return yaml_parse(template or TEMPLATE.read_text())
 
 
-def expand(template, parameters, stack_name):
-    """A template after both transforms, with stand-ins for what moto makes nothing of."""
-    return with_stand_ins(transformed(template, parameters, stack_name)) if "Transform" in template else template
+def expand(template, parameters):
+    """A template after SAM's transform, with stand-ins for what moto makes nothing of. moto resolves the rest itself."""
+    return with_stand_ins(translated(template, values(template, parameters))) if "Transform" in template else template
 
 
-def transformed(template, parameters, stack_name):
-    """A template after both transforms: the language extensions resolve what is known, then SAM translates."""
-    given = values(template, parameters)
-    known = {**given, "AWS::StackName": stack_name, "AWS::Region": REGION, "AWS::AccountId": DEFAULT_ACCOUNT_ID}
-    resolved = expand_language_extensions(template, known, enabled=True).expanded_template
-    return translated(resolved, given)
+def extended(template, parameters):
+    """A template after the language extensions, as the SAM CLI implements them; of a `Sub` they keep the text alone."""
+    return expand_language_extensions(template, values(template, parameters), enabled=True).expanded_template
 
 
 def values(template, parameters):
@@ -112,12 +109,14 @@ def is_allowed(value, declared):
     return re.fullmatch(declared.get("AllowedPattern", ".*"), value, re.DOTALL) is not None
 
 
-def holds(condition, values):
-    """Evaluates the functions that rules may use."""
+def holds(condition, values, conditions=None):
+    """Evaluates the functions that rules and conditions may use; a condition may name others."""
     [(function, operands)] = condition.items()
     if function == "Ref":
         return values[operands]
-    operands = [holds(part, values) if isinstance(part, dict) else part for part in operands]
+    if function == "Condition":
+        return holds(conditions[operands], values, conditions)
+    operands = [holds(part, values, conditions) if isinstance(part, dict) else part for part in operands]
     match function:
         case "Fn::Or":
             return any(operands)
@@ -127,6 +126,8 @@ def holds(condition, values):
             return not operands[0]
         case "Fn::Equals":
             return operands[0] == operands[1]
+        case "Fn::Join":
+            return operands[0].join(operands[1])
         case "Fn::Contains":
             return operands[1] in operands[0]
         case "Fn::EachMemberEquals":
@@ -179,7 +180,7 @@ def teach_moto():
         refused = problems(declared, parameters)
         if refused:
             raise models.ValidationError(message=refused[0])
-        template = json.dumps(expand(declared, parameters, stack_name), default=str)
+        template = json.dumps(expand(declared, parameters), default=str)
         return create_change_set(self, stack_name, change_set_name, template, parameters, *args, **more)
 
     def execute(self, change_set_name, stack_name=None):

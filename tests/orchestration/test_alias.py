@@ -101,8 +101,8 @@ def stack(parameters, key="code-1"):
     """The configurations of the functions, and the ids of their versions by either reading of the extensions."""
     declared = packaged(key)
     declared["Resources"] = {name: declared["Resources"][name] for name in ALIASED}
-    resolved = cloudformation.transformed(declared, parameters, "campaigns")
     values = cloudformation.values(declared, parameters)
+    resolved = cloudformation.translated(cloudformation.extended(declared, parameters), values)
     declared["Resources"] = references_resolved(declared["Resources"], values)
     by_references = cloudformation.translated(declared, values)
     return dict(configurations(resolved)), versions(resolved), versions(by_references)
@@ -157,12 +157,12 @@ def test_the_language_extensions_are_given_what_they_can_resolve():
 
 
 def test_everything_invokes_the_aliases():
-    resources = cloudformation.transformed(packaged(), LEAST, "campaigns")["Resources"]
+    resources = cloudformation.translated(packaged(), LEAST)["Resources"]
     alias = {"Ref": "SendBatchFunctionAliaslive"}
     machine = resources["CampaignStateMachine"]["Properties"]
     assert machine["DefinitionSubstitutions"]["SendBatchFunctionArn"] == alias
     statements = resources["CampaignStateMachineRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
-    assert [found["Resource"] for found in statements if found["Sid"] == "SendBatch"] == [alias]
+    assert [found["Resource"] for found in statements if found.get("Sid") == "SendBatch"] == [alias]
     assert resources["SesEventsFunctionQueue"]["Properties"]["FunctionName"] == {"Ref": "SesEventsFunctionAliaslive"}
     assert resources["SendBatchFunctionEventInvokeConfig"]["Properties"]["Qualifier"] == "live"
     # The address of links that were sent must not change, so the function that they lead to has no alias.
@@ -173,21 +173,22 @@ def test_everything_invokes_the_aliases():
 def test_traffic_moves_gradually_and_back_at_an_alarm(shift):
     parameters = {**LEAST, "TrafficShift": shift}
     assert cloudformation.problems(TEMPLATE, parameters) == []
-    resources = cloudformation.transformed(packaged(), parameters, "campaigns")["Resources"]
+    resources = cloudformation.translated(packaged(), parameters)["Resources"]
     for function in ALIASED:
         group = resources[f"{function}DeploymentGroup"]["Properties"]
         assert group["DeploymentConfigName"] == {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": shift}]}
         alarm = f"{function.removesuffix('Function')}ErrorsAlarm"
         assert group["AlarmConfiguration"] == {"Enabled": True, "Alarms": [{"Name": {"Ref": alarm}}]}
         assert resources[alarm]["Properties"]["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
-        assert group["ServiceRoleArn"] == {"Fn::GetAtt": ["TrafficShiftRole", "Arn"]}
+        role = ["ShiftsTraffic", {"Fn::GetAtt": ["TrafficShiftRole", "Arn"]}, {"Ref": "AWS::NoValue"}]
+        assert group["ServiceRoleArn"] == {"Fn::If": role}
         policy = resources[f"{function}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
         assert policy["DeploymentGroupName"] == {"Ref": f"{function}DeploymentGroup"}
     assert "CodeDeployServiceRole" not in resources, "SAM's own would have no permissions boundary"
 
 
 def test_without_a_shift_nothing_of_codedeploy_is_made():
-    resources = cloudformation.transformed(packaged(), LEAST, "campaigns")["Resources"]
+    resources = cloudformation.translated(packaged(), LEAST)["Resources"]
     assert not [name for name, found in resources.items() if found["Type"].startswith("AWS::CodeDeploy::")]
     assert "UpdatePolicy" not in resources["SendBatchFunctionAliaslive"]
 

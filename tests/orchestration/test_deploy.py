@@ -61,7 +61,7 @@ def built(tmp_path):
     return tmp_path
 
 
-def in_terminal(command, directory, seconds=60, **variables):
+def in_terminal(command, directory, seconds=300, **variables):
     """Runs a command in a terminal without answering anything; its exit status and its output."""
     child, terminal = pty.fork()
     if child == 0:
@@ -178,7 +178,7 @@ def create(account, name, parameters):
     storage.put_object(Bucket="code", Key="function.zip", Body=b"PK\x05\x06" + b"\0" * 18)
     storage.put_object(Bucket="code", Key="campaign.asl.yaml", Body=(ROOT / "statemachine/campaign.asl.yaml").read_bytes())
     given = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
-    expanded = json.dumps(cloudformation.expand(template, parameters, name))
+    expanded = json.dumps(cloudformation.expand(template, parameters))
     account("cloudformation").create_stack(StackName=name, TemplateBody=expanded, Parameters=given)
     listed = account("cloudformation").describe_stack_resources(StackName=name)["StackResources"]
     # moto lists resources that it does not know without their ids.

@@ -1,6 +1,7 @@
 """The command line in a terminal: what a person sees while it runs."""
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -20,18 +21,18 @@ LINES, COLUMNS = 40, 100
 class Terminal:
     """A command in its own terminal; `shows` is the content of the screen."""
 
-    def __init__(self, arguments, environment):
+    def __init__(self, arguments, environment, columns=COLUMNS, output=None):
         try:
             self.ours, theirs = pty.openpty()
         except OSError as error:
             pytest.skip(f"this machine has no terminals: {error}")
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-        self.screen = pyte.Screen(COLUMNS, LINES)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
+        self.screen = pyte.Screen(columns, LINES)
         self.stream = pyte.ByteStream(self.screen)
         self.process = subprocess.Popen(
             [TARGET / "campaign", *arguments],
             stdin=theirs,
-            stdout=theirs,
+            stdout=output or theirs,
             stderr=theirs,
             env=environment,
             # Its own session, so that the terminal is its controlling one and Ctrl-C reaches it.
@@ -47,6 +48,11 @@ class Terminal:
     @property
     def shows(self):
         return "\n".join(self.screen.display)
+
+    @property
+    def lines(self):
+        """The lines that hold something."""
+        return [line.strip() for line in self.screen.display if line.strip()]
 
     def read(self, seconds):
         """Reads the new output; false at its end."""
@@ -75,8 +81,9 @@ class Terminal:
 def terminal(world):
     opened = []
 
-    def open_terminal(*arguments, **variables):
-        opened.append(Terminal(arguments, world.environment(TERM="xterm-256color", **variables)))
+    def open_terminal(*arguments, columns=COLUMNS, output=None, **variables):
+        environment = world.environment(TERM="xterm-256color", **variables)
+        opened.append(Terminal(arguments, environment, columns, output))
         return opened[-1]
 
     yield open_terminal
@@ -102,6 +109,72 @@ def test_a_campaign_that_is_run_from_here_shows_how_far_it_is(world, terminal):
     running = terminal("send", "run", campaign, BATCH_SIZE="10")
     assert running.ends() == 0, running.shows
     # The bar is gone: what is left is what it came to.
-    lines = [line.strip() for line in running.shows.splitlines() if line.strip()]
+    lines = running.lines
     assert lines[0].startswith("30 emails sent in ") and lines[1].startswith("The campaign: 30 of 30 sent"), lines
     assert len(lines) == 2 and world.outcomes(campaign) == {"sent": 30}
+
+
+WIDTHS = pytest.mark.parametrize("columns", [60, 80, 200])
+
+
+def assert_ends_with_the_only_bar(terminal):
+    bars = [line for line in terminal.lines if "─" in line or "━" in line]
+    assert len(bars) == 1 and terminal.lines[-1] == bars[0], terminal.shows
+
+
+@WIDTHS
+def test_the_bar_of_a_run_is_one_line_at_any_width_and_leaves_nothing(world, terminal, columns):
+    campaign = world.campaign(1200)
+    world.ses_latency(60_000)
+    running = terminal("send", "run", campaign, columns=columns, BATCH_SIZE="10", SES_MAX_SEND_RATE="5")
+    running.wait_for("0 of 1,200, ")
+    # Messages, such as that SES does not answer, stand above the bar.
+    assert_ends_with_the_only_bar(running)
+    running.press(b"\x03")
+    running.wait_for("ends at once.")
+    running.wait_for("0 of 1,200, ")
+    assert_ends_with_the_only_bar(running)
+    running.press(b"\x03")
+    assert running.ends() == 1
+    assert "─" not in running.shows, running.shows
+
+
+@WIDTHS
+def test_the_bar_of_an_import_is_one_line_at_any_width_and_leaves_nothing(world, terminal, tmp_path, columns):
+    campaign = world.campaign(0, status="draft")
+    people = tmp_path / "people.csv"
+    people.write_text("email\n" + "".join(f"person{n}@example.com\n" for n in range(20_000)))
+    with world.database.connection.transaction():
+        # The import waits for another one into the same campaign.
+        world.database.execute("SELECT pg_advisory_xact_lock(hashtextextended('campaign import ' || %s, 0))", [campaign])
+        importing = terminal("import", campaign, people, columns=columns)
+        importing.wait_for("20,000 rows read, checking them")
+        assert len(importing.lines) == 1, importing.shows
+    assert importing.ends() == 0
+    assert importing.lines[0].startswith('"Spring": 20,000 of 20,000 rows imported in '), importing.shows
+    people.write_text('email\nada@example.com\n"bob@example.com\n')
+    importing = terminal("import", campaign, people, columns=columns)
+    assert importing.ends() == 65
+    assert importing.lines[0].startswith("campaign: ") and "─" not in importing.shows, importing.shows
+
+
+@WIDTHS
+def test_an_error_breaks_no_word_and_its_command_can_be_copied(world, terminal, columns):
+    campaign = world.campaign(1)
+    world.database.execute("UPDATE campaigns SET status = 'paused', status_reason = 'too many of the emails of this campaign bounced'")
+    running = terminal("send", "run", campaign, columns=columns)
+    assert running.ends() == 75
+    text = f"campaign: campaign {campaign} is paused (too many of the emails of this campaign bounced): correct the cause, then campaign send resume {campaign}"
+    assert " ".join(running.lines) == text, running.shows
+    assert running.lines[-1].endswith(f"campaign send resume {campaign}"), running.shows
+
+
+def test_a_question_is_seen_although_the_result_goes_to_a_file(world, terminal, tmp_path):
+    campaign = world.campaign(1)
+    result = tmp_path / "result.json"
+    with result.open("wb") as output:
+        cancelling = terminal("send", "cancel", campaign, "--json", output=output)
+        cancelling.wait_for('Cancel "Spring"? [y/N]')
+        cancelling.press(b"y\n")
+        assert cancelling.ends() == 0, cancelling.shows
+    assert json.loads(result.read_text()) == {"campaignId": campaign, "status": "cancelled"}

@@ -1,6 +1,7 @@
 //! The transaction in which rows become recipients, all or none.
 
-use std::io::{Cursor, Write};
+use std::fs::File;
+use std::io::{Cursor, Seek as _};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_postgres::error::SqlState;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use super::super::failure::Failure;
 use super::super::formula;
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::store::Database;
 
 /// The campaign that gets recipients.
@@ -18,7 +20,6 @@ pub struct Campaign {
     pub id: Uuid,
     pub organization_id: Uuid,
     pub name: String,
-    pub status: String,
 }
 
 /// An open transaction; its changes are rolled back unless it is committed.
@@ -122,13 +123,17 @@ impl<'a> Import<'a> {
             .collect())
     }
 
-    /// Writes the refused rows as CSV, in the order of their lines.
-    pub async fn report(&self, file: &mut impl Write) -> Result<std::io::Result<()>, Failure> {
+    /// Writes the refused rows as CSV, in the order of their lines, in place of what the file holds.
+    pub async fn report(&self, mut file: &File) -> Result<std::io::Result<()>, Failure> {
+        // A pipe holds nothing that could be replaced.
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let emptied = if is_file { file.rewind().and_then(|()| file.set_len(0)) } else { Ok(()) };
         let sql =
             "SELECT line, reason, detail, email FROM pg_temp.imported WHERE reason IS NOT NULL ORDER BY line";
         let mut rows = std::pin::pin!(self.client.query_raw(sql, std::iter::empty::<&str>()).await?);
         let mut file = csv::Writer::from_writer(file);
-        let mut written = file.write_record(["line", "reason", "detail", "email"]);
+        let header = file.write_record(["line", "reason", "detail", "email"]);
+        let mut written = emptied.map_err(Into::into).and(header);
         while let Some(row) = rows.next().await.transpose()? {
             let (line, reason): (i64, String) = (row.get("line"), row.get("reason"));
             let text = |name| formula::in_file(&row.get::<_, Option<String>>(name).unwrap_or_default());
@@ -139,8 +144,8 @@ impl<'a> Import<'a> {
         Ok(written.map_err(std::io::Error::from).and_then(|()| file.flush()))
     }
 
-    /// Commits the import. Returns how many recipients the campaign has, and its status.
-    pub async fn commit(self) -> Result<(i64, String), Failure> {
+    /// Brings the campaign's total up to date. Returns how many recipients it has, and its status.
+    pub async fn count(&self) -> Result<(i64, CampaignStatus), Failure> {
         let id = [(&self.campaign.id as _, Type::UUID)];
         self.client.query_typed(super::COUNT, &id).await?;
         // It is counted here, because the campaign's own total is brought up to date for at most a second at
@@ -149,8 +154,12 @@ impl<'a> Import<'a> {
             "SELECT (SELECT count(*) FROM campaign_recipients AS r WHERE r.campaign_id = c.id), c.status
                      FROM campaigns AS c WHERE c.id = $1";
         let row = self.client.query_one(sql, &[&self.campaign.id]).await?;
-        self.client.batch_execute("COMMIT").await?;
-        Ok((row.get(0), row.get(1)))
+        Ok((row.get(0), CampaignStatus::of(row.get(1))))
+    }
+
+    /// Keeps what was imported.
+    pub async fn commit(self) -> Result<(), Failure> {
+        Ok(self.client.batch_execute("COMMIT").await?)
     }
 }
 

@@ -2,6 +2,8 @@
 //! under its own name, SES renders it for some recipients without sending, and each part is compared with the
 //! part of a single call.
 
+use std::collections::HashMap;
+
 use aws_sdk_sesv2::Client;
 use aws_sdk_sesv2::error::DisplayErrorContext;
 use aws_sdk_sesv2::types::EmailTemplateContent;
@@ -11,11 +13,10 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::format;
-use super::super::soon;
+use super::super::{format, output, soon};
 use super::Case;
 use super::sample::{Envelope, Sample, recipient};
-use campaign_sender::domain::batch::MAX_VARIABLES_BYTES;
+use campaign_sender::domain::batch::{MAX_VARIABLES_BYTES, Recipient};
 use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::send::bulk_request;
 use campaign_sender::ses;
@@ -33,16 +34,35 @@ pub async fn first(case: &Case, templates: &Templates) -> Result<Vec<Sample>, Fa
     Ok(rows.iter().take(RECIPIENTS).map(sample).collect())
 }
 
+/// The result for one recipient.
+enum Comparison {
+    Same,
+    /// The part that differs.
+    Differs(&'static str),
+    /// Its message does not go into a call with the first: its number among those that were rendered.
+    Apart(usize),
+    /// It gets no message, for this reason.
+    NotRendered(String),
+}
+
+/// A recipient whose message is compared.
+struct Rehearsed {
+    recipient: Recipient,
+    comparison: Comparison,
+}
+
 /// Compares, and prints the result for each recipient.
-pub async fn run(case: &Case, samples: Vec<Sample>) -> Result<(), Failure> {
-    let (mut addresses, mut envelopes) = (Vec::new(), Vec::new());
-    for sample in samples {
-        match sample.message {
+pub async fn run(case: &Case, samples: Vec<Sample>, json: bool) -> Result<(), Failure> {
+    let (mut recipients, mut envelopes, mut rehearsed) = (Vec::new(), Vec::new(), Vec::new());
+    for Sample { recipient, message, .. } in samples {
+        match message {
             Ok(envelope) => {
-                addresses.push(sample.recipient.email);
+                recipients.push(recipient);
                 envelopes.push(envelope);
             }
-            Err(finding) => println!("{}: {}", sample.recipient.email, finding.text),
+            Err(finding) => {
+                rehearsed.push(Rehearsed { recipient, comparison: Comparison::NotRendered(finding.text) });
+            }
         }
     }
     let messages = envelopes.iter().map(|envelope| envelope.composed.clone()).collect();
@@ -54,16 +74,24 @@ pub async fn run(case: &Case, samples: Vec<Sample>) -> Result<(), Failure> {
     let client = ses::reading_client().await;
     let name = format!("campaign-check-{}", Uuid::new_v4().simple());
     create(&client, &name, &request).await?;
-    let compared = compare(&client, &name, &request, &entries, &addresses, &envelopes).await;
+    let compared = compare(&client, &name, &request, &entries, &envelopes).await;
     let deleted = client.delete_email_template().template_name(&name).send().await;
     if let Err(error) = deleted {
         let error = DisplayErrorContext(&error);
         eprintln!("SES's template {name} could not be deleted; delete it by hand: {error}");
     }
-    for (number, address) in addresses.iter().enumerate().filter(|(number, _)| !entries.contains(number)) {
-        println!("{address}: not compared: number {} does not go into a call with the first", number + 1);
+    let mut compared: HashMap<usize, Comparison> = compared?.into_iter().collect();
+    for (number, recipient) in recipients.into_iter().enumerate() {
+        let comparison = compared.remove(&number).unwrap_or(Comparison::Apart(number + 1));
+        rehearsed.push(Rehearsed { recipient, comparison });
     }
-    match compared? {
+    if json {
+        let recipients: Vec<Value> = rehearsed.iter().map(Rehearsed::as_json).collect();
+        output::write_json(&serde_json::json!({"campaignId": case.campaign.id, "recipients": recipients}));
+    } else {
+        rehearsed.iter().for_each(Rehearsed::describe);
+    }
+    match rehearsed.iter().filter(|of| matches!(of.comparison, Comparison::Differs(_))).count() {
         0 => Ok(()),
         different => {
             let message = format!(
@@ -72,6 +100,31 @@ pub async fn run(case: &Case, samples: Vec<Sample>) -> Result<(), Failure> {
             );
             Err(Failure::new(Exit::Data, message))
         }
+    }
+}
+
+impl Rehearsed {
+    fn describe(&self) {
+        let address = &self.recipient.email;
+        match &self.comparison {
+            Comparison::Same => println!("{address}: the same by both calls"),
+            Comparison::Differs(part) => println!("{address}: the {part} differs"),
+            Comparison::Apart(number) => {
+                println!("{address}: not compared: number {number} does not go into a call with the first");
+            }
+            Comparison::NotRendered(why) => println!("{address}: {why}"),
+        }
+    }
+
+    fn as_json(&self) -> Value {
+        let (result, detail) = match &self.comparison {
+            Comparison::Same => ("same", None),
+            Comparison::Differs(part) => ("differs", Some(*part)),
+            Comparison::Apart(_) => ("notCompared", None),
+            Comparison::NotRendered(why) => ("notRendered", Some(why.as_str())),
+        };
+        let Recipient { id, email, .. } = &self.recipient;
+        serde_json::json!({"recipientId": id, "email": email, "result": result, "detail": detail})
     }
 }
 
@@ -96,16 +149,15 @@ fn refused(call: &str, error: &str) -> Failure {
     )
 }
 
-/// Returns the number of recipients for whom a part differs.
+/// Returns the number of each message that SES rendered, and how it compares.
 async fn compare(
     client: &Client,
     name: &str,
     request: &Value,
     entries: &[usize],
-    addresses: &[String],
     envelopes: &[Envelope],
-) -> Result<usize, Failure> {
-    let mut different = 0;
+) -> Result<Vec<(usize, Comparison)>, Failure> {
+    let mut compared = Vec::new();
     for (entry, number) in request["BulkEmailEntries"].as_array().into_iter().flatten().zip(entries) {
         let data = &entry["ReplacementEmailContent"]["ReplacementTemplate"]["ReplacementTemplateData"];
         let rendered = client
@@ -115,16 +167,10 @@ async fn compare(
             .send()
             .await
             .map_err(|error| refused("TestRenderEmailTemplate", &DisplayErrorContext(&error).to_string()))?;
-        let address = &addresses[*number];
-        match difference(rendered.rendered_template(), &envelopes[*number]) {
-            None => println!("{address}: the same by both calls"),
-            Some(part) => {
-                different += 1;
-                println!("{address}: the {part} differs");
-            }
-        }
+        let differs = difference(rendered.rendered_template(), &envelopes[*number]);
+        compared.push((*number, differs.map_or(Comparison::Same, Comparison::Differs)));
     }
-    Ok(different)
+    Ok(compared)
 }
 
 /// The first part in which a MIME message differs from that of a single call. Line ends are those of MIME,

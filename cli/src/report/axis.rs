@@ -38,9 +38,10 @@ pub fn step(most: f64, least: f64) -> f64 {
     step.unwrap_or(rough)
 }
 
-/// Times between two instants with their labels: a time of day, or a day if the plot covers several days.
-pub fn times(from: f64, to: f64) -> Vec<(f64, String)> {
-    let step = bucket(to - from, 7.0);
+/// At most about `most` times between two instants with their labels: a time of day, or a day if the plot covers
+/// several days.
+pub fn times(from: f64, to: f64, most: f64) -> Vec<(f64, String)> {
+    let step = bucket(to - from, most);
     let mut at = (from / step).ceil() * step;
     let mut marks = Vec::new();
     while at <= to {
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn labels_say_what_differs() {
         let labels =
-            |from, to| times(from, to).into_iter().map(|(_, label)| label).collect::<Vec<_>>().join(" ");
+            |from, to| times(from, to, 7.0).into_iter().map(|(_, label)| label).collect::<Vec<_>>().join(" ");
         let eight = 1_772_352_000.0; // 2026-03-01T08:00:00Z
         assert_eq!(
             labels(eight + 3.0, eight + 65.0),

@@ -6,18 +6,40 @@ use super::super::format;
 use super::axis;
 use super::gather::{Domain, Reactions, Sends};
 
-const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 240.0;
-/// The space of the axes' labels: left, right, top, bottom.
-const MARGIN: (f64, f64, f64, f64) = (76.0, 16.0, 12.0, 28.0);
+/// The space of the axes' labels: right, top, bottom.
+const MARGIN: (f64, f64, f64) = (16.0, 12.0, 28.0);
+/// The space at the right for the names of curves.
+const NAMES: f64 = 110.0;
 /// Half of what a label of a time takes at most.
 const HALF_LABEL: f64 = 28.0;
 
+/// The size of a plot.
+pub struct Size {
+    /// The class of the drawing.
+    class: &'static str,
+    width: f64,
+    /// The space of the values' labels.
+    left: f64,
+    /// The most times that have a label.
+    times: f64,
+}
+
+/// For a window, and for paper.
+const WIDE: Size = Size { class: "wide", width: 720.0, left: 76.0, times: 7.0 };
+/// For a phone, whose letters would be too small in a drawing that is reduced.
+const NARROW: Size = Size { class: "narrow", width: 360.0, left: 66.0, times: 3.0 };
+
+/// A plot in both sizes; the page's style shows one of them.
+pub fn sized(plot: impl Fn(&Size) -> String) -> String {
+    plot(&WIDE) + &plot(&NARROW)
+}
+
 /// Emails sent in each bucket of time, as columns.
-pub fn sends(sends: &Sends, now: f64) -> String {
+pub fn sends(size: &Size, sends: &Sends, now: f64) -> String {
     let most = sends.counts.iter().copied().max().unwrap_or_default();
     let to = end(sends.from, sends.bucket, sends.counts.len(), now);
-    let frame = Frame::new((sends.from, to), figure(most), 1.0, MARGIN.1);
+    let frame = Frame::new(size, (sends.from, to), figure(most), 1.0, MARGIN.0);
     let span = axis::span(sends.bucket);
     let title = format!(
         "Emails sent in each {span}, from {} to {}: {} in all, {} per {span} at most",
@@ -48,13 +70,13 @@ pub fn sends(sends: &Sends, now: f64) -> String {
 
 /// The part of all sent emails that had been opened and clicked by each time, as two curves with their names
 /// at their ends.
-pub fn reactions(reactions: &Reactions, sent: i64, now: f64) -> String {
+pub fn reactions(size: &Size, reactions: &Reactions, sent: i64, now: f64) -> String {
     let share = |count: i64| 100.0 * figure(count) / figure(sent.max(1));
     let ends =
         [&reactions.opened, &reactions.clicked].map(|counts| share(counts.last().copied().unwrap_or(0)));
     let most = ends[0].max(ends[1]).max(1.0);
     let to = end(reactions.from, reactions.bucket, reactions.opened.len().max(1), now);
-    let frame = Frame::new((reactions.from, to), most, 0.5, 110.0);
+    let frame = Frame::new(size, (reactions.from, to), most, 0.5, NAMES);
     let title = format!(
         "Recipients who had opened and clicked by then, in percent of those sent to, from {} to {}: in the end {} had opened and {} had clicked",
         minute(reactions.from),
@@ -149,51 +171,56 @@ pub fn percent(share: f64) -> String {
 }
 
 /// The place of a plot within its axes.
-struct Frame {
+struct Frame<'a> {
+    size: &'a Size,
     times: (f64, f64),
     most: f64,
     step: f64,
     right: f64,
 }
 
-impl Frame {
-    fn new(times: (f64, f64), most: f64, least_step: f64, right: f64) -> Frame {
+impl Frame<'_> {
+    fn new(size: &Size, times: (f64, f64), most: f64, least_step: f64, right: f64) -> Frame<'_> {
         let step = axis::step(most, least_step);
-        Frame { times, most: ((most / step).ceil() * step).max(step), step, right }
+        Frame { size, times, most: ((most / step).ceil() * step).max(step), step, right }
     }
 
     fn x(&self, at: f64) -> f64 {
         let (from, to) = self.times;
-        MARGIN.0 + (at - from) / (to - from).max(0.001) * (WIDTH - MARGIN.0 - self.right)
+        let Size { width, left, .. } = self.size;
+        left + (at - from) / (to - from).max(0.001) * (width - left - self.right)
     }
 
     fn y(&self, value: f64) -> f64 {
-        HEIGHT - MARGIN.3 - value / self.most * (HEIGHT - MARGIN.2 - MARGIN.3)
+        HEIGHT - MARGIN.2 - value / self.most * (HEIGHT - MARGIN.1 - MARGIN.2)
     }
 
     /// The axes: lines across with their values, times below.
     fn open(&self, title: &str, value: impl Fn(f64) -> String) -> String {
-        let mut svg =
-            format!(r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">"#, escape(title));
-        let end = WIDTH - self.right;
+        let Size { class, width, left, times } = self.size;
+        let mut svg = format!(
+            r#"<svg class="{class}" viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{}">"#,
+            escape(title)
+        );
+        let end = width - self.right;
         let mut level = 0.0;
         while level <= self.most * 1.001 {
             let y = self.y(level);
             let _ = write!(
                 svg,
                 r#"<line class="grid" x1="{}" x2="{end}" y1="{y:.1}" y2="{y:.1}"/><text class="value" x="{}" y="{:.1}">{}</text>"#,
-                MARGIN.0,
-                MARGIN.0 - 8.0,
+                left,
+                left - 8.0,
                 y + 4.0,
                 value(level)
             );
             level += self.step;
         }
-        for (at, label) in axis::times(self.times.0, self.times.1) {
+        for (at, label) in axis::times(self.times.0, self.times.1, *times) {
             let x = self.x(at);
-            let (bottom, text) = (HEIGHT - MARGIN.3, HEIGHT - 8.0);
+            let (bottom, text) = (HEIGHT - MARGIN.2, HEIGHT - 8.0);
             // A label at the edge stands within the picture.
-            let place = x.min(WIDTH - HALF_LABEL);
+            let place = x.min(width - HALF_LABEL);
             let _ = write!(
                 svg,
                 r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{bottom}" y2="{}"/><text class="time" x="{place:.1}" y="{text}">{label}</text>"#,
@@ -238,7 +265,7 @@ mod tests {
     fn no_plot_goes_into_the_future() {
         let noon = 1_772_366_400.0;
         let plot = Sends { from: noon, bucket: 3600.0, counts: vec![7, 0, 5] };
-        let svg = sends(&plot, noon + 2.0 * 3600.0 + 600.0);
+        let svg = sends(&WIDE, &plot, noon + 2.0 * 3600.0 + 600.0);
         assert!(
             svg.contains("from 2026-03-01 12:00 UTC to 2026-03-01 14:10 UTC: 12 in all, 7 per hour at most"),
             "{svg}"
@@ -246,9 +273,9 @@ mod tests {
         let lefts = values(&svg, "rect", "x");
         let rights: Vec<f64> =
             lefts.iter().zip(values(&svg, "rect", "width")).map(|(left, width)| left + width).collect();
-        assert!(rights.iter().all(|right| *right <= WIDTH - MARGIN.1 + 0.1), "{svg}");
+        assert!(rights.iter().all(|right| *right <= WIDE.width - MARGIN.0 + 0.1), "{svg}");
         let people = Reactions { from: noon, bucket: 3600.0, opened: vec![1, 2], clicked: vec![0, 1] };
-        let svg = reactions(&people, 4, noon + 3600.0 + 60.0);
+        let svg = reactions(&WIDE, &people, 4, noon + 3600.0 + 60.0);
         assert!(
             svg.contains("to 2026-03-01 13:01 UTC: in the end 50.0% had opened and 25.0% had clicked"),
             "{svg}"
@@ -272,7 +299,13 @@ mod tests {
             "{rows}"
         );
         let noon = 1_772_366_400.0;
-        let svg = sends(&Sends { from: noon, bucket: 60.0, counts: vec![1_000_000; 60] }, noon + 1e6);
-        assert!(values(&svg, "text class=\"time\"", "x").iter().all(|x| *x <= WIDTH - HALF_LABEL), "{svg}");
+        for size in [WIDE, NARROW] {
+            let svg =
+                sends(&size, &Sends { from: noon, bucket: 60.0, counts: vec![1_000_000; 60] }, noon + 1e6);
+            let times = values(&svg, "text class=\"time\"", "x");
+            assert!(times.iter().all(|x| *x <= size.width - HALF_LABEL), "{svg}");
+            // Labels of times do not touch each other.
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] > 2.0 * HALF_LABEL), "{svg}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::axis;
 use super::chart::{self, escape};
 use super::gather::Figures;
 use super::results;
+use campaign_sender::domain::recipient::Status;
 use campaign_sender::domain::result::Progress;
 
 /// The whole page; it loads nothing.
@@ -35,7 +36,7 @@ pub fn render(figures: &Figures) -> String {
 
 fn heading(figures: &Figures, name: &str) -> String {
     let campaign = &figures.detail.overview;
-    let mut times = vec![format!("Status: {}", escape(&campaign.status))];
+    let mut times = vec![format!("Status: {}", campaign.status)];
     let at = |at: &str| at.get(..16).unwrap_or(at).replace('T', " ");
     times.extend(campaign.started_at.as_deref().map(|time| format!("started {} UTC", at(time))));
     times.extend(campaign.completed_at.as_deref().map(|time| format!("completed {} UTC", at(time))));
@@ -138,7 +139,7 @@ fn sends(figures: &Figures) -> String {
         "<h2>Sends over time</h2>\n<p class=\"faint\">Emails that Amazon SES accepted in each {}, from {} on (UTC)</p>\n<figure>{}</figure>\n",
         axis::span(sends.bucket),
         day.get(..10).unwrap_or(&day),
-        chart::sends(sends, figures.now)
+        chart::sized(|size| chart::sends(size, sends, figures.now))
     )
 }
 
@@ -171,7 +172,7 @@ fn reactions(figures: &Figures) -> String {
         "<h2>Opens and clicks over time</h2>\n<p class=\"faint\">Recipients who had opened, and clicked, by then, in percent of those sent to, from {} on (UTC)</p>\n\
          <figure>{}<figcaption>Opens are counted where the mail program loads images; some load them unasked, some never. What SES takes for machines, and Apple's Mail Privacy Protection, is left out.</figcaption></figure>\n",
         first.get(..10).unwrap_or(&first),
-        chart::reactions(reactions, sent, figures.now)
+        chart::sized(|size| chart::reactions(size, reactions, sent, figures.now))
     )
 }
 
@@ -202,15 +203,18 @@ fn links(figures: &Figures) -> String {
 
 /// Outcomes by code, with an example whose address is masked.
 fn not_sent(figures: &Figures) -> String {
-    let causes =
-        figures.detail.outcomes.iter().filter(|outcome| outcome.code.is_some() && outcome.status != "sent");
+    let causes = figures
+        .detail
+        .outcomes
+        .iter()
+        .filter(|outcome| outcome.code.is_some() && outcome.status != Status::Sent);
     let mut rows = String::new();
     for outcome in causes {
         let _ = writeln!(
             rows,
             "<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td><td>{}</td></tr>",
             format::count(outcome.count),
-            escape(&outcome.status),
+            outcome.status,
             escape(outcome.code.as_deref().unwrap_or_default()),
             escape(&format::with_example(outcome.example.error.as_deref(), &outcome.example.email))
         );

@@ -7,8 +7,11 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{format, soon, terminal};
+use super::super::{format, output, soon, terminal};
 use super::{Case, Decision};
+use campaign_sender::domain::campaign::CampaignStatus;
+use campaign_sender::domain::recipient::Status;
+use campaign_sender::domain::result::Progress;
 use campaign_sender::send_batch::{lines, load};
 
 /// The recipients to settle, the new status, the person and the reason.
@@ -19,6 +22,8 @@ pub struct Order {
     pub by: String,
     pub why: String,
     pub yes: bool,
+    /// The result is for a machine.
+    pub json: bool,
 }
 
 /// An uncertain recipient.
@@ -33,11 +38,17 @@ impl Order {
     pub async fn run(self, case: &Case) -> Result<(), Failure> {
         let uncertain = self.uncertain(case).await?;
         if uncertain.is_empty() {
-            println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
+            if self.json {
+                output::write_json(&self.as_json(case, &[], 0, case.campaign.status, case.campaign.progress));
+            } else {
+                println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
+            }
             return Ok(());
         }
-        describe(case, &uncertain);
-        self.confirm(&uncertain)?;
+        if !self.json {
+            describe(case, &uncertain);
+        }
+        self.confirm(uncertain.len())?;
         self.settle(case, &uncertain).await
     }
 
@@ -56,8 +67,8 @@ impl Order {
             ));
         }
         rows.iter()
-            .map(|row| match (row.get("id"), row.get("status")) {
-                (id, "uncertain") => Ok(Uncertain {
+            .map(|row| match (row.get("id"), Status::of(row.get("status"))) {
+                (id, Status::Uncertain) => Ok(Uncertain {
                     id,
                     email: row.get("email"),
                     code: row.get::<_, Option<String>>("error_code").unwrap_or_default(),
@@ -73,11 +84,11 @@ impl Order {
             .collect()
     }
 
-    fn confirm(&self, uncertain: &[Uncertain]) -> Result<(), Failure> {
+    fn confirm(&self, uncertain: usize) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
-        let recipients = format::counted(uncertain.len(), "recipient");
+        let recipients = format::counted(uncertain, "recipient");
         let question = match self.decision {
             Decision::Sent => format!("Record that {recipients} got the email, with an activity for each?"),
             Decision::Failed => {
@@ -113,7 +124,8 @@ impl Order {
         let rows = case.database.query(&statement, &parameters, soon()).await?;
         let row =
             rows.first().ok_or_else(|| Failure::new(Exit::Data, "the campaign was deleted meanwhile"))?;
-        let (settled, campaign_status): (Vec<Uuid>, String) = (row.get("ids"), row.get("status"));
+        let (settled, campaign_status): (Vec<Uuid>, _) =
+            (row.get("ids"), CampaignStatus::of(row.get("status")));
         tracing::info!(
             campaign_id = %case.campaign.id,
             status,
@@ -123,37 +135,59 @@ impl Order {
             recipient_ids = settled.iter().map(Uuid::to_string).collect::<Vec<_>>().join(" "),
             "resolved by hand"
         );
-        self.summarize(&settled, ids.len(), &campaign_status, load::progress(row));
+        let progress = load::progress(row);
+        let skipped = ids.len() - settled.len().min(ids.len());
+        if self.json {
+            output::write_json(&self.as_json(case, &settled, skipped, campaign_status, progress));
+        } else {
+            self.summarize(settled.len(), skipped, campaign_status, progress);
+        }
         Ok(())
     }
 
-    fn summarize(
+    /// The result for a machine. `skipped`: recipients that were settled meanwhile by other evidence.
+    fn as_json(
         &self,
+        case: &Case,
         settled: &[Uuid],
-        asked: usize,
-        campaign: &str,
-        progress: campaign_sender::domain::result::Progress,
-    ) {
+        skipped: usize,
+        campaign: CampaignStatus,
+        progress: Progress,
+    ) -> serde_json::Value {
+        serde_json::json!({
+            "campaignId": case.campaign.id,
+            "as": self.decision.as_str(),
+            "recipients": settled.len(),
+            "recipientIds": settled,
+            "skipped": skipped,
+            "status": campaign.as_str(),
+            "progress": progress,
+        })
+    }
+
+    fn summarize(&self, settled: usize, skipped: usize, campaign: CampaignStatus, progress: Progress) {
         println!(
             "{} now {}.",
-            format::counted(settled.len(), "recipient"),
+            format::counted(settled, "recipient"),
             match self.decision {
                 Decision::Sent => "sent, with an activity for each",
-                Decision::Failed => "failed",
+                Decision::Failed => Status::Failed.as_str(),
                 Decision::Resend => "pending again",
             }
         );
-        if settled.len() < asked {
+        if skipped > 0 {
             println!(
                 "Not changed, because they were settled in the meantime: {}.",
-                format::counted(asked - settled.len(), "recipient")
+                format::counted(skipped, "recipient")
             );
         }
         println!("The campaign is {campaign}: {}.", format::progress(&progress));
         match (self.decision, campaign) {
-            (Decision::Resend, "sending") => println!("The next invocation of send-batch sends to them."),
+            (Decision::Resend, CampaignStatus::Sending) => {
+                println!("The next invocation of send-batch sends to them.");
+            }
             (Decision::Resend, _) => println!("They are sent to when the campaign is sending again."),
-            _ => {}
+            (Decision::Sent | Decision::Failed, _) => {}
         }
     }
 }

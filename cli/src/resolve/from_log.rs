@@ -8,7 +8,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::format;
+use super::super::{format, output};
 use super::Case;
 use super::accepted::{self, Accepted, Line};
 use super::replay::{self, Replayed};
@@ -24,7 +24,7 @@ struct Log {
 }
 
 /// Records the log's messages once: a `sent` recipient is not changed.
-pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
+pub async fn run(case: &Case, file: &Path, json: bool) -> Result<(), Failure> {
     let log = open(file)
         .and_then(|lines| Log::read(lines, case.campaign.id))
         .map_err(|error| Failure::new(Exit::NoInput, format!("--from-log {}: {error}", file.display())))?;
@@ -40,11 +40,23 @@ pub async fn run(case: &Case, file: &Path) -> Result<(), Failure> {
     let Replayed { replayed, known } = replay::all(case, entries).await?;
     tracing::info!(campaign_id = %case.campaign.id, found, replayed, known, "replayed from the log");
 
+    let strangers = found.saturating_sub(replayed + known);
+    if json {
+        output::write_json(&serde_json::json!({
+            "campaignId": case.campaign.id,
+            "messages": found,
+            "replayed": replayed,
+            "known": known,
+            "unknownRecipients": strangers,
+            "ofOtherCampaigns": log.of_other_campaigns,
+            "brokenLines": log.broken,
+        }));
+        return Ok(());
+    }
     println!("\"{}\": {} in the log", case.name(), format::counted(found, "accepted message"));
     let line = |n: usize, what: &str| println!("  {:>6}  {what}", format::count(n as u64));
     line(replayed, "replayed: now sent, with their activities");
     line(known, "were known already");
-    let strangers = found.saturating_sub(replayed + known);
     if strangers > 0 {
         line(strangers, "of recipients that this campaign does not have (any more)");
     }

@@ -9,12 +9,12 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::output::shown;
-use super::super::terminal;
+use super::super::output::{self, shown};
+use super::super::terminal::confirm;
 use super::super::{connect, format, id, patiently, preview, soon};
 use super::settle::settle_refused;
 use super::time::{self, Time};
-use campaign_sender::domain::campaign::Source;
+use campaign_sender::domain::campaign::{CampaignStatus, Source};
 use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
@@ -36,6 +36,9 @@ pub struct Schedule {
     before: Before,
     #[command(flatten)]
     check: Check,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Start a campaign now: send-batch sends it from its next tick on, or `campaign send run` from this machine
@@ -54,6 +57,9 @@ pub struct Start {
     before: Before,
     #[command(flatten)]
     check: Check,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// A time that a campaign must not be sent after.
@@ -99,6 +105,9 @@ pub struct Pause {
     /// Why, as `campaign status` shows it
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Resume a paused campaign; one whose time has not come yet is scheduled again
@@ -116,6 +125,9 @@ pub struct Resume {
     all: bool,
     #[command(flatten)]
     before: Before,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Cancel a campaign for good; sending stops within two seconds
@@ -131,6 +143,9 @@ pub struct Cancel {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 impl Schedule {
@@ -139,8 +154,8 @@ impl Schedule {
         case.check_templates()?;
         let (at, before) = (self.at.to_sql(), self.before.to_sql());
         let change = Change {
-            from: &["draft", "scheduled"],
-            to: "scheduled",
+            from: &[CampaignStatus::Draft, CampaignStatus::Scheduled],
+            to: CampaignStatus::Scheduled,
             at: Some(&at),
             before: before.as_deref(),
             why: None,
@@ -157,7 +172,11 @@ impl Schedule {
             return Err(Failure::new(Exit::Data, message));
         }
         self.check.run(self.campaign).await?;
-        case.change(&change).await?;
+        let status = case.change(&change).await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is scheduled for {}.", case.name(), self.at);
         if case.recipients().await? == 0 {
             println!("It has no recipients yet: add some with campaign import {} FILE", self.campaign);
@@ -174,10 +193,10 @@ impl Schedule {
             return Ok(());
         }
         if io::stdin().is_terminal() {
-            return confirm(&format!(
-                "{} is in the past, so the campaign would be sent at once. Go on?",
-                self.at
-            ));
+            return confirm(
+                &format!("{} is in the past, so the campaign would be sent at once. Go on?", self.at),
+                "nothing was changed",
+            );
         }
         let message =
             format!("--at: {} is in the past; campaign send start {} sends it now", self.at, self.campaign);
@@ -199,8 +218,8 @@ impl Start {
         }
         let before = self.before.to_sql();
         let change = Change {
-            from: &["draft", "scheduled", "sent"],
-            to: "sending",
+            from: &[CampaignStatus::Draft, CampaignStatus::Scheduled, CampaignStatus::Sent],
+            to: CampaignStatus::Sending,
             at: None,
             before: before.as_deref(),
             why: None,
@@ -212,7 +231,11 @@ impl Start {
         }
         self.is_not_overdue(&case, &times)?;
         self.check.run(self.campaign).await?;
-        case.change(&change).await?;
+        let status = case.change(&change).await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is sending to {}.", case.name(), format::counted(recipients, "recipient"));
         Ok(())
     }
@@ -221,7 +244,7 @@ impl Start {
 impl Start {
     /// A campaign whose time is over may not be wanted any more, such as one that a restored database still has.
     fn is_not_overdue(&self, case: &Case, times: &Times) -> Result<(), Failure> {
-        let overdue = times.scheduled_at.filter(|at| case.status != "sent" && *at < times.now);
+        let overdue = times.scheduled_at.filter(|at| case.status != CampaignStatus::Sent && *at < times.now);
         let Some(scheduled_at) = overdue.filter(|_| !self.yes) else { return Ok(()) };
         let fact = format!(
             "campaign {} was scheduled for {}, which is in the past",
@@ -229,7 +252,7 @@ impl Start {
             time::shown(scheduled_at)
         );
         if io::stdin().is_terminal() {
-            return confirm(&format!("{fact}. Send it now?"));
+            return confirm(&format!("{fact}. Send it now?"), "nothing was changed");
         }
         Err(Failure::new(Exit::Usage, format!("{fact}: give --yes to send it now")))
     }
@@ -246,10 +269,21 @@ fn too_late(campaign: Uuid, limit: Timestamp, command: &str) -> String {
 impl Pause {
     pub async fn run(self) -> Result<(), Failure> {
         let why = self.why.as_deref();
-        let Some(campaign) = self.campaign else { return pause_all(why).await };
+        let Some(campaign) = self.campaign else { return pause_all(why, self.json).await };
         let case = Case::open(campaign).await?;
-        case.change(&Change { from: &["sending", "scheduled"], to: "paused", at: None, before: None, why })
+        let status = case
+            .change(&Change {
+                from: &[CampaignStatus::Sending, CampaignStatus::Scheduled],
+                to: CampaignStatus::Paused,
+                at: None,
+                before: None,
+                why,
+            })
             .await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is paused: within two seconds no more is sent.", case.name());
         Ok(())
     }
@@ -257,46 +291,75 @@ impl Pause {
 
 impl Resume {
     pub async fn run(self) -> Result<(), Failure> {
-        let Some(campaign) = self.campaign else { return resume_all().await };
-        resume(campaign, &self.before).await
+        let Some(campaign) = self.campaign else { return resume_all(self.json).await };
+        let resumed = resume(campaign, &self.before, self.json).await?;
+        if self.json {
+            output::write_json(&resumed);
+        }
+        Ok(())
     }
 }
 
-async fn resume(campaign: Uuid, before: &Before) -> Result<(), Failure> {
+/// Returns the result for a machine; a person reads it at once, unless `json` is set.
+async fn resume(campaign: Uuid, before: &Before, json: bool) -> Result<serde_json::Value, Failure> {
     let case = Case::open(campaign).await?;
     case.check_templates()?;
     let send_before = before.to_sql();
-    let change =
-        Change { from: &["paused"], to: "sending", at: None, before: send_before.as_deref(), why: None };
+    let change = Change {
+        from: &[CampaignStatus::Paused],
+        to: CampaignStatus::Sending,
+        at: None,
+        before: send_before.as_deref(),
+        why: None,
+    };
     case.allows(&change)?;
-    settle_refused(&case.database, case.id, &case.source).await?;
+    let settled = settle_refused(&case.database, case.id, &case.source).await?;
+    if settled > 0 && !json {
+        let emails = format::counted(settled, "email");
+        println!(
+            "{emails} that SES had accepted became sent: their activities were refused, and are written now."
+        );
+    }
     let status = case.change(&change).await?;
-    println!("\"{}\" is {status} again.", case.name());
+    if !json {
+        println!("\"{}\" is {status} again.", case.name());
+    }
     let times = case.times().await?;
     if let Some(limit) = times.send_before.filter(|limit| *limit <= times.now) {
         eprintln!("The next batch pauses it again: {}", too_late(campaign, limit, "resume"));
     }
-    Ok(())
+    let mut resumed = case.as_json(status);
+    resumed["settled"] = settled.into();
+    Ok(resumed)
 }
 
-async fn pause_all(why: Option<&str>) -> Result<(), Failure> {
+async fn pause_all(why: Option<&str>, json: bool) -> Result<(), Failure> {
     let database = connect(DatabaseAccess::from_env()?).await?;
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
-    let paused = database.query(include_str!("pause_all.sql"), &[(&why, Type::TEXT)], soon()).await?.len();
-    println!("{} paused: within two seconds no more is sent.", format::counted(paused, "campaign"));
+    let paused = database.query(include_str!("pause_all.sql"), &[(&why, Type::TEXT)], soon()).await?;
+    if json {
+        let paused = paused.iter().map(|row| result(row.get("id"), CampaignStatus::Paused));
+        output::write_json(&serde_json::json!({"campaigns": paused.collect::<Vec<_>>()}));
+    } else {
+        println!("{} paused: within two seconds no more is sent.", format::counted(paused.len(), "campaign"));
+    }
     Ok(())
 }
 
 /// The campaigns are resumed one after the other. The first that cannot be resumed ends the command, which
 /// can be repeated.
-async fn resume_all() -> Result<(), Failure> {
+async fn resume_all(json: bool) -> Result<(), Failure> {
     let database = connect(DatabaseAccess::from_env()?).await?;
     let paused = database.query(include_str!("paused_with_all.sql"), &[], soon()).await?;
-    if paused.is_empty() {
+    if paused.is_empty() && !json {
         println!("Nothing to resume: no campaign was paused with all others, or because of the database.");
     }
+    let mut resumed = Vec::new();
     for row in paused {
-        resume(row.get("id"), &Before { before: None }).await?;
+        resumed.push(resume(row.get("id"), &Before { before: None }, json).await?);
+    }
+    if json {
+        output::write_json(&serde_json::json!({"campaigns": resumed}));
     }
     Ok(())
 }
@@ -305,26 +368,43 @@ impl Cancel {
     pub async fn run(self) -> Result<(), Failure> {
         let case = Case::open(self.campaign).await?;
         let change = Change {
-            from: &["draft", "scheduled", "sending", "paused"],
-            to: "cancelled",
+            from: &[
+                CampaignStatus::Draft,
+                CampaignStatus::Scheduled,
+                CampaignStatus::Sending,
+                CampaignStatus::Paused,
+            ],
+            to: CampaignStatus::Cancelled,
             at: None,
             before: None,
             why: self.why.as_deref(),
         };
         case.allows(&change)?;
         if !self.yes {
-            confirm(&format!("A cancelled campaign cannot be resumed. Cancel \"{}\"?", case.name()))?;
+            confirm(
+                &format!("A cancelled campaign cannot be resumed. Cancel \"{}\"?", case.name()),
+                "nothing was changed",
+            )?;
         }
-        case.change(&change).await?;
+        let status = case.change(&change).await?;
+        if self.json {
+            output::write_json(&case.as_json(status));
+            return Ok(());
+        }
         println!("\"{}\" is cancelled: within two seconds no more is sent.", case.name());
         Ok(())
     }
 }
 
+/// What became of a campaign, for a machine.
+fn result(campaign: Uuid, status: CampaignStatus) -> serde_json::Value {
+    serde_json::json!({"campaignId": campaign, "status": status.as_str()})
+}
+
 /// A change from one of several statuses to another.
 struct Change<'a> {
-    from: &'a [&'a str],
-    to: &'a str,
+    from: &'a [CampaignStatus],
+    to: CampaignStatus,
     /// `scheduled_at`.
     at: Option<&'a str>,
     /// `send_before`.
@@ -336,7 +416,7 @@ struct Change<'a> {
 struct Case {
     database: Database,
     id: Uuid,
-    status: String,
+    status: CampaignStatus,
     source: Source,
 }
 
@@ -379,7 +459,12 @@ impl Case {
         let campaign = loaded
             .campaign
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
-        Ok(Case { database, id, status: campaign.status.to_string(), source: campaign.source })
+        Ok(Case { database, id, status: campaign.status, source: campaign.source })
+    }
+
+    /// The result for a machine.
+    fn as_json(&self, status: CampaignStatus) -> serde_json::Value {
+        result(self.id, status)
     }
 
     fn name(&self) -> Cow<'_, str> {
@@ -403,45 +488,42 @@ impl Case {
     }
 
     fn allows(&self, change: &Change<'_>) -> Result<(), Failure> {
-        if change.from.contains(&self.status.as_str()) {
+        if change.from.contains(&self.status) {
             return Ok(());
         }
-        Err(self.not_from(&self.status, change))
+        Err(self.not_from(self.status, change))
     }
 
-    fn not_from(&self, status: &str, change: &Change<'_>) -> Failure {
+    fn not_from(&self, status: CampaignStatus, change: &Change<'_>) -> Failure {
         let advice = match (status, change.to) {
-            ("paused", "sending" | "scheduled") => format!("; go on with campaign send resume {}", self.id),
-            ("draft", _) => format!("; start it with campaign send start {}", self.id),
+            (CampaignStatus::Paused, CampaignStatus::Sending | CampaignStatus::Scheduled) => {
+                format!("; go on with campaign send resume {}", self.id)
+            }
+            (CampaignStatus::Draft, _) => format!("; start it with campaign send start {}", self.id),
             _ => String::new(),
         };
-        let from = change.from.join(", ");
+        let from = change.from.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
         let message =
             format!("campaign {} is {status}: only what is {from} can become {}{advice}", self.id, change.to);
         Failure::new(Exit::Data, message)
     }
 
     /// Changes the status, and returns the new one.
-    async fn change(&self, change: &Change<'_>) -> Result<String, Failure> {
+    async fn change(&self, change: &Change<'_>) -> Result<CampaignStatus, Failure> {
         self.allows(change)?;
-        let from: Vec<String> = change.from.iter().map(ToString::to_string).collect();
+        let from: Vec<&str> = change.from.iter().map(|status| status.as_str()).collect();
+        let to = change.to.as_str();
         let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
             (&self.id, Type::UUID),
             (&from, Type::TEXT_ARRAY),
-            (&change.to, Type::TEXT),
+            (&to, Type::TEXT),
             (&change.at, Type::TEXT),
             (&change.why, Type::TEXT),
             (&change.before, Type::TEXT),
         ];
         let rows = self.database.query(include_str!("change.sql"), &parameters, soon()).await?;
-        match rows.first() {
-            Some(row) if row.get("changed") => Ok(row.get("status")),
-            Some(row) => Err(self.not_from(row.get("status"), change)),
-            None => Err(self.gone()),
-        }
+        let row = rows.first().ok_or_else(|| self.gone())?;
+        let status = CampaignStatus::of(row.get("status"));
+        if row.get("changed") { Ok(status) } else { Err(self.not_from(status, change)) }
     }
-}
-
-fn confirm(question: &str) -> Result<(), Failure> {
-    terminal::confirm(question, "nothing was changed")
 }

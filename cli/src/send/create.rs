@@ -7,10 +7,10 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::output::shown;
+use super::super::output::{self, shown};
 use super::super::{connect, id, soon};
 use super::time::{self, Time};
-use campaign_sender::domain::campaign::Source;
+use campaign_sender::domain::campaign::{CampaignStatus, Source};
 use campaign_sender::domain::mailbox::Mailbox;
 use campaign_sender::message::attachment::{Attachment, examine_attachments};
 use campaign_sender::message::preflight::Severity;
@@ -77,6 +77,9 @@ pub struct Create {
     /// Its id [default: a new one]
     #[arg(long, value_parser = id)]
     id: Option<Uuid>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -138,6 +141,11 @@ impl Create {
         let made = database.query(include_str!("create.sql"), &parameters, soon()).await?;
         if made.is_empty() {
             return Err(Failure::new(Exit::Data, format!("there is a campaign {id} already")));
+        }
+        if self.json {
+            let status = CampaignStatus::Draft.as_str();
+            output::write_json(&serde_json::json!({"campaignId": id, "status": status}));
+            return Ok(());
         }
         println!("{id}");
         eprintln!(

@@ -4,12 +4,15 @@ mod lane;
 mod progress;
 mod signals;
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{connect, format, id, soon};
+use super::super::{connect, format, id, output, soon};
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::event::MAX_BATCH_SIZE;
 use campaign_sender::lambda::environment::Settings;
 use campaign_sender::lambda::interrupt::Interrupt;
@@ -18,7 +21,7 @@ use campaign_sender::send_batch::load;
 use campaign_sender::ses::Ses;
 use campaign_sender::store::Database;
 use clap::value_parser;
-use lane::{End, Lanes};
+use lane::{End, Lanes, Stop};
 use progress::Progress;
 
 /// Send a campaign from this machine to its end, without Step Functions
@@ -39,6 +42,9 @@ pub struct Run {
     /// Recipients per batch [default: BATCH_SIZE, or 500]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(MAX_BATCH_SIZE)))]
     batch_size: Option<u32>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -86,37 +92,44 @@ impl Run {
             .ok_or_else(|| Failure::new(Exit::Data, format!("there is no campaign {id} in this database")))?;
         let reason: Option<String> = row.get("status_reason");
         let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        match row.get::<_, &str>("status") {
-            "draft" => {
+        match CampaignStatus::of(row.get("status")) {
+            CampaignStatus::Draft => {
                 let message =
                     format!("campaign {id} is a draft: start it first, with campaign send start {id}");
                 Err(Failure::new(Exit::Data, message))
             }
-            "paused" => {
+            CampaignStatus::Paused => {
                 let message = format!(
                     "campaign {id} is paused{because}: correct the cause, then campaign send resume {id}"
                 );
                 Err(Failure::new(Exit::Stopped, message))
             }
-            _ => Ok(()),
+            CampaignStatus::Scheduled
+            | CampaignStatus::Sending
+            | CampaignStatus::Sent
+            | CampaignStatus::Cancelled
+            | CampaignStatus::Failed => Ok(()),
         }
     }
 
     fn report(&self, lanes: &Lanes<'_>, progress: &Progress) -> Result<(), Failure> {
         let (at_end, took) = (lanes.progress(), progress.elapsed());
         let id = self.campaign;
-        let sent = format::counted(lanes.sent(), "email");
-        println!(
-            "{sent} sent in {}, by {}.",
-            format::duration(took),
-            format::counted(lanes.batches(), "batch")
-        );
-        println!("The campaign: {}.", format::progress(&at_end));
+        if self.json {
+            let end = lanes.end();
+            output::write_json(&serde_json::json!({
+                "campaignId": id,
+                "end": end.as_str(),
+                "reason": end.reason(),
+                "sent": lanes.sent(),
+                "batches": lanes.batches(),
+                "seconds": took.as_secs_f64(),
+                "progress": at_end,
+            }));
+        } else {
+            self.describe(lanes, took);
+        }
         match lanes.end() {
-            End::Done if at_end.failed + at_end.uncertain > 0 => {
-                println!("Why some failed or are uncertain: campaign status {id}");
-                Ok(())
-            }
             End::Done => Ok(()),
             End::Interrupted => {
                 let message = format!("interrupted, and all is recorded; go on with campaign send run {id}");
@@ -125,11 +138,28 @@ impl Run {
             End::Stopped { how, reason } => {
                 let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
                 let advice = match how {
-                    "cancelled" => "it sends to nobody any more".to_owned(),
-                    _ => format!("campaign status {id} says what to do; then campaign send resume {id}"),
+                    Stop::Cancelled => "it sends to nobody any more".to_owned(),
+                    Stop::Paused | Stop::Halted => {
+                        format!("campaign status {id} says what to do; then campaign send resume {id}")
+                    }
                 };
-                Err(Failure::new(Exit::Stopped, format!("campaign {id} is {how}{because}; {advice}")))
+                let message = format!("campaign {id} is {}{because}; {advice}", how.as_str());
+                Err(Failure::new(Exit::Stopped, message))
             }
+        }
+    }
+
+    fn describe(&self, lanes: &Lanes<'_>, took: Duration) {
+        let at_end = lanes.progress();
+        let sent = format::counted(lanes.sent(), "email");
+        println!(
+            "{sent} sent in {}, by {}.",
+            format::duration(took),
+            format::counted(lanes.batches(), "batch")
+        );
+        println!("The campaign: {}.", format::progress(&at_end));
+        if lanes.end() == End::Done && at_end.failed + at_end.uncertain > 0 {
+            println!("Why some failed or are uncertain: campaign status {}", self.campaign);
         }
     }
 }

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::{format, patiently, soon};
+use super::super::{patiently, soon};
 use campaign_sender::domain::campaign::Source;
 use campaign_sender::domain::outcome::Entry;
 use campaign_sender::lambda::environment::Settings;
@@ -14,12 +14,12 @@ use campaign_sender::send_batch::{lines, refused};
 use campaign_sender::store::activities::plan;
 use campaign_sender::store::{Database, DatabaseError};
 
-/// Makes them `sent`, each with its activity, and prints their number. A recipient whose activity is refused
+/// Makes them `sent`, each with its activity, and returns their number. A recipient whose activity is refused
 /// again stays `uncertain`.
 ///
 /// # Errors
 /// Fails if the table still takes no activity, so that the campaign would be halted again.
-pub async fn settle_refused(database: &Database, id: Uuid, source: &Source) -> Result<(), Failure> {
+pub async fn settle_refused(database: &Database, id: Uuid, source: &Source) -> Result<usize, Failure> {
     let mut settled = 0;
     while has_uncertain(database, id).await? {
         let entries = refused::entries(database, id, patiently()).await?;
@@ -29,13 +29,7 @@ pub async fn settle_refused(database: &Database, id: Uuid, source: &Source) -> R
             break;
         }
     }
-    if settled > 0 {
-        let emails = format::counted(settled, "email");
-        println!(
-            "{emails} that SES had accepted became sent: their activities were refused, and are written now."
-        );
-    }
-    Ok(())
+    Ok(settled)
 }
 
 /// For most campaigns the counter is zero, so their recipients are not read.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::super::format;
 use super::Detail;
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::halt::HaltReason;
+use campaign_sender::domain::recipient::Status;
 
 /// After this time, missing events of SES are not just late.
 const EVENTS_ARE_LATE: f64 = 900.0;
@@ -13,24 +15,30 @@ const EVENTS_ARE_LATE: f64 = 900.0;
 pub fn of(detail: &Detail) -> Vec<String> {
     let id = detail.overview.campaign_id;
     let mut advice = Vec::new();
-    match detail.overview.status.as_str() {
-        "draft" if detail.overview.progress.total == 0 => {
+    match detail.overview.status {
+        CampaignStatus::Draft if detail.overview.progress.total == 0 => {
             advice.push(format!("Add recipients: campaign import {id} FILE"));
         }
-        "draft" => advice.push(format!("Start it: campaign send start {id}")),
-        "scheduled" if detail.overview.scheduled_at.is_none() => {
+        CampaignStatus::Draft => advice.push(format!("Start it: campaign send start {id}")),
+        CampaignStatus::Scheduled if detail.overview.scheduled_at.is_none() => {
             advice.push(format!("Give it a time: campaign send schedule {id} --at TIME"));
         }
-        "scheduled" if detail.overview.overdue_seconds.is_some() => {
+        CampaignStatus::Scheduled if detail.overview.overdue_seconds.is_some() => {
             advice.push(format!("If it is too late to send it, end it: campaign send cancel {id}"));
         }
-        "paused" => {
+        CampaignStatus::Paused => {
             let reason = detail.overview.status_reason.as_deref().and_then(HaltReason::of);
             advice.extend(reason.map(|reason| reason.advice().to_owned()));
             advice.push(format!("Go on with it: campaign send resume {id}"));
         }
-        "sent" if detail.overview.rejected > 0 => advice.push(HaltReason::Rejections.advice().to_owned()),
-        _ => {}
+        CampaignStatus::Sent if detail.overview.rejected > 0 => {
+            advice.push(HaltReason::Rejections.advice().to_owned());
+        }
+        CampaignStatus::Scheduled
+        | CampaignStatus::Sending
+        | CampaignStatus::Sent
+        | CampaignStatus::Cancelled
+        | CampaignStatus::Failed => {}
     }
     advice.extend(of_now(detail));
     advice.extend(of_uncertain(detail));
@@ -46,7 +54,7 @@ fn of_now(detail: &Detail) -> Option<String> {
 
 fn of_uncertain(detail: &Detail) -> Option<String> {
     let id = detail.overview.campaign_id;
-    let uncertain = detail.outcomes.iter().filter(|outcome| outcome.status == "uncertain");
+    let uncertain = detail.outcomes.iter().filter(|outcome| outcome.status == Status::Uncertain);
     let oldest = uncertain.filter_map(|outcome| outcome.oldest_seconds).reduce(f64::max)?;
     let since = format::duration(Duration::from_secs_f64(oldest.max(0.0)));
     Some(if oldest < EVENTS_ARE_LATE {
@@ -62,7 +70,7 @@ fn of_failed(detail: &Detail) -> Option<String> {
     let id = detail.overview.campaign_id;
     let retried =
         |code: &&str| !matches!(*code, "invalid_address" | "rejected" | "rendering_failure" | "resolved");
-    let failed = detail.outcomes.iter().filter(|outcome| outcome.status == "failed");
+    let failed = detail.outcomes.iter().filter(|outcome| outcome.status == Status::Failed);
     let code = failed.filter_map(|outcome| outcome.code.as_deref()).find(retried)?;
     Some(format!(
         "When you have corrected the cause of {code}, send to these recipients again: campaign retry-failed {id} --code {code}"

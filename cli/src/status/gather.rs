@@ -8,14 +8,15 @@ use super::super::failure::Failure;
 use super::super::{patiently, soon};
 use super::{Detail, Example, HistoryHold, Lane, Outcome, Overview};
 use super::{advice, now};
-use campaign_sender::domain::{address, personal};
+use campaign_sender::domain::campaign::CampaignStatus;
+use campaign_sender::domain::{address, personal, recipient};
 use campaign_sender::send_batch::load;
 use campaign_sender::store::Database;
 
 /// Campaigns with one of the statuses (empty: any status), and of the organization if one is given.
 pub async fn overviews(
     database: &Database,
-    statuses: &[String],
+    statuses: &[CampaignStatus],
     organization: Option<Uuid>,
     limit: u32,
 ) -> Result<Vec<Overview>, Failure> {
@@ -25,11 +26,12 @@ pub async fn overviews(
 async fn rows(
     database: &Database,
     id: Option<Uuid>,
-    statuses: &[String],
+    statuses: &[CampaignStatus],
     organization: Option<Uuid>,
     limit: u32,
 ) -> Result<Vec<Row>, Failure> {
     let limit = i64::from(limit);
+    let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
     let parameters: [(&(dyn ToSql + Sync), Type); 4] =
         [(&id, Type::UUID), (&limit, Type::INT8), (&statuses, Type::TEXT_ARRAY), (&organization, Type::UUID)];
     Ok(database.query(include_str!("overviews.sql"), &parameters, patiently()).await?)
@@ -39,7 +41,7 @@ fn overview(row: &Row) -> Overview {
     Overview {
         campaign_id: row.get("id"),
         name: row.get("name"),
-        status: row.get("status"),
+        status: CampaignStatus::of(row.get("status")),
         status_reason: row.get("status_reason"),
         progress: load::progress(row),
         rejected: row.get("rejected"),
@@ -59,14 +61,14 @@ pub async fn detail(database: &Database, id: Uuid, show_addresses: bool) -> Resu
     let outcomes = database.query(include_str!("outcomes.sql"), &parameters, patiently()).await?;
     let lanes = database.query(include_str!("lanes.sql"), &parameters, soon()).await?;
 
+    let overview = overview(campaign);
     let recent = |rows: &[Row]| rows.iter().map(|row| row.get::<_, i64>("recent")).sum::<i64>();
     let pace = Pace {
-        sending: campaign.get::<_, &str>("status") == "sending",
+        sending: overview.status == CampaignStatus::Sending,
         recent: recent(&outcomes) + recent(&lanes),
         started_seconds: campaign.get("started_seconds"),
         last_seconds: outcomes.iter().find_map(|row| row.get::<_, Option<f64>>("last_seconds")),
     };
-    let overview = overview(campaign);
     let history_hold = campaign
         .get::<_, Option<f64>>("hold_seconds")
         .map(|seconds| HistoryHold { reason: campaign.get("hold_reason"), seconds });
@@ -131,7 +133,7 @@ fn outcome(row: &Row, show_addresses: bool) -> Outcome {
         (address::masked(&email), error.map(|error| personal::masked(&error).into_owned()))
     };
     Outcome {
-        status: row.get("status"),
+        status: recipient::Status::of(row.get("status")),
         code: row.get("code"),
         count: row.get("count"),
         oldest_seconds: row.get("oldest_seconds"),

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use console::{Term, measure_text_width, style, truncate_str};
 
-use super::super::format;
 use super::super::output::shown;
+use super::super::{format, lines};
 use super::now::Now;
 use super::{Detail, Lane, Outcome, Overview};
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::cause::Cause;
+use campaign_sender::domain::recipient::Status;
 use campaign_sender::domain::result::Progress;
 
 /// The columns of standard output's terminal; if it is not a terminal, nothing is cut off.
@@ -62,7 +64,7 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
             } else if campaign.overdue_seconds.is_some() {
                 "overdue".to_owned()
             } else {
-                campaign.status.clone()
+                campaign.status.to_string()
             },
             percent(campaign.progress),
             format::count(total),
@@ -104,7 +106,7 @@ pub fn table(campaigns: &[Overview], width: usize) -> String {
 /// Returns true if SES rejected most of what it had accepted; such a campaign is not a success, whatever its
 /// status.
 fn is_mostly_rejected(campaign: &Overview) -> bool {
-    campaign.status == "sent" && campaign.rejected * 2 > i64::from(campaign.progress.sent)
+    campaign.status == CampaignStatus::Sent && campaign.rejected * 2 > i64::from(campaign.progress.sent)
 }
 
 /// Leaves these columns out, one after the other, until the rows fit.
@@ -146,34 +148,12 @@ fn wrapped(text: &str, indentation: usize, width: usize) -> Vec<String> {
     if room < 24 {
         return vec![text.to_owned()];
     }
-    fitted(text.split(' '), room)
+    lines::fitted(text.split(' '), room)
 }
 
-/// Words in lines of at most so many columns; a word that is longer has a line of its own.
-fn fitted<'a>(words: impl Iterator<Item = &'a str>, room: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in words {
-        match lines.last_mut() {
-            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-/// Advice in lines. A command in it, which is there to be copied, is neither cut off nor broken.
+/// Advice in lines beside its label.
 fn advice_in_lines(advice: &str, width: usize) -> Vec<String> {
-    let room = width.saturating_sub(14).max(24);
-    match advice
-        .rfind("campaign ")
-        .filter(|at| advice[..*at].ends_with(": ") || advice[..*at].ends_with("then "))
-    {
-        Some(at) => fitted(advice[..at].trim_end().split(' ').chain([&advice[at..]]), room),
-        None => fitted(advice.split(' '), room),
-    }
+    lines::sentence(advice, width.saturating_sub(14).max(24))
 }
 
 fn percent(progress: Progress) -> String {
@@ -233,12 +213,13 @@ pub fn detail(detail: &Detail, width: usize) -> String {
 }
 
 fn heading(campaign: &Overview, width: usize) -> Vec<String> {
-    let status = match campaign.status.as_str() {
+    let text = style(campaign.status.as_str());
+    let status = match campaign.status {
         _ if is_mostly_rejected(campaign) => style("sent, and rejected by Amazon SES").red(),
-        status @ ("sending" | "sent") => style(status).green(),
-        status @ ("paused" | "scheduled") => style(status).yellow(),
-        status @ ("cancelled" | "failed") => style(status).red(),
-        status => style(status),
+        CampaignStatus::Sending | CampaignStatus::Sent => text.green(),
+        CampaignStatus::Paused | CampaignStatus::Scheduled => text.yellow(),
+        CampaignStatus::Cancelled | CampaignStatus::Failed => text.red(),
+        CampaignStatus::Draft => text,
     };
     let mut lines = vec![
         format!("  {}  {}", style(format!("\"{}\"", shown(&campaign.name))).bold(), status.bold()),
@@ -264,7 +245,7 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
         ));
     }
     // If the status was set by SQL, the reason of the earlier halt is still there.
-    let stopped = matches!(campaign.status.as_str(), "paused" | "cancelled" | "failed");
+    let stopped = campaign.status == CampaignStatus::Paused || campaign.status.is_final();
     if let Some(reason) = campaign.status_reason.as_ref().filter(|_| stopped) {
         let indentation = "  Because: ".len();
         let parts = wrapped(&shown(reason), indentation, width);
@@ -315,13 +296,13 @@ fn outcomes(detail: &Detail, width: usize) -> Vec<String> {
     let Progress { sent, failed, suppressed, uncertain, remaining, .. } = detail.overview.progress;
     let mut lines = Vec::new();
     for (status, label, count) in [
-        ("sent", "Sent", sent),
-        ("failed", "Failed", failed),
-        ("suppressed", "Suppressed", suppressed),
-        ("uncertain", "Uncertain", uncertain),
+        (Status::Sent, "Sent", sent),
+        (Status::Failed, "Failed", failed),
+        (Status::Suppressed, "Suppressed", suppressed),
+        (Status::Uncertain, "Uncertain", uncertain),
     ] {
         lines.push(labelled(label, &style(format!("{:>9}", format::count(count))).bold().to_string()));
-        if status == "sent" && detail.overview.rejected > 0 {
+        if status == Status::Sent && detail.overview.rejected > 0 {
             let rejected = format::count(detail.overview.rejected);
             lines.push(labelled(
                 "",
@@ -422,11 +403,11 @@ mod tests {
     use super::super::Example;
     use super::*;
 
-    fn overview(status: &str) -> Overview {
+    fn overview(status: CampaignStatus) -> Overview {
         Overview {
             campaign_id: Uuid::nil(),
             name: "Spring harvest of the year".to_owned(),
-            status: status.to_owned(),
+            status,
             status_reason: Some(
                 "MessageRejected: Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: news@example.com"
                     .to_owned(),
@@ -441,9 +422,9 @@ mod tests {
         }
     }
 
-    fn picture(status: &str, width: usize) -> String {
+    fn picture(status: CampaignStatus, width: usize) -> String {
         let refused = Outcome {
-            status: "failed".to_owned(),
+            status: Status::Failed,
             code: Some("MessageRejected".to_owned()),
             count: 7,
             oldest_seconds: None,
@@ -471,11 +452,11 @@ mod tests {
     #[test]
     fn a_narrow_terminal_shows_every_word_of_a_reason_and_an_error() {
         for width in [50, 80, 200] {
-            let picture = picture("paused", width);
+            let picture = picture(CampaignStatus::Paused, width);
             let (seen, advice) = picture.split_once("  Next").unwrap();
             assert!(seen.lines().all(|line| measure_text_width(line) <= width), "{picture}");
             let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
-            let reason = overview("paused").status_reason.unwrap();
+            let reason = overview(CampaignStatus::Paused).status_reason.unwrap();
             assert!(words.contains(&format!("Because: {reason}")), "{picture}");
             let error = "Address blacklisted by somebody who gives a reason of many words, for example a…@example.com";
             assert!(words.contains(&format!("7 MessageRejected {error}")), "{picture}");
@@ -488,8 +469,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_a_halt_is_not_shown_of_a_campaign_that_goes_on() {
-        assert!(picture("paused", 200).contains("Because: MessageRejected"));
-        assert!(!picture("sending", 200).contains("Because"));
+        assert!(picture(CampaignStatus::Paused, 200).contains("Because: MessageRejected"));
+        assert!(!picture(CampaignStatus::Sending, 200).contains("Because"));
     }
 
     #[test]
@@ -502,7 +483,7 @@ mod tests {
             (60, "CAMPAIGN STATUS DONE FAILED"),
             (55, "CAMPAIGN STATUS FAILED"),
         ] {
-            let table = strip_ansi_codes(&table(&[overview("sending")], width)).into_owned();
+            let table = strip_ansi_codes(&table(&[overview(CampaignStatus::Sending)], width)).into_owned();
             let header = table.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(table.lines().all(|line| measure_text_width(line) <= width), "{table}");
             assert_eq!(header, columns, "{table}");
@@ -514,7 +495,7 @@ mod tests {
     fn a_campaign_that_ses_rejected_as_a_whole_does_not_look_like_a_success() {
         let progress =
             Progress { total: 100, sent: 100, failed: 0, suppressed: 0, uncertain: 0, remaining: 0 };
-        let sent = Overview { progress, rejected: 90, ..overview("sent") };
+        let sent = Overview { progress, rejected: 90, ..overview(CampaignStatus::Sent) };
         let row = strip_ansi_codes(&table(std::slice::from_ref(&sent), 200)).into_owned();
         assert!(row.lines().nth(1).unwrap().contains(" rejected "), "{row}");
         assert!(!is_mostly_rejected(&Overview { rejected: 50, ..sent }));

@@ -11,10 +11,12 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, CopyInSink};
 use uuid::Uuid;
 
+use super::super::conflict::repeated;
 use super::super::csv_file::{self, CsvFile, Line, ReadError, parse_delimiter};
 use super::super::failure::{Exit, Failure};
 use super::super::formula;
 use super::super::import::{self, Refused, Source, row};
+use super::super::output;
 use super::columns::{self, Columns};
 use super::{Reason, Whose, Written};
 use campaign_sender::domain::address;
@@ -57,6 +59,9 @@ pub(super) struct Import {
     /// Write the refused rows to this file as CSV: line, reason, detail, email
     #[arg(long, value_name = "FILE.csv")]
     refused: Option<PathBuf>,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
     /// The file, or - for standard input
     file: PathBuf,
 }
@@ -156,12 +161,20 @@ impl Import {
         let count: i64 = refused.iter().map(|refused| refused.count).sum();
         let good = read.saturating_sub(count.unsigned_abs());
         let held = count > 0 && !self.skip_bad;
+        let mut written = Written::default();
         if !held {
-            let written = Written::from_row(
-                client.query_opt(&super::write_sql("pg_temp.read"), &[]).await?.as_ref(),
-                good,
-            );
+            let sql = super::write_sql("pg_temp.read");
+            let row = repeated(client, async || Ok(client.query_opt(&sql, &[]).await?)).await?;
+            written = Written::from_row(row.as_ref(), good);
             client.batch_execute("COMMIT").await?;
+        }
+        if self.json {
+            let mut result = serde_json::json!({"rows": read, "refused": import::refused_as_json(refused)});
+            written.add_to(&mut result);
+            output::write_json(&result);
+            return if held { Err(import::all_or_none(count, read)) } else { Ok(()) };
+        }
+        if !held {
             println!("{written}");
         }
         import::say_refused(refused, place);
@@ -233,7 +246,6 @@ struct Report<'a> {
 impl Report<'_> {
     fn create(path: &Path) -> Result<Report<'_>, Failure> {
         let (file, path) = import::create(path)?;
-        let file = file.into_inner().map_err(|error| import::cannot_create(path, error.error()))?;
         let mut report = Report { file: csv::Writer::from_writer(file), path };
         report.write(&["line", "reason", "detail", "email"])?;
         Ok(report)

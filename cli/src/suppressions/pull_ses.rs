@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::output::shown;
+use super::super::output::{self, shown};
 use super::super::{format, soon};
 use super::{Chunk, Reason, Whose, Written, organization_name};
 use campaign_sender::ses;
@@ -27,6 +27,9 @@ const PAGE: i32 = 1000;
 pub(super) struct PullSes {
     #[command(flatten)]
     whose: Whose,
+    /// Print the result as one JSON object on one line
+    #[arg(long)]
+    json: bool,
 }
 
 impl PullSes {
@@ -50,6 +53,13 @@ impl PullSes {
             }
             read += chunk.len();
             written += chunk.write(database).await?;
+        }
+        if self.json {
+            let mut result =
+                serde_json::json!({"organizationId": organization, "tenant": tenant, "addresses": read});
+            written.add_to(&mut result);
+            output::write_json(&result);
+            return Ok(());
         }
         println!(
             "{} on {}, for {}",

@@ -1,6 +1,7 @@
 //! `campaign import`: which rows become recipients, and the report on the others.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use uuid::Uuid;
@@ -431,4 +432,109 @@ fn a_customers_own_key_is_imported_as_it_is() {
     let rows = world.database.query(sql, &[]);
     let keys: Vec<(Option<&str>, bool)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(keys, [(Some("5f0c9a7be4d2c81f3"), true), (Some("004711"), true), (None, true)]);
+}
+
+/// Gives an import of ada, bob and cy a deadlock with another transaction, which has an uncommitted recipient with
+/// bob's address and then wants to add ada. The import is the one that PostgreSQL ends. Returns what it said.
+fn import_in_a_deadlock(
+    world: &mut World,
+    campaign_id: Uuid,
+    arguments: &[&str],
+    other_commits: bool,
+) -> String {
+    let mut gate = world.database.connect();
+    gate.batch_execute(
+        "CREATE SEQUENCE attempts;
+         CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF new.email = 'bob@example.com' AND current_setting('application_name') <> 'other' THEN
+                 PERFORM nextval('attempts');
+                 PERFORM pg_advisory_lock(1), pg_advisory_unlock(1);
+             END IF;
+             RETURN new;
+         END $$;
+         CREATE TRIGGER gate BEFORE INSERT ON campaign_recipients FOR EACH ROW EXECUTE FUNCTION gate();
+         SELECT pg_advisory_lock(1)",
+    )
+    .unwrap();
+    let mut other = world.database.connect();
+    // It waits for the import for as long as it takes, so PostgreSQL ends the import.
+    other.batch_execute("SET application_name = 'other'; SET deadlock_timeout = '1h'").unwrap();
+    let add = "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES ($1, $2, $3)";
+    let mut other = other.transaction().unwrap();
+    other.execute(add, &[&campaign_id, &ORGANIZATION, &"bob@example.com"]).unwrap();
+    let url = world.database.url.clone();
+    std::thread::scope(|scope| {
+        let importing = scope.spawn(move || {
+            let id = campaign_id.to_string();
+            let people = "email\nada@example.com\nbob@example.com\ncy@example.com\n";
+            done(&campaign(&url, &[&["import", &id, "-"], arguments].concat(), people))
+        });
+        let waiting = |count: i64| {
+            let mut observer = world.database.connect();
+            let sql = "SELECT count(*) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+                        WHERE NOT l.granted AND a.datname = current_database()";
+            let end = Instant::now() + Duration::from_secs(20);
+            while observer.query_one(sql, &[]).unwrap().get::<_, i64>(0) < count {
+                assert!(Instant::now() < end, "fewer than {count} wait for a lock");
+                std::thread::yield_now();
+            }
+        };
+        waiting(1);
+        let adding = scope.spawn(move || {
+            other.execute(add, &[&campaign_id, &ORGANIZATION, &"ada@example.com"]).unwrap();
+            if other_commits { other.commit() } else { other.rollback() }.unwrap();
+        });
+        waiting(2);
+        gate.batch_execute("SELECT pg_advisory_unlock(1)").unwrap();
+        adding.join().unwrap();
+        importing.join().unwrap()
+    })
+}
+
+#[test]
+fn an_import_that_postgresql_ends_because_of_a_deadlock_is_made_again_and_nobody_is_imported_twice() {
+    for (other_commits, arguments, said, count) in
+        [(false, &[][..], "3 of 3 rows imported", 3), (true, &["--skip-bad"], "1 of 3 rows imported", 3)]
+    {
+        let mut world = World::new();
+        let campaign_id = world.draft();
+        let output = import_in_a_deadlock(&mut world, campaign_id, arguments, other_commits);
+        assert!(output.contains(said), "{output}");
+        let sql = "SELECT count(*), count(DISTINCT email) FROM campaign_recipients";
+        let row = &world.database.query(sql, &[])[0];
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (count, count));
+        let attempts = world.database.query("SELECT last_value FROM attempts", &[])[0].get::<_, i64>(0);
+        assert_eq!(attempts, 2);
+    }
+}
+
+#[test]
+fn an_import_that_is_always_in_a_conflict_ends_and_leaves_nothing() {
+    let (mut world, scratch) = (World::new(), Scratch::new());
+    let campaign_id = world.draft();
+    world
+        .database
+        .client()
+        .batch_execute(
+            "CREATE SEQUENCE attempts;
+             CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM nextval('attempts');
+                 RAISE EXCEPTION 'meet' USING ERRCODE = 'serialization_failure';
+             END $$;
+             -- As a trigger that PostgreSQL would only run at the COMMIT.
+             CREATE CONSTRAINT TRIGGER conflict AFTER INSERT ON campaign_recipients
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION conflict()",
+        )
+        .unwrap();
+    let refused_rows = scratch.path("refused.csv");
+    let arguments = ["-", "--skip-bad", "--refused", &refused_rows];
+    let output = import(&world, campaign_id, &arguments, "email\nada@example.com\nnowhere\n");
+    assert_eq!(
+        refused(&output),
+        "69: campaign: PostgreSQL at DATABASE_URL rolled the statement back each time: meet [40001]"
+    );
+    assert_eq!(world.count(campaign_id, "true"), 0);
+    let attempts = world.database.query("SELECT last_value FROM attempts", &[])[0].get::<_, i64>(0);
+    assert_eq!(attempts, 5);
+    assert_eq!(scratch.read("refused.csv").lines().count(), 2, "the report is written once");
 }

@@ -7,6 +7,7 @@ mod content;
 mod documented;
 mod import;
 mod late;
+mod machines;
 mod output;
 mod prune;
 mod report;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::super::super::failure::{Exit, Failure};
 use super::progress::Progress;
+use campaign_sender::domain::campaign::CampaignStatus;
 use campaign_sender::domain::error_kind::ErrorKind;
 use campaign_sender::domain::result::{BatchResult, Progress as Counters, Status};
 use campaign_sender::lambda;
@@ -25,7 +26,43 @@ const AWAY_ATTEMPTS: u32 = 12;
 pub enum End {
     Done,
     Interrupted,
-    Stopped { how: &'static str, reason: Option<String> },
+    Stopped { how: Stop, reason: Option<String> },
+}
+
+/// How a campaign stopped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    Paused,
+    Cancelled,
+    Halted,
+}
+
+impl End {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            End::Done => "done",
+            End::Interrupted => "interrupted",
+            End::Stopped { how, .. } => how.as_str(),
+        }
+    }
+
+    /// Why it stopped, if that is known.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            End::Done | End::Interrupted => None,
+            End::Stopped { reason, .. } => reason.as_deref(),
+        }
+    }
+}
+
+impl Stop {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stop::Paused => CampaignStatus::Paused.as_str(),
+            Stop::Cancelled => CampaignStatus::Cancelled.as_str(),
+            Stop::Halted => "halted",
+        }
+    }
 }
 
 /// What the lanes of one campaign share.
@@ -176,9 +213,9 @@ fn verdict(result: &BatchResult) -> Option<End> {
     match result.status {
         Status::Continue | Status::Wait => None,
         Status::Done | Status::Idle => Some(End::Done),
-        Status::Paused => stopped("paused"),
-        Status::Cancelled => stopped("cancelled"),
-        Status::Halted => stopped("halted"),
+        Status::Paused => stopped(Stop::Paused),
+        Status::Cancelled => stopped(Stop::Cancelled),
+        Status::Halted => stopped(Stop::Halted),
     }
 }
 

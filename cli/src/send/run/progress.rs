@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use uuid::Uuid;
 
-use super::super::super::terminal;
+use super::super::super::{format, lines, terminal};
 use super::with_outcome;
 use campaign_sender::store::Database;
 
@@ -14,6 +14,7 @@ const FRAME: Duration = Duration::from_millis(500);
 
 pub struct Progress {
     bar: ProgressBar,
+    in_terminal: bool,
     database: Database,
     campaign: Uuid,
     started_at: Instant,
@@ -21,18 +22,25 @@ pub struct Progress {
 
 impl Progress {
     pub fn start(database: Database, campaign: Uuid) -> Progress {
-        let bar = terminal::bar(Some(0), "{human_pos} of {human_len}, {elapsed}{msg}");
-        Progress { bar, database, campaign, started_at: Instant::now() }
+        let bar = terminal::bar(Some(0), "{human_pos} of {human_len}, {elapsed}");
+        let in_terminal = !bar.is_hidden();
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        Progress { bar, in_terminal, database, campaign, started_at: Instant::now() }
     }
 
     /// Moves the bar until it is dropped.
     pub async fn follow(&self) {
-        if self.bar.is_hidden() {
+        if !self.in_terminal {
             std::future::pending::<()>().await;
         }
         let mut from = None;
         loop {
-            if let Some((with_outcome, total)) = with_outcome(&self.database, self.campaign).await {
+            let known = with_outcome(&self.database, self.campaign).await;
+            // The recipients are counted when sending starts; before that there is nothing to show.
+            if let Some((with_outcome, total)) = known.filter(|(_, total)| *total > 0) {
+                if from.is_none() {
+                    self.bar.set_draw_target(ProgressDrawTarget::stderr());
+                }
                 let (since, first) = *from.get_or_insert((Instant::now(), with_outcome));
                 self.bar.set_length(total);
                 self.bar.set_position(with_outcome);
@@ -40,7 +48,12 @@ impl Progress {
                     / since.elapsed().as_secs_f64().max(0.001);
                 if rate > 0.0 {
                     let left = Duration::from_secs_f64(((total - with_outcome) as f64 / rate).min(1e9));
-                    self.bar.set_message(format!(", {rate:.0}/s, {} left", super::format::duration(left)));
+                    let left = format::duration(left);
+                    self.bar.set_message(if terminal::is_wide() {
+                        format!(", {rate:.0}/s, {left} left")
+                    } else {
+                        format!(", {left} left")
+                    });
                 }
             }
             tokio::time::sleep(FRAME).await;
@@ -49,8 +62,8 @@ impl Progress {
 
     /// A line above the bar.
     pub fn say(&self, line: &str) {
-        if !self.bar.is_hidden() {
-            self.bar.suspend(|| eprintln!("{line}"));
+        if self.in_terminal {
+            eprintln!("{}", lines::for_standard_error(line));
         } else {
             tracing::warn!("{line}");
         }

@@ -29,8 +29,8 @@ fn what_ses_accepted_becomes_sent_with_its_message_id_and_the_rest_stays_uncerta
         dry,
         format!(
             "\"Spring\": 3 uncertain recipients
-       2  accepted by SES: they become sent, with their activities, such as {r1}
-       1  without an email at SES: they stay uncertain, because that proves nothing, such as {r3}
+       2  accepted by SES: they become sent, with their activities, for example {r1}
+       1  without an email at SES: they stay uncertain, because that proves nothing, for example {r3}
 Nothing was changed: give --yes to record this.
 "
         )
@@ -84,7 +84,7 @@ fn the_same_subject_to_the_same_address_by_another_campaign_or_a_test_proves_not
         said,
         format!(
             "\"Spring\": 1 uncertain recipient
-       1  with other emails only (another campaign, a test, another sender): they stay uncertain, such as {r3}
+       1  with other emails only (another campaign, a test, another sender): they stay uncertain, for example {r3}
 Nothing was changed.
 "
         )
