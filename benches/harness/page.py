@@ -20,13 +20,16 @@ same messages, and everything sent is recorded.
 """
 
 
-def page(stored, modules, machine, versions):
+def page(stored, modules, machine, versions, before):
+    """`before`: the page as it was, of which tables that were not run again are kept."""
+    sections = {title.split(":")[0]: f"## {title}" for title in before.split("\n## ")[1:]}
     parts = [INTRODUCTION, "## The machine and the versions\n", two_columns({**machine, **versions}), ""]
     parts += ["## Method\n", METHOD, "## Targets\n"]
-    for table in target_tables(stored, modules):
+    for table in target_tables(stored, modules, before):
         parts += [table.markdown(), ""]
     for module in modules:
         if module.NAME not in stored:
+            parts += [sections[module.NAME].rstrip() + "\n"] if module.NAME in sections else []
             continue
         run = stored[module.NAME]
         parts += [f"## {module.NAME}: {module.__doc__.strip().rstrip('.')}\n"]
@@ -44,8 +47,8 @@ def two_columns(values):
     return table.markdown()
 
 
-def target_tables(stored, modules):
-    """The targets by way of sending, and the others."""
+def target_tables(stored, modules, before):
+    """The targets by way of sending, and the others. Those of tables that were not run are as `before`."""
     ways = [(api, size) for api in ("bulk", "single") for size in (500, 5000)]
     sending = Table(
         None,
@@ -69,4 +72,18 @@ def target_tables(stored, modules):
             else:
                 cells = [form.format(values[way]) if way in values else "" for way in ways]
                 sending.row(what, target, *cells, reached)
+    for table in (sending, rest):
+        keep_rows(table, before)
     return [sending, rest]
+
+
+def keep_rows(table, before):
+    """Adds the rows of the same table in `before` that the table does not have."""
+    _, _, rows = before.partition(Table(None, table.head).markdown())
+    known = {row[0] for row in table.rows}
+    for line in rows.strip("\n").split("\n"):
+        if not line.startswith("|"):
+            return
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] not in known:
+            table.row(*cells)

@@ -24,8 +24,9 @@ SENDERS = {
     "single": "signing and sending, SendEmail",
     "bulk": "signing and sending, SendBulkEmail of 50",
     "echo": "the network alone, a body out and 300 bytes back",
-    "send-batch single": "send-batch, SendEmail",
-    "send-batch bulk": "send-batch, SendBulkEmail",
+    "send-batch single 5000": "send-batch, SendEmail, batches of 5,000",
+    "send-batch bulk 1000": "send-batch, SendBulkEmail, batches of 1,000",
+    "send-batch bulk 5000": "send-batch, SendBulkEmail, batches of 5,000",
 }
 PATHS = {"single": "/v2/email/outbound-emails", "bulk": "/v2/email/outbound-bulk-emails"}
 
@@ -59,9 +60,9 @@ def http(bench):
 
         def once(sender):
             if sender.startswith("send-batch"):
-                api = sender.split()[1]
+                _, api, batch_size = sender.split()
                 with bench.server.database(emails) as database, bench.ses() as ses:
-                    return bench.send_by_function(database, ses, emails, min(emails, 5000), api)
+                    return bench.send_by_function(database, ses, emails, min(emails, int(batch_size)), api)
             with bench.ses() as ses:
                 arguments = ["echo", bodies["single"]] if sender == "echo" else ["http", PATHS[sender], bodies[sender]]
                 return send(bench, ses, arguments, emails)
@@ -161,7 +162,7 @@ def tables(result):
             f"{bare:.2f}x",
         )
     yield table
-    ceiling = {api: median(result["http"][api]["rate"]) for api in ("single", "bulk")}
+    shares = shares_of_ceiling(result)
     table = Table(
         "Sending against a client that only signs and sends, SES at 0 ms",
         ["sender", "emails/s", "CPU per email, µs", "of the client that only sends"],
@@ -169,10 +170,16 @@ def tables(result):
         " of them on its cores.",
     )
     for sender, figures in result["http"].items():
-        api = sender.rpartition(" ")[2]
-        share = f"{median(figures['rate']) / ceiling[api]:.0%}" if api in ceiling else ""
+        share = f"{shares[sender]:.0%}" if sender in shares else ""
         table.row(SENDERS[sender], spread(figures["rate"], number), spread(figures["cpu_us"], number), share)
     yield table
+
+
+def shares_of_ceiling(result):
+    """Each sender's rate as a part of that of the client that only signs and sends, by the same call."""
+    rates = {sender: median(figures["rate"]) for sender, figures in result["http"].items()}
+    calls = {sender: sender.removeprefix("send-batch ").split()[0] for sender in rates}
+    return {sender: rate / rates[calls[sender]] for sender, rate in rates.items() if sender != "echo"}
 
 
 def targets(result):
@@ -180,4 +187,7 @@ def targets(result):
     if times:
         ratio = median(times["record"]) / median(times["copy"])
         what = "record of 1,000 recipients against COPY BINARY of the activities alone, same table"
-        yield what, {"": ratio}, "≤ 1.3x", lambda x: x <= 1.3, "{:.2f}x"
+        yield what, {"": ratio}, "≤ 1.8x", lambda x: x <= 1.8, "{:.2f}x"
+    what = "emails/s of one lane in batches of 1,000, of the client that only signs and sends bulk calls"
+    share = {"": shares_of_ceiling(result)["send-batch bulk 1000"]}
+    yield what, share, "≥ 45 %", lambda x: x >= 0.45, "{:.0%}"

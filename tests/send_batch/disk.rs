@@ -44,7 +44,7 @@ impl Drop for Disk {
 
 /// The disk of the activities table is really full: a file system has no space left.
 #[test]
-fn a_disk_that_is_full_leaves_the_batch_owed_and_refuses_nobody() {
+fn a_disk_that_is_full_leaves_the_batch_unrecorded_and_refuses_nobody() {
     let mut world = World::new();
     let Some(disk) = Disk::mount(&mut world) else {
         eprintln!("no file system can be mounted by this user, so no disk is filled");
@@ -107,17 +107,18 @@ fn a_disk_that_is_full_leaves_the_batch_owed_and_refuses_nobody() {
 
 /// What the server itself cannot write is nobody's refusal, also if small parts of the batch can be written.
 #[test]
-fn trouble_of_the_server_with_a_part_of_a_batch_leaves_the_batch_owed() {
+fn trouble_of_the_server_with_a_part_of_a_batch_leaves_the_batch_unrecorded() {
     let mut world = World::new();
     let campaign = world.campaign_of(40);
-    // The error of a file that cannot be read, as the server reports it, from the fourth activity of a statement on.
+    // The error of a file that cannot be read, as the server reports it: from the fourth activity of a statement on, and
+    // for each statement from the twentieth activity on.
     world
         .database
         .client()
         .batch_execute(
             "CREATE FUNCTION read_file() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN
-                 IF (SELECT count(*) FROM added) > 3 THEN
+                 IF (SELECT count(*) FROM added) > 3 OR (SELECT count(*) FROM activities) > 20 THEN
                      PERFORM pg_read_binary_file('/nowhere');
                  END IF;
                  RETURN NULL;

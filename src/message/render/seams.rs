@@ -37,7 +37,7 @@ pub struct Seams {
     /// The page's stretches.
     shared: Option<Arc<Shared>>,
     /// The shapes of each island.
-    shapes: Vec<Shapes>,
+    shapes: Shapes,
     rendered: Rendered,
     /// The size of the last recipient's own text. The next one's will be similar.
     text_bytes: usize,
@@ -119,7 +119,7 @@ impl Seams {
         let fragments = first..stretches.len() + 1;
         islands.push(Island { fragments, before, behind: String::new(), seam: None });
         let text = derives.then(|| Arc::new(Shared::new(learning.texts, 't')));
-        let shapes = islands.iter().map(|_| Shapes::default()).collect();
+        let shapes = Shapes::new(islands.len());
         let shared = html.shared().cloned();
         Seams {
             islands,
@@ -153,12 +153,13 @@ impl Seams {
         let (mut ends, mut island_text) = (Vec::with_capacity(ends_count), String::new());
         let beginning = Place::default();
         let mut start = &beginning;
-        for (island, shapes) in self.islands.iter().zip(&mut self.shapes) {
-            let rendered = &mut self.rendered;
+        let (shapes, rendered) = (&mut self.shapes, &mut self.rendered);
+        for (number, island) in self.islands.iter().enumerate() {
             rendered.split(&html, island.fragments.clone(), &mut marks);
             let around = island.around(shared.stretches());
             let Some(seam) = &island.seam else {
-                let shape = shapes.of(rendered, || Shape::of_end(rendered, &html, around, start.walk()));
+                let shape =
+                    shapes.of(number, rendered, || Shape::of_end(rendered, &html, around, start.walk()));
                 if let Some(shape) = shape
                     && let Some(end) = reader.skims_to_end(shape, rendered, &html, url)
                 {
@@ -174,7 +175,8 @@ impl Seams {
                 break;
             };
             let learn = || Shape::of_island(rendered, &html, around, start.walk(), &seam.from.open);
-            let skims = shapes.of(rendered, learn).is_some_and(|shape| reader.skims(shape, rendered, &html));
+            let skims =
+                shapes.of(number, rendered, learn).is_some_and(|shape| reader.skims(shape, rendered, &html));
             if skims {
                 if !reader.is_clear() || !reader.text_stands_at(&seam.from) {
                     return Err(html);

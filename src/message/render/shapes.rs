@@ -20,8 +20,11 @@ pub const PROBE: &str = "<i>";
 const MAX_SHAPES: usize = 32;
 /// The most texts and values of a shape.
 const MAX_LENGTH: usize = 512;
+/// The most texts and values of all shapes of a page, which bounds their memory.
+const MAX_ELEMENTS: usize = 20_000;
 /// Private-use characters, of which each is the mark of a value. The texts of a template usually have none of them.
-const MARKS: Range<u32> = 0xf_0000..0xf_0000 + MAX_LENGTH as u32 + 1;
+const MARKS: Range<u32> = 0xf_0000..0xf_0400;
+const _: () = assert!(MAX_LENGTH < (MARKS.end - MARKS.start) as usize);
 /// The character references that the engine's escaping writes, and the characters for which they stand.
 const REFERENCES: [(&str, &str); 6] =
     [("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#x27;", "'"), ("&#x2f;", "/")];
@@ -85,22 +88,37 @@ pub struct Around<'i> {
     pub behind: &'i str,
 }
 
-/// The shapes of an island that occurred.
-#[derive(Default)]
-pub struct Shapes(Vec<(Vec<Element>, Option<Shape>)>);
+/// The shapes of each island that occurred.
+pub struct Shapes {
+    known: Vec<Vec<(Vec<Element>, Option<Shape>)>>,
+    /// The number of texts and values that new shapes may have.
+    left: usize,
+}
 
 impl Shapes {
+    /// No shapes of this number of islands.
+    pub fn new(islands: usize) -> Shapes {
+        Shapes { known: (0..islands).map(|_| Vec::new()).collect(), left: MAX_ELEMENTS }
+    }
+
     /// The shape of an island. It is learned when it occurs for the first time. `None`: such an island has to be
     /// tokenized.
-    pub fn of(&mut self, rendered: &Rendered, learn: impl FnOnce() -> Option<Shape>) -> Option<&Shape> {
-        if let Some(at) = self.0.iter().position(|(known, _)| *known == rendered.shape) {
-            return self.0[at].1.as_ref();
+    pub fn of(
+        &mut self,
+        island: usize,
+        rendered: &Rendered,
+        learn: impl FnOnce() -> Option<Shape>,
+    ) -> Option<&Shape> {
+        let known = &mut self.known[island];
+        if let Some(at) = known.iter().position(|(known, _)| *known == rendered.shape) {
+            return known[at].1.as_ref();
         }
-        if self.0.len() == MAX_SHAPES || rendered.shape.len() > MAX_LENGTH {
+        if known.len() == MAX_SHAPES || rendered.shape.len() > MAX_LENGTH.min(self.left) {
             return None;
         }
-        self.0.push((rendered.shape.clone(), learn()));
-        self.0.last()?.1.as_ref()
+        self.left -= rendered.shape.len();
+        known.push((rendered.shape.clone(), learn()));
+        known.last()?.1.as_ref()
     }
 }
 
@@ -281,7 +299,7 @@ fn marked(rendered: &Rendered, html: &Part, around: Around<'_>) -> Option<String
         }
     }
     text.push_str(around.behind);
-    (text.chars().filter(is_mark).count() == rendered.values.len() * 2).then_some(text)
+    (text.chars().filter(|c| is_mark(*c)).count() == rendered.values.len() * 2).then_some(text)
 }
 
 /// A text in the place of a value. It is found in [`READ`] form only where a tokenizer reads text or an attribute in
@@ -291,18 +309,18 @@ fn mark(number: usize) -> String {
     format!("a{character}> &lt;{character}")
 }
 
-fn is_mark(character: &char) -> bool {
-    MARKS.contains(&u32::from(*character))
+fn is_mark(character: char) -> bool {
+    MARKS.contains(&u32::from(character))
 }
 
 fn has_mark(text: &str) -> bool {
-    text.chars().any(|character| is_mark(&character))
+    text.chars().any(is_mark)
 }
 
 /// Splits a text or an attribute at its marks. `None`: a mark was not read as it is expected of a value.
 fn bits(mut text: &str) -> Option<Vec<Bit>> {
     let mut bits = Vec::new();
-    while let Some(at) = text.find(|character| is_mark(&character)) {
+    while let Some(at) = text.find(is_mark) {
         let (before, marked) = text.split_at(at);
         let character = marked.chars().next()?;
         let before = before.strip_suffix('a')?;
