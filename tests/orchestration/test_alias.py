@@ -43,6 +43,7 @@ OTHERS = {
     "GuardMaxBounceRate": ["0.2"],
     "GuardMaxComplaintRate": ["0.2"],
     "GuardMinSample": ["7"],
+    "GuardNoFeedbackDomains": ["none"],
     "ScheduleState": ["ENABLED", "DISABLED"],
     "BatchSize": ["7"],
     "MemorySize": ["128"],
