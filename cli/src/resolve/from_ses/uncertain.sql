@@ -7,5 +7,5 @@ SELECT r.id, r.email, r.message_id,
                 c.started_at, r.uncertain_since - interval '1 day', now() - interval '1 day') - interval '5 minutes' AS since,
        least(coalesce(r.uncertain_since, now()) + interval '5 minutes', now()) AS until
   FROM campaign_recipients AS r JOIN campaigns AS c ON c.id = r.campaign_id
- WHERE r.campaign_id = $1 AND r.status = 'uncertain' AND ($2 IS NULL OR r.id = ANY ($2))
+ WHERE r.campaign_id = $1 AND r.status = 'uncertain' AND ($2::uuid[] IS NULL OR r.id = ANY ($2::uuid[]))
  ORDER BY r.position
