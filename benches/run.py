@@ -37,11 +37,12 @@ def main():
             for table in TABLES[name].tables(result):
                 print(table.markdown(), end="\n\n", flush=True)
         stored = {file.stem: json.loads(file.read_text()) for file in results.glob("*.json")}
-        text = page(stored, TABLES.values(), machine(), versions(server))
+        # A short check says that the benches work, and nothing of speed.
+        file = results / "BENCHMARKS.md" if arguments.quick else ROOT / "BENCHMARKS.md"
+        before = file.read_text() if file.exists() else ""
+        text = page(stored, TABLES.values(), machine(), versions(server), before)
     finally:
         server.close()
-    # A short check says that the benches work, and nothing of speed.
-    file = results / "BENCHMARKS.md" if arguments.quick else ROOT / "BENCHMARKS.md"
     file.write_text(text)
     note(f"wrote {file}")
 
