@@ -60,8 +60,8 @@ pub fn has_word(text: &str, length: usize) -> bool {
 #[derive(Debug)]
 pub struct Shared {
     stretches: Vec<String>,
-    /// The variables' names are this letter and the fragment's number.
-    letter: char,
+    /// As [`Shared::keys`] has them.
+    keys: Vec<String>,
     template_bytes: usize,
     template: String,
     /// The lengths of the words at the beginning and the end of each stretch.
@@ -88,7 +88,9 @@ impl Shared {
             stretches.iter().map(|text| (length(words(text).next()), length(words(text).next_back())));
         let edges = edges.collect();
         let longest_word = stretches.iter().flat_map(|text| words(text)).map(str::len).max().unwrap_or(0);
-        Shared { stretches, letter, template_bytes, template, edges, longest_word }
+        let key = |number| format!(r#",\"{letter}{number}\":\""#);
+        let keys = (0..=stretches.len()).map(key).collect();
+        Shared { stretches, keys, template_bytes, template, edges, longest_word }
     }
 
     fn first_word(&self, stretch: usize) -> &str {
@@ -105,9 +107,10 @@ impl Shared {
         &self.stretches
     }
 
-    /// The letter with which the variables' names begin.
-    pub fn letter(&self) -> char {
-        self.letter
+    /// The variables' names, in the order of the fragments, as keys of JSON in a string of JSON: each with the comma before
+    /// it, and with the colon and the quote behind it.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
     }
 
     /// The size of SES's template of this part, in bytes.

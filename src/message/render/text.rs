@@ -106,7 +106,7 @@ impl Page {
         if look.preformatted {
             return self.preformatted(text, look);
         }
-        let mut rest = text;
+        let (mut rest, mut begun) = (text, false);
         while let Some(next) = rest.chars().next() {
             if is_invisible(next) {
                 rest = &rest[next.len_utf8()..];
@@ -115,8 +115,16 @@ impl Page {
                 rest = &rest[next.len_utf8()..];
             } else {
                 let (word, behind) = rest.split_at(end_of_word(rest));
-                self.word(word, look);
-                rest = behind;
+                if begun && look.script == Script::Line {
+                    // Nothing but a space can be between two words of one text.
+                    if std::mem::take(&mut self.standing.gap) != Gap::None {
+                        self.written.push(' ');
+                    }
+                    self.written.push_str(word);
+                } else {
+                    self.word(word, look);
+                }
+                (begun, rest) = (true, behind);
             }
         }
     }

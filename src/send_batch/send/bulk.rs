@@ -267,12 +267,11 @@ fn write_data(json: &mut Vec<u8>, template: &Template, content: Parts) -> usize 
     for (slot, part) in [(&template.html, content.html), (&template.text, content.text)] {
         match (slot, part) {
             (Some(Slot::Whole(name)), Some(part)) => {
-                size += write_value(json, format_args!("{name}"), &String::from(part));
+                size += write_value(json, &format!(r#",\"{name}\":\""#), &String::from(part));
             }
             (Some(Slot::Shared(shared)), Some(part)) => {
-                let letter = shared.letter();
-                for (number, fragment) in part.fragments().enumerate() {
-                    size += write_value(json, format_args!("{letter}{number}"), fragment);
+                for (key, fragment) in shared.keys().iter().zip(part.fragments()) {
+                    size += write_value(json, key, fragment);
                 }
             }
             _ => {}
@@ -282,13 +281,11 @@ fn write_data(json: &mut Vec<u8>, template: &Template, content: Parts) -> usize 
     size
 }
 
-/// One more entry of the data; returns its size before it is escaped.
-fn write_value(json: &mut Vec<u8>, name: std::fmt::Arguments<'_>, value: &str) -> usize {
-    let before = json.len();
-    let _ = write!(json, r#",\"{name}\":\""#);
+/// One more entry of the data; returns its size before it is escaped. The key has the quotes around it.
+fn write_value(json: &mut Vec<u8>, key: &str, value: &str) -> usize {
+    json.extend_from_slice(key.as_bytes());
     // The backslashes before its quotes are not there, and the last quote is.
-    let size = json.len() - before - 3 + 1;
-    let size = size + escape_twice(json, value.as_bytes());
+    let size = key.len() - 3 + 1 + escape_twice(json, value.as_bytes());
     json.extend_from_slice(br#"\""#);
     size
 }
