@@ -12,7 +12,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 /// <https://www.amazontrust.com/repository/>
 const AMAZON_ROOTS: &[u8] = include_bytes!("../certs/amazon-trust-services.pem");
 
-/// A client that closes connections when they have been idle for `max_idle`. It trusts the roots of [`tls_context`].
+/// A client that closes connections when they have been idle for `max_idle`. It trusts the roots of `tls_context`.
 pub fn http_client(max_idle: Duration) -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .pool_idle_timeout(max_idle)
@@ -22,7 +22,7 @@ pub fn http_client(max_idle: Duration) -> SharedHttpClient {
 }
 
 /// A connector for single requests without a signature, such as the download at a pre-signed URL. It trusts the roots of
-/// [`tls_context`].
+/// `tls_context`.
 pub fn connector() -> Connector {
     Connector::builder().tls_provider(PROVIDER).tls_context(tls_context()).build()
 }
