@@ -67,11 +67,11 @@ def create_state_machine(world):
 
 
 def referenced(template, value):
-    """What `!GetAtt Function.Arn`, `!Ref Topic` or `!Ref Parameter` returns."""
+    """What `!GetAtt Function.Arn`, `!Ref Topic` or `!Ref Parameter` returns; for an alias its function."""
     [reference] = value.values()
     if reference in template["Parameters"]:
         return template["Parameters"][reference]["Default"]
-    resource = template["Resources"][reference.removesuffix(".Arn")]
+    resource = template["Resources"][reference.removesuffix(".Arn").removesuffix("Aliaslive")]
     if resource["Type"] == "AWS::Serverless::Function":
         name = resource["Metadata"]["BuildProperties"]["Binary"]
         return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
