@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::sync::Mutex;
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle, WeakProgressBar};
 
 use crate::failure::{Exit, Failure};
 
@@ -57,20 +57,20 @@ pub fn bar(length: Option<u64>, beside: &str) -> ProgressBar {
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = bar.with_style(style.progress_chars("━╸─"));
     if let Ok(mut shown) = SHOWN.lock() {
-        *shown = Some(bar.clone());
+        *shown = Some(bar.downgrade());
     }
     bar
 }
 
-/// The bar of this command, if it has one.
-static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+/// The bar of this command, if it has one. It disappears when the command drops it.
+static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
 
 /// Standard error, whose lines stand above the bar.
 pub struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let bar = SHOWN.lock().ok().and_then(|shown| shown.clone());
+        let bar = SHOWN.lock().ok().and_then(|shown| shown.as_ref()?.upgrade());
         match bar {
             Some(bar) => bar.suspend(|| io::stderr().lock().write(bytes)),
             None => io::stderr().lock().write(bytes),
