@@ -466,6 +466,7 @@ impl Sql {
                 (&vec![json!({})], Type::JSONB_ARRAY),
                 (&none, Type::TEXT_ARRAY),
                 (&vec![feedback], Type::TEXT_ARRAY),
+                (&Vec::<String>::new(), Type::TEXT_ARRAY),
             ],
         )?;
         Ok(())
