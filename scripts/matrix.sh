@@ -103,7 +103,7 @@ matrix_page() {
     cat <<'TEXT'
 # Versions and poolers
 
-What `./dev matrix` found: the tests that PostgreSQL takes part in, with each supported version, and through PgBouncer in transaction mode. Each row has the result of its last run, and the day of that run. `life_cycle` includes every two statements that can meet, with all three isolation levels as the default ([schedules.md](schedules.md)); `history` is failover and restores with real servers. Tests that look for what a version does not have, such as an extension, say so and pass. `./dev matrix TEST…` runs some of the tests and replaces their rows.
+This page has the results of `./dev matrix`. It runs the tests that use PostgreSQL, with each supported version and through PgBouncer in transaction mode. Each row has the result and the day of its last run. `life_cycle` includes every two statements that can meet, with all three isolation levels as the default ([schedules.md](schedules.md)); `history` is failover and restores with real servers. A test that needs something that a version lacks, for example an extension, says so and passes. `./dev matrix TEST…` runs some of the tests and replaces their rows.
 
 | PostgreSQL | tests | passed | result | seconds | day |
 | --- | --- | ---: | --- | ---: | --- |

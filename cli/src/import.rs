@@ -93,7 +93,7 @@ Examples:
 /// Brings a campaign's total up to date with recipients that were added or moved.
 pub const COUNT: &str = include_str!("import/count.sql");
 
-/// What was read.
+/// The number of rows that were read, and the columns and rows that could not be named.
 struct Read {
     rows: u64,
     unnameable: Vec<String>,

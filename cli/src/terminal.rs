@@ -1,4 +1,4 @@
-//! What the command line asks and shows in a terminal: questions, and progress bars that fit it.
+//! Questions in a terminal, and progress bars that fit it.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::sync::Mutex;

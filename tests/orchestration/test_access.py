@@ -368,21 +368,27 @@ def test_the_crms_own_roles_go_on_when_row_level_security_is_switched_on(world):
         "campaign_attachments", "campaign_recipients", "campaigns", "organization_settings", "suppressions"]
 
 
+def sending_to_one(crm, organization):
+    """A campaign of the organization with one recipient, which is being sent."""
+    campaign = crm.execute(
+        """INSERT INTO campaigns (organization_id, status, from_address, subject, text)
+           VALUES (%s, 'sending', 'news@example.com', 'Hello', 'Good day') RETURNING id""",
+        [organization],
+    ).fetchone()[0]
+    crm.execute(
+        "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES (%s, %s, 'a@example.com')",
+        [campaign, organization],
+    )
+    return campaign
+
+
 def test_a_tenant_sees_and_writes_what_is_its_own(tenants):
     world = tenants
     written = {}
     with connect_as(world, "crm") as crm:
         for organization in ORGANIZATIONS:
             crm.execute(f"SET crm.organization_id = '{organization}'")
-            written[organization] = crm.execute(
-                """INSERT INTO campaigns (organization_id, status, from_address, subject, text)
-                   VALUES (%s, 'sending', 'news@example.com', 'Hello', 'Good day') RETURNING id""",
-                [organization],
-            ).fetchone()[0]
-            crm.execute(
-                "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES (%s, %s, 'a@example.com')",
-                [written[organization], organization],
-            )
+            written[organization] = sending_to_one(crm, organization)
         # Into the campaign of the other.
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             crm.execute(
@@ -407,16 +413,8 @@ def test_a_tenant_sees_no_attachment_and_no_setting_of_another_and_the_functions
     with connect_as(world, "crm") as crm:
         for organization in ORGANIZATIONS:
             crm.execute(f"SET crm.organization_id = '{organization}'")
-            written[organization] = crm.execute(
-                """INSERT INTO campaigns (organization_id, status, from_address, subject, text)
-                   VALUES (%s, 'sending', 'news@example.com', 'Hello', 'Good day') RETURNING id""",
-                [organization],
-            ).fetchone()[0]
+            written[organization] = sending_to_one(crm, organization)
             crm.execute(attach, [written[organization], f"{organization}.txt"])
-            crm.execute(
-                "INSERT INTO campaign_recipients (campaign_id, organization_id, email) VALUES (%s, %s, 'a@example.com')",
-                [written[organization], organization],
-            )
         for organization in ORGANIZATIONS:
             crm.execute(f"SET crm.organization_id = '{organization}'")
             files = crm.execute("SELECT file_name FROM campaign_attachments").fetchall()

@@ -33,12 +33,12 @@ pub async fn run(case: &Case, recipients: &[Uuid], yes: bool) -> Result<(), Fail
         println!("Nothing was changed.");
         return Ok(());
     }
-    if !yes && !io::stdin().is_terminal() {
-        println!("Nothing was changed: give --yes to record this.");
-        return Ok(());
-    }
-    let question = format!("Record that {} got the email?", format::counted(accepted.len(), "recipient"));
     if !yes {
+        if !io::stdin().is_terminal() {
+            println!("Nothing was changed: give --yes to record this.");
+            return Ok(());
+        }
+        let question = format!("Record that {} got the email?", format::counted(accepted.len(), "recipient"));
         terminal::confirm(&question, "nothing was changed")?;
     }
     let counts = replay::all(case, accepted).await?;
@@ -53,11 +53,11 @@ pub async fn run(case: &Case, recipients: &[Uuid], yes: bool) -> Result<(), Fail
     Ok(())
 }
 
-/// What SES shows about each recipient, with the recipient.
+/// Each recipient with the finding about it.
 async fn find<'a>(case: &Case, people: &'a [Uncertain]) -> Result<Vec<(&'a Uncertain, Finding)>, Failure> {
     let mut insights = Insights::new().await;
     let mut findings = Vec::with_capacity(people.len());
-    // What the function knows to be accepted needs no witness.
+    // If the function had SES's answer, SES is not asked again.
     let (known, asked): (Vec<&Uncertain>, Vec<&Uncertain>) =
         people.iter().partition(|person| person.message_id.is_some());
     for some in asked.chunks(insights::MAX_ADDRESSES) {

@@ -396,7 +396,7 @@ impl Cancel {
     }
 }
 
-/// What became of a campaign, for a machine.
+/// The campaign after the change, for a machine.
 fn result(campaign: Uuid, status: CampaignStatus) -> serde_json::Value {
     serde_json::json!({"campaignId": campaign, "status": status.as_str()})
 }

@@ -1,4 +1,4 @@
-//! What `campaign send create` stores beside the templates, and what arrives of it: tracking, link parameters, files.
+//! `campaign send create` stores tracking, link parameters and files beside the templates, and the emails have them.
 
 use std::process::Output;
 

@@ -1,4 +1,4 @@
-//! What machines read: the results of commands with `--json`, and the one form of errors.
+//! The results of commands with `--json`, and the one form of errors.
 
 use std::process::Output;
 

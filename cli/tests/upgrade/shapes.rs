@@ -122,7 +122,7 @@ fn a_campaign_that_was_half_sent_goes_on_and_nobody_is_sent_to_twice_or_forgotte
         assert!(twice.is_empty(), "{name}: received more than once: {twice:?}");
         let received: BTreeSet<String> =
             world.ses.messages().iter().flat_map(|message| message.to.clone()).collect();
-        // What was handed over before: 1 to 10 recorded, 11 noted, 12 to 14 and 21 to 25 uncertain, as 31 and 32 were.
+        // Handed over before: 1 to 10 are recorded, 11 is noted, 12 to 14 and 21 to 25 are uncertain, as 31 and 32 were.
         let expected: BTreeSet<String> = (15..=59)
             .filter(|n| !matches!(n, 21..=25 | 31 | 32))
             .map(|n| format!("r{n}@example.com"))

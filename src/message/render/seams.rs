@@ -137,14 +137,13 @@ impl Seams {
     /// # Errors
     /// The unchanged page, if it has to be read as a whole.
     pub fn read(&mut self, mut html: Part, mut marks: &[Mark], url: Option<&str>) -> Result<Reading, Part> {
-        let same_page = match (&self.shared, html.shared()) {
-            (Some(known), Some(found)) => Arc::ptr_eq(known, found),
-            _ => false,
+        let shared = match (&self.shared, html.shared()) {
+            (Some(known), Some(found)) if Arc::ptr_eq(known, found) => known.clone(),
+            _ => return Err(html),
         };
-        if !same_page || self.has_url != url.is_some() {
+        if self.has_url != url.is_some() {
             return Err(html);
         }
-        let Some(shared) = self.shared.clone() else { return Err(html) };
         let mut reader = Reader::new(url, self.text.is_some());
         if let Some(page) = &mut reader.page {
             page.written.reserve(self.text_bytes + self.text_bytes / 8);

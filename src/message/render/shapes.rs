@@ -302,8 +302,8 @@ fn marked(rendered: &Rendered, html: &Part, around: Around<'_>) -> Option<String
     (text.chars().filter(|c| is_mark(*c)).count() == rendered.values.len() * 2).then_some(text)
 }
 
-/// A text in the place of a value. It is found in [`READ`] form only where a tokenizer reads text or an attribute in
-/// quotes, resolves character references, and does not interpret letters or `>`.
+/// A text in the place of a value. [`bits`] finds it only where a tokenizer reads text or an attribute in quotes,
+/// resolves character references, and does not interpret letters or `>`.
 fn mark(number: usize) -> String {
     let character = MARKS.clone().nth(number).and_then(char::from_u32).unwrap_or_default();
     format!("a{character}> &lt;{character}")

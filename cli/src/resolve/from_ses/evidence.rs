@@ -1,4 +1,4 @@
-//! What messages at SES prove about an uncertain recipient. Pure.
+//! Judges an uncertain recipient by the messages that SES has. Pure.
 //!
 //! An address and a subject prove nothing: another campaign, a test or another program may have sent the same subject
 //! to the same address. The tags of a message name its recipient, so only they decide.
@@ -25,7 +25,7 @@ pub struct Message {
     pub rejected: bool,
 }
 
-/// What SES shows about a recipient.
+/// The finding about a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// SES accepted the recipient's email.
@@ -62,7 +62,7 @@ pub fn judge(person: &Uncertain, campaign_id: Uuid, organization_id: Uuid, messa
 }
 
 impl Message {
-    /// Whether its tag of this name has this value. `None`: it has no such tag.
+    /// Returns true if its tag of this name has this value. `None`: it has no such tag.
     fn names(&self, name: &str, value: Uuid) -> Option<bool> {
         let (_, found) = self.tags.iter().find(|(tag, _)| tag == name)?;
         Some(Uuid::try_parse(found).is_ok_and(|found| found == value))

@@ -63,7 +63,7 @@ impl Progress {
     /// A line above the bar.
     pub fn say(&self, line: &str) {
         if self.in_terminal {
-            self.bar.println(lines::for_standard_error(line));
+            eprintln!("{}", lines::for_standard_error(line));
         } else {
             tracing::warn!("{line}");
         }
