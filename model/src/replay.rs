@@ -39,6 +39,12 @@ pub enum Ended {
     Difference(String),
 }
 
+impl From<String> for Ended {
+    fn from(error: String) -> Ended {
+        Ended::Difference(error)
+    }
+}
+
 impl From<postgres::Error> for Ended {
     fn from(error: postgres::Error) -> Ended {
         Ended::Difference(format!("PostgreSQL: {error:?}"))

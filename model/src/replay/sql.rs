@@ -1,10 +1,10 @@
 //! Runs the package's statements, each in the session of the invocation or person that runs it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use campaign_sender::domain::recipient::Status;
-use campaign_sender::send_batch::record;
 use campaign_sender::store::Database;
 use campaign_sender::store::activities::plan;
 use campaign_sender::store::settings::database_url;
@@ -38,6 +38,9 @@ const ORGANIZATION: Uuid = Uuid::from_u128(0x0a);
 /// proves anything.
 const EARLY: Duration = Duration::from_secs(1_000_000_000);
 
+/// The directory of the package's sources.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A database with one campaign at a time.
@@ -65,21 +68,20 @@ impl Sql {
         let create = format!("CREATE DATABASE {name}");
         connect(server).and_then(|mut client| client.batch_execute(&create)).map_err(failed)?;
         let mut observer = connect(&url).map_err(failed)?;
-        let mut files: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))
+        let mut files: Vec<_> = std::fs::read_dir(Path::new(ROOT).join("migrations"))
             .map_err(|error| error.to_string())?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .collect();
         files.sort();
         for file in files {
-            let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
-            observer.batch_execute(&text).map_err(failed)?;
+            observer.batch_execute(&source(file)?).map_err(failed)?;
         }
         let [record, resolve, events] = fill(
             &url,
             [
-                record::STATEMENT,
-                include_str!("../../../cli/src/resolve/by_hand.sql"),
-                include_str!("../../../src/ses_events/record.sql"),
+                &source("src/send_batch/record.sql")?,
+                &source("cli/src/resolve/by_hand.sql")?,
+                &source("src/ses_events/record.sql")?,
             ],
         )?;
         Ok(Sql {
@@ -231,7 +233,7 @@ impl Sql {
                 self.next_position(before.tables.next_position)?;
                 let campaign = self.campaign;
                 // The model has too few recipients for neighbours, so their condition is left out.
-                let sql = include_str!("../../../src/send_batch/resend_unreported.sql");
+                let sql = source("src/send_batch/resend_unreported.sql")?;
                 let condition = "neighbours.reported > 0 AND (neighbours.sent - neighbours.reported) * 20 <= neighbours.sent";
                 let without_neighbours = sql.replace(condition, "true");
                 assert_ne!(without_neighbours, sql, "the condition has another text now");
@@ -301,7 +303,7 @@ impl Sql {
                 let notes = (!notes.is_empty()).then_some(Value::from(notes));
                 self.query(
                     Who::Invocation(*token),
-                    include_str!("../../../src/send_batch/checkpoint.sql"),
+                    &source("src/send_batch/checkpoint.sql")?,
                     &[
                         (&batch, Type::INT8),
                         (&uuid(*token), Type::UUID),
@@ -496,21 +498,21 @@ impl Sql {
         if !self.alone {
             self.session(Who::People)?.batch_execute("BEGIN")?;
         }
-        let retry = include_str!("../../../cli/src/retry_failed/retry.sql");
-        let rows = self.query(Who::People, retry, &[of.clone(), (&codes, Type::TEXT_ARRAY)])?;
+        let retry = source("cli/src/retry_failed/retry.sql")?;
+        let rows = self.query(Who::People, &retry, &[of.clone(), (&codes, Type::TEXT_ARRAY)])?;
         let again: i64 = rows.first().map_or(0, |row| row.get(0));
         self.query(
             Who::People,
-            include_str!("../../../cli/src/retry_failed/recount.sql"),
+            &source("cli/src/retry_failed/recount.sql")?,
             std::slice::from_ref(&of),
         )?;
         self.query(
             Who::People,
-            include_str!("../../../cli/src/import/count.sql"),
+            &source("cli/src/import/count.sql")?,
             std::slice::from_ref(&of),
         )?;
-        let reopen = include_str!("../../../cli/src/retry_failed/reopen.sql");
-        self.query(Who::People, reopen, &[of, (&again, Type::INT8)])?;
+        let reopen = source("cli/src/retry_failed/reopen.sql")?;
+        self.query(Who::People, &reopen, &[of, (&again, Type::INT8)])?;
         if !self.alone {
             self.session(Who::People)?.batch_execute("COMMIT")?;
         }
@@ -534,6 +536,12 @@ impl Drop for Sql {
             let _ = client.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }
     }
+}
+
+/// A file of the package's sources as it is now, so that a changed statement is replayed without a build.
+fn source(path: impl AsRef<Path>) -> Result<String, String> {
+    let path = Path::new(ROOT).join(path);
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn connect(url: &str) -> Result<Client, postgres::Error> {
