@@ -57,7 +57,7 @@ pub fn run(seed: Option<u64>, removed: &Removed) -> ExitCode {
         eprintln!("DATABASE_URL is missing: ./dev model --replay starts a PostgreSQL");
         return ExitCode::from(2);
     };
-    let mut sql = match Sql::start(&url) {
+    let mut sql = match Sql::start(&url, removed) {
         Ok(sql) => sql,
         Err(error) => {
             eprintln!("{error}");

@@ -6,8 +6,7 @@ use uuid::Uuid;
 
 use crate::support::World;
 
-const CLAIM: &str =
-    "SELECT verdict FROM claim_next_batch($1, gen_random_uuid(), 10, 60, false, 1000, 1000, 'r', NULL, 60, 0, '')";
+const CLAIM: &str = "SELECT verdict FROM claim_next_batch($1, gen_random_uuid(), 10, 60, false, 1000, 1000, 'r', NULL, 60, 0, '')";
 const PAUSE: &str = "UPDATE campaigns SET status = 'paused' WHERE id = $1";
 const COMPLETE: &str = "SELECT complete_campaign($1)";
 

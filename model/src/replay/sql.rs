@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Ended, LIFE};
-use crate::tables::{Campaign, Outcome, Record, Row as Presence};
+use crate::guards::Removed;
+use crate::tables::{Campaign, Claim, Outcome, Record, Row as Presence, STEP};
 use crate::world::{Late, Phase, Step, World};
 
 /// The owner of a session.
@@ -56,11 +57,14 @@ pub struct Sql {
     record: String,
     resolve: String,
     events: String,
+    /// The rows of another campaign at the beginning.
+    neighbour: Value,
+    removed: Removed,
 }
 
 impl Sql {
     /// Makes a database of its own, with the tables of this release.
-    pub fn start(server: &str) -> Result<Sql, String> {
+    pub fn start(server: &str, removed: &Removed) -> Result<Sql, String> {
         let name = format!("replay_{}", std::process::id());
         let (base, _) = server.rsplit_once('/').ok_or("DATABASE_URL names no database")?;
         let url = format!("{base}/{name}");
@@ -76,6 +80,7 @@ impl Sql {
         for file in files {
             observer.batch_execute(&source(file)?).map_err(failed)?;
         }
+        observer.batch_execute(include_str!("neighbour.sql")).map_err(failed)?;
         let [record, resolve, events] = fill(
             &url,
             [
@@ -84,7 +89,7 @@ impl Sql {
                 &source("src/ses_events/record.sql")?,
             ],
         )?;
-        Ok(Sql {
+        let mut sql = Sql {
             server: server.to_owned(),
             name,
             url,
@@ -95,7 +100,11 @@ impl Sql {
             record,
             resolve,
             events,
-        })
+            neighbour: Value::Null,
+            removed: removed.clone(),
+        };
+        sql.neighbour = sql.look().map_err(|Ended::Difference(error)| error)?["neighbour"].take();
+        Ok(sql)
     }
 
     fn session(&mut self, who: Who) -> Result<&mut Client, Ended> {
@@ -186,7 +195,7 @@ impl Sql {
                 let statement = before.statement(*at).ok_or(Ended::Difference("no statement".to_owned()))?;
                 let answer = self.statement(&statement, if *small { 1 } else { 2 })?;
                 if let Late::Claim { token } = statement {
-                    self.expect_claim(token, &answer, after)?;
+                    self.expect_claim(token, &answer, before, after)?;
                 }
             }
             Step::Checkpoint(at) => {
@@ -274,7 +283,7 @@ impl Sql {
     }
 
     fn set_status(&mut self, status: Campaign) -> Result<(), Ended> {
-        let (status, campaign) = (super::tables::campaign(status), self.campaign);
+        let (status, campaign) = (status.as_str(), self.campaign);
         let sql = "UPDATE campaigns SET status = $2 WHERE id = $1";
         self.query(Who::People, sql, &[(&campaign, Type::UUID), (&status, Type::TEXT)])?;
         Ok(())
@@ -339,7 +348,13 @@ impl Sql {
     }
 
     /// Checks that the claim answered what the model's claim answered.
-    fn expect_claim(&mut self, token: u8, answer: &[Row], after: &World) -> Result<(), Ended> {
+    fn expect_claim(
+        &mut self,
+        token: u8,
+        answer: &[Row],
+        before: &World,
+        after: &World,
+    ) -> Result<(), Ended> {
         let row = answer.first().ok_or(Ended::Difference("the claim answers nothing".to_owned()))?;
         let verdict = row.get::<_, Option<String>>("verdict").unwrap_or_default();
         let invocation = after.invocations.iter().find(|i| i.token == token);
@@ -360,9 +375,10 @@ impl Sql {
                 found.sort_unstable();
                 (verdict == "takeover" && notes == found, "a takeover")
             }
-            None => {
-                (!matches!(verdict.as_str(), "batch" | "takeover" | "history" | "rate"), "nothing to claim")
-            }
+            None => match before.tables.clone().claim(None, token, 2, STEP, &self.removed) {
+                Some(Claim::Nothing(why)) => (verdict == why, why),
+                _ => (false, "an invocation that goes on"),
+            },
             Some(_) => (false, "a refusal"),
         };
         match expected {
@@ -501,16 +517,8 @@ impl Sql {
         let retry = source("cli/src/retry_failed/retry.sql")?;
         let rows = self.query(Who::People, &retry, &[of.clone(), (&codes, Type::TEXT_ARRAY)])?;
         let again: i64 = rows.first().map_or(0, |row| row.get(0));
-        self.query(
-            Who::People,
-            &source("cli/src/retry_failed/recount.sql")?,
-            std::slice::from_ref(&of),
-        )?;
-        self.query(
-            Who::People,
-            &source("cli/src/import/count.sql")?,
-            std::slice::from_ref(&of),
-        )?;
+        self.query(Who::People, &source("cli/src/retry_failed/recount.sql")?, std::slice::from_ref(&of))?;
+        self.query(Who::People, &source("cli/src/import/count.sql")?, std::slice::from_ref(&of))?;
         let reopen = source("cli/src/retry_failed/reopen.sql")?;
         self.query(Who::People, &reopen, &[of, (&again, Type::INT8)])?;
         if !self.alone {
@@ -524,6 +532,9 @@ impl Sql {
         let campaign = self.campaign;
         let rows = self.query(Who::Observer, include_str!("look.sql"), &[(&campaign, Type::UUID)])?;
         let mut seen: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        if !self.neighbour.is_null() && seen["neighbour"] != self.neighbour {
+            return Err(Ended::Difference("a statement has changed another campaign".to_owned()));
+        }
         seen["ids"] = json!(self.recipients);
         Ok(seen)
     }
