@@ -6,6 +6,9 @@
 --   failed     -> sent                        (evidence from SES that it was sent outweighs everything else)
 --   sent, suppressed                          final
 --
+-- If the CRM's table refuses the activity of an email that Amazon SES accepted, the recipient is `uncertain` with its
+-- message id wherever it would become `sent`, and becomes `sent` when the table takes the activity.
+--
 -- Evidence never leads back to `pending`, only a decision: `campaign resolve`, `campaign retry-failed`, and the policy
 -- `resend` for uncertain recipients.
 CREATE OR REPLACE FUNCTION recipient_may_become(status text, next text) RETURNS boolean

@@ -504,7 +504,7 @@ impl Tables {
             }
         }
         let is_takeover = record.owner_lost && held && attempt.handed_by.is_some_and(|by| by != record.token);
-        if is_takeover && removed.keeps(Guard::UncertainBelowMark) {
+        if is_takeover && record.whole && removed.keeps(Guard::UncertainBelowMark) {
             let uncertain: Vec<u8> = self
                 .pending(attempt.first, attempt.handed_through.unwrap_or(BEFORE_ALL))
                 .into_iter()

@@ -2,7 +2,7 @@
 -- $2, $3: the batch, and the token under which it was claimed; null if outcomes without a claim are recorded.
 -- $4 … $10: the outcomes, column by column: recipient, status, message id, error code, error, time, subject.
 -- $11: recipients of the batch's range that are still pending are open to the next claim.
--- $12: the owner is lost; recipients that it may have handed to SES and that have no outcome become uncertain.
+-- $12: the owner is lost; with $18, recipients that it may have handed to SES and that have no outcome become uncertain.
 -- $13: why the campaign is halted.
 -- $14, $15: the refusal that every recipient of the campaign has met so far, and their number.
 -- $16, $17: the region in which SES throttled, if it did, and the last rate in messages per second.
@@ -19,18 +19,21 @@ outcome AS MATERIALIZED (
     SELECT * FROM unnest($4, $5, $6, $7, $8, $9, $10)
         AS o (recipient_id, status, message_id, error_code, error, at, subject)
 ),
--- An outcome is recorded only if the life cycle allows it, so a replay changes nothing and `sent` stays. Evidence that SES
--- accepted a message always counts. Any other outcome counts only if the recipient is still in the batch's range and no
--- newer batch has it too. The following CTEs look only at the rows that this statement changed.
+-- An outcome is recorded only if the life cycle allows it, so a replay changes nothing and `sent` stays. A message id is
+-- evidence that SES accepted the message, and always counts: the recipient becomes `sent`, or `uncertain` with its message
+-- id if the table refuses the activity. Any other outcome counts only if the recipient is still in the batch's range and
+-- no newer batch has it too. The following CTEs look only at the rows that this statement changed.
 updated AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = o.status, message_id = coalesce(o.message_id, r.message_id),
            error_code = o.error_code, error = o.error,
            sent_at = CASE WHEN o.status = 'sent' THEN o.at END,
-           uncertain_since = CASE WHEN o.status = 'uncertain' THEN now() END
+           uncertain_since = CASE WHEN o.status <> 'uncertain' THEN NULL
+                                  WHEN r.status = 'uncertain' THEN r.uncertain_since ELSE now() END
       FROM outcome AS o
-     WHERE r.id = o.recipient_id AND r.campaign_id = $1 AND recipient_may_become(r.status, o.status)
-       AND (o.status = 'sent'
+     WHERE r.id = o.recipient_id AND r.campaign_id = $1
+       AND recipient_may_become(r.status, CASE WHEN o.message_id IS NULL THEN o.status ELSE 'sent' END)
+       AND (o.message_id IS NOT NULL
             OR r.position BETWEEN (SELECT first_position FROM attempt) AND (SELECT last_position FROM attempt)
                AND ((SELECT held FROM attempt)
                     OR NOT EXISTS (SELECT FROM campaign_batches AS n
@@ -44,21 +47,22 @@ updated AS (
 not_updated AS MATERIALIZED (
     SELECT o.status, r.status AS found, r.id IS NULL AS gone,
            r.status = 'pending'
-           AND (o.status = 'sent'
+           AND (o.message_id IS NOT NULL
                 OR r.position BETWEEN (SELECT first_position FROM attempt) AND (SELECT last_position FROM attempt)
                    AND (SELECT held FROM attempt)) AS discarded
       FROM outcome AS o LEFT JOIN campaign_recipients AS r ON r.id = o.recipient_id AND r.campaign_id = $1
      WHERE o.status <> 'pending' AND NOT EXISTS (SELECT FROM updated AS s WHERE s.id = o.recipient_id)
 ),
--- Recipients that a lost invocation may have handed to SES and that have no outcome. `handed_by` is another invocation: a
--- repeated record of a takeover must not touch the batch while its new owner is sending it.
+-- Recipients that a lost invocation may have handed to SES and that have no outcome. Only the record of all outcomes ($18)
+-- knows that they have none. `handed_by` is another invocation: a repeated record of a takeover must not touch the batch
+-- while its new owner is sending it.
 made_uncertain AS (
     UPDATE campaign_recipients AS r
        SET previous_status = r.status, status = 'uncertain', uncertain_since = now(),
            error_code = 'lost_invocation',
            error = 'the invocation that was sending this email ended before it could record it'
       FROM campaign_batches AS b
-     WHERE $12 AND b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND b.handed_by <> $3
+     WHERE $12 AND $18 AND b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND b.handed_by <> $3
        AND r.campaign_id = $1 AND r.position BETWEEN b.first_position AND b.handed_through
        AND r.status = 'pending' AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.recipient_id = r.id)
     RETURNING r.previous_status, r.status
@@ -68,7 +72,7 @@ kept_pending AS MATERIALIZED (
     SELECT greatest(count(*) - (SELECT count(*) FROM made_uncertain), 0) AS count
       FROM campaign_batches AS b JOIN campaign_recipients AS r
            ON r.campaign_id = $1 AND r.position BETWEEN b.first_position AND b.handed_through AND r.status = 'pending'
-     WHERE $12 AND b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND b.handed_by <> $3
+     WHERE $12 AND $18 AND b.id = $2 AND b.campaign_id = $1 AND b.claim_token = $3 AND b.handed_by <> $3
        AND NOT EXISTS (SELECT FROM outcome AS o WHERE o.recipient_id = r.id)
 ),
 discarded AS MATERIALIZED (

@@ -7,6 +7,7 @@ mod claims;
 mod histories;
 mod late_statements;
 mod pairs;
+mod takeovers;
 mod transitions;
 
 use std::time::{Duration, SystemTime};
