@@ -30,6 +30,7 @@ install_postgres() {
         # Debian's package would also create and start a cluster of the system's own: nobody asked for
         # that, so it is told not to before it is installed.
         local settings=/etc/postgresql-common/createcluster.d/campaign-sender.conf
+        need_root "apt-get install postgresql"
         install_package postgresql-common "" "keeps PostgreSQL from starting a server of its own"
         as_root mkdir -p "${settings%/*}"
         printf 'create_main_cluster = off\n' | as_root tee "$settings" >/dev/null

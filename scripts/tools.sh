@@ -21,29 +21,48 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     else
-        command -v sudo >/dev/null || die "this needs root, and sudo is not here: $*"
         sudo "$@"
     fi
 }
 
-# install_package DEBIAN-NAME HOMEBREW-NAME WHAT: says what it installs, then installs it.
+# Ends with what an administrator has to run, unless this user may run commands as root. sudo asks for a password here, and
+# not in the middle of what follows.
+need_root() {
+    [ "$(id -u)" != 0 ] || return 0
+    if command -v sudo >/dev/null && { sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }; }; then return 0; fi
+    die "only root may install packages, and $(id -un) may not use sudo here. An administrator can run: $*"
+}
+
+# install_package DEBIAN-NAMES HOMEBREW-NAMES WHAT: says what it installs, then installs it. Several names are separated by
+# spaces.
 install_package() {
+    local debian homebrew
+    read -r -a debian <<<"$1"
+    read -r -a homebrew <<<"$2"
     if command -v apt-get >/dev/null && [ -n "$1" ]; then
         say "installing $1 with apt-get: $3"
-        quietly as_root apt-get update
-        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$1"
+        need_root "apt-get install $1"
+        update_packages
+        quietly as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${debian[@]}"
     elif command -v brew >/dev/null && [ -n "$2" ]; then
         say "installing $2 with Homebrew: $3"
-        HOMEBREW_NO_AUTO_UPDATE=1 quietly brew install "$2"
+        HOMEBREW_NO_AUTO_UPDATE=1 quietly brew install "${homebrew[@]}"
     else
         die "neither apt-get nor Homebrew is here: install ${1:-$2} by hand ($3)"
     fi
 }
 
+# The lists of packages, once in a run.
+update_packages() {
+    [ -z "${PACKAGES_UPDATED:-}" ] || return 0
+    quietly as_root apt-get update
+    PACKAGES_UPDATED=yes
+}
+
 # Runs a command whose output matters only if it fails.
 quietly() {
-    local output
-    output=$("$@" 2>&1) || die "failed: $*"$'\n'"$output"
+    local output what="$*"
+    output=$("$@" 2>&1) || die "failed: ${what#as_root }"$'\n'"$output"
 }
 
 # Cargo links with the C compiler, and the cryptography is partly C.
@@ -51,7 +70,7 @@ install_compiler() {
     command -v cargo >/dev/null || die "Rust is not installed: see https://rustup.rs"
     command -v cc >/dev/null && return
     [ "$(uname)" != Darwin ] || die "the C compiler is missing: run xcode-select --install"
-    install_package build-essential "" "the C compiler and linker"
+    install_package "gcc libc6-dev" "" "the C compiler and linker"
 }
 
 # What the tests of the ways to PostgreSQL take: a pooler, and certificates of their own.
