@@ -67,18 +67,41 @@ quietly() {
 
 # Cargo links with the C compiler, and the cryptography is partly C.
 install_compiler() {
-    command -v cargo >/dev/null || die "Rust is not installed: see https://rustup.rs"
+    need_rust
     command -v cc >/dev/null && return
     [ "$(uname)" != Darwin ] || die "the C compiler is missing: run xcode-select --install"
     install_package "gcc libc6-dev" "" "the C compiler and linker"
+}
+
+# Ends unless cargo is as new as Cargo.toml asks. (The packages of Debian 13 and Ubuntu 24.04 are older, and older ones say
+# something else than that.)
+need_rust() {
+    local needed version
+    needed=$(sed -n 's/^rust-version = "1\.\([0-9]*\)"$/\1/p' Cargo.toml)
+    command -v cargo >/dev/null ||
+        die "Rust is not installed: run the command that https://rustup.rs shows, and then this one again"
+    version=$(cargo --version 2>&1) || die "cargo does not work: $version"
+    version=${version#cargo 1.}
+    [ "${version%%.*}" -ge "$needed" ] 2>/dev/null ||
+        die "Rust 1.$needed or newer is needed, and $(command -v cargo) is $(cargo --version): run rustup update stable, or install Rust by https://rustup.rs"
 }
 
 # What the tests of the ways to PostgreSQL take: a pooler, and certificates of their own.
 install_network() {
     if ! PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then
         install_package pgbouncer pgbouncer "the pooler, for the tests"
+        stop_service pgbouncer
     fi
     command -v openssl >/dev/null || install_package openssl openssl "certificates for the tests"
+}
+
+# Stops what Debian starts when it is installed: the tests start their own.
+stop_service() {
+    if [ -d /run/systemd/system ]; then
+        quietly as_root systemctl disable --now "$1"
+    elif [ -x "/etc/init.d/$1" ]; then
+        quietly as_root "/etc/init.d/$1" stop
+    fi
 }
 
 # Names the browser of the tests in CHROMIUM, unless that is set. Where the system has no package of it (macOS; Ubuntu's is
