@@ -59,10 +59,10 @@ update_packages() {
     PACKAGES_UPDATED=yes
 }
 
-# Runs a command whose output matters only if it fails.
+# Runs a command whose output matters only if it fails. It does not read the lines that are pasted behind this one.
 quietly() {
     local output what="$*"
-    output=$("$@" 2>&1) || die "failed: ${what#as_root }"$'\n'"$output"
+    output=$("$@" 2>&1 </dev/null) || die "failed: ${what#as_root }"$'\n'"$output"
 }
 
 # Cargo links with the C compiler, and the cryptography is partly C.
