@@ -39,7 +39,10 @@ finish_cargo() {
 }
 
 stop_cargo() {
-    if [ -n "${CARGO_PID:-}" ]; then kill "$CARGO_PID" 2>/dev/null || true; fi
+    if [ -n "${CARGO_PID:-}" ]; then
+        kill "$CARGO_PID" 2>/dev/null || true
+        wait "$CARGO_PID" 2>/dev/null || true
+    fi
     rm -f "$CARGO_LOG"
 }
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -101,7 +100,6 @@ def test_the_typescript_example_keeps_its_types():
 
 SHELL = {f"{document.stem}-{n}": block for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
          for n, block in enumerate(blocks("sh", document), 1)}
-SCRIPTS = [ROOT / "dev", ROOT / ".ci/run", *sorted((ROOT / "scripts").glob("*.sh")), *sorted(ROOT.glob("*/refresh"))]
 
 
 @pytest.mark.parametrize("block", SHELL.values(), ids=SHELL)
@@ -123,55 +121,6 @@ def assert_takes(arguments):
     assert shown.returncode == 0, arguments + shown.stderr
     for option in re.findall(r"(?<=\s)--[a-z][a-z-]*", arguments):
         assert re.search(rf"{option}\b", shown.stdout), f"campaign {' '.join(command)} has no {option}"
-
-
-def test_dev_has_every_command_that_is_named():
-    shown = subprocess.run([ROOT / "dev", "help"], capture_output=True, text=True, check=True).stdout
-    has = set(re.findall(r"^\./dev (\w+)", shown, re.MULTILINE)) | {"help"}
-    for document in [*DOCUMENTS, *ROOT.glob("*.md"), ROOT / ".ci/run"]:
-        named = set(re.findall(r"(?:`|^)\./dev ([a-z]+)", document.read_text(), re.MULTILINE))
-        assert named <= has, document.name
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(ROOT)))
-def test_a_script_runs_in_the_bash_of_macos(script):
-    """What bash 3.2 lacks, and what the tools of BSD do not take."""
-    newer = r"\b(mapfile|readarray|coproc|sha256sum --|declare -[Agn]|local -[An]|wait -n|sed -[ir]|grep -P|date -d|stat -c)\b"
-    code = "\n".join(line for line in script.read_text().splitlines() if not line.lstrip().startswith("#"))
-    code = code.replace("(cd migrations && sha256sum --check", "")
-    assert re.search(rf"{newer}|&>>|\|&|;;?&|\$\{{\w+(,,|\^\^|@)|\$EPOCH", code) is None
-
-
-def test_dev_says_which_rust_is_needed(tmp_path):
-    assert_rust_is_refused(tmp_path, "cargo 1.85.0 (d73d2caf9 2024-12-31)", "Rust 1.95 or newer is needed")
-    assert_rust_is_refused(tmp_path, "cargo 1.65.0", "run rustup update stable")
-    assert_rust_is_refused(tmp_path, None, "https://rustup.rs")
-
-
-def assert_rust_is_refused(directory, version, words):
-    cargo = directory / "bin/cargo"
-    cargo.parent.mkdir(exist_ok=True)
-    cargo.unlink(missing_ok=True)
-    if version:
-        cargo.write_text(f"#!/bin/sh\necho '{version}'\n")
-        cargo.chmod(0o755)
-    environment = {"PATH": f"{cargo.parent}:/usr/bin:/bin", "HOME": str(directory)}
-    done = subprocess.run([ROOT / "dev", "demo"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and words in done.stderr, done.stderr
-
-
-def test_dev_tells_a_user_without_rights_what_an_administrator_can_run(tmp_path):
-    """A directory of links in place of the PATH, in which there is no C compiler and no sudo."""
-    for name in ("bash", "sed", "dirname", "id", "uname", "cat", "mktemp", "grep", "rm"):
-        (tmp_path / name).symlink_to(shutil.which(name))
-    for name, text in {"apt-get": "exit 1", "cargo": "echo cargo 1.99.0", "rustc": "exit 1", "id": "echo 1000"}.items():
-        (tmp_path / name).unlink(missing_ok=True)
-        (tmp_path / name).write_text(f"#!{tmp_path}/bash\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    done = subprocess.run([tmp_path / "bash", ROOT / "dev", "demo"], env={"PATH": str(tmp_path), "HOME": "/"},
-                          capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "An administrator can run: apt-get install gcc libc6-dev postgresql" in done.stderr
 
 
 def source(*files):
