@@ -39,6 +39,12 @@ pub enum Ended {
     Difference(String),
 }
 
+impl From<String> for Ended {
+    fn from(error: String) -> Ended {
+        Ended::Difference(error)
+    }
+}
+
 impl From<postgres::Error> for Ended {
     fn from(error: postgres::Error) -> Ended {
         Ended::Difference(format!("PostgreSQL: {error:?}"))
@@ -51,7 +57,7 @@ pub fn run(seed: Option<u64>, removed: &Removed) -> ExitCode {
         eprintln!("DATABASE_URL is missing: ./dev model --replay starts a PostgreSQL");
         return ExitCode::from(2);
     };
-    let mut sql = match Sql::start(&url) {
+    let mut sql = match Sql::start(&url, removed) {
         Ok(sql) => sql,
         Err(error) => {
             eprintln!("{error}");

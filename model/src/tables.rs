@@ -20,6 +20,18 @@ pub enum Campaign {
     Sent,
 }
 
+impl Campaign {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Campaign::Sending => "sending",
+            Campaign::Paused => "paused",
+            Campaign::Cancelled => "cancelled",
+            Campaign::Sent => "sent",
+        }
+    }
+}
+
 /// The state of the recipient's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Row {
@@ -130,9 +142,16 @@ pub struct Tables {
 /// The answer of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
-    Batch { batch: u8, members: Vec<u8> },
-    Takeover { batch: u8, notes: Vec<(u8, Outcome)> },
-    Nothing,
+    Batch {
+        batch: u8,
+        members: Vec<u8>,
+    },
+    Takeover {
+        batch: u8,
+        notes: Vec<(u8, Outcome)>,
+    },
+    /// The `verdict`: the campaign's status, or why there is nothing to claim.
+    Nothing(&'static str),
 }
 
 /// The answer of `complete_campaign`.
@@ -141,6 +160,19 @@ enum Completion {
     Complete,
     Pending,
     Busy,
+    Inserting,
+}
+
+impl Completion {
+    /// The word of the SQL function.
+    fn as_str(self) -> &'static str {
+        match self {
+            Completion::Complete => "complete",
+            Completion::Pending => "pending",
+            Completion::Busy => "busy",
+            Completion::Inserting => "inserting",
+        }
+    }
 }
 
 /// The parameters of a record.
@@ -225,7 +257,7 @@ impl Tables {
             return Completion::Pending;
         }
         if inserting && removed.keeps(Guard::KeyShare) {
-            return Completion::Busy;
+            return Completion::Inserting;
         }
         if removed.keeps(Guard::SweepBeforeSent)
             && let Some(first) = self.pending(BEFORE_ALL, i16::MAX).first()
@@ -342,7 +374,7 @@ impl Tables {
                         && (b.token == Some(token) || b.token.is_some() && !b.lease_holds)
                 })
                 .min_by_key(|at| self.batches[*at].first);
-            return lost.map_or(Claim::Nothing, |at| self.take_over(at, token));
+            return lost.map_or(Claim::Nothing(self.campaign.as_str()), |at| self.take_over(at, token));
         }
         let mut swept = false;
         let mut again;
@@ -366,8 +398,9 @@ impl Tables {
                 let range: Vec<i16> =
                     range.iter().take(size).map(|r| self.recipients[usize::from(*r)].position).collect();
                 let (Some(first), Some(last)) = (range.first(), range.last()) else {
-                    if self.complete_seen(inserting, removed) != Completion::Pending || swept {
-                        return Claim::Nothing;
+                    let completion = self.complete_seen(inserting, removed);
+                    if completion != Completion::Pending || swept {
+                        return Claim::Nothing(completion.as_str());
                     }
                     swept = true;
                     (claimed_through, closed_through) = self.cursor();

@@ -321,7 +321,7 @@ impl World {
                 match self.tables.claim(snapshot.as_deref(), token, size, step, removed) {
                     // PostgreSQL has refused it, and it is repeated.
                     None => {}
-                    Some(Claim::Nothing) => self.end(at),
+                    Some(Claim::Nothing(_)) => self.end(at),
                     Some(Claim::Takeover { batch, notes }) => {
                         self.invocations[at].phase = Phase::Takeover(Record {
                             batch,

@@ -18,4 +18,17 @@ SELECT jsonb_build_object(
                     'notes', (SELECT coalesce(jsonb_agg(e -> 0 ORDER BY e -> 0), '[]')
                                 FROM campaign_batch_outcomes AS o, jsonb_array_elements(o.outcomes) AS e
                                WHERE o.batch_id = b.id)) ORDER BY b.number), '[]')
-                  FROM campaign_batches AS b WHERE b.campaign_id = $1))
+                  FROM campaign_batches AS b WHERE b.campaign_id = $1),
+    -- All rows of the neighbour (neighbour.sql).
+    'neighbour', (SELECT md5(string_agg(row, E'\n' ORDER BY row))
+                    FROM (SELECT c::text AS row FROM campaigns AS c WHERE c.id = n.id
+                          UNION ALL SELECT r::text FROM campaign_recipients AS r WHERE r.campaign_id = n.id
+                          UNION ALL SELECT k::text FROM campaign_cursors AS k WHERE k.campaign_id = n.id
+                          UNION ALL SELECT b::text FROM campaign_batches AS b WHERE b.campaign_id = n.id
+                          UNION ALL SELECT o::text FROM campaign_batch_outcomes AS o
+                                      JOIN campaign_batches AS b ON b.id = o.batch_id WHERE b.campaign_id = n.id
+                          UNION ALL SELECT t::text FROM campaign_attempts AS t WHERE t.campaign_id = n.id
+                          UNION ALL SELECT a::text FROM activities AS a
+                                      JOIN campaign_recipients AS r ON r.id = a.entity_id WHERE r.campaign_id = n.id
+                         ) AS rows))
+  FROM (SELECT '00000000-0000-0000-0000-0000000000ff'::uuid AS id) AS n

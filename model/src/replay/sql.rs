@@ -1,10 +1,10 @@
 //! Runs the package's statements, each in the session of the invocation or person that runs it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use campaign_sender::domain::recipient::Status;
-use campaign_sender::send_batch::record;
 use campaign_sender::store::Database;
 use campaign_sender::store::activities::plan;
 use campaign_sender::store::settings::database_url;
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Ended, LIFE};
-use crate::tables::{Campaign, Outcome, Record, Row as Presence};
+use crate::guards::Removed;
+use crate::tables::{Campaign, Claim, Outcome, Record, Row as Presence, STEP};
 use crate::world::{Late, Phase, Step, World};
 
 /// The owner of a session.
@@ -38,6 +39,9 @@ const ORGANIZATION: Uuid = Uuid::from_u128(0x0a);
 /// proves anything.
 const EARLY: Duration = Duration::from_secs(1_000_000_000);
 
+/// The directory of the package's sources.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A database with one campaign at a time.
@@ -53,11 +57,14 @@ pub struct Sql {
     record: String,
     resolve: String,
     events: String,
+    /// The rows of another campaign at the beginning.
+    neighbour: Value,
+    removed: Removed,
 }
 
 impl Sql {
     /// Makes a database of its own, with the tables of this release.
-    pub fn start(server: &str) -> Result<Sql, String> {
+    pub fn start(server: &str, removed: &Removed) -> Result<Sql, String> {
         let name = format!("replay_{}", std::process::id());
         let (base, _) = server.rsplit_once('/').ok_or("DATABASE_URL names no database")?;
         let url = format!("{base}/{name}");
@@ -65,24 +72,24 @@ impl Sql {
         let create = format!("CREATE DATABASE {name}");
         connect(server).and_then(|mut client| client.batch_execute(&create)).map_err(failed)?;
         let mut observer = connect(&url).map_err(failed)?;
-        let mut files: Vec<_> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))
+        let mut files: Vec<_> = std::fs::read_dir(Path::new(ROOT).join("migrations"))
             .map_err(|error| error.to_string())?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .collect();
         files.sort();
         for file in files {
-            let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
-            observer.batch_execute(&text).map_err(failed)?;
+            observer.batch_execute(&source(file)?).map_err(failed)?;
         }
+        observer.batch_execute(include_str!("neighbour.sql")).map_err(failed)?;
         let [record, resolve, events] = fill(
             &url,
             [
-                record::STATEMENT,
-                include_str!("../../../cli/src/resolve/by_hand.sql"),
-                include_str!("../../../src/ses_events/record.sql"),
+                &source("src/send_batch/record.sql")?,
+                &source("cli/src/resolve/by_hand.sql")?,
+                &source("src/ses_events/record.sql")?,
             ],
         )?;
-        Ok(Sql {
+        let mut sql = Sql {
             server: server.to_owned(),
             name,
             url,
@@ -93,7 +100,11 @@ impl Sql {
             record,
             resolve,
             events,
-        })
+            neighbour: Value::Null,
+            removed: removed.clone(),
+        };
+        sql.neighbour = sql.look().map_err(|Ended::Difference(error)| error)?["neighbour"].take();
+        Ok(sql)
     }
 
     fn session(&mut self, who: Who) -> Result<&mut Client, Ended> {
@@ -184,7 +195,7 @@ impl Sql {
                 let statement = before.statement(*at).ok_or(Ended::Difference("no statement".to_owned()))?;
                 let answer = self.statement(&statement, if *small { 1 } else { 2 })?;
                 if let Late::Claim { token } = statement {
-                    self.expect_claim(token, &answer, after)?;
+                    self.expect_claim(token, &answer, before, after)?;
                 }
             }
             Step::Checkpoint(at) => {
@@ -231,7 +242,7 @@ impl Sql {
                 self.next_position(before.tables.next_position)?;
                 let campaign = self.campaign;
                 // The model has too few recipients for neighbours, so their condition is left out.
-                let sql = include_str!("../../../src/send_batch/resend_unreported.sql");
+                let sql = source("src/send_batch/resend_unreported.sql")?;
                 let condition = "neighbours.reported > 0 AND (neighbours.sent - neighbours.reported) * 20 <= neighbours.sent";
                 let without_neighbours = sql.replace(condition, "true");
                 assert_ne!(without_neighbours, sql, "the condition has another text now");
@@ -272,7 +283,7 @@ impl Sql {
     }
 
     fn set_status(&mut self, status: Campaign) -> Result<(), Ended> {
-        let (status, campaign) = (super::tables::campaign(status), self.campaign);
+        let (status, campaign) = (status.as_str(), self.campaign);
         let sql = "UPDATE campaigns SET status = $2 WHERE id = $1";
         self.query(Who::People, sql, &[(&campaign, Type::UUID), (&status, Type::TEXT)])?;
         Ok(())
@@ -301,7 +312,7 @@ impl Sql {
                 let notes = (!notes.is_empty()).then_some(Value::from(notes));
                 self.query(
                     Who::Invocation(*token),
-                    include_str!("../../../src/send_batch/checkpoint.sql"),
+                    &source("src/send_batch/checkpoint.sql")?,
                     &[
                         (&batch, Type::INT8),
                         (&uuid(*token), Type::UUID),
@@ -337,7 +348,13 @@ impl Sql {
     }
 
     /// Checks that the claim answered what the model's claim answered.
-    fn expect_claim(&mut self, token: u8, answer: &[Row], after: &World) -> Result<(), Ended> {
+    fn expect_claim(
+        &mut self,
+        token: u8,
+        answer: &[Row],
+        before: &World,
+        after: &World,
+    ) -> Result<(), Ended> {
         let row = answer.first().ok_or(Ended::Difference("the claim answers nothing".to_owned()))?;
         let verdict = row.get::<_, Option<String>>("verdict").unwrap_or_default();
         let invocation = after.invocations.iter().find(|i| i.token == token);
@@ -358,9 +375,10 @@ impl Sql {
                 found.sort_unstable();
                 (verdict == "takeover" && notes == found, "a takeover")
             }
-            None => {
-                (!matches!(verdict.as_str(), "batch" | "takeover" | "history" | "rate"), "nothing to claim")
-            }
+            None => match before.tables.clone().claim(None, token, 2, STEP, &self.removed) {
+                Some(Claim::Nothing(why)) => (verdict == why, why),
+                _ => (false, "an invocation that goes on"),
+            },
             Some(_) => (false, "a refusal"),
         };
         match expected {
@@ -496,21 +514,13 @@ impl Sql {
         if !self.alone {
             self.session(Who::People)?.batch_execute("BEGIN")?;
         }
-        let retry = include_str!("../../../cli/src/retry_failed/retry.sql");
-        let rows = self.query(Who::People, retry, &[of.clone(), (&codes, Type::TEXT_ARRAY)])?;
+        let retry = source("cli/src/retry_failed/retry.sql")?;
+        let rows = self.query(Who::People, &retry, &[of.clone(), (&codes, Type::TEXT_ARRAY)])?;
         let again: i64 = rows.first().map_or(0, |row| row.get(0));
-        self.query(
-            Who::People,
-            include_str!("../../../cli/src/retry_failed/recount.sql"),
-            std::slice::from_ref(&of),
-        )?;
-        self.query(
-            Who::People,
-            include_str!("../../../cli/src/import/count.sql"),
-            std::slice::from_ref(&of),
-        )?;
-        let reopen = include_str!("../../../cli/src/retry_failed/reopen.sql");
-        self.query(Who::People, reopen, &[of, (&again, Type::INT8)])?;
+        self.query(Who::People, &source("cli/src/retry_failed/recount.sql")?, std::slice::from_ref(&of))?;
+        self.query(Who::People, &source("cli/src/import/count.sql")?, std::slice::from_ref(&of))?;
+        let reopen = source("cli/src/retry_failed/reopen.sql")?;
+        self.query(Who::People, &reopen, &[of, (&again, Type::INT8)])?;
         if !self.alone {
             self.session(Who::People)?.batch_execute("COMMIT")?;
         }
@@ -522,6 +532,9 @@ impl Sql {
         let campaign = self.campaign;
         let rows = self.query(Who::Observer, include_str!("look.sql"), &[(&campaign, Type::UUID)])?;
         let mut seen: Value = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        if !self.neighbour.is_null() && seen["neighbour"] != self.neighbour {
+            return Err(Ended::Difference("a statement has changed another campaign".to_owned()));
+        }
         seen["ids"] = json!(self.recipients);
         Ok(seen)
     }
@@ -534,6 +547,12 @@ impl Drop for Sql {
             let _ = client.batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         }
     }
+}
+
+/// A file of the package's sources as it is now, so that a changed statement is replayed without a build.
+fn source(path: impl AsRef<Path>) -> Result<String, String> {
+    let path = Path::new(ROOT).join(path);
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn connect(url: &str) -> Result<Client, postgres::Error> {

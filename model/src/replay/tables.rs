@@ -5,18 +5,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::sql::{message_id, uuid};
-use crate::tables::{BEFORE_ALL, Campaign, Code, Row};
+use crate::tables::{BEFORE_ALL, Code, Row};
 use crate::world::World;
-
-/// A campaign's status in the table.
-pub fn campaign(status: Campaign) -> &'static str {
-    match status {
-        Campaign::Sending => "sending",
-        Campaign::Paused => "paused",
-        Campaign::Cancelled => "cancelled",
-        Campaign::Sent => "sent",
-    }
-}
 
 /// # Errors
 /// The lines that differ.
@@ -113,7 +103,7 @@ fn of_model(world: &World, seen: &Value) -> Vec<String> {
     let t = &world.tables;
     let mut lines = vec![format!(
         "campaign {} with {} sent, {} failed, {} uncertain, complete through {}",
-        campaign(t.campaign),
+        t.campaign.as_str(),
         t.sent_count,
         t.failed_count,
         t.uncertain_count,
