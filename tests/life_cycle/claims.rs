@@ -76,3 +76,59 @@ fn no_claim_is_committed_after_a_persons_pause() {
     world.database.execute(PAUSE, &[&campaign]);
     assert_eq!(verdict(&mut invocation.transaction().unwrap(), campaign), "paused");
 }
+
+#[test]
+fn a_completion_leaves_a_campaign_that_a_person_stopped_as_it_is() {
+    for status in ["paused", "cancelled", "draft", "failed"] {
+        let mut world = World::new();
+        let campaign = world.campaign_of(1);
+        let sql = "UPDATE campaign_recipients SET status = 'suppressed', previous_status = 'pending'";
+        world.database.query(CLAIM, &[&campaign]);
+        world.database.execute(sql, &[]);
+        world.database.execute("UPDATE campaign_batches SET closed_at = now()", &[]);
+        world.set_status(campaign, status);
+        world.database.query(COMPLETE, &[&campaign]);
+        assert_eq!(world.campaign_status(campaign).0, status);
+        world.set_status(campaign, "sending");
+        world.database.query(COMPLETE, &[&campaign]);
+        assert_eq!(world.campaign_status(campaign).0, "sent");
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_a_claim_is_the_next_claims() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(5);
+    // Two recipients' data fit into a claim.
+    let claim = "SELECT positions FROM claim_next_batch($1, gen_random_uuid(), 4, 60, false, 45, 1000, 'r', NULL, 60, 0, '')";
+    let mut claimed = Vec::new();
+    while let Some(mut positions) = world.database.query(claim, &[&campaign])[0].get::<_, Option<Vec<i64>>>(0)
+    {
+        assert!(positions.len() <= 2, "{positions:?}");
+        claimed.append(&mut positions);
+    }
+    assert_eq!(claimed.len(), 5);
+    assert!(claimed.is_sorted(), "{claimed:?}");
+}
+
+#[test]
+fn an_invocation_takes_over_only_batches_of_others() {
+    let claim =
+        "SELECT verdict FROM claim_next_batch($1, $2, 10, 60, false, 1000, 1000, 'r', NULL, 60, 0, '')";
+    for status in ["sending", "paused", "cancelled"] {
+        let mut world = World::new();
+        let campaign = world.campaign_of(10);
+        let verdict = |world: &mut World, token: Uuid| -> String {
+            world.database.query(claim, &[&campaign, &token])[0].get(0)
+        };
+        let (own, another) = (Uuid::new_v4(), Uuid::new_v4());
+        verdict(&mut world, own);
+        world.set_status(campaign, status);
+        world.expire_leases();
+        assert_eq!(verdict(&mut world, own), if status == "sending" { "batch" } else { status });
+        world.expire_leases();
+        assert_eq!(verdict(&mut world, another), "takeover", "{status}");
+        // A repeated call has the same answer.
+        assert_eq!(verdict(&mut world, another), "takeover", "{status}");
+    }
+}

@@ -72,6 +72,9 @@ fn statements_that_meet_lose_nothing_and_contradict_nothing() {
                 let levels = if one.is_of_the_crm() { &levels[..] } else { &LEVELS[..] };
                 if levels.contains(&level) && (every_level || level == meeting.one_level_of(levels)) {
                     let case = Case::new(&mut world);
+                    if [*one, other].contains(&Statement::TakeOver) {
+                        case.end_the_lease(&mut world);
+                    }
                     let did = meeting.run(&case, &mut sessions);
                     case.check(&mut world, &did, &meeting.to_string());
                     tried.note(*one, other, row);
@@ -121,6 +124,9 @@ impl Sessions {
         let mut found = Vec::new();
         for (row, _) in ROWS {
             let case = Case::new(world);
+            if one == Statement::TakeOver {
+                case.end_the_lease(world);
+            }
             self.hold(&case, row);
             let (statements, gate, observer) = (&self.one, &mut self.gate, &mut self.observer);
             std::thread::scope(|scope| {

@@ -73,6 +73,12 @@ impl Case {
         }
     }
 
+    /// The invocation that holds the batch is lost.
+    pub fn end_the_lease(&self, world: &mut World) {
+        let sql = "UPDATE campaign_batches SET lease_ends_at = now() - interval '1 second' WHERE id = $1";
+        world.database.execute(sql, &[&self.batch]);
+    }
+
     /// Checks that no effect of the statements is lost, and that the rows agree.
     pub fn check(&self, world: &mut World, did: &[(Statement, Told)], what: &str) {
         let rows = world.database.query(
@@ -128,7 +134,7 @@ impl Case {
                 }
             }
             let kept = match statement {
-                Statement::Claim | Statement::Checkpoint | Statement::Complete => true,
+                Statement::Claim | Statement::TakeOver | Statement::Checkpoint | Statement::Complete => true,
                 Statement::Record => self.under_way.iter().all(|id| is(*id, &["sent"])),
                 Statement::Events => {
                     is(self.uncertain, &["sent"])

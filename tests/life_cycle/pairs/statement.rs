@@ -29,6 +29,7 @@ use crate::{Statements, line, soon};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Statement {
     Claim,
+    TakeOver,
     Checkpoint,
     Record,
     Complete,
@@ -58,8 +59,9 @@ pub enum Told {
 const REPETITIONS: usize = 50;
 
 impl Statement {
-    pub const ALL: [Statement; 14] = [
+    pub const ALL: [Statement; 15] = [
         Statement::Claim,
+        Statement::TakeOver,
         Statement::Checkpoint,
         Statement::Record,
         Statement::Complete,
@@ -79,6 +81,10 @@ impl Statement {
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Statement::Claim => ("claim", "`claim_next_batch`, by another invocation"),
+            Statement::TakeOver => (
+                "take over",
+                "`claim_next_batch` when the lease of the open batch is over, and the record of what it takes over; every statement of the batch's own invocation is then a late one",
+            ),
             Statement::Checkpoint => ("checkpoint", "a checkpoint of the batch that is open"),
             Statement::Record => ("record", "the record of the batch that is open, with two that are sent"),
             Statement::Complete => ("complete", "`complete_campaign`"),
@@ -112,6 +118,13 @@ impl Statement {
             Statement::Claim => {
                 if let Claim::Batch(batch) = statements.claim(case.campaign, Uuid::new_v4(), 2, 1e6) {
                     return Told::Claimed(batch.recipients.into_iter().map(|r| (r.id, r.email)).collect());
+                }
+            }
+            Statement::TakeOver => {
+                let token = Uuid::new_v4();
+                if let Claim::Takeover { batch_id, .. } = statements.claim(case.campaign, token, 2, 1e6) {
+                    let closing = Closing { batch_id, token, whole: true, reopen: true, owner_lost: true };
+                    statements.record(case.campaign, Some(closing), &[]);
                 }
             }
             Statement::Checkpoint => block_on(Box::pin(async {
