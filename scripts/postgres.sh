@@ -23,6 +23,11 @@ postgres_bin() {
     return 1
 }
 
+# Puts psql on the PATH, of which Homebrew leaves it out.
+add_psql() {
+    if ! command -v psql >/dev/null && postgres_bin >/dev/null; then PATH=$PATH:$(postgres_bin); fi
+}
+
 # Ensures that the server's programs are there.
 install_postgres() {
     if postgres_bin >/dev/null; then return; fi
@@ -30,6 +35,7 @@ install_postgres() {
         # Debian's package would also create and start a cluster of the system's own: nobody asked for
         # that, so it is told not to before it is installed.
         local settings=/etc/postgresql-common/createcluster.d/campaign-sender.conf
+        need_root "apt-get install postgresql"
         install_package postgresql-common "" "keeps PostgreSQL from starting a server of its own"
         as_root mkdir -p "${settings%/*}"
         printf 'create_main_cluster = off\n' | as_root tee "$settings" >/dev/null
@@ -95,9 +101,11 @@ postgres_settings() {
     if [ $# -gt 0 ]; then printf '%s\n' "$@"; fi
 }
 
-# Runs a program as the user that owns the cluster, from a directory which that user may enter.
+# Runs a program as the user that owns the cluster, from a directory which that user may enter. Its messages are English,
+# for start_postgres reads them; and on macOS the server does not start without a valid locale.
 as_postgres() (
     cd "$CLUSTER_DIR" || exit
+    export LC_ALL=C
     if [ "$CLUSTER_OWNER" = "$(id -un)" ]; then exec "$@"; fi
     exec runuser -u "$CLUSTER_OWNER" -- "$@"
 )
@@ -110,7 +118,7 @@ postgres_control() {
 restart_command() {
     local as_user=""
     if [ "$CLUSTER_OWNER" != "$(id -un)" ]; then as_user="runuser -u $CLUSTER_OWNER -- "; fi
-    printf 'cd %q && %s%q -D %q -l %q -m immediate -w -s restart' "$CLUSTER_DIR" "$as_user" \
+    printf 'cd %q && LC_ALL=C %s%q -D %q -l %q -m immediate -w -s restart' "$CLUSTER_DIR" "$as_user" \
         "$CLUSTER_BIN/pg_ctl" "$CLUSTER_DIR/data" "$CLUSTER_DIR/server.log"
 }
 

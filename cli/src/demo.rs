@@ -7,10 +7,12 @@ mod scratch;
 mod summary;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::value_parser;
 use console::style;
+use tokio::time::timeout;
 
 use super::failure::{Exit, Failure};
 use super::{database_url, format, interrupted, migrate};
@@ -52,6 +54,9 @@ pub struct Demo {
     emails: Option<PathBuf>,
 }
 
+/// The time within which a signal that came is noticed.
+const SIGNAL: Duration = Duration::from_millis(100);
+
 /// The campaign when it is sent.
 struct Sent {
     summary: Summary,
@@ -66,11 +71,18 @@ impl Demo {
         let executable = self.executable()?;
         let server =
             database_url().map_err(|failure| failure.with_advice("run ./dev demo, which starts one"))?;
+        let mut interrupted = pin!(interrupted());
         let scratch = Scratch::create(&server).await?;
         // The database is dropped whatever happens, also after Ctrl-C.
-        let outcome = tokio::select! {
-            sent = self.send(&scratch, &executable) => sent,
-            _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Declined, "interrupted")),
+        let sent = tokio::select! {
+            sent = self.send(&scratch, &executable) => Some(sent),
+            () = interrupted.as_mut() => None,
+        };
+        let outcome = match sent {
+            Some(Ok(sent)) => Ok(sent),
+            // In a terminal, Ctrl-C ends the function too, which is then no failure of the function's.
+            Some(Err(failure)) if timeout(SIGNAL, interrupted.as_mut()).await.is_err() => Err(failure),
+            Some(Err(_)) | None => Err(Failure::new(Exit::Declined, "interrupted")),
         };
         if let Ok(sent) = &outcome {
             self.show(&scratch, sent).await;

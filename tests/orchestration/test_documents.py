@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, TARGET
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = ROOT / "docs/examples"
+COMMAND_LINE = TARGET / "campaign"
 ORGANIZATION = "0d5b1a52-3b1f-4f6e-8f0a-6c2d8e7b9a10"
 CAMPAIGN = "5f0c2b1e-7d34-4c8a-9b61-2f7e0a4d9c35"
 
@@ -27,8 +28,12 @@ CUSTOMERS = f"""
 """
 
 
+def blocks(language, document):
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
 def sql_blocks(document):
-    return re.findall(r"^ *```sql\n(.*?)^ *```", document.read_text(), re.MULTILINE | re.DOTALL)
+    return blocks("sql", document)
 
 
 def run_sql(world, document):
@@ -92,6 +97,30 @@ def test_the_typescript_example_keeps_its_types():
     command = ["npx", "--no-install", "tsc", "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022"]
     subprocess.run([*command, "--skipLibCheck", "write-campaign.ts"], cwd=EXAMPLES, check=True)
 
+
+SHELL = {f"{document.stem}-{n}": block for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
+         for n, block in enumerate(blocks("sh", document), 1)}
+
+
+@pytest.mark.parametrize("block", SHELL.values(), ids=SHELL)
+def test_the_commands_of_a_document_can_be_pasted(block):
+    done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for path in re.findall(r"(?<=[\s=])(?:docs|events|migrations|scripts|access)/[\w./-]+\.\w+", block):
+        assert (ROOT / path).exists(), path
+    for arguments in re.findall(r"(?:^|\$\(|campaign -- |/)campaign ((?:.*\\\n)*.*)", block, re.MULTILINE):
+        assert_takes(arguments.split("#")[0])
+
+
+def assert_takes(arguments):
+    """`campaign` has this command, and the command has these options."""
+    words, command = arguments.strip(" )").split(), []
+    while words and re.fullmatch(r"[a-z][a-z-]+", words[0]) and len(command) < 2:
+        command.append(words.pop(0))
+    shown = subprocess.run([COMMAND_LINE, *command, "--help"], capture_output=True, text=True)
+    assert shown.returncode == 0, arguments + shown.stderr
+    for option in re.findall(r"(?<=\s)--[a-z][a-z-]*", arguments):
+        assert re.search(rf"{option}\b", shown.stdout), f"campaign {' '.join(command)} has no {option}"
 
 
 def source(*files):

@@ -1,22 +1,14 @@
 //! Looks up the DNS records of the sender's domain that mailbox providers look up before they accept an
 //! email.
 
-use std::env;
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
+#[cfg(feature = "dns")]
+mod server;
+#[cfg(not(feature = "dns"))]
+#[path = "dns/no_server.rs"]
+mod server;
 
 use campaign_sender::message::preflight::Finding;
-
-/// The variable that names a DNS server, as ADDRESS:PORT, in place of the system's. `none`: nothing is looked
-/// up.
-const SERVER: &str = "DNS_SERVER";
-/// The time within which a server has to answer.
-const TIMEOUT: Duration = Duration::from_secs(2);
+use server::Server;
 
 /// The way in which SES sends emails from an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,52 +38,24 @@ struct Dmarc {
 /// of the two aligned with `From`
 /// (<https://docs.aws.amazon.com/ses/latest/dg/send-email-authentication-dmarc.html>).
 pub async fn examine(sending: &Sending) -> Vec<Finding> {
-    let resolver = match resolver() {
-        Ok(Some(resolver)) => resolver,
+    let server = match Server::configured() {
+        Ok(Some(server)) => server,
         Ok(None) => return Vec::new(),
         Err(why) => return vec![unknown(&why)],
     };
-    match dmarc(&resolver, &sending.from).await {
+    match dmarc(&server, &sending.from).await {
         Ok(dmarc) => judge(sending, dmarc),
         Err(why) => vec![unknown(&why)],
     }
 }
 
-/// `None`: nothing has to be looked up.
-fn resolver() -> Result<Option<TokioResolver>, String> {
-    let server = env::var(SERVER).ok().filter(|server| !server.trim().is_empty());
-    let mut builder = match server.as_deref().map(str::trim) {
-        Some("none") => return Ok(None),
-        Some(server) => {
-            let address: SocketAddr = server.parse().map_err(|_| {
-                format!("{SERVER} is {server:?}: expected ADDRESS:PORT, for example 9.9.9.9:53, or none")
-            })?;
-            let at_port = |mut connection: ConnectionConfig| {
-                connection.port = address.port();
-                connection
-            };
-            let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
-            let server = NameServerConfig::new(address.ip(), true, connections);
-            TokioResolver::builder_with_config(
-                ResolverConfig::from_name_servers(vec![server]),
-                TokioRuntimeProvider::default(),
-            )
-        }
-        None => TokioResolver::builder_tokio().map_err(|error| error.to_string())?,
-    };
-    let options = builder.options_mut();
-    options.timeout = TIMEOUT;
-    options.attempts = 1;
-    builder.build().map(Some).map_err(|error| error.to_string())
-}
-
 /// The DMARC record for a domain: its own, or that of the nearest parent that has one. Several records of a
 /// domain count as none.
-async fn dmarc(resolver: &TokioResolver, from: &str) -> Result<Result<Dmarc, Finding>, String> {
+async fn dmarc(server: &Server, from: &str) -> Result<Result<Dmarc, Finding>, String> {
     for domain in super::identity::parents(from) {
         let name = format!("_dmarc.{domain}.");
         let records: Vec<String> =
-            texts(resolver, &name).await?.into_iter().filter(|text| is_dmarc(text)).collect();
+            server.texts(&name).await?.into_iter().filter(|text| is_dmarc(text)).collect();
         match records.as_slice() {
             [] => {}
             [record] => return Ok(parse(domain, record)),
@@ -109,19 +73,6 @@ async fn dmarc(resolver: &TokioResolver, from: &str) -> Result<Result<Dmarc, Fin
          _dmarc.{from}: \"v=DMARC1; p=none; rua=mailto:dmarc@{from}\""
     );
     Ok(Err(Finding::warning("dmarc_missing", text)))
-}
-
-async fn texts(resolver: &TokioResolver, name: &str) -> Result<Vec<String>, String> {
-    let lookup = match resolver.txt_lookup(name).await {
-        Ok(lookup) => lookup,
-        Err(error) if error.is_no_records_found() => return Ok(Vec::new()),
-        Err(error) => return Err(format!("{name} TXT: {error}")),
-    };
-    let text = |data: &RData| match data {
-        RData::TXT(txt) => Some(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned()),
-        _ => None,
-    };
-    Ok(lookup.answers().iter().filter_map(|record| text(&record.data)).collect())
 }
 
 fn is_dmarc(text: &str) -> bool {

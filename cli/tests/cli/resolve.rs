@@ -2,7 +2,9 @@
 
 mod from_ses;
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output};
 
 use campaign_sender::store::schema::VERSION;
 use local_ses::ses::{Effect, Rule};
@@ -325,6 +327,25 @@ fn the_demo_sends_a_campaign_to_its_end_and_leaves_nothing_but_emails() {
     let left = database.connect().query("SELECT FROM pg_database WHERE datname = $1", &[&name]).unwrap();
     assert!(left.is_empty(), "{name} is dropped");
     std::fs::remove_dir_all(emails).unwrap();
+}
+
+#[test]
+fn ctrl_c_in_a_terminal_ends_the_demo_and_drops_its_database() {
+    let database = TestDatabase::create_empty();
+    let arguments = ["demo", "--recipients", "1000", "--batch-size", "10", "--latency", "200"];
+    let mut process = crate::command(&database.url, &arguments).process_group(0).spawn().unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("  batch 1: ")));
+    // A terminal sends it to the function too.
+    let group = format!("-{}", process.id());
+    assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
+    assert_eq!(lines.map(Result::unwrap).last().unwrap(), "campaign: interrupted");
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let name = said.split_whitespace().find(|word| word.starts_with("campaign_demo_")).unwrap();
+    let left = database.connect().query("SELECT FROM pg_database WHERE datname = $1", &[&name]).unwrap();
+    assert!(left.is_empty(), "{name} is dropped");
 }
 
 #[test]
