@@ -119,8 +119,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) if json && error.use_stderr() => return usage(&error).report(json),
         Err(error) => {
+            if error.use_stderr() {
+                eprint!("{}", lines::block_for_standard_error(&error.render().ansi().to_string()));
+                return Exit::Usage.into();
+            }
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+            return ExitCode::SUCCESS;
         }
     };
     let in_terminal = io::stderr().is_terminal();

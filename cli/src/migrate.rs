@@ -258,7 +258,7 @@ fn refused(error: runner::Error) -> Failure {
 
 /// Prints the SQL that a plan would run.
 fn print_sql(plan: Plan) {
-    let section = |title: &str, sql: &str| println!("-- {title}\n\n{sql}\n");
+    let section = |title: &str, sql: &str| output::print_source(&format!("-- {title}\n\n{sql}\n\n"));
     match plan {
         Plan::UpToDate => println!("-- up to date: version {VERSION} of the schema"),
         Plan::Baseline => {

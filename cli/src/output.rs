@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Mutex;
 
+use super::lines;
 use super::terminal::StandardError;
 
 /// As the standard library's, without a panic, and harmless.
@@ -38,10 +39,18 @@ enum State {
     Failed(io::Error),
 }
 
-/// Writes to standard output. When its reader has ended, the text is dropped, and the command continues its
-/// work.
+/// Writes to standard output; in a terminal, lines are broken between words. When its reader has ended, the text is
+/// dropped, and the command continues its work.
 pub fn print(text: fmt::Arguments<'_>) {
-    write(harmless(&text.to_string(), console::colors_enabled()).as_bytes());
+    let text = text.to_string();
+    let text = harmless(&text, console::colors_enabled());
+    let columns = console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    write(columns.map_or(Cow::Borrowed(&*text), |columns| lines::folded(&text, columns)).as_bytes());
+}
+
+/// Writes a source text, whose lines stay as they are.
+pub fn print_source(text: &str) {
+    write(harmless(text, false).as_bytes());
 }
 
 /// Writes to standard error.

@@ -175,7 +175,7 @@ pub async fn send_tests(
     let templates = case.templates()?;
     let selection = recipient.map_or(Selection::First, Selection::of);
     let recipient = sample::find(&case.database, campaign, &selection).await?;
-    let sample = Sample::of(&templates, &case.sender, recipient.clone(), case.campaign.source.transactional);
+    let sample = Sample::of(&templates, &case.sender, recipient.clone(), &case.campaign);
     let mut findings = case.findings();
     for finding in sample.findings() {
         findings.add(finding, None);
@@ -299,7 +299,7 @@ impl Case {
         let mut samples = Vec::new();
         for selection in selections {
             let recipient = sample::find(&self.database, self.campaign.id, selection).await?;
-            samples.push(Sample::of(templates, &self.sender, recipient, self.campaign.source.transactional));
+            samples.push(Sample::of(templates, &self.sender, recipient, &self.campaign));
         }
         Ok(samples)
     }
@@ -308,7 +308,7 @@ impl Case {
     fn samples_of_a_test(&self, templates: &Templates, samples: &[Sample]) -> Vec<Sample> {
         let of = |sample: &Sample| {
             let nobody = Recipient { id: RecipientIds::NOBODY, ..sample.recipient.clone() };
-            Sample::of(templates, &self.sender, nobody, self.campaign.source.transactional)
+            Sample::of(templates, &self.sender, nobody, &self.campaign)
         };
         samples.iter().map(of).collect()
     }

@@ -55,7 +55,7 @@ pub struct Resolve {
     #[arg(long)]
     from_ses: bool,
     /// Print the result as one JSON object on one line
-    #[arg(long, conflicts_with = "from_ses")]
+    #[arg(long)]
     json: bool,
 }
 
@@ -101,7 +101,8 @@ impl Resolve {
             return from_log::run(&case, file, self.json).await;
         }
         if self.from_ses {
-            return from_ses::run(&case, &self.recipients, self.yes).await;
+            let order = from_ses::Order { recipients: &self.recipients, yes: self.yes, json: self.json };
+            return order.run(&case).await;
         }
         let (Some(decision), Some(by), Some(why)) = (self.decision, self.by, self.why) else {
             return Err(Failure::new(Exit::Usage, "--as needs --by and --why"));

@@ -7,6 +7,7 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressStyle, WeakProgressBar};
 
 use crate::failure::{Exit, Failure};
+use crate::lines;
 
 /// The longest bar, and the least room for what stands beside it, in columns of a terminal.
 const LONGEST: usize = 40;
@@ -24,7 +25,7 @@ pub fn confirm(question: &str, otherwise: &str) -> Result<(), Failure> {
         let message = "standard input is not a terminal, so nobody can confirm: give --yes";
         return Err(Failure::new(Exit::Usage, message));
     }
-    eprint!("{question} [y/N] ");
+    eprint!("{} ", lines::for_standard_error(&format!("{question} [y/N]")));
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     match (read, answer.trim().to_lowercase().as_str()) {

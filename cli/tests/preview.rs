@@ -200,6 +200,20 @@ fn a_preview_shows_what_a_recipient_gets_and_changes_nothing() {
 }
 
 #[test]
+fn a_sender_is_shown_as_a_mail_program_shows_it() {
+    let mut world = World::new();
+    let id = world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>");
+    world.add_recipients(id, 1);
+    world.database.execute(
+        "UPDATE campaigns SET from_address = 'Grün & Söhne <news@example.com>', reply_to = ARRAY['\"Hilfe, täglich\" <hilfe@example.com>']",
+        &[],
+    );
+    let shown = done(&campaign(&world, &["preview", &id.to_string()]));
+    assert!(shown.starts_with("From: Grün & Söhne <news@example.com>\n"), "{shown}");
+    assert!(shown.contains("Reply-To: Hilfe, täglich <hilfe@example.com>\n"), "{shown}");
+}
+
+#[test]
 fn a_preview_has_the_link_to_unsubscribe_and_a_test_has_nobodys() {
     let mut world = World::new();
     let id = world.draft("<p>Dear {{ name or 'friend' }}, here are the offers of this spring.</p>");
@@ -232,6 +246,17 @@ fn a_link_that_cannot_be_made_stops_a_campaign_that_is_not_transactional() {
     world.database.execute("UPDATE campaigns SET transactional = true", &[]);
     let output = command(&world, &["preview", &id]).env_remove("UNSUBSCRIBE_URL").output().unwrap();
     assert!(!done(&output).contains("unsubscribe_missing"));
+    // A template that has the link itself would fail for a reason that is not the template's.
+    world
+        .database
+        .execute("UPDATE campaigns SET html = html || '<a href=\"{{ unsubscribe_url }}\">Leave</a>'", &[]);
+    let output = command(&world, &["preview", &id]).env_remove("UNSUBSCRIBE_URL").output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("error    unsubscribe_missing: the template has unsubscribe_url, and there are no links to unsubscribe: set UNSUBSCRIBE_URL"),
+        "{shown}"
+    );
+    assert!(!shown.contains("render"), "{shown}");
 }
 
 #[test]
@@ -373,7 +398,10 @@ fn one_page_to_share_needs_nothing_else_and_unsubscribes_nobody() {
     assert!(said.contains(&format!("The preview of \"Spring\" is in {shown}")), "{said}");
     let page = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(path).unwrap();
-    assert!(page.contains("<h2>Hello Recipient 1</h2>") && page.contains("r…@example.com"), "{page}");
+    assert!(
+        page.contains("<h2 dir=\"auto\">Hello Recipient 1</h2>") && page.contains("r…@example.com"),
+        "{page}"
+    );
     assert!(page.contains("the link &quot;&#x2f;offers&quot; is relative"), "{page}");
     assert_eq!(page.matches("<iframe sandbox").count(), 2);
     assert!(!page.contains("<script") && !page.contains("r1@example.com"), "{page}");
@@ -405,7 +433,7 @@ fn one_line_stands_for_one_finding() {
     error    link_broken: the link "https://exa mple.com/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…" is not a valid address of the web
     error    link_broken: the link "JavaScript:x()" is a script, which no mail program runs
     warning  css_not_inline: the rule ".b" and perhaps others stand in <style> only, which some mail programs drop: inline them in the template (2 recipients, for example r1@example.com)
-    warning  form: it has a form, which most mail programs do not show or warn of: link to a page that has it (2 recipients, for example r1@example.com)
+    warning  form: it has a form or a <button>, which most mail programs do not show or warn of: link to a page that has it (2 recipients, for example r1@example.com)
     warning  link_doubtful: the link "/x" is relative, and an email has no page that it could be relative to (2 recipients, for example r1@example.com)
     "#);
 }

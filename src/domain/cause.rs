@@ -180,7 +180,7 @@ impl Cause {
                 "Wait: the account's rate is shared, and this campaign has its turn. More invocations do not make it faster."
             }
             SesUnreachable => {
-                "Look at the way to SES: DNS, the route out of the VPC (NAT gateway or the endpoint email), the region and the credentials. Sending continues automatically when SES can be reached."
+                "Look at the way to SES: DNS, the route out of the VPC (NAT gateway or the endpoint email), the region and the credentials; if SES says that a time is wrong, at the clock of the machine that sends. Sending continues automatically when SES can be reached."
             }
             NotSes => {
                 "Look at AWS_ENDPOINT_URL_SESV2, and at the proxy or firewall on the way to SES. No recipient has failed because of it."
@@ -195,7 +195,7 @@ impl Cause {
                 "Wait for that transaction. If it never ends, look for it in pg_locks and pg_stat_activity, and end it."
             }
             Unrecorded => {
-                "Let the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve {id} --from-log FILE"
+                "Correct what PostgreSQL says of it, and let the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve {id} --from-log FILE"
             }
             HistoryChanged => "Read docs/restore.md before anything is sent.",
             UnusableActivitiesTable => {
@@ -205,7 +205,7 @@ impl Cause {
                 "Let the function's role read the secret of UNSUBSCRIBE_SECRET_ARN, and look at the way to Secrets Manager."
             }
             DatabaseRefused => {
-                "Correct what PostgreSQL names: run campaign migrate where a table, column or function is missing, grant the right where one is denied, else look at the triggers and views that it names."
+                "Correct what PostgreSQL names: run campaign migrate where a table, column or function is missing, grant the right where one is denied, make room where a disk is full, else look at the triggers and views that it names."
             }
             Panicked => {
                 "Look at the log of send-batch: it names the place. Correct the campaign's template or data."
@@ -218,7 +218,7 @@ impl Cause {
             }
             OtherCampaigns => "Wait: campaigns that have been due for longer go first.",
             Overdue => {
-                "Turn on the schedule (ScheduleState=ENABLED), or start the state machine; if it is on, look at the log of send-batch. Or run it from here: campaign send run {id}"
+                "Turn on the schedule (ScheduleState=ENABLED), or start the state machine; if it is on, look at the log of send-batch: it may not start, not reach PostgreSQL, or not be able to write there. Or run it from here: campaign send run {id}"
             }
         })
     }
@@ -237,9 +237,18 @@ impl Cause {
         )
     }
 
+    /// Returns true if PostgreSQL refused what an invocation had to write, also while others are at work.
+    fn is_refusal(self) -> bool {
+        matches!(self, Unrecorded | UnusableActivitiesTable | DatabaseRefused)
+    }
+
     /// Returns true if the reason of an invocation says more than [`Cause::text`].
     pub fn is_explained_by(self, reason: &str) -> bool {
-        if matches!(self, Throttled | RateReserved | OpenImport | Unrecorded | Panicked) {
+        if matches!(self, Throttled | RateReserved | OpenImport | Panicked) {
+            return false;
+        }
+        // Releases before this one noted only that it is so.
+        if self == Unrecorded && reason.ends_with("is sent and not recorded yet") {
             return false;
         }
         let words = reason.trim_start_matches("SES: ").trim_start_matches("the ");
@@ -319,7 +328,11 @@ pub struct Facts {
 pub fn of(facts: &Facts) -> (Cause, Option<&Note>) {
     let comes = facts.seen.is_some_and(|seen| seen <= LATE);
     if facts.lease.is_some() {
-        return (AtWork, None);
+        // An invocation that could not record its batch has ended before its lease.
+        let noted = facts.last.as_ref().filter(|note| !note.is_late());
+        let refused =
+            noted.and_then(|note| Some((note.cause?, note))).filter(|(cause, _)| cause.is_refusal());
+        return refused.map_or((AtWork, None), |(cause, note)| (cause, Some(note)));
     }
     if facts.hold.is_some() {
         return (HistoryChanged, None);
@@ -396,6 +409,17 @@ mod tests {
         let last = Some(note(QuotaExhausted, MINUTE, HOUR));
         let facts = Facts { lease: Some(MINUTE), last, idle: Some(HOUR), ..Facts::default() };
         assert_eq!(of(&facts), (AtWork, None));
+    }
+
+    #[test]
+    fn a_batch_that_could_not_be_recorded_is_the_cause_although_its_lease_has_not_ended() {
+        let last = note(Unrecorded, Duration::from_secs(1), Duration::from_secs(5));
+        let facts = Facts { lease: Some(MINUTE), last: Some(last.clone()), ..Facts::default() };
+        assert_eq!(of(&facts), (Unrecorded, Some(&last)));
+        let late = Some(note(Unrecorded, LATE + MINUTE, Duration::from_secs(5)));
+        assert_eq!(of(&Facts { last: late, ..facts }), (AtWork, None));
+        assert!(Unrecorded.is_explained_by("PostgreSQL refused the statement: permission denied"));
+        assert!(!Unrecorded.is_explained_by("an earlier batch is sent and not recorded yet"));
     }
 
     #[test]

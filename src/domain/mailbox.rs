@@ -86,6 +86,11 @@ impl Mailbox {
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { &self.address } else { &self.name }
     }
+
+    /// The mailbox as a mail program shows it: the name without quotes and encoding, then the address.
+    pub fn readable(&self) -> String {
+        if self.name.is_empty() { self.address.clone() } else { format!("{} <{}>", self.name, self.address) }
+    }
 }
 
 /// The mailbox as a header has it (RFC 5322, 3.4). The name is a phrase, a quoted string if it has characters
@@ -222,6 +227,17 @@ mod tests {
         }
         let long = written(&format!("{} <a@example.com>", "é".repeat(70))).unwrap();
         assert!(long.split(' ').all(|word| word.len() <= 75) && long.len() <= MAX_MAILBOX, "{long}");
+    }
+
+    #[test]
+    fn a_person_reads_a_name_without_quotes_and_encoding() {
+        for (text, readable) in [
+            ("\"Acme, Inc.\" <news@example.com>", "Acme, Inc. <news@example.com>"),
+            ("Zoë & Co <news@example.com>", "Zoë & Co <news@example.com>"),
+            ("<news@example.com>", "news@example.com"),
+        ] {
+            assert_eq!(Mailbox::parse(text).unwrap().readable(), readable);
+        }
     }
 
     #[test]

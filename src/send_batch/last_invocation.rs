@@ -19,7 +19,9 @@ const MAX_REASON: usize = 1000;
 /// Notes the result, unless the next invocation continues at once or the campaign has ended.
 pub async fn of_result(database: &Database, result: &BatchResult, until: Instant) {
     if let (Some(id), Some(cause)) = (result.campaign_id, result.cause) {
-        let reason = result.reason.as_deref().unwrap_or_default();
+        // Why PostgreSQL could not record says more than that it could not.
+        let refusal = result.activities.error.as_deref().filter(|_| cause == Cause::Unrecorded);
+        let reason = refusal.or(result.reason.as_deref()).unwrap_or_default();
         note(database, id, ("wait", cause, reason), result.wait_seconds, until).await;
     }
 }

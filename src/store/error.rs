@@ -232,6 +232,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => {
             let words = words_of(db.code().code(), db.message());
+            let words = if is_of_a_standby(db.code().code(), db.message()) { words + STANDBY } else { words };
             let names_table = *db.code() == SqlState::LOCK_NOT_AVAILABLE;
             let context = db.where_().filter(|_| names_table).and_then(|context| context.lines().next());
             let context =
@@ -244,6 +245,13 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
             personal::masked(&cut(&text)).into_owned()
         }
     }
+}
+
+/// What PostgreSQL's words mean at the beginning of each session.
+const STANDBY: &str = ": the server is a standby, so give the address of the primary (the writer endpoint)";
+
+fn is_of_a_standby(sqlstate: &str, message: &str) -> bool {
+    matches!(sqlstate, "0A000" | "25006") && message.ends_with("during recovery")
 }
 
 /// PostgreSQL's message without addresses, and without a value that could not be converted to a column's
@@ -270,6 +278,14 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_standby_is_named() {
+        // PostgreSQL's messages are translated if lc_messages says so; then only the SQLSTATE is there.
+        assert!(super::is_of_a_standby("0A000", "cannot set transaction read-write mode during recovery"));
+        assert!(!super::is_of_a_standby("0A000", "cross-database references are not implemented"));
+        assert!(!super::is_of_a_standby("25006", "cannot execute UPDATE in a read-only transaction"));
+    }
+
     use super::*;
 
     #[test]

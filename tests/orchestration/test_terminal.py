@@ -175,6 +175,36 @@ def test_an_error_breaks_no_word_and_its_command_can_be_copied(world, terminal, 
     assert running.lines[-1].endswith(f"campaign send resume {campaign}"), running.shows
 
 
+LONG_NAME = "Gesellschaft für Rechtsschutzversicherungsvermittlung Nordrhein-Westfalen: the newsletter of spring"
+
+
+@WIDTHS
+def test_a_long_name_hides_no_status_and_a_command_can_be_copied(world, terminal, columns):
+    campaign = world.campaign(1)
+    world.database.execute("UPDATE campaigns SET name = %s, started_at = now(), completed_at = now(), status = 'paused'", [LONG_NAME])
+    status = terminal("status", campaign, columns=columns)
+    assert status.ends() == 0
+    assert status.lines[0].startswith('"Gesellschaft für ') and status.lines[0].endswith("paused"), status.shows
+    assert "started" in status.shows and " ".join(status.lines[2:4]).count(" UTC") == 2, status.shows
+    assert any(line.endswith(f"campaign send resume {campaign}") for line in status.lines), status.shows
+
+
+@WIDTHS
+def test_results_are_broken_between_words(world, terminal, tmp_path, columns):
+    campaign = world.campaign(1, status="draft")
+    world.database.execute("UPDATE campaigns SET name = %s", [LONG_NAME])
+    people = tmp_path / "people.csv"
+    people.write_text("email\nnowhere\nada@example.com\nada@example.com\n")
+    importing = terminal("import", campaign, people, "--skip-bad", columns=columns)
+    assert importing.ends() == 0, importing.shows
+    said = " ".join(importing.lines)
+    assert said.startswith(f'"{LONG_NAME}": 1 of 3 rows imported in '), importing.shows
+    assert "it is not of the form local@domain" in said and "the same address as in line 3" in said, importing.shows
+    wrong = terminal("send", "schedule", campaign, "--at", "2030-06-01 09:00", columns=columns)
+    assert wrong.ends() == 64
+    assert "the time zone is missing: expected a time, for example 2030-06-01T09:00:00+02:00" in " ".join(wrong.lines), wrong.shows
+
+
 def test_a_question_is_seen_although_the_result_goes_to_a_file(world, terminal, tmp_path):
     campaign = world.campaign(1)
     result = tmp_path / "result.json"

@@ -42,8 +42,7 @@ pub async fn run(case: &Case, templates: &Templates, findings: &mut Findings) ->
         let Some(last) = rows.last() else { break };
         position = last.get("position");
         for row in &rows {
-            let sample =
-                Sample::of(templates, &case.sender, recipient(row), case.campaign.source.transactional);
+            let sample = Sample::of(templates, &case.sender, recipient(row), &case.campaign);
             // A suppressed recipient gets nothing, so it has no error.
             if sample.suppressed {
                 checked.suppressed += 1;

@@ -29,8 +29,7 @@ pub async fn first(case: &Case, templates: &Templates) -> Result<Vec<Sample>, Fa
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&case.campaign.id, Type::UUID), (&-1_i64, Type::INT8), (&MAX_VARIABLES_BYTES, Type::INT4)];
     let rows = case.database.query(include_str!("page.sql"), &parameters, soon()).await?;
-    let sample =
-        |row| Sample::of(templates, &case.sender, recipient(row), case.campaign.source.transactional);
+    let sample = |row| Sample::of(templates, &case.sender, recipient(row), &case.campaign);
     Ok(rows.iter().take(RECIPIENTS).map(sample).collect())
 }
 

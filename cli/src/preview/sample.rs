@@ -8,6 +8,8 @@ use uuid::Uuid;
 use super::super::failure::{Exit, Failure};
 use super::super::soon;
 use campaign_sender::domain::batch::Recipient;
+use campaign_sender::domain::campaign::Campaign;
+use campaign_sender::domain::mailbox::Mailbox;
 use campaign_sender::domain::outcome::Outcome;
 use campaign_sender::message::compose::{self, Prepared, prepare};
 use campaign_sender::message::preflight::Finding;
@@ -15,6 +17,9 @@ use campaign_sender::message::preflight::message::Message;
 use campaign_sender::message::render::Templates;
 use campaign_sender::send_batch::send::Sender;
 use campaign_sender::store::Database;
+
+const NO_LINK: &str = "the template has unsubscribe_url, and there are no links to unsubscribe: set UNSUBSCRIBE_URL and UNSUBSCRIBE_SECRET, \
+                       also where this command runs";
 
 /// The choice of a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +45,7 @@ pub struct Sample {
 
 /// A message with its request.
 pub struct Envelope {
+    /// As a mail program shows it, and so are `reply_to`.
     pub from: String,
     pub to: String,
     pub reply_to: Vec<String>,
@@ -52,12 +58,16 @@ pub struct Envelope {
 
 impl Sample {
     /// Renders for this recipient. A suppressed recipient is rendered too, so that its message can be seen.
-    pub fn of(templates: &Templates, sender: &Sender, recipient: Recipient, transactional: bool) -> Sample {
+    pub fn of(templates: &Templates, sender: &Sender, recipient: Recipient, campaign: &Campaign) -> Sample {
         let suppressed = recipient.suppressed;
         let recipient = Recipient { suppressed: false, ..recipient };
-        let message = match prepare(templates, &recipient, sender.link(recipient.id).as_ref()) {
-            Prepared::Message(message) => {
-                Ok(envelope(sender.single(message.clone()), message, transactional))
+        let link = sender.link(recipient.id);
+        let message = match prepare(templates, &recipient, link.as_ref()) {
+            Prepared::Message(message) => Ok(envelope(sender.single(message.clone()), message, campaign)),
+            Prepared::Outcome(Outcome::Failed { error, .. })
+                if link.is_none() && error.starts_with("unsubscribe_url is not defined") =>
+            {
+                Err(Finding::error("unsubscribe_missing", NO_LINK))
             }
             Prepared::Outcome(Outcome::Failed { code, error }) => Err(failed(&code, &error)),
             Prepared::Outcome(other) => Err(failed("unsendable", other.status().as_str())),
@@ -75,7 +85,12 @@ fn failed(code: &str, error: &str) -> Finding {
     Finding::error(kind, format!("would fail: {error}"))
 }
 
-fn envelope(request: SendEmailInputBuilder, composed: compose::Message, transactional: bool) -> Envelope {
+/// The mailbox as a mail program shows it.
+fn readable(mailbox: &str) -> String {
+    Mailbox::parse(mailbox).map_or_else(|_| mailbox.to_owned(), |mailbox| mailbox.readable())
+}
+
+fn envelope(request: SendEmailInputBuilder, composed: compose::Message, campaign: &Campaign) -> Envelope {
     let simple = request.get_content().as_ref().and_then(|content| content.simple());
     let body = simple.and_then(|message| message.body());
     let part = |content: Option<&aws_sdk_sesv2::types::Content>| content.map(|part| part.data().to_owned());
@@ -89,14 +104,14 @@ fn envelope(request: SendEmailInputBuilder, composed: compose::Message, transact
             .iter()
             .map(|header| (header.name().to_owned(), header.value().to_owned()))
             .collect(),
-        transactional,
+        transactional: campaign.source.transactional,
     };
     let to = request.get_destination().as_ref().map(|to| to.to_addresses().join(", ")).unwrap_or_default();
     let tags = request.get_email_tags().as_deref().unwrap_or_default();
     Envelope {
-        from: request.get_from_email_address().clone().unwrap_or_default(),
+        from: readable(&campaign.from_address),
         to,
-        reply_to: request.get_reply_to_addresses().clone().unwrap_or_default(),
+        reply_to: campaign.reply_to.iter().map(|mailbox| readable(mailbox)).collect(),
         tags: tags.iter().map(|tag| (tag.name().to_owned(), tag.value().to_owned())).collect(),
         content,
         request,

@@ -4,7 +4,7 @@ use console::style;
 use uuid::Uuid;
 
 use super::super::failure::{Exit, Failure};
-use super::super::format;
+use super::super::{format, output};
 use super::dry_run::Checked;
 use super::sample::{Envelope, Sample};
 use campaign_sender::domain::send_api::MAX_ENTRIES;
@@ -21,7 +21,15 @@ pub fn message(sample: &Sample, sender: &Sender, html: bool) {
     headers(envelope, sender);
     let content = &envelope.content;
     let part = if html { content.html.as_deref() } else { content.text.as_deref() };
-    println!("\n{}\n", part.unwrap_or(if html { "(no HTML part)" } else { "(no text part)" }).trim_end());
+    let part = format!(
+        "\n{}\n\n",
+        part.unwrap_or(if html { "(no HTML part)" } else { "(no text part)" }).trim_end()
+    );
+    if html {
+        output::print_source(&part);
+    } else {
+        output::print(format_args!("{part}"));
+    }
 }
 
 fn headers(envelope: &Envelope, sender: &Sender) {

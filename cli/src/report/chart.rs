@@ -11,6 +11,8 @@ const HEIGHT: f64 = 240.0;
 const MARGIN: (f64, f64, f64) = (16.0, 12.0, 28.0);
 /// The space at the right for the names of curves.
 const NAMES: f64 = 110.0;
+/// The height of such a name.
+const NAME_HEIGHT: f64 = 16.0;
 /// Half of what a label of a time takes at most.
 const HALF_LABEL: f64 = 28.0;
 
@@ -28,7 +30,7 @@ pub struct Size {
 /// For a window, and for paper.
 const WIDE: Size = Size { class: "wide", width: 720.0, left: 76.0, times: 7.0 };
 /// For a phone, whose letters would be too small in a drawing that is reduced.
-const NARROW: Size = Size { class: "narrow", width: 360.0, left: 66.0, times: 3.0 };
+const NARROW: Size = Size { class: "narrow", width: 360.0, left: 66.0, times: 4.0 };
 
 /// A plot in both sizes; the page's style shows one of them.
 pub fn sized(plot: impl Fn(&Size) -> String) -> String {
@@ -85,24 +87,35 @@ pub fn reactions(size: &Size, reactions: &Reactions, sent: i64, now: f64) -> Str
         percent(ends[1])
     );
     let mut svg = frame.open(&title, |value| format!("{value}%"));
-    let near = (frame.y(ends[0]) - frame.y(ends[1])).abs() < 16.0;
-    for (name, class, counts, end, above) in [
-        ("opened", "opened", &reactions.opened, ends[0], near && ends[0] >= ends[1]),
-        ("clicked", "clicked", &reactions.clicked, ends[1], near && ends[1] > ends[0]),
+    let labels = apart(ends.map(|end| frame.y(end) + 4.0));
+    for (class, counts, end, label) in [
+        ("opened", &reactions.opened, ends[0], labels[0]),
+        ("clicked", &reactions.clicked, ends[1], labels[1]),
     ] {
         let mut points = format!("{:.1},{:.1}", frame.x(reactions.from), frame.y(0.0));
         for (number, count) in counts.iter().enumerate() {
             let at = (reactions.from + reactions.bucket * figure(number as i64 + 1)).min(to);
             let _ = write!(points, " {:.1},{:.1}", frame.x(at), frame.y(share(*count)));
         }
-        let label = frame.y(end) + if above { -8.0 } else { 4.0 };
         let _ = write!(
             svg,
-            r#"<polyline class="{class}" points="{points}"/><text class="end {class}" x="{:.1}" y="{label:.1}">{end:.1}% {name}</text>"#,
+            r#"<polyline class="{class}" points="{points}"/><text class="end {class}" x="{:.1}" y="{label:.1}">{} {class}</text>"#,
             frame.x(to) + 6.0,
+            percent(end),
         );
     }
     svg + "</svg>"
+}
+
+/// The baselines of two names, moved apart so that they neither lie on each other nor leave the plot.
+fn apart([first, second]: [f64; 2]) -> [f64; 2] {
+    if (first - second).abs() >= NAME_HEIGHT {
+        return [first, second];
+    }
+    let top = (first.min(second) - NAME_HEIGHT / 2.0)
+        .max(MARGIN.1 + 4.0)
+        .min(HEIGHT - MARGIN.2 + 4.0 - NAME_HEIGHT);
+    if first <= second { [top, top + NAME_HEIGHT] } else { [top + NAME_HEIGHT, top] }
 }
 
 /// The results of each domain's emails, as one bar of 100 % each, with the figures beside it. (Elements of the page, not a

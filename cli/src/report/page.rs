@@ -40,9 +40,10 @@ fn heading(figures: &Figures, name: &str) -> String {
     let at = |at: &str| at.get(..16).unwrap_or(at).replace('T', " ");
     times.extend(campaign.started_at.as_deref().map(|time| format!("started {} UTC", at(time))));
     times.extend(campaign.completed_at.as_deref().map(|time| format!("completed {} UTC", at(time))));
-    let reason = campaign.status_reason.as_ref().map(|reason| format!("<p>{}</p>\n", escape(reason)));
+    let reason =
+        campaign.status_reason.as_ref().map(|reason| format!("<p dir=\"auto\">{}</p>\n", escape(reason)));
     format!(
-        "<h1>{name}</h1>\n<p class=\"faint\">{}. As of {} UTC.</p>\n{}",
+        "<h1 dir=\"auto\">{name}</h1>\n<p class=\"faint\">{}. As of {} UTC.</p>\n{}",
         times.join(", "),
         at(&axis::utc(figures.now)),
         reason.unwrap_or_default()
@@ -132,7 +133,13 @@ fn percent_of(count: i64, all: i64) -> String {
 
 fn sends(figures: &Figures) -> String {
     let Some(sends) = &figures.sends else {
-        return "<h2>Sends over time</h2>\n<p class=\"faint\">Nothing is sent yet.</p>\n".to_owned();
+        let campaign = &figures.detail.overview;
+        let nothing = match campaign.completed_at {
+            _ if campaign.progress.sent > 0 => "The recipients have been deleted, and with them the times.",
+            Some(_) => "Nothing was sent.",
+            None => "Nothing is sent yet.",
+        };
+        return format!("<h2>Sends over time</h2>\n<p class=\"faint\">{nothing}</p>\n");
     };
     let day = axis::utc(sends.from);
     format!(
@@ -144,9 +151,12 @@ fn sends(figures: &Figures) -> String {
 }
 
 fn domains(figures: &Figures) -> String {
+    if figures.sends.is_none() {
+        return String::new();
+    }
     let title = "<h2>Delivery by domain</h2>\n";
     if !figures.hears_events() {
-        let none = "<p class=\"faint\">SES's events have told nothing of this campaign yet.</p>\n";
+        let none = "<p class=\"faint\">Amazon SES has reported no events of this campaign yet.</p>\n";
         return format!("{title}{none}");
     }
     let legend: String = [

@@ -11,46 +11,57 @@ use std::io::{self, IsTerminal as _};
 use uuid::Uuid;
 
 use super::super::failure::Failure;
-use super::super::{format, terminal};
-use super::{Case, replay};
+use super::super::{format, output, terminal};
+use super::Case;
+use super::replay::{self, Replayed};
 use campaign_sender::domain::outcome::{Entry, Outcome};
 use evidence::{Finding, Message, judge};
 use insights::Insights;
 use uncertain::Uncertain;
 
-/// Finds out which of the uncertain recipients got the email according to SES, and records it if a person agrees.
-pub async fn run(case: &Case, recipients: &[Uuid], yes: bool) -> Result<(), Failure> {
-    let people = uncertain::load(case, recipients).await?;
-    if people.is_empty() {
-        println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
-        return Ok(());
-    }
-    println!("\"{}\": {}", case.name(), format::counted(people.len(), "uncertain recipient"));
-    let findings = find(case, &people).await?;
-    describe(&findings);
-    let accepted: Vec<Entry> = findings.iter().filter_map(entry).collect();
-    if accepted.is_empty() {
-        println!("Nothing was changed.");
-        return Ok(());
-    }
-    if !yes {
-        if !io::stdin().is_terminal() {
-            println!("Nothing was changed: give --yes to record this.");
-            return Ok(());
+/// What a person asks for.
+pub struct Order<'a> {
+    /// Only these recipients; all if it is empty.
+    pub recipients: &'a [Uuid],
+    /// Do not ask.
+    pub yes: bool,
+    /// Print the result for a machine.
+    pub json: bool,
+}
+
+impl Order<'_> {
+    /// Finds out which of the uncertain recipients got the email according to SES, and records it if a person agrees.
+    pub async fn run(self, case: &Case) -> Result<(), Failure> {
+        let people = uncertain::load(case, self.recipients).await?;
+        let findings = find(case, &people).await?;
+        if !self.json {
+            describe(case, &findings);
         }
-        let question = format!("Record that {} got the email?", format::counted(accepted.len(), "recipient"));
-        terminal::confirm(&question, "nothing was changed")?;
+        let accepted: Vec<Entry> = findings.iter().filter_map(entry).collect();
+        let agreed = self.agreed(accepted.len())?;
+        let recorded = if agreed { Some(replay::all(case, accepted).await?) } else { None };
+        if let Some(Replayed { replayed, known }) = recorded {
+            tracing::info!(campaign_id = %case.campaign.id, replayed, known, "resolved from SES");
+        }
+        if self.json {
+            output::write_json(&as_json(case, &findings, recorded.unwrap_or_default()));
+        } else {
+            summarize(&findings, recorded);
+        }
+        Ok(())
     }
-    let counts = replay::all(case, accepted).await?;
-    tracing::info!(campaign_id = %case.campaign.id, replayed = counts.replayed, known = counts.known, "resolved from SES");
-    println!("{} now sent, with an activity for each.", format::counted(counts.replayed, "recipient"));
-    if counts.known > 0 {
-        println!(
-            "Not changed, because they were settled in the meantime: {}.",
-            format::counted(counts.known, "recipient")
-        );
+
+    /// Returns true if `accepted` emails are to be recorded. Without a terminal and without `--yes` none are.
+    fn agreed(&self, accepted: usize) -> Result<bool, Failure> {
+        if accepted == 0 || self.yes {
+            return Ok(accepted > 0);
+        }
+        if !io::stdin().is_terminal() {
+            return Ok(false);
+        }
+        let question = format!("Record that {} got the email?", format::counted(accepted, "recipient"));
+        terminal::confirm(&question, "nothing was changed").map(|()| true)
     }
-    Ok(())
 }
 
 /// Each recipient with the finding about it.
@@ -76,8 +87,31 @@ fn entry((person, finding): &(&Uncertain, Finding)) -> Option<Entry> {
     Some(Entry { recipient_id: person.id, outcome })
 }
 
+/// The result for a machine.
+fn as_json(case: &Case, findings: &[(&Uncertain, Finding)], recorded: Replayed) -> serde_json::Value {
+    let recipient = |(person, finding): &(&Uncertain, Finding)| {
+        let message_id = match finding {
+            Finding::Accepted { message_id, .. } => Some(message_id),
+            Finding::KnownAlready => person.message_id.as_ref(),
+            Finding::Rejected | Finding::OthersOnly | Finding::Nothing => None,
+        };
+        serde_json::json!({"recipientId": person.id, "finding": finding.as_str(), "messageId": message_id})
+    };
+    serde_json::json!({
+        "campaignId": case.campaign.id,
+        "recipients": findings.iter().map(recipient).collect::<Vec<_>>(),
+        "replayed": recorded.replayed,
+        "known": recorded.known,
+    })
+}
+
 /// The number of recipients with each finding, and one of them.
-fn describe(findings: &[(&Uncertain, Finding)]) {
+fn describe(case: &Case, findings: &[(&Uncertain, Finding)]) {
+    if findings.is_empty() {
+        println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
+        return;
+    }
+    println!("\"{}\": {}", case.name(), format::counted(findings.len(), "uncertain recipient"));
     let line = |is: fn(&Finding) -> bool, what: &str| {
         let of: Vec<&Uncertain> =
             findings.iter().filter(|(_, finding)| is(finding)).map(|(person, _)| *person).collect();
@@ -105,4 +139,23 @@ fn describe(findings: &[(&Uncertain, Finding)]) {
         |f| matches!(f, Finding::KnownAlready),
         "known to be accepted, with an activity that the timeline refused: --as sent settles them",
     );
+}
+
+/// What was recorded.
+fn summarize(findings: &[(&Uncertain, Finding)], recorded: Option<Replayed>) {
+    let Some(Replayed { replayed, known }) = recorded else {
+        if findings.iter().any(|(_, finding)| matches!(finding, Finding::Accepted { .. })) {
+            println!("Nothing was changed: give --yes to record this.");
+        } else if !findings.is_empty() {
+            println!("Nothing was changed.");
+        }
+        return;
+    };
+    println!("{} now sent, with an activity for each.", format::counted(replayed, "recipient"));
+    if known > 0 {
+        println!(
+            "Not changed, because they were settled in the meantime: {}.",
+            format::counted(known, "recipient")
+        );
+    }
 }

@@ -177,18 +177,14 @@ pub fn detail(detail: &Detail, width: usize) -> String {
         "  {}",
         bar(detail.overview.progress, width.saturating_sub(BESIDE_BAR).clamp(10, BAR))
     ));
-    lines.extend(pace(detail).map(|pace| format!("  {pace}")));
+    lines
+        .extend(pace(detail).iter().flat_map(|pace| wrapped(pace, 2, width)).map(|part| format!("  {part}")));
     lines.push(String::new());
     lines.extend(outcomes(detail, width));
     if !detail.lanes.is_empty() {
         lines.push(String::new());
-        lines.extend(
-            detail
-                .lanes
-                .iter()
-                .enumerate()
-                .map(|(number, lane)| labelled(if number == 0 { "Batches" } else { "" }, &self::lane(lane))),
-        );
+        let parts = detail.lanes.iter().flat_map(|lane| wrapped(&self::lane(lane), 14, width));
+        lines.extend(parts.enumerate().map(|(n, part)| labelled(if n == 0 { "Batches" } else { "" }, &part)));
     }
     if let Some(now) = &detail.now {
         lines.push(String::new());
@@ -205,7 +201,11 @@ pub fn detail(detail: &Detail, width: usize) -> String {
     }
     for (number, advice) in detail.advice.iter().enumerate() {
         for (part, line) in advice_in_lines(advice, width).iter().enumerate() {
-            lines.push(labelled(if number + part == 0 { "Next" } else { "" }, line));
+            let beside = labelled(if number + part == 0 { "Next" } else { "" }, line);
+            // A command that has no room beside the label stands further to the left, where it can be copied.
+            let left = if measure_text_width(line) + 2 <= width { 2 } else { 0 };
+            let fits = part == 0 || measure_text_width(&beside) <= width;
+            lines.push(if fits { beside } else { format!("{:left$}{line}", "") });
         }
     }
     lines.push(String::new());
@@ -221,8 +221,13 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
         CampaignStatus::Cancelled | CampaignStatus::Failed => text.red(),
         CampaignStatus::Draft => text,
     };
+    // A long name is cut off, and never the status beside it.
+    let status = status.bold().to_string();
+    let room = width.saturating_sub(measure_text_width(&status) + "  \"\"  ".len()).max(SHORTEST_NAME);
+    let name = shown(&campaign.name);
+    let name = truncate_str(&name, room, "…");
     let mut lines = vec![
-        format!("  {}  {}", style(format!("\"{}\"", shown(&campaign.name))).bold(), status.bold()),
+        format!("  {}  {status}", style(format!("\"{name}\"")).bold()),
         format!("  {}", style(campaign.campaign_id).dim()),
     ];
     let times = [
@@ -236,13 +241,13 @@ fn heading(campaign: &Overview, width: usize) -> Vec<String> {
         .filter_map(|(what, at)| at.as_ref().map(|at| format!("{what} {}", minute(at))))
         .collect();
     if !times.is_empty() {
-        lines.push(format!("  {}", style(times.join(", ")).dim()));
+        let parts = wrapped(&times.join(", "), 2, width);
+        lines.extend(parts.iter().map(|part| format!("  {}", style(part).dim())));
     }
     if let Some(seconds) = campaign.overdue_seconds {
-        lines.push(format!(
-            "  Overdue: it has been due for {}, and nothing has begun to send it",
-            span(seconds)
-        ));
+        let overdue =
+            format!("Overdue: it has been due for {}, and nothing has begun to send it", span(seconds));
+        lines.extend(wrapped(&overdue, 2, width).iter().map(|part| format!("  {part}")));
     }
     // If the status was set by SQL, the reason of the earlier halt is still there.
     let stopped = campaign.status == CampaignStatus::Paused || campaign.status.is_final();
@@ -304,10 +309,11 @@ fn outcomes(detail: &Detail, width: usize) -> Vec<String> {
         lines.push(labelled(label, &style(format!("{:>9}", format::count(count))).bold().to_string()));
         if status == Status::Sent && detail.overview.rejected > 0 {
             let rejected = format::count(detail.overview.rejected);
-            lines.push(labelled(
-                "",
-                &format!("{rejected:>9}  rejected by Amazon SES after it had accepted them"),
-            ));
+            let parts = wrapped("rejected by Amazon SES after it had accepted them", 25, width);
+            let count = |n: usize| if n == 0 { rejected.as_str() } else { "" };
+            lines.extend(
+                parts.iter().enumerate().map(|(n, part)| labelled("", &format!("{:>9}  {part}", count(n)))),
+            );
         }
         let of_status: Vec<&Outcome> = detail
             .outcomes
@@ -327,11 +333,12 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     let age =
         outcome.oldest_seconds.map(|seconds| format!("for up to {}: ", span(seconds))).unwrap_or_default();
     let start = labelled("", &format!("{:>9}  {code:<widest$}  ", format::count(outcome.count)));
-    let indentation = measure_text_width(&start);
-    // The text is under the code if there is too little room beside it.
-    let indentation = if indentation + 30 <= width { indentation } else { 25 };
     let error = outcome.example.error.as_deref().map(shown);
     let words = format!("{age}{}", format::with_example(error.as_deref(), &shown(&outcome.example.email)));
+    // The text is under the code, or further to the left, if there is too little room beside it.
+    let longest = words.split(' ').map(measure_text_width).max().unwrap_or_default().max(24);
+    let places = [measure_text_width(&start), 25, 14];
+    let indentation = places.into_iter().find(|place| place + longest <= width).unwrap_or(2);
     let mut lines = wrapped(&words, indentation, width)
         .into_iter()
         .map(|part| format!("{:indentation$}{}", "", style(part).dim()))
@@ -343,6 +350,9 @@ fn cause(outcome: &Outcome, widest: usize, width: usize) -> Vec<String> {
     }
     lines
 }
+
+/// The beginnings of reasons that the sentences of causes have.
+const SAID: [&str; 2] = ["SES could not be reached: ", "PostgreSQL refused the statement: "];
 
 /// Why nothing is being sent, with the note and its age.
 fn now(now: &Now, width: usize) -> Vec<String> {
@@ -365,6 +375,8 @@ fn now(now: &Now, width: usize) -> Vec<String> {
     }
     // An invocation's message, if it is more specific.
     if let Some(reason) = now.reason.as_ref().filter(|reason| !reason.is_empty()) {
+        // The cause has said so.
+        let reason = SAID.iter().find_map(|said| reason.strip_prefix(said)).unwrap_or(reason);
         let said = if now.cause == Cause::Overdue { "; the last one said: " } else { ": " };
         let _ = write!(text, "{said}{}", shown(reason));
     }

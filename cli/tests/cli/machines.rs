@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use local_ses::ses::{Effect, Rule, SuppressedDestination, SuppressionReason};
+use local_ses::ses::{Effect, Rule, SuppressedDestination, SuppressionReason, Vdm};
 use serde_json::{Value, json};
 
 use crate::support::{ORGANIZATION, World, event, run};
@@ -125,6 +125,49 @@ fn what_is_left_over_is_settled_by_a_machine() {
             "ofOtherCampaigns": 0, "brokenLines": [2]
         })
     );
+}
+
+#[test]
+fn a_machine_learns_what_ses_shows_of_each_uncertain_recipient_before_and_after_it_agrees() {
+    let mut world = World::single();
+    let id = world.campaign_of(4);
+    world.ses.set_vdm(Vdm { enabled: true, failing: false });
+    world.ses.add_rule(Rule::to("r1@example.com", Effect::DropAfterAccept));
+    world.ses.add_rule(Rule::to("r2@example.com", Effect::ServerError));
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                  $$ BEGIN IF NEW.description LIKE '%Recipient 3%' THEN RAISE 'closed'; END IF; RETURN NEW; END $$;
+                  CREATE TRIGGER refuse BEFORE INSERT ON activities FOR EACH ROW EXECUTE FUNCTION refuse()";
+    world.database.client().batch_execute(refuse).unwrap();
+    run(&mut world.function(), event(id, 10));
+    let uncertain = "SELECT id::text FROM campaign_recipients WHERE status = 'uncertain' ORDER BY email";
+    let uncertain: Vec<String> = world.database.query(uncertain, &[]).iter().map(|row| row.get(0)).collect();
+    let message_of = |id: &str| {
+        let message =
+            world.ses.messages().into_iter().find(|message| message.tag("recipient_id") == Some(id));
+        message.map(|message| message.id)
+    };
+    let [accepted, refused] = [0, 2].map(|n| message_of(&uncertain[n]).unwrap());
+    let campaign_id = id.to_string();
+    let from_ses = |more: &[&str]| world.result(&[&["resolve", &campaign_id, "--from-ses"], more].concat());
+    let expected = |replayed| {
+        json!({
+            "campaignId": id,
+            "recipients": [
+                {"recipientId": uncertain[0], "finding": "accepted", "messageId": accepted},
+                {"recipientId": uncertain[1], "finding": "noEmail", "messageId": null},
+                {"recipientId": uncertain[2], "finding": "activityRefused", "messageId": refused},
+            ],
+            "replayed": replayed,
+            "known": 0,
+        })
+    };
+    assert_eq!(from_ses(&[]), expected(0));
+    assert_eq!(from_ses(&["--yes"]), expected(1));
+    let rest = from_ses(&["--recipient", &uncertain[1]]);
+    let nothing = json!([{"recipientId": uncertain[1], "finding": "noEmail", "messageId": null}]);
+    assert_eq!((&rest["recipients"], &rest["replayed"]), (&nothing, &json!(0)));
+    world.result(&["resolve", &campaign_id, "--as", "failed", "--yes", "--by", "ada", "--why", "ticket 42"]);
+    assert_eq!(from_ses(&[])["recipients"], json!([]));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+mod at_night;
 mod content;
 mod documented;
 mod import;

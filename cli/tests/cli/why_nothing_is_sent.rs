@@ -9,7 +9,7 @@ use crate::support::{ORGANIZATION, TIMEOUT, World, event, failure, invoke, run};
 use crate::{campaign, done, without_times};
 
 /// The cause's code, and the lines that a person reads: the cause, and what to do first.
-fn now(world: &World, id: Uuid) -> (String, String) {
+pub fn now(world: &World, id: Uuid) -> (String, String) {
     let read = |more: &[&str]| {
         done(&campaign(&world.database.url, &[&["status", &id.to_string()], more].concat(), ""))
     };
@@ -154,6 +154,21 @@ fn a_campaign_that_kills_invocations_is_seen_to_rest() {
 }
 
 #[test]
+fn a_campaign_on_which_the_function_panics_is_seen_as_such() {
+    let mut world = World::single();
+    let id = world.campaign_of(2);
+    let mut panicking = world.function_with(&[("FAILPOINTS", "claim-before=panic")]);
+    assert_eq!(invoke(&mut panicking, &json!({}))["status"], "idle");
+    let (code, said) = now(&world, id);
+    assert_eq!(code, "panicked", "{said}");
+    assert_eq!(
+        said,
+        "send-batch crashed on this campaign (noted T ago)\n\
+         Look at the log of send-batch: it names the place. Correct the campaign's template or data."
+    );
+}
+
+#[test]
 fn a_campaign_that_postgresql_refuses_to_work_on_says_with_which_words() {
     let mut world = World::single();
     let id = world.campaign_of(2);
@@ -168,7 +183,12 @@ fn a_campaign_that_postgresql_refuses_to_work_on_says_with_which_words() {
     failure(&mut world.function(), &event(id, 10));
     let (code, said) = now(&world, id);
     assert_eq!(code, "database_refused");
-    assert!(said.starts_with("PostgreSQL refuses a statement about this campaign (noted T ago): PostgreSQL refused the statement: not ours: a…@example.com"), "{said}");
+    assert!(
+        said.starts_with(
+            "PostgreSQL refuses a statement about this campaign (noted T ago): not ours: a…@example.com"
+        ),
+        "{said}"
+    );
     assert!(said.contains("\nCorrect what PostgreSQL names"), "{said}");
 }
 
@@ -232,10 +252,14 @@ fn a_batch_that_could_not_be_recorded_is_handed_on() {
     world.database.execute("DROP TABLE parts_now", &[]);
     let result = function.finish(&begun).unwrap();
     assert_eq!(result["activities"]["success"], false, "{result}");
+    // At once, and when the lease of the invocation has ended.
+    let (code, said) = now(&world, id);
+    assert_eq!(code, "unrecorded", "{said}");
+    assert!(said.contains("no partition of relation"), "{said}");
     world.expire_leases();
     let (code, said) = now(&world, id);
     assert_eq!(code, "unrecorded", "{said}");
-    assert!(said.contains("\nLet the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve ID --from-log FILE"), "{said}");
+    assert!(said.contains("\nCorrect what PostgreSQL says of it, and let the orchestrator follow next, which carries what is unrecorded. If it is lost: campaign resolve ID --from-log FILE"), "{said}");
 }
 
 #[test]
@@ -246,7 +270,7 @@ fn somebody_at_work_is_seen_as_such_and_nobody_is_missed_a_moment_later() {
     assert_eq!(never.0, "overdue");
     assert_eq!(
         never.1,
-        "no invocation has come\nTurn on the schedule (ScheduleState=ENABLED), or start the state machine; if it is on, look at the log of send-batch. Or run it from here: campaign send run ID"
+        "no invocation has come\nTurn on the schedule (ScheduleState=ENABLED), or start the state machine; if it is on, look at the log of send-batch: it may not start, not reach PostgreSQL, or not be able to write there. Or run it from here: campaign send run ID"
     );
     world.ses.add_rule(Rule::any(Effect::Delay { ms: 1500 }));
     let mut function = world.function();

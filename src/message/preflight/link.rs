@@ -19,16 +19,22 @@ pub enum Problem {
 /// The message about a link or an image (`what`), in the same words wherever it is found. Only the beginning
 /// of a long link is shown, so that links that differ only by their recipients' data are counted as one.
 pub fn finding(what: &str, link: &str) -> Option<Finding> {
+    let shown = shown(link);
+    Some(match examine(link)? {
+        Problem::Broken(problem) => Finding::error("link_broken", format!("the {what} {shown} {problem}")),
+        Problem::Doubtful(problem) => {
+            Finding::warning("link_doubtful", format!("the {what} {shown} {problem}"))
+        }
+    })
+}
+
+/// The beginning of a link, in quotes.
+pub fn shown(link: &str) -> String {
     let mut shown: String = link.trim().chars().take(SHOWN).collect();
     if link.trim().chars().count() > SHOWN {
         shown.push('…');
     }
-    Some(match examine(link)? {
-        Problem::Broken(problem) => Finding::error("link_broken", format!("the {what} {shown:?} {problem}")),
-        Problem::Doubtful(problem) => {
-            Finding::warning("link_doubtful", format!("the {what} {shown:?} {problem}"))
-        }
-    })
+    format!("{shown:?}")
 }
 
 /// Examines the `href` of a link or the `src` of an image, with all variables filled in.
@@ -66,9 +72,16 @@ fn of_scheme(url: &Url, link: &str) -> Option<Problem> {
             (!public).then_some(Problem::Doubtful("leads to a host that only a local network knows"))
         }
         "mailto" if !url.path().contains('@') => Some(Problem::Broken("has no address after mailto:")),
-        "mailto" | "tel" | "sms" | "cid" => None,
+        "tel" | "sms" if !url.path().contains(|c: char| c.is_ascii_digit()) => {
+            Some(Problem::Doubtful("has no number"))
+        }
+        // A letter is that of a drive.
+        scheme if scheme == "file" || scheme.len() == 1 => {
+            Some(Problem::Broken("is a file on the author's own computer"))
+        }
         "data" => Some(Problem::Doubtful("holds its data itself, which Gmail and Outlook do not show")),
         "javascript" | "vbscript" => Some(Problem::Broken("is a script, which no mail program runs")),
+        "mailto" | "tel" | "sms" | "cid" => None,
         _ => Some(Problem::Doubtful("has a scheme that mail clients may not follow")),
     }
 }
@@ -104,6 +117,8 @@ mod tests {
             "javascript:x()",
             " JavaScript:x()",
             "java\nscript:x()",
+            "file:///C:/Users/ada/offers.png",
+            "C:\\Users\\ada\\offers.png",
         ] {
             assert!(matches!(examine(link), Some(Problem::Broken(_))), "{link}");
         }
@@ -116,6 +131,7 @@ mod tests {
             "https://intranet/x",
             "data:image/png;base64,AA",
             "myapp://open",
+            "tel:",
         ] {
             assert!(matches!(examine(link), Some(Problem::Doubtful(_))), "{link}");
         }

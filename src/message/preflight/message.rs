@@ -1,26 +1,16 @@
 //! Checks the message that a recipient would get. Pure.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use super::Finding;
-use super::link;
-use super::style::Styles;
-use crate::message::html::{Attributes, Event, walk, words};
+use super::page::Page;
+use super::placeholder::placeholders;
 use crate::message::render::footer;
 
-/// The most bytes of an HTML part that Gmail shows.
-const CLIPPING: usize = 102 * 1024;
 /// The approximate number of characters of a subject that a desktop mail program shows.
 const SUBJECT_SHOWN: usize = 70;
 /// The longest header line (RFC 5322, 2.1.1).
 const SUBJECT_MAX: usize = 998;
-/// The approximate number of characters that mail programs show beside the subject.
-const PREVIEW_SHOWN: usize = 140;
-/// With fewer characters beside the subject, the preheader looks forgotten.
-const PREVIEW_WANTED: usize = 30;
-/// With fewer words around images, a message looks like an advertisement in a picture, which filters
-/// distrust.
-const WORDS_WANTED: usize = 20;
 
 /// A message, as it would be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +49,7 @@ pub fn examine_message(message: &Message) -> Vec<Finding> {
         findings.push(Finding::error("unsubscribe_missing", text));
     }
     let parts = [Some(&message.subject), message.html.as_ref(), message.text.as_ref()];
-    if let Some(rest) = parts.into_iter().flatten().find_map(|part| placeholder(part)) {
+    for rest in parts.into_iter().flatten().flat_map(|part| placeholders(part)) {
         let text = format!("{rest:?} looks like a placeholder that was not filled in");
         findings.push(Finding::warning("placeholder", text));
     }
@@ -74,7 +64,7 @@ fn is_empty(message: &Message) -> bool {
     let text = message.text.as_deref().unwrap_or_default();
     let text = text.split(footer::TEXT.trim_start()).next().unwrap_or_default();
     match html {
-        Some(page) => page.shown.is_empty() && page.images.is_empty(),
+        Some(page) => page.is_empty(),
         None => text.trim().is_empty(),
     }
 }
@@ -90,182 +80,6 @@ fn subject(subject: &str, findings: &mut Vec<Finding>) {
         let text = format!("the subject has more than the {SUBJECT_SHOWN} characters that clients show");
         findings.push(Finding::warning("subject_long", text));
     }
-}
-
-/// The beginning of a placeholder of another template language.
-fn placeholder(part: &str) -> Option<&str> {
-    ["{{", "*|", "%%", "[[", "<%"].into_iter().find_map(|open| {
-        let close = match open {
-            "{{" => "}}",
-            "*|" => "|*",
-            "%%" => "%%",
-            "[[" => "]]",
-            _ => "%>",
-        };
-        let at = part.find(open)?;
-        let inner = &part[at + 2..];
-        let end = inner.find(close)?;
-        let name = &inner[..end];
-        let plausible = (1..=40).contains(&name.trim().len())
-            && name.trim().chars().all(|c| c.is_ascii_alphanumeric() || "_-. :|".contains(c));
-        plausible.then(|| &part[at..at + end + 4])
-    })
-}
-
-/// The content of an HTML part.
-#[derive(Default)]
-struct Page {
-    links: Vec<String>,
-    images: Vec<String>,
-    without_alt: usize,
-    shown: String,
-    /// The footer's text.
-    footer: String,
-    /// The preheader: the text of a hidden element at the beginning, which is shown in the list of messages.
-    preheader: Option<String>,
-    styles: Styles,
-    /// Elements that mail programs do not run or show, for example `script`, `form` and `iframe`, each once.
-    unsupported: BTreeSet<&'static str>,
-    /// A `base` element completes relative links in programs that support it.
-    has_base: bool,
-}
-
-impl Page {
-    fn read(html: &str) -> Page {
-        let mut page = Page::default();
-        let mut seen_anything = false;
-        // The numbers of open elements whose content is not text, and of those of the footer.
-        let (mut unread, mut in_style, mut in_footer) = (0, false, 0);
-        walk(html, |event| match event {
-            Event::Start("div", attributes, _)
-                if in_footer > 0 || attributes.get("style") == Some(footer::STYLE) =>
-            {
-                in_footer += 1;
-            }
-            Event::End("div", ..) if in_footer > 0 => in_footer -= 1,
-            Event::Text(text, _) if in_footer > 0 => page.footer.push_str(text),
-            // The footer is not written by the campaign's author.
-            _ if in_footer > 0 => {}
-            Event::Text(text, _) if in_style => page.styles.add_sheet(text),
-            Event::Text(text, look) if look.is_seen() => {
-                seen_anything |= !words(text).is_empty();
-                page.shown.push_str(text);
-                page.shown.push(' ');
-            }
-            Event::Text(text, _) if unread == 0 && !seen_anything => {
-                page.preheader.get_or_insert_default().push_str(text);
-            }
-            Event::Text(..) => {}
-            Event::End(name, ..) => {
-                unread -= usize::from(is_unread(name));
-                in_style &= name != "style";
-            }
-            Event::Start(name, attributes, _) => {
-                unread += usize::from(is_unread(name));
-                in_style |= name == "style";
-                page.styles.add_element(name, attributes);
-                page.unsupported.extend(unsupported(name, attributes));
-                match name {
-                    "a" | "area" => page.links.extend(attributes.get("href").map(str::to_owned)),
-                    "base" => page.has_base |= attributes.get("href").is_some(),
-                    "img" => {
-                        page.images.extend(attributes.get("src").map(str::to_owned));
-                        page.without_alt += usize::from(attributes.get("alt").is_none());
-                    }
-                    _ => {}
-                }
-            }
-        });
-        page.shown = words(&page.shown);
-        page.preheader = page.preheader.map(|text| words(&text)).filter(|text| !text.is_empty());
-        page
-    }
-
-    fn findings(&self, bytes: usize, findings: &mut Vec<Finding>) {
-        if bytes > CLIPPING {
-            let text = format!("the HTML is larger than the {CLIPPING} bytes at which Gmail clips a message");
-            findings.push(Finding::warning("clipped", text));
-        }
-        self.preview(findings);
-        for address in &self.links {
-            findings.extend(link::finding("link", address));
-        }
-        for address in &self.images {
-            findings.extend(link::finding("image", address));
-        }
-        if self.has_base {
-            let text = "it has a <base> element, which most mail programs do not heed: write whole addresses";
-            findings.push(Finding::warning("base", text));
-        }
-        for what in &self.unsupported {
-            findings.push(Finding::warning(what, words_for(what)));
-        }
-        if self.without_alt > 0 {
-            let text = "images have no alt text: many clients show that first, screen readers nothing else";
-            findings.push(Finding::warning("image_alt", text));
-        }
-        let count = self.shown.split(' ').filter(|word| !word.is_empty()).count();
-        if !self.images.is_empty() && count < WORDS_WANTED {
-            let text =
-                "it is mostly images: spam filters mistrust that, and clients that load none show little";
-            findings.push(Finding::warning("mostly_images", text));
-        }
-        if let Some(selector) = self.styles.not_inlined() {
-            let text = format!(
-                "the rule {selector:?} and perhaps others stand in <style> only, which some mail programs drop: inline them in the template"
-            );
-            findings.push(Finding::warning("css_not_inline", text));
-        }
-    }
-
-    fn preview(&self, findings: &mut Vec<Finding>) {
-        if let Some(preheader) = &self.preheader {
-            if preheader.chars().count() > PREVIEW_SHOWN {
-                let text =
-                    format!("the preheader has more than the {PREVIEW_SHOWN} characters that clients show");
-                findings.push(Finding::warning("preheader_long", text));
-            }
-        } else if self.shown.chars().count() + self.footer.trim().chars().count() < PREVIEW_WANTED {
-            let text = "beside the subject, clients will show next to nothing: there is no preheader and little text";
-            findings.push(Finding::warning("preheader_missing", text));
-        }
-    }
-}
-
-/// The kind of finding for an element that mail programs do not run or show.
-fn unsupported(name: &str, attributes: &Attributes) -> Vec<&'static str> {
-    let mut kinds = Vec::new();
-    if name == "script" || attributes.names().any(|name| name.starts_with("on")) {
-        kinds.push("script");
-    }
-    match name {
-        "form" | "input" | "button" | "select" | "textarea" => kinds.push("form"),
-        "iframe" | "object" | "embed" | "applet" | "video" | "audio" => kinds.push("embedded"),
-        "link" if attributes.get("rel").is_some_and(|rel| rel.eq_ignore_ascii_case("stylesheet")) => {
-            kinds.push("stylesheet_linked");
-        }
-        _ => {}
-    }
-    kinds
-}
-
-fn words_for(kind: &str) -> &'static str {
-    match kind {
-        "script" => "it has scripts, which no mail program runs and which filters mistrust",
-        "form" => {
-            "it has a form, which most mail programs do not show or warn of: link to a page that has it"
-        }
-        "stylesheet_linked" => {
-            "it links a style sheet, which no mail program loads: write the styles into the elements"
-        }
-        _ => {
-            "it embeds something (iframe, object, video and the like), which most mail programs do not show: link to it"
-        }
-    }
-}
-
-fn is_unread(name: &str) -> bool {
-    matches!(name, "head" | "title" | "style" | "script" | "template" | "noscript" | "textarea" | "object")
 }
 
 #[cfg(test)]
@@ -352,11 +166,92 @@ mod tests {
         assert_eq!(kinds(&with_html(image)), ["mostly_images"]);
     }
 
+    /// The kinds of findings on an email of some text with this in its head, and this in its body.
+    fn in_email(head: &str, body: &str) -> String {
+        let text =
+            "We roasted it on Monday, and send it to you within a day of your order, as ever. ".repeat(3);
+        let page = format!(
+            "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Spring</title>{head}</head>\
+             <body style='margin:0'><p style='margin:0'>{text}</p>{body}</body></html>"
+        );
+        kinds(&with_html(&page)).join(" ")
+    }
+
     #[test]
-    fn percent_signs_and_brackets_of_ordinary_text_are_no_placeholders() {
-        for text in ["100%% sure, 50%% off", "a [[ b", "{{", "if (a [[1]])", "<% %>"] {
-            let found = placeholder(text);
-            assert!(found.is_none_or(|found| found == "[[1]]"), "{text}: {found:?}");
+    fn what_newsletters_usually_have_is_let_pass() {
+        // As MJML writes it, with its fonts and the rules for single mail programs.
+        let mjml = "<!--[if !mso]><!--><meta http-equiv='X-UA-Compatible' content='IE=edge'><!--<![endif]-->\
+            <style type='text/css'>#outlook a { padding:0; } body { margin:0;padding:0; } table, td { border-collapse:collapse; } \
+            .ExternalClass p, .ExternalClass td { line-height: 100%; } .moz-text-html .column { max-width:100%; } \
+            u + #body a { color: inherit; }</style>\
+            <!--[if !mso]><!--><link href='https://fonts.googleapis.com/css?family=Ubuntu:300,400' rel='stylesheet' type='text/css'>\
+            <style type='text/css'>@import url(https://fonts.googleapis.com/css?family=Ubuntu);</style><!--<![endif]-->\
+            <style type='text/css'>@media only screen and (min-width:480px) { .column { width:100% !important; } }</style>";
+        for (head, body) in [
+            (mjml, "<div class='column' style='width:100%'><a href='https://example.com/a'>Shop</a></div>"),
+            (
+                "",
+                "<!--[if mso]><v:roundrect href='x'><![endif]--><a href='https://example.com/a'>Shop</a><!--[if mso]></v:roundrect><![endif]-->",
+            ),
+            ("", "<script type='application/ld+json'>{\"@context\": \"http://schema.org\"}</script>"),
+            ("", "<img src='https://count.example.com/o.gif' width='1' height=1>"),
+            ("", "<a href='#top'>Up</a> <a name='more'></a><a href='#more'>More</a> <a id=x></a>"),
+            ("", "<A HREF=https://example.com/a?b=1&amp;c=2>Shop</A>"),
+            (
+                "",
+                "<a href='mailto:hi@example.com?subject=Hello%20you'>Write</a> <a href='tel:+49 30 123'>Call</a>",
+            ),
+            ("", "<a href='https://example.com/männer'>Für Männer</a>"),
+            (
+                "",
+                "<a href='https://click.example.com/x'>www.example.com</a> <a href='https://nodejs.example/x'>Node.js</a>",
+            ),
+            ("", "<a href='https://example.com/a'><img src='https://example.com/a.png' alt='Shop'></a>"),
+            ("", "<map name=m><area href='https://example.com/a' shape=rect></map>"),
+            (
+                "",
+                "<img src='https://example.com/a.png' srcset='https://example.com/a.png 1x, https://example.com/b.png 2x' alt=''>",
+            ),
+            (
+                "",
+                "<table background='https://example.com/a.png' style=\"background:url('https://example.com/b.png')\"><tr><td style='a:b'>x</td></tr></table>",
+            ),
+            ("", &"<table role='presentation' style='width:100%'><tr><td style='padding:0'>".repeat(20)),
+        ] {
+            assert_eq!(in_email(head, body), "", "{body}");
+        }
+    }
+
+    #[test]
+    fn what_readers_or_filters_trip_over_is_found_once() {
+        for (body, found) in [
+            ("<a href='https://example.com/a'></a>", "link_empty"),
+            (
+                "<a href='https://example.com/a'><img src='https://example.com/a.png' alt=''></a>",
+                "link_empty",
+            ),
+            ("<a href='https://example.com/a'><img src='https://example.com/a.png'></a>", "image_alt"),
+            ("<a href='https://evil.example/a'>https://bank.example</a>", "link_text"),
+            ("<a href='http://example.com/a'>a</a><img src='http://example.com/b.png' alt='b'>", "http"),
+            ("<a href='#nowhere'>a</a>", "link_doubtful"),
+            ("<a href='//cdn.example.com/a'>a</a>", "link_doubtful"),
+            ("<img src='//cdn.example.com/a.png' alt='a'>", "link_doubtful"),
+            ("<img src='data:image/png;base64,AA' alt='a'>", "link_doubtful"),
+            ("<img src='https://example.com/a.png' srcset='a2.png 2x' alt='a'>", "link_doubtful"),
+            ("<table background='a.png' style='a:b'></table>", "link_doubtful"),
+            ("<div style='background-image: url(&quot;a.png&quot;)'>a</div>", "link_doubtful"),
+            ("<img src='file:///C:/Users/ada/image001.png' alt='a'>", "link_broken"),
+            ("<a href='https://example.com/a b'>a</a>", "link_broken"),
+            ("<base href='https://example.com/'><a href='a'>a</a><img src='b.png' alt='b'>", "base"),
+            ("<a href='*|UNSUB|*'>a</a>", "placeholder"),
+            ("<p style='a:b'>*|FNAME|* *|LNAME|*</p>", "placeholder placeholder"),
+            ("<button style='a:b'>Shop</button>", "form"),
+            ("<video src='https://example.com/a.mp4' style='a:b'></video>", "embedded"),
+            ("<script async src='https://cdn.ampproject.org/v0.js'></script>", "script"),
+            ("<style>p.MsoNormal { margin: 0 }</style><p class=MsoNormal>a<o:p></o:p></p>", "css_not_inline"),
+            ("<link rel='stylesheet' href='https://example.com/all.css'>", "stylesheet_linked"),
+        ] {
+            assert_eq!(in_email("", body), found, "{body}");
         }
     }
 }

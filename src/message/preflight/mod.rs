@@ -3,10 +3,13 @@
 //!
 //! Errors stop a campaign. Warnings are for a person to judge.
 
+mod addresses;
 pub mod campaign;
 pub mod findings;
 pub mod link;
 pub mod message;
+mod page;
+mod placeholder;
 mod style;
 
 pub use findings::{Finding, Findings, Severity};

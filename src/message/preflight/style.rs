@@ -1,6 +1,8 @@
 //! Finds rules in `<style>` elements that are not written into the `style` attributes of the elements that
 //! they apply to.
 
+use std::collections::HashSet;
+
 use crate::message::html::Attributes;
 
 /// The style sheets of a page, and its elements that have no `style`.
@@ -8,6 +10,8 @@ use crate::message::html::Attributes;
 pub struct Styles {
     selectors: Vec<String>,
     bare: Vec<Element>,
+    /// The names, `.classes` and `#ids` of all elements.
+    known: HashSet<String>,
 }
 
 struct Element {
@@ -30,6 +34,12 @@ impl Styles {
 
     /// Adds an element, if it has no `style` attribute.
     pub fn add_element(&mut self, name: &str, attributes: &Attributes) {
+        if self.known.len() < MAX_ELEMENTS {
+            let classes = attributes.get("class").unwrap_or_default().split_whitespace();
+            self.known.extend(classes.map(|class| format!(".{class}")));
+            self.known.extend(attributes.get("id").map(|id| format!("#{id}")));
+            self.known.insert(name.to_owned());
+        }
         let has_look =
             !matches!(name, "html" | "head" | "title" | "meta" | "style" | "script" | "link" | "base");
         if has_look && attributes.get("style").is_none() && self.bare.len() < MAX_ELEMENTS {
@@ -44,8 +54,19 @@ impl Styles {
 
     /// The first rule that applies to an element without a `style` attribute.
     pub fn not_inlined(&self) -> Option<&str> {
-        let is_for_one = |selector: &&String| self.bare.iter().any(|element| element.is_meant_by(selector));
+        let is_for_one = |selector: &&String| {
+            self.has_all_of(selector) && self.bare.iter().any(|element| element.is_meant_by(selector))
+        };
         self.selectors.iter().find(is_for_one).map(String::as_str)
+    }
+
+    /// Returns true if the page has each name, class and id of a selector. Rules for one mail program name what it puts
+    /// around the email, for example `#outlook a` and `.ExternalClass td`.
+    fn has_all_of(&self, selector: &str) -> bool {
+        let compounds = selector.split([' ', '>', '+', '~']);
+        compounds
+            .flat_map(parts)
+            .all(|part| self.known.contains(&part.to_ascii_lowercase()) || self.known.contains(part))
     }
 }
 
@@ -54,23 +75,25 @@ impl Element {
     /// count as matching.
     fn is_meant_by(&self, selector: &str) -> bool {
         let last = selector.rsplit([' ', '>', '+', '~']).next().unwrap_or_default();
-        let mut rest = last;
-        let mut said = false;
-        while !rest.is_empty() {
-            let end = rest[1..].find(['.', '#']).map_or(rest.len(), |at| at + 1);
-            let (part, after) = rest.split_at(end);
-            let fits = match part.split_at(1) {
-                (".", class) => self.classes.iter().any(|own| own == class),
-                ("#", id) => self.id == id,
-                _ => part.eq_ignore_ascii_case(&self.name),
-            };
-            if !fits {
-                return false;
-            }
-            (said, rest) = (true, after);
-        }
-        said
+        let fits = |part: &str| match part.split_at(1) {
+            (".", class) => self.classes.iter().any(|own| own == class),
+            ("#", id) => self.id == id,
+            _ => part.eq_ignore_ascii_case(&self.name),
+        };
+        !last.is_empty() && parts(last).all(fits)
     }
+}
+
+/// The name, `.classes` and `#ids` of a selector for one element.
+fn parts(compound: &str) -> impl Iterator<Item = &str> {
+    let mut rest = compound;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?.len_utf8();
+        let end = rest[first..].find(['.', '#']).map_or(rest.len(), |at| at + first);
+        let (part, after) = rest.split_at(end);
+        rest = after;
+        Some(part)
+    })
 }
 
 /// The selectors of the rules that can be inlined: those of no `@media`, without pseudo-classes, attributes and `*`.

@@ -41,6 +41,19 @@ pub enum Finding {
     KnownAlready,
 }
 
+impl Finding {
+    /// The name in the result for a machine.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Finding::Accepted { .. } => "accepted",
+            Finding::Rejected => "rejected",
+            Finding::OthersOnly => "otherEmails",
+            Finding::Nothing => "noEmail",
+            Finding::KnownAlready => "activityRefused",
+        }
+    }
+}
+
 /// Judges a recipient by the messages. If several are the recipient's, the first that SES accepted counts.
 pub fn judge(person: &Uncertain, campaign_id: Uuid, organization_id: Uuid, messages: &[Message]) -> Finding {
     let to_address = |message: &&Message| {
