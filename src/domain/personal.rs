@@ -83,7 +83,10 @@ fn local_part(before: &str) -> (usize, usize) {
             || matches!(c, '"' | '<' | '>' | '(' | ')' | '[' | ']' | ',' | ';' | ':' | '\\')
     };
     let start = before.char_indices().rev().find(|(_, c)| delimits(*c)).map_or(0, |(i, c)| i + c.len_utf8());
-    let start = before.len() - before[start..].trim_start_matches(['\'', '`', '=']).len();
+    // One quote may belong to the text around the address, if something is left without it.
+    let local = &before[start..];
+    let local = local.strip_prefix(['\'', '`', '=']).filter(|rest| !rest.is_empty()).unwrap_or(local);
+    let start = before.len() - local.len();
     if before.ends_with(LEFT_OUT) { (before.len(), before.len()) } else { (start, before.len()) }
 }
 
@@ -122,6 +125,9 @@ mod tests {
             ("\"ada@example.com\".", "\"a…@example.com\"."),
             ("https://example.com/?to=ada@example.com.", "https://example.com/?to=a…@example.com."),
             ("no address @ all", "no address @ all"),
+            ("\"''''@example.com", "\"''…@example.com"),
+            ("'''ada@example.com'", "''…@example.com'"),
+            ("'@example.com", "'…@example.com"),
         ] {
             assert_eq!(masked(text), shown, "{text}");
         }
