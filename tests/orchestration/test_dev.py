@@ -47,7 +47,9 @@ def machine(tmp_path):
         environment = {"PATH": str(programs), "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
         environment["DATABASE_URL"] = "postgres://nobody@127.0.0.1:1/nothing"
         return subprocess.Popen(
-            [programs / "bash", DEV, command], env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            [programs / "bash", DEV, command], env=environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+            # Bash can only trap what was not ignored when it started, and in the background Ctrl-C is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return machine
