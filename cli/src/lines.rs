@@ -38,8 +38,8 @@ pub fn folded(text: &str, width: usize) -> Cow<'_, str> {
     let fold = |line: &str| {
         let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
         // The terminal itself breaks a command, so that it can be copied.
-        let is_command = command_at_end(&format!(" {}", line.trim_start())) == Some(1);
-        if measure_text_width(line) <= width || is_command {
+        let is_command = || command_at_end(&format!(" {}", line.trim_start())) == Some(1);
+        if measure_text_width(line) <= width || is_command() {
             return format!("{line}{end}");
         }
         let start = line.len() - line.trim_start_matches(' ').len();

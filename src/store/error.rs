@@ -247,7 +247,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// What PostgreSQL's words mean at the beginning of each session.
+/// The meaning of the message with which a standby refuses the first statement of a session.
 const STANDBY: &str = ": the server is a standby, so give the address of the primary (the writer endpoint)";
 
 fn is_of_a_standby(sqlstate: &str, message: &str) -> bool {

@@ -1,4 +1,4 @@
-//! What the statements that hand out recipients make sure of by themselves, whatever session they are called from.
+//! Claims and completions keep their rules by themselves, whatever session calls them.
 
 use postgres::error::SqlState;
 use postgres::{Client, Transaction};

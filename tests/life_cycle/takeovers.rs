@@ -1,4 +1,4 @@
-//! What is recorded of the batch of a lost invocation, by the one that takes it over and by itself.
+//! The batch of a lost invocation: the record of the invocation that takes it over, and its own late record.
 
 use std::time::SystemTime;
 

@@ -19,7 +19,7 @@ use evidence::{Finding, Message, judge};
 use insights::Insights;
 use uncertain::Uncertain;
 
-/// What a person asks for.
+/// The choices of the person who runs the command.
 pub struct Order<'a> {
     /// Only these recipients; all if it is empty.
     pub recipients: &'a [Uuid],
@@ -141,7 +141,7 @@ fn describe(case: &Case, findings: &[(&Uncertain, Finding)]) {
     );
 }
 
-/// What was recorded.
+/// Prints what was recorded.
 fn summarize(findings: &[(&Uncertain, Finding)], recorded: Option<Replayed>) {
     let Some(Replayed { replayed, known }) = recorded else {
         if findings.iter().any(|(_, finding)| matches!(finding, Finding::Accepted { .. })) {

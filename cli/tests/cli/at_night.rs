@@ -1,5 +1,5 @@
-//! What operators meet at night: something changes while a campaign is sent, and `campaign status` says what, as soon
-//! as the first invocation has met it.
+//! Situations that operators meet at night: something changes while a campaign is sent, and `campaign status` says what
+//! it is as soon as the first invocation has met it.
 
 use local_ses::ses::{Effect, Rule};
 use serde_json::json;

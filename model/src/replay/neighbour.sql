@@ -33,7 +33,9 @@ SELECT '00000000-0000-0000-0000-0000000000ff', b.number, b.first, b.last, b.last
        ) AS b (number, first, last, count, token, lease, handed, closed);
 
 INSERT INTO campaign_batch_outcomes (batch_id, checkpoint, outcomes)
-SELECT id, 0, '[["00000000-0000-0000-0000-0000000000f3", "pending"]]' FROM campaign_batches WHERE campaign_id = '00000000-0000-0000-0000-0000000000ff' AND number = 2;
+SELECT id, 0, '[["00000000-0000-0000-0000-0000000000f3", "pending"]]'
+  FROM campaign_batches
+ WHERE campaign_id = '00000000-0000-0000-0000-0000000000ff' AND number = 2;
 
 INSERT INTO campaign_attempts (campaign_id, attempts, retry_at)
 VALUES ('00000000-0000-0000-0000-0000000000ff', 1, now());
