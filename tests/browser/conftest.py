@@ -87,6 +87,13 @@ def accessible():
     return accessible
 
 
+def press(page, name=None):
+    """Presses the button of that name, or the only one, and waits for the page that it leads to. (A click alone may
+    return before the browser has left the page.)"""
+    with page.expect_navigation():
+        page.get_by_role("button", name=name).click()
+
+
 def shoot(page, name):
     """Takes a picture of the page, to be looked at."""
     if directory := os.environ.get("SCREENSHOTS"):
@@ -135,7 +142,7 @@ class Front:
                     "body": base64.b64encode(body).decode() if body else None,
                     "isBase64Encoded": bool(body),
                 }
-                payload, failed = front.instance.invoke(json.dumps(event).encode(), timeout=10)
+                payload, failed = front.instance.invoke(json.dumps(event).encode(), timeout=30)
                 answer = json.loads(payload)
                 if failed:
                     self.answer(502, payload)

@@ -11,7 +11,7 @@ import uuid
 import pytest
 from playwright.sync_api import expect
 
-from conftest import SECRET, shoot
+from conftest import SECRET, press, shoot
 from ses import LocalSes
 from test_preview import draft  # noqa: F401
 from test_report import ID, write
@@ -115,10 +115,6 @@ def test_the_pages_behind_an_unsubscribe_link(database, unsubscribe, looks):
         database.execute("DELETE FROM suppressions")
         sql = "INSERT INTO suppressions (organization_id, email, reason) VALUES (%s, %s, %s)"
         database.execute(sql, [sender.organization, LONG_ADDRESS, reason])
-
-    def press(page):
-        page.get_by_role("button").click()
-        page.get_by_role("heading").first.wait_for()
 
     def unsubscribed(page):
         if page.get_by_role("button", name="Unsubscribe").count():

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from conftest import SECRET, shoot
+from conftest import SECRET, press, shoot
 
 
 class Recipient:
@@ -87,11 +87,11 @@ def test_the_page_asks_unsubscribes_and_offers_a_way_back(recipient, unsubscribe
         fits(page)
         shoot(page, f"{name}-{look}")
         recipient.rest()
-        page.get_by_role("button", name=button).click()
+        press(page, button)
         assert heading(page) == title
         assert recipient.suppressed == reason
     assert recipient.activities == ["email_unsubscribed", "email_resubscribed", "email_unsubscribed"]
-    page.get_by_role("button", name="Subscribe again").click()
+    press(page, "Subscribe again")
     assert heading(page) == "Please try again in a minute"
     fits(page)
     shoot(page, f"4-too-soon-{look}")
@@ -117,13 +117,14 @@ def test_the_keyboard_is_enough_and_shows_where_it_is(recipient, unsubscribe, op
     focused = page.locator("button:focus-visible")
     assert focused.inner_text() == "Unsubscribe"
     shoot(page, "focus")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**")
-    page.get_by_role("heading", name="You are unsubscribed").wait_for()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert heading(page) == "You are unsubscribed"
     recipient.rest()
     page.keyboard.press("Tab")
-    page.keyboard.press("Space")
-    page.get_by_role("heading", name="You are subscribed again").wait_for()
+    with page.expect_navigation():
+        page.keyboard.press("Space")
+    assert heading(page) == "You are subscribed again"
     assert recipient.suppressed is None
 
 
@@ -133,12 +134,12 @@ def test_axe_finds_nothing_on_any_page(recipient, unsubscribe, open_page, access
     page = open_page(dark=dark, javascript=True)
     page.goto(f"{unsubscribe.url}/{recipient.token}")
     accessible(page)
-    page.get_by_role("button").click()
+    press(page)
     accessible(page)
-    page.get_by_role("button").click()
+    press(page)
     accessible(page)
     recipient.rest()
-    page.get_by_role("button").click()
+    press(page)
     accessible(page)
     recipient.suppress("complaint")
     page.goto(f"{unsubscribe.url}/{recipient.token}")
