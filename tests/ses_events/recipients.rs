@@ -48,9 +48,12 @@ fn a_rejection_fails_what_was_uncertain_and_leaves_what_was_sent() {
         event("reject", campaign, recipients[2]),
     ];
     assert!(deliver(&mut function, &bodies).is_empty());
-    let rows = world
-        .database
-        .query("SELECT status, error_code, error FROM campaign_recipients ORDER BY position", &[]);
+    let rows = world.database.query(
+        "SELECT status, error_code, error, message_id IS NULL AND sent_at IS NULL AND uncertain_since IS NULL
+                  FROM campaign_recipients ORDER BY position",
+        &[],
+    );
+    assert!(rows[0].get::<_, bool>(3) && rows[1].get::<_, bool>(3), "`retry-failed` may choose them");
     let outcomes: Vec<(String, Option<String>, Option<String>)> =
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let failed =
@@ -111,6 +114,30 @@ fn an_event_of_another_campaign_settles_nothing() {
     );
     assert_eq!(status(&mut world, recipient), "uncertain");
     assert!(actions(&mut world, recipient).is_empty());
+}
+
+#[test]
+fn the_line_of_a_batch_counts_what_it_changed() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let recipients = uncertain(&mut world, campaign, 5);
+    let sql = "INSERT INTO suppressions (organization_id, email, reason)
+               SELECT organization_id, email, 'unsubscribe' FROM campaign_recipients WHERE id = $1";
+    world.database.execute(sql, &[&recipients[3]]);
+    let mut misfit = event("send", campaign, recipients[4]);
+    misfit["detail"]["mail"]["tags"]["organization_id"] = json!([Uuid::from_u128(0x0b)]);
+    let kinds = ["send", "reject", "complaint", "bounce-permanent"];
+    let mut bodies: Vec<Value> =
+        kinds.iter().zip(&recipients).map(|(kind, id)| event(kind, campaign, *id)).collect();
+    bodies.extend([misfit, event("send", campaign, Uuid::new_v4())]);
+    assert!(deliver(&mut function, &bodies).is_empty());
+    let line = logged(&function, "SES events recorded");
+    let figures = ["events", "unknown", "misfit", "sent", "failed", "activities", "suppressed", "taken_back"];
+    let counted = figures.map(|figure| line[figure].as_u64().unwrap_or_else(|| panic!("{figure}: {line}")));
+    // Three emails were sent, and one rejected, one complained of and one bounced. The bounce is noted beside the
+    // unsubscription, so only the complaint is a new suppression.
+    assert_eq!(counted, [6, 1, 1, 3, 1, 6, 1, 0]);
 }
 
 #[test]

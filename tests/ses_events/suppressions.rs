@@ -250,7 +250,9 @@ fn a_delivery_that_comes_late_takes_back_what_soft_bounces_did_and_nothing_else(
         let mut delivery = bounces[1].clone();
         delivery["detail"]["eventType"] = json!("Delivery");
         delivery["detail"]["delivery"] = json!({"timestamp": "2026-11-04T12:00:00.000Z"});
+        let mut function = ses_events(&world, &[]);
         assert!(deliver(&mut function, &[delivery]).is_empty());
         assert_eq!(suppressions(&mut world, ORGANIZATION).len(), 1, "{other}");
+        assert_eq!(logged(&function, "SES events recorded")["taken_back"], 0, "{other}");
     }
 }

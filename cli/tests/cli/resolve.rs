@@ -162,6 +162,29 @@ fn a_recipient_resolved_to_be_sent_again_is_found_behind_the_cursor() {
 }
 
 #[test]
+fn a_decision_opens_a_complete_campaign_for_who_is_sent_to_again_and_leaves_every_other_status() {
+    for (status, decision, expected) in [
+        ("sent", "sent", ("sent", true)),
+        ("sent", "failed", ("sent", true)),
+        ("sent", "resend", ("sending", false)),
+        ("paused", "resend", ("paused", true)),
+        ("cancelled", "resend", ("cancelled", true)),
+        ("failed", "resend", ("failed", true)),
+    ] {
+        let mut world = World::single();
+        let campaign = world.campaign_with_uncertain();
+        // A person has stopped it since, and the time of its completion is still there.
+        world.database.execute("UPDATE campaigns SET status = $2 WHERE id = $1", &[&campaign, &status]);
+        let r3 = world.recipient("r3@example.com");
+        done(&resolve(&world, campaign, &[&["--as", decision, "--recipient", &r3], &WHO[..]].concat()));
+        assert_ne!(world.outcome("r3@example.com").0, "uncertain");
+        let sql = "SELECT status, completed_at IS NOT NULL FROM campaigns WHERE id = $1";
+        let row = &world.database.query(sql, &[&campaign])[0];
+        assert_eq!((row.get::<_, &str>(0), row.get(1)), expected, "{decision} in {status}");
+    }
+}
+
+#[test]
 fn what_is_not_uncertain_is_not_resolved() {
     let mut world = World::single();
     let campaign = world.campaign_with_uncertain();
