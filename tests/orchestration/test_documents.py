@@ -165,7 +165,8 @@ def rows(text):
     """The cells of all tables of a text, without the tables' heads."""
     tables = re.findall(r"^\|.*\n\|[-| ]+\|\n((?:\|.*\n?)+)", text, re.MULTILINE)
     assert tables
-    return [[cell.strip() for cell in line[1:-1].split(" | ")] for table in tables for line in table.splitlines()]
+    lines = [line for table in tables for line in table.splitlines()]
+    return [[cell.strip() for cell in re.split(r"(?<= )\|(?= |$)", line[1:-1])] for line in lines]
 
 
 def table(document, heading):
@@ -269,6 +270,18 @@ def test_the_messages_that_are_listed_are_in_the_sources(heading):
     assert len(messages) > 10
     parts = [part.strip(" .") for message in messages for part in re.split("…|: ", message)]
     assert [part for part in parts if part not in sources] == []
+
+
+def test_the_statuses_and_codes_that_are_listed_are_produced():
+    statuses = source("domain/result.rs").split("pub enum Status {")[1].split("}")[0]
+    results = [name for row in table("docs/operate.md", "## The result of a batch") for name in quoted(row[0])]
+    assert sorted(results) == sorted(name.lower() for name in re.findall(r"^    (\w+),$", statuses, re.MULTILINE))
+    sources = "\n".join(all_sources("src", "cli/src/resolve"))
+    # The examples after "SES's own code", and those with HTTP's status, are whatever SES or a proxy answers.
+    cells = [row[1].split("SES's own code")[0] for row in table("docs/operate.md", "## Recipients that are not `sent`")]
+    codes = [code for cell in cells for code in quoted(cell) if not code.startswith("http_")]
+    assert len(codes) > 8
+    assert [code for code in codes if f'"{code}"' not in sources and f"'{code}'" not in sources] == []
 
 
 LIMITS = ("MinValue", "MaxValue")
