@@ -114,6 +114,12 @@ def test_the_commands_of_a_document_can_be_pasted(block):
         assert_takes(arguments.split("#")[0])
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+def test_the_commands_that_a_sentence_names_exist(document):
+    for arguments in set(re.findall(r"`(?:[^`\n]* \| )?campaign ([a-z][^`\n]*)`", document.read_text())):
+        assert_takes(arguments)
+
+
 def assert_takes(arguments):
     """`campaign` has this command, and the command has these options."""
     words, command = arguments.strip(" )").split(), []
