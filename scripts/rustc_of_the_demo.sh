@@ -3,7 +3,7 @@
 # therefore compiled only where they are used. That halves their time. The compiler's flag for it is not stable yet, so
 # it is allowed for these crates alone; what they do is the same with it.
 case " $* " in
-    *" --crate-name aws_sdk_"* | *" --crate-name aws_config "* | *" --crate-name object "* | *" --crate-name hickory_proto "*)
+    *" --crate-name aws_sdk_"* | *" --crate-name aws_config "*)
         RUSTC_BOOTSTRAP=1
         export RUSTC_BOOTSTRAP
         exec "$@" -Zhint-mostly-unused

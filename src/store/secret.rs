@@ -2,36 +2,23 @@
 //!
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html>
 
+#[cfg(feature = "full")]
+mod secrets_manager;
+#[cfg(not(feature = "full"))]
+#[path = "secret/no_secrets_manager.rs"]
+mod secrets_manager;
+
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::error::{DisplayErrorContext, SdkError};
 use serde_json::Value;
 use tokio_postgres::Config;
 
+pub use self::secrets_manager::text;
 use super::login_error::CredentialsError;
 
 /// Reads the database's secret. Host, port and database of `place` take precedence over those of the secret.
 pub async fn read(sdk: &SdkConfig, arn: &str, place: Option<&Config>) -> Result<Config, CredentialsError> {
     parse(&text(sdk, arn).await?, place)
         .map_err(|reason| CredentialsError::NoCredentials(format!("the secret {arn} {reason}")))
-}
-
-/// The text of a secret; empty for a binary one.
-pub async fn text(sdk: &SdkConfig, arn: &str) -> Result<String, CredentialsError> {
-    let client = aws_sdk_secretsmanager::Client::new(sdk);
-    let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
-        let reason = format!("Secrets Manager: {}", DisplayErrorContext(&error));
-        match error {
-            // The SDK has already retried where that can help.
-            SdkError::ServiceError(error) if error.raw().status().is_server_error() => {
-                CredentialsError::Unreachable(reason)
-            }
-            SdkError::ServiceError(_) | SdkError::ConstructionFailure(_) => {
-                CredentialsError::NoCredentials(reason)
-            }
-            _ => CredentialsError::Unreachable(reason),
-        }
-    })?;
-    Ok(answer.secret_string().unwrap_or_default().to_owned())
 }
 
 /// Parses a secret. The error completes a sentence that begins with the secret's name.

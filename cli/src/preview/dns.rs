@@ -1,9 +1,9 @@
 //! Looks up the DNS records of the sender's domain that mailbox providers look up before they accept an
 //! email.
 
-#[cfg(feature = "dns")]
+#[cfg(feature = "full")]
 mod server;
-#[cfg(not(feature = "dns"))]
+#[cfg(not(feature = "full"))]
 #[path = "dns/no_server.rs"]
 mod server;
 

@@ -4,10 +4,19 @@
 //! Two braces escape HTML as in Handlebars. SES's documentation says little about escaping, so senders should
 //! write three.
 
+#[cfg(feature = "full")]
+mod handlebars;
+#[cfg(any(test, not(feature = "full")))]
+mod variables;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
-use handlebars::{Context, Handlebars, no_escape};
 use serde_json::{Map, Value};
+
+#[cfg(feature = "full")]
+use self::handlebars::{Data, Engine};
+#[cfg(not(feature = "full"))]
+use self::variables::{Data, Engine};
 
 use super::{check, refusal::Refusal, request::TemplateContent};
 
@@ -19,9 +28,9 @@ static COMPILED: Mutex<Vec<Arc<CompiledTemplate>>> = Mutex::new(Vec::new());
 /// A template that was parsed once, to be filled many times.
 pub(super) struct CompiledTemplate {
     content: TemplateContent,
-    /// Escapes nothing.
-    plain: Handlebars<'static>,
-    escaping: Handlebars<'static>,
+    subject: Engine,
+    html: Option<Engine>,
+    text: Option<Engine>,
 }
 
 /// A template with data filled in.
@@ -53,37 +62,25 @@ impl CompiledTemplate {
         if content.html.is_none() && content.text.is_none() {
             return Err(Refusal::bad_request("TemplateContent: Html or Text is required."));
         }
-        let mut plain = Handlebars::new();
-        plain.register_escape_fn(no_escape);
-        register(&mut plain, "subject", Some(content.subject.as_deref().unwrap_or_default()))?;
-        register(&mut plain, "text", content.text.as_deref())?;
-        let mut escaping = Handlebars::new();
-        register(&mut escaping, "html", content.html.as_deref())?;
-        Ok(CompiledTemplate { content: content.clone(), plain, escaping })
+        let part = |name: &str, source: &str, escapes| {
+            Engine::compile(source, escapes)
+                .map_err(|error| Refusal::bad_request(format!("Template: {name}: {error}")))
+        };
+        let subject = part("subject", content.subject.as_deref().unwrap_or_default(), false)?;
+        let html = content.html.as_deref().map(|html| part("html", html, true)).transpose()?;
+        let text = content.text.as_deref().map(|text| part("text", text, false)).transpose()?;
+        Ok(CompiledTemplate { content: content.clone(), subject, html, text })
     }
 
     pub(super) fn fill(&self, data: &Map<String, Value>) -> Result<Filled, MissingVariable> {
-        let data = Context::from(Value::Object(data.clone()));
-        let render = |engine: &Handlebars<'_>, name: &str| {
-            engine.render_with_context(name, &data).map_err(|error| MissingVariable(error.to_string()))
-        };
-        let body =
-            |engine, name, source: &Option<String>| source.as_ref().map(|_| render(engine, name)).transpose();
+        let data = Data::from(Value::Object(data.clone()));
+        let fill = |engine: &Engine| engine.fill(&data).map_err(MissingVariable);
         Ok(Filled {
-            subject: render(&self.plain, "subject")?,
-            html: body(&self.escaping, "html", &self.content.html)?,
-            text: body(&self.plain, "text", &self.content.text)?,
+            subject: fill(&self.subject)?,
+            html: self.html.as_ref().map(fill).transpose()?,
+            text: self.text.as_ref().map(fill).transpose()?,
         })
     }
-}
-
-fn register(engine: &mut Handlebars<'_>, name: &str, source: Option<&str>) -> Result<(), Refusal> {
-    engine.set_strict_mode(true);
-    let Some(source) = source else { return Ok(()) };
-    engine.register_template_string(name, source).map_err(|error| {
-        let error: String = error.to_string().chars().take(200).collect();
-        Refusal::bad_request(format!("Template: {name}: {error}"))
-    })
 }
 
 /// Reads template data, which must be a JSON object.
@@ -95,6 +92,8 @@ pub(super) fn template_data(json: &str) -> Result<Map<String, Value>, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn compile(html: &str, text: &str) -> Result<Arc<CompiledTemplate>, Refusal> {
@@ -123,6 +122,29 @@ mod tests {
             fill("{{{a}}}", "{{a}}", r#"{"a":"{{b}}","b":"x"}"#),
             Ok(("{{b}}".into(), "{{b}}".into()))
         );
+    }
+
+    /// What the demo's build makes of the templates that the sender writes is what Handlebars makes of them.
+    #[test]
+    fn variables_alone_are_filled_in_as_by_handlebars() {
+        let data = json!({"h0": "<b> & {{{h1}}}", "h1": "", "s12": "}}} \u{1f600} {{", "n": 3});
+        for source in ["", "x", "{{{h0}}}", "{{{h0}}}{{{h1}}} and {{{s12}}}.", "{ {{{n}}} }", "}}}{{{h1}}}}}"]
+        {
+            let fill = |filled: Result<String, String>| filled.unwrap();
+            assert_eq!(
+                fill(variables::Engine::compile(source, true).unwrap().fill(&data)),
+                fill(Engine::compile(source, true).unwrap().fill(&Data::from(data.clone()))),
+                "{source}"
+            );
+        }
+        for refused in
+            ["{{h0}}", "{{{h0}}", "{{{ h0 }}}", "{{{}}}", "{{{a.b}}}", "{{#if a}}x{{/if}}", "{{{{h0}}}}"]
+        {
+            let error = variables::Engine::compile(refused, false).map(drop).unwrap_err();
+            assert_eq!(error, "this build of the local SES fills in {{{variables}}} only", "{refused}");
+        }
+        let missing = variables::Engine::compile("{{{h9}}}", false).unwrap().fill(&data).unwrap_err();
+        assert_eq!(missing, "the variable \"h9\" is missing");
     }
 
     #[test]

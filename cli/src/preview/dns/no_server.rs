@@ -1,4 +1,4 @@
-//! In place of the DNS server, in a build without the feature `dns` (`./dev demo`).
+//! In place of the DNS server, in a build without the feature `full` (`./dev demo`).
 
 /// There is none.
 pub enum Server {}
@@ -6,7 +6,7 @@ pub enum Server {}
 impl Server {
     /// Fails always, so that the preview says that nothing was looked up.
     pub fn configured() -> Result<Option<Server>, String> {
-        Err("this executable was built without the feature dns".to_owned())
+        Err("this executable was built without the feature full".to_owned())
     }
 
     /// Cannot be called.
