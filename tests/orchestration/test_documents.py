@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from conftest import ROOT, TARGET
+from test_policies import Template
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = ROOT / "docs/examples"
@@ -112,6 +114,12 @@ def test_the_commands_of_a_document_can_be_pasted(block):
         assert_takes(arguments.split("#")[0])
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+def test_the_commands_that_a_sentence_names_exist(document):
+    for arguments in set(re.findall(r"`(?:[^`\n]* \| )?campaign ([a-z][^`\n]*)`", document.read_text())):
+        assert_takes(arguments)
+
+
 def assert_takes(arguments):
     """`campaign` has this command, and the command has these options."""
     words, command = arguments.strip(" )").split(), []
@@ -151,6 +159,190 @@ def names_to_explain():
 def test_operate_explains_what_a_user_can_meet():
     page = (ROOT / "docs/operate.md").read_text()
     assert [name for name in names_to_explain() if name not in page] == []
+
+
+def section(document, heading):
+    """The text below a heading, up to the next heading of its level or above."""
+    text = (ROOT / document).read_text().split(f"\n{heading}\n", 1)[1]
+    return re.split(rf"^#{{1,{len(heading.split()[0])}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text):
+    """The cells of all tables of a text, without the tables' heads."""
+    tables = re.findall(r"^\|.*\n\|[-| ]+\|\n((?:\|.*\n?)+)", text, re.MULTILINE)
+    assert tables
+    lines = [line for table in tables for line in table.splitlines()]
+    return [[cell.strip() for cell in re.split(r"(?<= )\|(?= |$)", line[1:-1])] for line in lines]
+
+
+def table(document, heading):
+    """The rows between a heading and the next one."""
+    return rows(section(document, heading).split("\n#")[0])
+
+
+def quoted(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def all_sources(*folders):
+    """The text of all sources without their tests; literals that go over several lines are on one."""
+    for folder in folders:
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix == ".rs":
+                yield re.sub(r"\\\n\s*", "", file.read_text().split("#[cfg(test)]")[0]).replace('\\"', '"')
+            elif file.suffix == ".sql":
+                yield re.sub(r"'\n\s*'", "", file.read_text()).replace("''", "'")
+
+
+def template(part):
+    return yaml.load((ROOT / "template.yaml").read_text(), Template)[part]
+
+
+DURATIONS = {300: "five minutes", 900: "a quarter of an hour", 3600: "an hour", 7200: "two hours"}
+
+
+def test_each_alarm_is_listed_with_its_time_and_no_other_is():
+    alarms = {name: found["Properties"] for name, found in template("Resources").items()
+              if found["Type"] == "AWS::CloudWatch::Alarm"}
+    listed = {name: row[1] for row in table("docs/operate.md", "## Alarms") for name in quoted(row[0])}
+    assert sorted(listed) == sorted(alarms)
+    for name, alarm in alarms.items():
+        if re.search("Seconds$|^ApproximateAge", alarm.get("MetricName", "")):
+            assert DURATIONS[alarm["Threshold"]] in listed[name], name
+        elif alarm["EvaluationPeriods"] > 1 or alarm["Threshold"] > 0:
+            assert DURATIONS[alarm["Period"] * alarm["EvaluationPeriods"]] in listed[name], name
+    [of_the_end] = re.findall(r"([^.]*) notify again when the cause is over", section("docs/operate.md", "## Alarms"))
+    assert set(quoted(of_the_end)) == {name for name, alarm in alarms.items() if "OKActions" in alarm}
+
+
+def test_each_metric_is_listed_with_its_unit_and_function_and_no_other_is():
+    metrics = set(re.findall(r'\("(\w+)", "(Count|Seconds|Milliseconds)", ', "\n".join(all_sources("src/lambda"))))
+    named = [(name, row) for row in table("docs/operate.md", "## Metrics") for name in quoted(row[0])]
+    assert {(name, row[1]) for name, row in named} == metrics
+    functions = {"SendBatchFunction": "send-batch", "SesEventsFunction": "ses-events"}
+    listed = {name: quoted(row[2])[0] for name, row in named}
+    for dimensions in re.findall(r'"CampaignSender", "(\w+)", "FunctionName", "\$\{(\w+)\}"',
+                                 (ROOT / "template.yaml").read_text()):
+        assert listed[dimensions[0]] == functions[dimensions[1]]
+    for alarm in template("Resources").values():
+        properties = alarm.get("Properties", {})
+        if properties.get("Namespace") == "CampaignSender":
+            assert listed[properties["MetricName"]] == functions[properties["Dimensions"][0]["Value"]["Ref"]]
+
+
+def log_lines():
+    """Each log line that the functions write: its level and message, and the names of its fields."""
+    for text in all_sources("src"):
+        for call in re.finditer(r"tracing::(error|warn|info)!\(", text):
+            arguments = arguments_of(text[call.end():])
+            fields = [re.match(r"\s*[%?]?(\w+)", argument).group(1) for argument in arguments[:-1]]
+            yield (call.group(1), arguments[-1].strip()[1:-1]), set(fields)
+
+
+def arguments_of(text):
+    """The arguments of a call that begins before this text."""
+    arguments, depth, in_string = [""], 1, False
+    for character in text:
+        if character == '"':
+            in_string = not in_string
+        if not in_string:
+            depth += (character in "([{") - (character in ")]}")
+            if depth == 0:
+                break
+            if depth == 1 and character == ",":
+                arguments.append("")
+                continue
+        arguments[-1] += character
+    return [argument for argument in arguments if argument.strip()]
+
+
+def test_each_log_line_of_the_functions_is_listed_with_its_level_and_fields_and_no_other_is():
+    written = {}
+    for line, fields in log_lines():
+        written.setdefault(line, set()).update(fields)
+    assert len(written) > 30
+    listed = {}
+    for level, message, meaning, _ in rows(section("docs/operate.md", "## The functions' logs")):
+        fields = re.search(r"fields: ([^;.]*)", meaning)
+        listed[level, quoted(message)[0]] = set(quoted(fields.group(1))) if fields else set()
+    assert listed == written
+
+
+@pytest.mark.parametrize("heading", ["## The result of a batch", "## Errors of an invocation"])
+def test_the_messages_that_are_listed_are_in_the_sources(heading):
+    sources = "\n".join(all_sources("src", "migrations", "cli/src/send"))
+    cells = [row[1] for row in table("docs/operate.md", heading)]
+    messages = [message for cell in cells if not cell.startswith("for example") for message in quoted(cell)]
+    assert len(messages) > 10
+    parts = [part.strip(" .") for message in messages for part in re.split("…|: ", message)]
+    assert [part for part in parts if part not in sources] == []
+
+
+def test_the_statuses_and_codes_that_are_listed_are_produced():
+    statuses = source("domain/result.rs").split("pub enum Status {")[1].split("}")[0]
+    results = [name for row in table("docs/operate.md", "## The result of a batch") for name in quoted(row[0])]
+    assert sorted(results) == sorted(name.lower() for name in re.findall(r"^    (\w+),$", statuses, re.MULTILINE))
+    sources = "\n".join(all_sources("src", "cli/src/resolve"))
+    # The examples after "SES's own code", and those with HTTP's status, are whatever SES or a proxy answers.
+    cells = [row[1].split("SES's own code")[0] for row in table("docs/operate.md", "## Recipients that are not `sent`")]
+    codes = [code for cell in cells for code in quoted(cell) if not code.startswith("http_")]
+    assert len(codes) > 8
+    assert [code for code in codes if f'"{code}"' not in sources and f"'{code}'" not in sources] == []
+
+
+LIMITS = ("MinValue", "MaxValue")
+
+
+def test_each_parameter_is_listed_with_its_default_and_limits_and_no_other_is():
+    parameters, listed = template("Parameters"), []
+    for names, defaults, meaning in table("docs/deploy.md", "## Parameters"):
+        names = quoted(names)
+        listed += names
+        defaults = quoted(defaults) or defaults.split(", ")
+        for name, default in zip(names, defaults * len(names) if len(defaults) == 1 else defaults, strict=True):
+            about = parameters[name]
+            assert default == (str(about["Default"]) or "empty" if "Default" in about else "required"), name
+            least, most = (about.get(limit) for limit in LIMITS)
+            if most is not None:
+                assert f"{least} to {most}" in meaning, name
+            elif least is not None:
+                assert f"at least {least}" in meaning, name
+            if len(values := about.get("AllowedValues", [])) < 10:
+                assert set(values) <= set(quoted(meaning)), name
+    assert sorted(listed) == sorted(parameters)
+
+
+def test_each_variable_is_listed_and_no_other_is():
+    read = set()
+    for text in all_sources("src"):
+        read |= set(re.findall(r'(?:variable|rate|env::var|env::var_os)\("([A-Z][A-Z_]+)"', text))
+        read |= set(re.findall(r'"((?:SSL|GUARD)_[A-Z_]+)"', text))
+    of_lambda = {name for name in read if name.startswith("AWS_")}
+    listed = {name: row for row in table("README.md", "## Configuration") for name in quoted(row[0])}
+    assert sorted(listed) == sorted(read - of_lambda | {"AWS_*"})
+    # The template's parameters have the defaults of the variables that they set.
+    parameters = template("Parameters")
+    for function in ("SendBatchFunction", "SesEventsFunction"):
+        variables = template("Resources")[function]["Properties"]["Environment"]["Variables"]
+        for name, value in variables.items():
+            default = parameters.get(value.get("Ref") if isinstance(value, dict) else None, {}).get("Default")
+            # Without the template no bus is told of anything, and the URL is the only one.
+            if default not in (None, "") and name != "NOTICE_EVENT_BUS":
+                names, defaults = quoted(listed[name][0]), quoted(listed[name][1]) or listed[name][1].split(", ")
+                assert defaults[names.index(name)] == str(default), name
+
+
+def test_each_finding_of_a_preview_is_listed_with_its_severity():
+    found = {}
+    for text in all_sources("src/message", "cli/src/preview", "cli/src"):
+        for severity, code in re.findall(r'Finding::(error|warning)\(\s*"(\w+)"', text):
+            found[code] = severity
+    listed = {}
+    tables = ["### What the mailbox providers look up", "## Checks before sending"]
+    for cell, _ in (row for heading in tables for row in table("docs/reputation.md", heading)):
+        for names, errors in re.findall(r"((?:`\w+`(?:, )?)+)( \(errors?\))?", cell):
+            listed.update(dict.fromkeys(quoted(names), "error" if errors else "warning"))
+    assert {code: listed.get(code) for code in found} == found
 
 
 def test_links_lead_somewhere():
