@@ -56,6 +56,20 @@ fn opens_that_come_in_order_or_a_little_out_of_it_are_counted_exactly_however_of
 }
 
 #[test]
+fn an_event_that_a_batch_has_twice_is_counted_once() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let recipient = uncertain(&mut world, campaign, 1)[0];
+    let opens = [0, 1, 2].map(|n| open(campaign, recipient, n));
+    for (batch, count) in [(vec![0, 0, 0], 1), (vec![1, 1, 0], 2), (vec![2, 1, 2], 3)] {
+        let bodies: Vec<Value> = batch.into_iter().map(|n| opens[n].clone()).collect();
+        assert!(deliver(&mut function, &bodies).is_empty());
+        assert_eq!(counts(&mut world, recipient), [("email_opened".to_owned(), None, count)]);
+    }
+}
+
+#[test]
 fn people_machines_and_apples_proxy_are_told_apart() {
     let mut world = World::new();
     let mut function = ses_events(&world, &[]);
@@ -142,7 +156,7 @@ fn every_text_is_bounded_and_on_one_line() {
 fn events_that_release_0_1_recorded_have_no_second_activity() {
     let mut world = World::new();
     let campaign = world.campaign();
-    let recipients = uncertain(&mut world, campaign, 2);
+    let recipients = uncertain(&mut world, campaign, 3);
     // The rows after a migration: one for each kind, without the times of its further events.
     let insert = "INSERT INTO recipient_events (recipient_id, action, occurred_at, key, count)
                   VALUES ($1, 'email_opened', '2026-11-02T09:20:19.652Z', $2, $3)";
@@ -150,9 +164,18 @@ fn events_that_release_0_1_recorded_have_no_second_activity() {
     world.database.execute(insert, &[&recipients[1], &Uuid::from_u128(1), &1]);
     assert_eq!(counts(&mut world, recipients[0]), [("email_opened".to_owned(), None, 3)]);
     let mut function = ses_events(&world, &[]);
-    let bodies = [event("open", campaign, recipients[0]), event("open", campaign, recipients[1])];
+    let bodies: Vec<Value> = recipients.iter().map(|id| event("open", campaign, *id)).collect();
     assert!(deliver(&mut function, &bodies).is_empty());
-    for recipient in recipients {
-        assert!(!actions(&mut world, recipient).contains_key("email_opened"), "it has one already");
+    for recipient in &recipients[..2] {
+        assert!(!actions(&mut world, *recipient).contains_key("email_opened"), "it has one already");
     }
+    assert_eq!(actions(&mut world, recipients[2])["email_opened"], 1, "what is known of others says nothing");
+    // An open at another time is a further one.
+    assert!(deliver(&mut function, &[open(campaign, recipients[0], 0)]).is_empty());
+    let (kinds, all): (i64, i64) = {
+        let sql = "SELECT count(*), sum(count) FROM recipient_events WHERE recipient_id = $1";
+        let row = &world.database.query(sql, &[&recipients[0]])[0];
+        (row.get(0), row.get(1))
+    };
+    assert_eq!((kinds, all), (2, 4));
 }

@@ -32,16 +32,24 @@ struct Uncertain {
     email: String,
     code: String,
     age: Duration,
+    /// SES is known to have accepted the email: only its activity is missing.
+    accepted: bool,
 }
 
 impl Order {
     pub async fn run(self, case: &Case) -> Result<(), Failure> {
-        let uncertain = self.uncertain(case).await?;
+        let (accepted, uncertain): (Vec<_>, Vec<_>) = self
+            .uncertain(case)
+            .await?
+            .into_iter()
+            .partition(|recipient| recipient.accepted && self.decision == Decision::Resend);
+        self.leave(&accepted)?;
         if uncertain.is_empty() {
             if self.json {
                 output::write_json(&self.as_json(case, &[], 0, case.campaign.status, case.campaign.progress));
             } else {
-                println!("Nobody of \"{}\" is uncertain: there is nothing to settle.", case.name());
+                let nobody = if accepted.is_empty() { "Nobody" } else { "Nobody else" };
+                println!("{nobody} of \"{}\" is uncertain: there is nothing to settle.", case.name());
             }
             return Ok(());
         }
@@ -50,6 +58,23 @@ impl Order {
         }
         self.confirm(uncertain.len())?;
         self.settle(case, &uncertain).await
+    }
+
+    /// Says that these recipients are not sent to again.
+    fn leave(&self, accepted: &[Uncertain]) -> Result<(), Failure> {
+        if let Some(Uncertain { id, .. }) = accepted.iter().find(|of| self.recipients.contains(&of.id)) {
+            let message = format!(
+                "--recipient {id}: Amazon SES has accepted its email, so it is not sent again; give --as sent: nothing was changed"
+            );
+            return Err(Failure::new(Exit::Data, message));
+        }
+        if !accepted.is_empty() && !self.json {
+            println!(
+                "Not sent again, because Amazon SES has accepted their emails: {}. --as sent settles them.",
+                format::counted(accepted.len(), "recipient")
+            );
+        }
+        Ok(())
     }
 
     /// The recipients to settle.
@@ -75,6 +100,7 @@ impl Order {
                     age: Duration::from_secs_f64(
                         row.get::<_, Option<f64>>("age_seconds").unwrap_or_default().max(0.0),
                     ),
+                    accepted: row.get("accepted"),
                 }),
                 (id, status) => {
                     let message = format!("--recipient {id} is {status}, not uncertain: nothing was changed");

@@ -101,8 +101,19 @@ fn a_recipient_resolved_as_sent_has_its_activity_and_gets_no_email() {
     let mut world = World::single();
     let campaign = world.campaign_with_uncertain();
     let r1 = world.recipient("r1@example.com");
+    // As if the answer had been lost a while ago.
+    let sql =
+        "UPDATE campaign_recipients SET uncertain_since = now() - interval '2 hours' WHERE id::text = $1";
+    world.database.execute(sql, &[&r1]);
     let output = resolve(&world, campaign, &[&["--as", "sent", "--recipient", &r1], &WHO[..]].concat());
 
+    let times =
+        "SELECT now() - sent_at BETWEEN interval '2 hours' AND interval '3 hours' AND uncertain_since IS NULL
+                   FROM campaign_recipients WHERE id::text = $1";
+    assert!(
+        world.database.query(times, &[&r1])[0].get::<_, bool>(0),
+        "SES accepted it before the answer was lost"
+    );
     let summary = done(&output);
     assert!(summary.contains("1 recipient now sent, with an activity for each."), "{summary}");
     assert!(
@@ -185,6 +196,37 @@ fn a_decision_opens_a_complete_campaign_for_who_is_sent_to_again_and_leaves_ever
 }
 
 #[test]
+fn an_email_that_ses_is_known_to_have_accepted_is_settled_but_not_sent_again() {
+    for (decision, expected) in
+        [("resend", ["uncertain", "pending"]), ("sent", ["sent", "sent"]), ("failed", ["failed", "failed"])]
+    {
+        let mut world = World::single();
+        let campaign = world.campaign_with_uncertain();
+        let r1 = world.recipient("r1@example.com");
+        // The activities table has refused its activity.
+        let sql = "UPDATE campaign_recipients SET message_id = 'm', error_code = 'activity_refused' WHERE id::text = $1";
+        world.database.execute(sql, &[&r1]);
+        if decision == "resend" {
+            let arguments = [&["--as", decision, "--recipient", &r1], &WHO[..]].concat();
+            let error = refused(&resolve(&world, campaign, &arguments));
+            assert_eq!(
+                error,
+                format!(
+                    "65: campaign: --recipient {r1}: Amazon SES has accepted its email, so it is not sent again; give --as sent: nothing was changed"
+                )
+            );
+        }
+        let said = done(&resolve(&world, campaign, &[&["--as", decision], &WHO[..]].concat()));
+        let left = "Not sent again, because Amazon SES has accepted their emails: 1 recipient. --as sent settles them.";
+        assert_eq!(said.contains(left), decision == "resend", "{said}");
+        let outcomes = ["r1@example.com", "r2@example.com"].map(|email| world.outcome(email).0);
+        assert_eq!(outcomes, expected, "{decision}");
+        let sql = "SELECT message_id FROM campaign_recipients WHERE id::text = $1";
+        assert_eq!(world.database.query(sql, &[&r1])[0].get::<_, &str>(0), "m", "{decision}");
+    }
+}
+
+#[test]
 fn what_is_not_uncertain_is_not_resolved() {
     let mut world = World::single();
     let campaign = world.campaign_with_uncertain();
@@ -222,6 +264,27 @@ fn word_from_ses_that_comes_while_a_person_decides_wins() {
         "{summary}"
     );
     assert_eq!(world.counters(campaign), "sent: 6 = 4 sent + 2 failed + 0 uncertain + 0 pending");
+}
+
+#[test]
+fn an_acceptance_that_becomes_known_while_a_person_decides_is_not_sent_again() {
+    let mut world = World::single();
+    let campaign = world.campaign_with_uncertain();
+    let mut recording = world.database.connect();
+    let mut record = recording.transaction().unwrap();
+    let sql = "UPDATE campaign_recipients SET message_id = 'm', error_code = 'activity_refused' WHERE email = 'r1@example.com'";
+    record.batch_execute(sql).unwrap();
+    let url = world.database.url.clone();
+    let said = std::thread::scope(|scope| {
+        let decision =
+            scope.spawn(move || resolve_on(&url, campaign, &[&["--as", "resend"], &WHO[..]].concat()));
+        waits_for_a_lock(&world.database);
+        record.commit().unwrap();
+        done(&decision.join().unwrap())
+    });
+    assert!(said.contains("2 recipients now pending again."), "{said}");
+    assert_eq!(world.outcome("r1@example.com").0, "uncertain");
+    assert_eq!(world.counters(campaign), "sending: 6 = 3 sent + 0 failed + 1 uncertain + 2 pending");
 }
 
 #[test]
