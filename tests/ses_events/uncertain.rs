@@ -64,6 +64,15 @@ fn a_missing_event_in_a_stream_that_works_sends_again() {
     assert_eq!(resend(&world, Some(campaign)), [2]);
     assert_eq!(world.statuses(campaign), BTreeMap::from([("pending".to_owned(), 2), ("sent".to_owned(), 1)]));
     assert_eq!(world.campaign_status(campaign).0, "sending");
+    let sql = "SELECT count(*) FROM campaigns WHERE completed_at IS NOT NULL";
+    assert_eq!(world.database.query(sql, &[])[0].get::<_, i64>(0), 0, "it is not complete any more");
+    assert_eq!(
+        world.count(
+            campaign,
+            "status = 'pending' AND previous_status = 'uncertain' AND uncertain_since IS NULL AND error_code IS NULL AND error IS NULL"
+        ),
+        2
+    );
     assert_exact(&mut world);
     assert!(resend(&world, Some(campaign)).is_empty());
 
@@ -95,6 +104,39 @@ fn every_campaign_with_uncertain_recipients_is_found_without_its_name() {
     world.set_status(campaigns[2], "paused");
     assert_eq!(resend(&world, None), [2, 2]);
     assert_eq!(world.count(campaigns[2], "status = 'uncertain'"), 2);
+    assert_exact(&mut world);
+}
+
+#[test]
+fn only_the_campaign_that_is_named_is_examined_whether_it_is_complete_or_not() {
+    let mut world = World::new();
+    let campaigns = [campaign_with_uncertain(&mut world, 60), campaign_with_uncertain(&mut world, 60)];
+    world.set_status(campaigns[0], "sending");
+    assert_eq!(resend(&world, Some(campaigns[0])), [2]);
+    assert_eq!(world.count(campaigns[1], "status = 'uncertain'"), 2);
+    assert_exact(&mut world);
+}
+
+#[test]
+fn an_email_that_ses_has_accepted_is_never_sent_again() {
+    let mut world = World::new();
+    let campaign = campaign_with_uncertain(&mut world, 60);
+    // The activities table has refused the activity of one of the two, as a release noted it that kept no message id.
+    for set in ["message_id = 'm'", "message_id = NULL, error_code = 'activity_refused'"] {
+        let sql = format!(
+            "UPDATE campaign_recipients SET {set} WHERE id = (SELECT min(id::text)::uuid FROM campaign_recipients
+               WHERE campaign_id = $1 AND status = 'uncertain')"
+        );
+        unguarded(&mut world, &sql, &[&campaign]);
+        let accepted: Uuid = {
+            let sql = "SELECT min(id::text)::uuid FROM campaign_recipients WHERE status = 'uncertain'";
+            world.database.query(sql, &[])[0].get(0)
+        };
+        world.database.execute("UPDATE campaign_cursors SET doubt_examined_at = NULL", &[]);
+        resend(&world, Some(campaign));
+        assert_eq!(status(&mut world, accepted), "uncertain", "{set}");
+    }
+    assert_eq!(world.statuses(campaign)["pending"], 1);
     assert_exact(&mut world);
 }
 
