@@ -95,6 +95,22 @@ fn a_subject_that_the_event_does_not_have_is_rendered_again() {
     assert_eq!(subjects, ["Hello Ana", "Hello you"]);
 }
 
+#[test]
+fn a_subject_that_cannot_be_rendered_any_more_is_the_template_in_the_activity() {
+    let mut world = World::new();
+    let mut function = ses_events(&world, &[]);
+    let campaign = world.campaign();
+    let recipient = uncertain(&mut world, campaign, 1)[0];
+    world.database.execute("UPDATE campaigns SET subject = 'Hello {% if %}' WHERE id = $1", &[&campaign]);
+    let mut delivery = event("delivery", campaign, recipient);
+    delivery["detail"]["mail"]["commonHeaders"] = json!(null);
+    delivery["detail"]["mail"]["headers"] = json!([]);
+    assert!(deliver(&mut function, &[delivery]).is_empty());
+    let sql = "SELECT metadata->>'subject' FROM activities WHERE action = 'email_sent'";
+    assert_eq!(world.database.query(sql, &[])[0].get::<_, &str>(0), "Hello {% if %}");
+    assert_exact(&mut world);
+}
+
 /// A CRM's table that is older than this package: its enums have no label for an opened or clicked email.
 const CRM: &str = "
     CREATE SCHEMA crm;
