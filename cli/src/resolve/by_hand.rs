@@ -46,7 +46,8 @@ impl Order {
         self.leave(&accepted)?;
         if uncertain.is_empty() {
             if self.json {
-                output::write_json(&self.as_json(case, &[], 0, case.campaign.status, case.campaign.progress));
+                let (status, progress) = (case.campaign.status, case.campaign.progress);
+                output::write_json(&self.as_json(case, &[], accepted.len(), status, progress));
             } else {
                 let nobody = if accepted.is_empty() { "Nobody" } else { "Nobody else" };
                 println!("{nobody} of \"{}\" is uncertain: there is nothing to settle.", case.name());
@@ -57,7 +58,7 @@ impl Order {
             describe(case, &uncertain);
         }
         self.confirm(uncertain.len())?;
-        self.settle(case, &uncertain).await
+        self.settle(case, &uncertain, accepted.len()).await
     }
 
     /// Says that these recipients are not sent to again.
@@ -127,7 +128,8 @@ impl Order {
         terminal::confirm(&question, "nothing was changed")
     }
 
-    async fn settle(&self, case: &Case, uncertain: &[Uncertain]) -> Result<(), Failure> {
+    /// Settles these recipients; `left` others were left alone.
+    async fn settle(&self, case: &Case, uncertain: &[Uncertain], left: usize) -> Result<(), Failure> {
         let ids: Vec<Uuid> = uncertain.iter().map(|recipient| recipient.id).collect();
         let mut subjects = match self.decision {
             Decision::Sent => {
@@ -164,14 +166,15 @@ impl Order {
         let progress = load::progress(row);
         let skipped = ids.len() - settled.len().min(ids.len());
         if self.json {
-            output::write_json(&self.as_json(case, &settled, skipped, campaign_status, progress));
+            output::write_json(&self.as_json(case, &settled, skipped + left, campaign_status, progress));
         } else {
             self.summarize(settled.len(), skipped, campaign_status, progress);
         }
         Ok(())
     }
 
-    /// The result for a machine. `skipped`: recipients that were settled meanwhile by other evidence.
+    /// The result for a machine. `skipped`: recipients that were settled meanwhile by other evidence, or whose emails SES has
+    /// accepted.
     fn as_json(
         &self,
         case: &Case,

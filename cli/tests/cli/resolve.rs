@@ -227,6 +227,21 @@ fn an_email_that_ses_is_known_to_have_accepted_is_settled_but_not_sent_again() {
 }
 
 #[test]
+fn a_machine_is_told_how_many_are_not_sent_again_because_ses_has_accepted_their_emails() {
+    let mut world = World::single();
+    let campaign = world.campaign_with_uncertain();
+    world
+        .database
+        .execute("UPDATE campaign_recipients SET message_id = 'm' WHERE email = 'r1@example.com'", &[]);
+    let arguments = [&["--as", "resend", "--json"], &WHO[..]].concat();
+    for expected in [(2, 1), (0, 1)] {
+        let told: Value = serde_json::from_str(&done(&resolve(&world, campaign, &arguments))).unwrap();
+        let counted = (told["recipients"].as_u64().unwrap(), told["skipped"].as_u64().unwrap());
+        assert_eq!(counted, expected, "{told}");
+    }
+}
+
+#[test]
 fn what_is_not_uncertain_is_not_resolved() {
     let mut world = World::single();
     let campaign = world.campaign_with_uncertain();
