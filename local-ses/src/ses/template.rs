@@ -124,7 +124,7 @@ mod tests {
         );
     }
 
-    /// What the demo's build makes of the templates that the sender writes is what Handlebars makes of them.
+    /// The demo's engine fills in the templates that the sender writes as Handlebars does.
     #[test]
     fn variables_alone_are_filled_in_as_by_handlebars() {
         let data = json!({"h0": "<b> & {{{h1}}}", "h1": "", "s12": "}}} \u{1f600} {{", "n": 3});

@@ -15,7 +15,7 @@ use crate::domain::guard::Stop;
 
 /// The number of notices that one request carries at most.
 pub const MAX_ENTRIES: usize = 10;
-/// What EventBridge's rules name.
+/// The source that EventBridge's rules name.
 const SOURCE: &str = "campaign-sender";
 /// Until EventBridge has answered, all tries included. The events are recorded by then: a bus that cannot be reached (a
 /// function in a VPC without a way to it) holds up nothing for longer.
