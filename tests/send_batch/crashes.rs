@@ -137,6 +137,28 @@ fn a_crash_makes_what_was_under_way_and_one_step_uncertain_and_not_the_batch() {
 }
 
 #[test]
+fn nobody_is_handed_over_beyond_a_mark_that_postgresql_has_refused() {
+    for api in ["single", "bulk"] {
+        let mut world = World::sending_by(api);
+        let campaign = world.campaign_of(300);
+        let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+                          AS $$ BEGIN RAISE EXCEPTION 'the mark stays'; END $$;
+                      CREATE TRIGGER refuse BEFORE UPDATE ON campaign_batches FOR EACH ROW
+                          WHEN (NEW.handed_through > OLD.handed_through) EXECUTE FUNCTION refuse()";
+        world.database.client().batch_execute(refuse).unwrap();
+        let result = invoke(&mut world.function(), &event(campaign, 300));
+        // A last batch of 300 has a step of 160, which the claim itself has marked.
+        let batch = &result["batch"];
+        assert_eq!((&batch["sent"], &batch["deferred"]), (&json!(160), &json!(140)), "{api}: {result}");
+        assert_eq!(world.ses.message_count(), 160, "{api}");
+        world.database.client().batch_execute("DROP FUNCTION refuse CASCADE").unwrap();
+        run(&mut world.function(), event(campaign, 300));
+        assert_eq!(world.statuses(campaign)["sent"], 300, "{api}");
+        world.assert_consistent(campaign);
+    }
+}
+
+#[test]
 fn a_slow_batch_has_few_uncertain_after_a_crash() {
     let mut world = World::single();
     let campaign = world.campaign_of(300);
