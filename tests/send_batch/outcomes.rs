@@ -214,6 +214,23 @@ fn a_connection_that_breaks_after_the_request_makes_it_uncertain_and_it_is_never
 }
 
 #[test]
+fn all_requests_that_are_unanswered_at_the_deadline_are_uncertain_and_never_sent_again() {
+    let mut world = World::single();
+    let campaign = world.campaign_of(20);
+    world.ses.add_rule(Rule::any(Effect::AcceptThenDelay { ms: 60_000 }));
+    let mut function = world.function_with(&[("SEND_CONCURRENCY", "8")]);
+    let result = function.invoke(&event(campaign, 20), Duration::from_secs(8)).unwrap();
+    let batch = &result["batch"];
+    assert_eq!((&batch["uncertain"], &batch["deferred"]), (&json!(8), &json!(12)), "{result}");
+    world.ses.clear_rules();
+    world.set_status(campaign, "sending");
+    run(&mut world.function(), event(campaign, 20));
+    assert_eq!(world.statuses(campaign)["uncertain"], 8);
+    assert_eq!(world.ses.message_count(), 20);
+    world.assert_consistent(campaign);
+}
+
+#[test]
 fn an_answer_that_does_not_come_in_time_is_uncertain_and_the_rest_is_recorded() {
     let mut world = World::single();
     let campaign = world.campaign_of(10);
