@@ -94,7 +94,8 @@ impl<'a> Ledger<'a> {
 
     /// The next recipient to send singly, if there is one.
     pub fn next_alone(&mut self) -> Option<usize> {
-        self.alone.pop_front().filter(|_| self.stop.is_none())
+        // (After a stop it stays here, for it was certainly not accepted.)
+        if self.stop.is_some() { None } else { self.alone.pop_front() }
     }
 
     /// A message that was started was not sent after all: its recipient is the next one.
@@ -286,3 +287,6 @@ fn without_addresses(text: &str) -> String {
     });
     words.collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;
