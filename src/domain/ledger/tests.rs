@@ -31,7 +31,7 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => Just(Event::Start),
-        6 => (any::<usize>(), prop_oneof![9 => 0u8..3, 6 => 3u8..7, 1 => 7u8..9])
+        6 => (any::<usize>(), prop_oneof![9 => 0u8..3, 6 => 3u8..6, 6 => Just(6), 1 => 7u8..9])
             .prop_map(|(which, kind)| Event::Answer(which, kind)),
         1 => any::<usize>().prop_map(Event::GiveBack),
         2 => Just(Event::Checkpoint),
@@ -94,7 +94,7 @@ proptest! {
     ) {
         let batch = batch(size, step);
         let mut known = vec![Known::Free; batch.recipients.len()];
-        let mut noted = vec![false; known.len()];
+        let (mut noted, mut turned_away) = (vec![false; known.len()], vec![0; known.len()]);
         let mut ledger = Ledger::new(&batch, false);
         let mut mark = batch.recipients[step.min(known.len()) - 1].position;
         let mut moving = None;
@@ -110,6 +110,7 @@ proptest! {
                         prop_assert!(!stopped, "{index} is started after a stop");
                         prop_assert_eq!(&known[index], &Known::Free, "{} is started", index);
                         prop_assert!(batch.recipients[index].position <= mark, "{index} is beyond the mark");
+                        prop_assert!(turned_away[index] < MAX_INTERCEPTIONS, "{index} is turned away for ever");
                         ledger.start(index, String::new());
                         known[index] = Known::Flying;
                     }
@@ -118,6 +119,7 @@ proptest! {
                     if let Some(index) = one_of(&known, which) {
                         let (answer, after) = answer(index, kind);
                         stopped |= kind >= 7;
+                        turned_away[index] += u8::from(kind == 6);
                         ledger.answer(index, answer, SystemTime::UNIX_EPOCH);
                         known[index] = after;
                     }
@@ -135,6 +137,8 @@ proptest! {
                         prop_assert_eq!(Known::Done(outcome), known[index].clone());
                         prop_assert!(!std::mem::replace(&mut noted[index], true), "{index} is noted twice");
                     }
+                    let has_outcome = |index: &usize| matches!(known[*index], Known::Done(_));
+                    prop_assert!((0..known.len()).filter(has_outcome).all(|index| noted[index]), "one is not noted");
                     moving = Some(checkpoint.mark);
                 }
                 Event::Commit => {
@@ -151,6 +155,8 @@ proptest! {
                 }
             }
         }
+        let set_aside = turned_away.contains(&MAX_INTERCEPTIONS);
+        prop_assert_eq!(ledger.set_aside().is_some(), set_aside);
         let cut_off = known.contains(&Known::Flying);
         let (lines, stop, _) = ledger.close(cut_off);
         prop_assert_eq!(stop.is_some(), stopped);
