@@ -147,10 +147,11 @@ fn nobody_is_handed_over_beyond_a_mark_that_postgresql_has_refused() {
                           WHEN (NEW.handed_through > OLD.handed_through) EXECUTE FUNCTION refuse()";
         world.database.client().batch_execute(refuse).unwrap();
         let result = invoke(&mut world.function(), &event(campaign, 300));
-        // A last batch of 300 has a step of 160, which the claim itself has marked.
-        let batch = &result["batch"];
-        assert_eq!((&batch["sent"], &batch["deferred"]), (&json!(160), &json!(140)), "{api}: {result}");
-        assert_eq!(world.ses.message_count(), 160, "{api}");
+        // A last batch of 300 has a step of 160, which the claim itself has marked. The refusal comes before its end or after.
+        let sent = result["batch"]["sent"].as_u64().unwrap();
+        assert!(sent <= 160, "{api}: {result}");
+        assert_eq!(result["batch"]["deferred"], 300 - sent, "{api}: {result}");
+        assert_eq!(world.ses.message_count() as u64, sent, "{api}");
         world.database.client().batch_execute("DROP FUNCTION refuse CASCADE").unwrap();
         run(&mut world.function(), event(campaign, 300));
         assert_eq!(world.statuses(campaign)["sent"], 300, "{api}");
