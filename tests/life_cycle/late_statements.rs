@@ -41,6 +41,22 @@ fn a_claim_that_comes_late_takes_nothing_back_from_the_one_that_was_answered() {
 }
 
 #[test]
+fn a_checkpoint_that_comes_late_does_not_move_the_mark_back() {
+    let mut world = World::new();
+    let campaign = world.campaign_of(100);
+    let statements = Statements::of(&mut world);
+    let token = Uuid::new_v4();
+    let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
+    // The first is repeated over a new connection, and PostgreSQL runs what came over the broken one at last.
+    for (number, index) in [(1, 70), (2, 90), (1, 70)] {
+        let (mark, outcomes) = (batch.recipients[index].position, Vec::new());
+        let checkpoint = Checkpoint { batch_id: batch.id, token, number, mark, outcomes };
+        statements.runtime.block_on(checkpoint::commit(&statements.database, &checkpoint, soon())).unwrap();
+    }
+    assert_eq!(open_batches(&mut world, campaign)[0].2, Some(batch.recipients[90].position));
+}
+
+#[test]
 fn a_claim_that_comes_when_its_invocation_may_not_send_any_more_claims_nothing() {
     let mut world = World::new();
     let campaign = world.campaign_of(10);

@@ -63,6 +63,24 @@ fn those_who_failed_by_the_chosen_codes_are_sent_to_again_and_nobody_else() {
 }
 
 #[test]
+fn the_failures_of_another_campaign_stay() {
+    let mut world = World::single();
+    let (campaign, other) = (world.campaign_with_failures(), world.campaign_with_failures());
+    world.database.execute("UPDATE campaign_cursors SET refusal = 'no', refusal_count = 19", &[]);
+    let of_other = "SELECT c::text, k::text, (SELECT string_agg(r::text, ' ' ORDER BY r.id) FROM campaign_recipients AS r
+                                               WHERE r.campaign_id = c.id)
+                      FROM campaigns AS c JOIN campaign_cursors AS k ON k.campaign_id = c.id WHERE c.id = $1";
+    let rows = |world: &mut World| {
+        let row = &world.database.query(of_other, &[&other])[0];
+        [0, 1, 2].map(|column| row.get::<_, String>(column))
+    };
+    let before = rows(&mut world);
+    done(&retry(&world.database.url, campaign, &["--code", "MessageRejected"]));
+    assert_eq!(world.count(campaign, "status = 'pending'"), 2);
+    assert_eq!(rows(&mut world), before);
+}
+
+#[test]
 fn word_from_ses_that_an_email_was_sent_wins_against_the_retry() {
     let mut world = World::single();
     let campaign = world.campaign_with_failures();
