@@ -9,8 +9,11 @@ mod eventbridge;
 #[path = "notice/no_eventbridge.rs"]
 mod eventbridge;
 
-use self::eventbridge::{EventBridge, MAX_ENTRIES};
+use self::eventbridge::EventBridge;
 use crate::domain::guard::Stop;
+
+/// The number of notices that one request to EventBridge carries at most.
+const MAX_ENTRIES: usize = 10;
 
 /// Gives notice, if a bus is configured.
 pub struct Notices {

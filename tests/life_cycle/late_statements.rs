@@ -1,9 +1,7 @@
 //! Statements that PostgreSQL runs late: the connection was lost or the wait timed out, and the invocation
 //! has run another statement since.
 
-use campaign_sender::domain::batch::Checkpoint;
 use campaign_sender::domain::outcome::Outcome;
-use campaign_sender::send_batch::checkpoint::{self};
 use campaign_sender::send_batch::claim::Claim;
 use campaign_sender::send_batch::record::{self, Closing, Record};
 use postgres::error::SqlState;
@@ -27,10 +25,7 @@ fn a_claim_that_comes_late_takes_nothing_back_from_the_one_that_was_answered() {
     let statements = Statements::of(&mut world);
     let token = Uuid::new_v4();
     let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
-    let outcomes = Vec::new();
-    let mark = batch.recipients[99].position;
-    let checkpoint = Checkpoint { batch_id: batch.id, token, number: 1, mark, outcomes };
-    statements.runtime.block_on(checkpoint::commit(&statements.database, &checkpoint, soon())).unwrap();
+    statements.checkpoint(&batch, 1, 99, Vec::new());
     let before = open_batches(&mut world, campaign);
 
     // The rate has fallen since, so a new claim would get fewer recipients.
@@ -45,13 +40,12 @@ fn a_checkpoint_that_comes_late_does_not_move_the_mark_back() {
     let mut world = World::new();
     let campaign = world.campaign_of(100);
     let statements = Statements::of(&mut world);
-    let token = Uuid::new_v4();
-    let Claim::Batch(batch) = statements.claim(campaign, token, 100, 1e6) else { panic!("no batch") };
+    let Claim::Batch(batch) = statements.claim(campaign, Uuid::new_v4(), 100, 1e6) else {
+        panic!("no batch")
+    };
     // The first is repeated over a new connection, and PostgreSQL runs what came over the broken one at last.
     for (number, index) in [(1, 70), (2, 90), (1, 70)] {
-        let (mark, outcomes) = (batch.recipients[index].position, Vec::new());
-        let checkpoint = Checkpoint { batch_id: batch.id, token, number, mark, outcomes };
-        statements.runtime.block_on(checkpoint::commit(&statements.database, &checkpoint, soon())).unwrap();
+        statements.checkpoint(&batch, number, index, Vec::new());
     }
     assert_eq!(open_batches(&mut world, campaign)[0].2, Some(batch.recipients[90].position));
 }

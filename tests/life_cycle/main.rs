@@ -12,12 +12,14 @@ mod transitions;
 
 use std::time::{Duration, SystemTime};
 
+use campaign_sender::send_batch::checkpoint;
 use campaign_sender::send_batch::claim::{self, Claim, Wish};
 use campaign_sender::store::activities::plan;
 
+use campaign_sender::domain::batch::{Batch, Checkpoint};
 use campaign_sender::domain::deadline::Deadline;
-use campaign_sender::domain::outcome::Line;
 use campaign_sender::domain::outcome::Outcome;
+use campaign_sender::domain::outcome::{Entry, Line};
 use campaign_sender::send_batch::record::{self, Closing, Record};
 use campaign_sender::store::Database;
 use campaign_sender::store::settings::database_url;
@@ -52,6 +54,13 @@ impl Statements {
         let table = statements.runtime.block_on(learn).unwrap();
         statements.record = table.fill(record::STATEMENT);
         statements
+    }
+
+    /// Commits the checkpoint of this number, whose mark is the batch's recipient at this index.
+    fn checkpoint(&self, batch: &Batch, number: i32, index: usize, outcomes: Vec<Entry>) {
+        let mark = batch.recipients[index].position;
+        let checkpoint = Checkpoint { batch_id: batch.id, token: batch.token, number, mark, outcomes };
+        self.runtime.block_on(checkpoint::commit(&self.database, &checkpoint, soon())).unwrap();
     }
 
     /// Claims up to `size` recipients, by default at a rate that is too high to limit anything.

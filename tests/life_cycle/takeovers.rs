@@ -2,9 +2,7 @@
 
 use std::time::SystemTime;
 
-use campaign_sender::domain::batch::Checkpoint;
 use campaign_sender::domain::outcome::{Entry, Line, Outcome};
-use campaign_sender::send_batch::checkpoint;
 use campaign_sender::send_batch::claim::Claim;
 use campaign_sender::send_batch::record::{self, ACTIVITY_REFUSED, Closing, Record, Statement};
 use campaign_sender::store::activities::plan;
@@ -42,10 +40,7 @@ fn noted_outcomes_are_kept_if_the_table_refuses_one_of_their_activities() {
         .zip([sent("one"), sent("two"), Outcome::Suppressed, failed, sent("three")])
         .collect();
     let entries = noted.iter().cloned().map(|(recipient_id, outcome)| Entry { recipient_id, outcome });
-    let mark = batch.recipients[6].position;
-    let outcomes = entries.collect();
-    let checkpoint = Checkpoint { batch_id: batch.id, token: lost, number: 1, mark, outcomes };
-    statements.runtime.block_on(checkpoint::commit(&statements.database, &checkpoint, soon())).unwrap();
+    statements.checkpoint(&batch, 1, 6, entries.collect());
     world.expire_leases();
     let refuse = format!("ALTER TABLE activities ADD CHECK (entity_id <> '{}')", noted[1].0);
     world.database.client().batch_execute(&refuse).unwrap();

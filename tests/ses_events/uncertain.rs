@@ -121,17 +121,11 @@ fn only_the_campaign_that_is_named_is_examined_whether_it_is_complete_or_not() {
 fn an_email_that_ses_has_accepted_is_never_sent_again() {
     let mut world = World::new();
     let campaign = campaign_with_uncertain(&mut world, 60);
-    // The activities table has refused the activity of one of the two, as a release noted it that kept no message id.
+    let sql = "SELECT id FROM campaign_recipients WHERE campaign_id = $1 AND status = 'uncertain' LIMIT 1";
+    let accepted: Uuid = world.database.query(sql, &[&campaign])[0].get(0);
+    // The activities table has refused its activity; then, as a release noted it that kept no message id.
     for set in ["message_id = 'm'", "message_id = NULL, error_code = 'activity_refused'"] {
-        let sql = format!(
-            "UPDATE campaign_recipients SET {set} WHERE id = (SELECT min(id::text)::uuid FROM campaign_recipients
-               WHERE campaign_id = $1 AND status = 'uncertain')"
-        );
-        unguarded(&mut world, &sql, &[&campaign]);
-        let accepted: Uuid = {
-            let sql = "SELECT min(id::text)::uuid FROM campaign_recipients WHERE status = 'uncertain'";
-            world.database.query(sql, &[])[0].get(0)
-        };
+        unguarded(&mut world, &format!("UPDATE campaign_recipients SET {set} WHERE id = $1"), &[&accepted]);
         world.database.execute("UPDATE campaign_cursors SET doubt_examined_at = NULL", &[]);
         resend(&world, Some(campaign));
         assert_eq!(status(&mut world, accepted), "uncertain", "{set}");

@@ -185,7 +185,7 @@ fn a_decision_opens_a_complete_campaign_for_who_is_sent_to_again_and_leaves_ever
         let mut world = World::single();
         let campaign = world.campaign_with_uncertain();
         // A person has stopped it since, and the time of its completion is still there.
-        world.database.execute("UPDATE campaigns SET status = $2 WHERE id = $1", &[&campaign, &status]);
+        world.set_status(campaign, status);
         let r3 = world.recipient("r3@example.com");
         done(&resolve(&world, campaign, &[&["--as", decision, "--recipient", &r3], &WHO[..]].concat()));
         assert_ne!(world.outcome("r3@example.com").0, "uncertain");

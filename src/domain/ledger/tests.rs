@@ -6,10 +6,10 @@ use uuid::Uuid;
 use super::super::batch::Recipient;
 use super::*;
 
-/// What is known of a recipient.
+/// The knowledge about a recipient.
 #[derive(Clone, Debug, PartialEq)]
 enum Known {
-    /// Nobody has started it, or its message was certainly not accepted.
+    /// It was never started, or its message was certainly not accepted.
     Free,
     /// Its message is on its way.
     Flying,

@@ -13,8 +13,6 @@ use tokio::sync::OnceCell;
 use crate::aws::http_client;
 use crate::domain::guard::Stop;
 
-/// The number of notices that one request carries at most.
-pub const MAX_ENTRIES: usize = 10;
 /// The source that EventBridge's rules name.
 const SOURCE: &str = "campaign-sender";
 /// Until EventBridge has answered, all tries included. The events are recorded by then: a bus that cannot be reached (a
@@ -27,7 +25,7 @@ const MAX_IDLE: Duration = Duration::from_secs(3);
 pub struct EventBridge(OnceCell<Client>);
 
 impl EventBridge {
-    /// Puts a notice of each of these campaigns on the bus: at most [`MAX_ENTRIES`].
+    /// Puts a notice of each of these campaigns on the bus: at most ten.
     ///
     /// # Errors
     /// Fails if EventBridge does not take them all.

@@ -2,9 +2,6 @@
 
 use crate::domain::guard::Stop;
 
-/// As with the client.
-pub const MAX_ENTRIES: usize = 10;
-
 /// There is none.
 #[derive(Default)]
 pub struct EventBridge {}
